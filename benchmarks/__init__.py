@@ -1,0 +1,1 @@
+"""Measured against peers, side by side; never part of the tests."""

@@ -1,0 +1,1 @@
+"""The science of memosweep: data, models, training, sampling and measuring. Knows neither ray nor pandas."""

@@ -1,0 +1,1 @@
+"""One short script per studied factor; what they share lives in `sweeps.engine`."""

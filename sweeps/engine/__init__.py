@@ -1,0 +1,1 @@
+"""What the sweep scripts share: command line, trials, trainable, progress and outcome."""

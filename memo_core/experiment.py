@@ -1,0 +1,379 @@
+"""One experiment, described completely: frozen models, and their dotted keys in a flat dictionary."""
+
+import difflib
+import json
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from memo_core.errors import MemosweepError
+
+EMBEDDED_RESOLUTION = {"digits": 8, "cifar10": 32}
+EMBEDDED_SIZE = {"digits": 1797, "cifar10": 50_000}
+EMBEDDED_CLASSES = {"digits": 10, "cifar10": 10}
+
+FlatExperiment = dict[str, Any]
+
+
+def _as_mask(value: Any) -> Any:
+    """Accept a skip mask as `110...`, as `1,1,0,...` or as a sequence of 0 and 1."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str):
+        value = value.strip("[]() ").replace(",", "").replace(" ", "")
+        return tuple(value)
+    return value
+
+
+def _as_classes(value: Any) -> Any:
+    """Accept a number of classes as `5`, chosen class indices as `3,5` or as a sequence."""
+    if isinstance(value, str) and "," in value:
+        return tuple(part for part in value.split(",") if part.strip())
+    return value
+
+
+Bit = Annotated[int, Field(ge=0, le=1)]
+SkipMask = Annotated[tuple[Bit, ...], BeforeValidator(_as_mask)]
+ClassIndex = Annotated[int, Field(ge=0)]
+Classes = Annotated[
+    Annotated[int, Field(ge=1)] | Annotated[tuple[ClassIndex, ...], Field(min_length=1)],
+    BeforeValidator(_as_classes),
+]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class DataConfig(_Frozen):
+    """The training set: paper sections 2, 3 and 6."""
+
+    dataset: str = "digits"
+    """`digits`, `cifar10`, or a path to an EDM-format zip or folder, an .npz or an image folder."""
+    size: Annotated[int, Field(ge=2)] = 1000
+    """|D|, the number of training images; two at least, since the criterion asks for a second neighbour."""
+    resolution: Annotated[int, Field(ge=4)] | None = None
+    """Pixels a side after area downsampling; none keeps the data set's own."""
+    classes: Classes | None = None
+    """How many classes (chosen by `seed`), or which class indices as a list; none takes all."""
+    blend_dataset: str | None = None
+    """A second source, of which the share `blend_ratio` of the training set is taken (Fig. 2c)."""
+    blend_classes: Classes | None = None
+    """As `classes`, for the second source."""
+    blend_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """alpha of section 3.2: the share of the second source."""
+    labels: Literal["none", "true", "random", "unique"] = "none"
+    """What the model is conditioned on (section 6)."""
+    num_labels: Annotated[int, Field(ge=1)] = 10
+    """C of the random labels; the other kinds of label bring their own number."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the subset and of the random labels."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        known = EMBEDDED_SIZE.get(self.dataset)
+        if known is not None and self.size > known and self.blend_ratio == 0:
+            raise ValueError(f"data.size = {self.size}: {self.dataset} has {known:,} images, ask for fewer")
+        native = EMBEDDED_RESOLUTION.get(self.dataset)
+        if native is not None and self.resolution is not None and self.resolution > native:
+            raise ValueError(
+                f"data.resolution = {self.resolution}: {self.dataset} has {native} pixels a side, "
+                "and images are only ever made smaller"
+            )
+        for key, dataset, classes in (
+            ("classes", self.dataset, self.classes),
+            ("blend_classes", self.blend_dataset, self.blend_classes),
+        ):
+            self._check_classes(key, dataset, classes)
+        if self.blend_ratio > 0 and self.blend_dataset is None:
+            raise ValueError(
+                f"data.blend_ratio = {self.blend_ratio}: needs a second source, set data.blend_dataset"
+            )
+        if self.labels == "random" and self.num_labels > self.size:
+            raise ValueError(
+                f"data.num_labels = {self.num_labels}: more labels than the {self.size} images (data.size)"
+            )
+        return self
+
+    @staticmethod
+    def _check_classes(key: str, dataset: str | None, classes: int | tuple[int, ...] | None) -> None:
+        if classes is None:
+            return
+        if isinstance(classes, tuple) and len(set(classes)) != len(classes):
+            raise ValueError(f"data.{key} = {list(classes)}: a class is named twice")
+        known = EMBEDDED_CLASSES.get(dataset or "")
+        if known is None:
+            return
+        if isinstance(classes, int) and classes > known:
+            raise ValueError(f"data.{key} = {classes}: {dataset} has {known} classes")
+        if isinstance(classes, tuple) and max(classes) >= known:
+            raise ValueError(f"data.{key} = {list(classes)}: the classes of {dataset} are 0 to {known - 1}")
+
+
+class ModelConfig(_Frozen):
+    """The network: paper section 4 and Appendix B, Karras et al. 2022 Table 1."""
+
+    architecture: Literal["ddpmpp", "ncsnpp"] = "ddpmpp"
+    preconditioning: Literal["vp", "ve", "edm"] = "vp"
+    width: Annotated[int, Field(ge=4, multiple_of=4)] = 128
+    """The channel multiplier of the paper: channels are width x `channel_multipliers`."""
+    depth: Annotated[int, Field(ge=1)] = 2
+    """Residual blocks per resolution."""
+    time_embedding: Literal["positional", "fourier"] = "positional"
+    skip_connections: SkipMask | None = None
+    """1 keeps, 0 removes each skip connection, encoder order; none keeps all."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.13
+    attention_resolution: Annotated[int, Field(ge=0)] | None = None
+    """Where self-attention stands; none takes EDM's (16 for 32 and 64 pixels, 8 for 16, 4 for 8), 0 leaves
+    it to the decoder's first block alone."""
+    channel_multipliers: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (2, 2, 2)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _architecture_defaults(cls, values: Any) -> Any:
+        """NCSN++ brings VE and the Fourier embedding (Song et al. 2021b) where nothing else is said."""
+        if isinstance(values, dict) and values.get("architecture") == "ncsnpp":
+            return {"preconditioning": "ve", "time_embedding": "fourier", **values}
+        return values
+
+    @model_validator(mode="after")
+    def _mask_fits(self) -> Self:
+        expected = self.num_skip_connections
+        if self.skip_connections is not None and len(self.skip_connections) != expected:
+            raise ValueError(
+                f"model.skip_connections: {len(self.skip_connections)} entries, but depth {self.depth} and "
+                f"{len(self.channel_multipliers)} resolutions have {expected} skip connections"
+            )
+        return self
+
+    @property
+    def num_skip_connections(self) -> int:
+        """Skip connections of the U-Net: (depth + 1) at each resolution (paper, section 4.3)."""
+        return len(self.channel_multipliers) * (self.depth + 1)
+
+    def check_resolution(self, resolution: int) -> None:
+        """Raise MemosweepError where this network cannot take images of `resolution` pixels a side."""
+        halvings = len(self.channel_multipliers) - 1
+        if resolution % 2**halvings:
+            raise MemosweepError(
+                f"data.resolution = {resolution}: the U-Net halves it {halvings} times, "
+                f"so it must be a multiple of {2**halvings}"
+            )
+        resolutions = [resolution >> level for level in range(halvings + 1)]
+        if self.attention_resolution and self.attention_resolution not in resolutions:
+            raise MemosweepError(
+                f"model.attention_resolution = {self.attention_resolution}: the network has "
+                f"{', '.join(map(str, resolutions))} at data.resolution {resolution}"
+            )
+
+    def attention_at(self, resolution: int) -> int:
+        """The resolution that carries self-attention for images of `resolution` pixels; 0 for none."""
+        if self.attention_resolution is not None:
+            return self.attention_resolution
+        levels = [resolution >> level for level in range(len(self.channel_multipliers))]
+        if 16 in levels[1:]:
+            return 16
+        return levels[1] if len(levels) > 1 else 0
+
+
+class TrainingConfig(_Frozen):
+    """The training procedure: paper section 5 and Appendix B."""
+
+    epochs: Positive | None = None
+    """The budget in passes over the training set, as in the paper; or `images`."""
+    images: Annotated[int, Field(ge=1)] | None = None
+    """The budget in images seen, whatever |D|; or `epochs`."""
+    batch_size: Annotated[int, Field(ge=1)] = 512
+    learning_rate: Positive = 2e-4
+    weight_decay: Rate = 0.0
+    """L2 added to the gradient, as torch.optim.Adam does (not decoupled)."""
+    ema_decay: Annotated[float, Field(ge=0, le=1)] = 0.99929
+    warmup_epochs: Rate = 200.0
+    """Epochs over which the learning rate and the EMA rate rise."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if (self.epochs is None) == (self.images is None):
+            raise ValueError(
+                f"training.epochs = {self.epochs}, training.images = {self.images}: set one of the two"
+            )
+        return self
+
+
+class EvaluationConfig(_Frozen):
+    """When and how the memorization ratio is measured: paper section 2 and Appendix B."""
+
+    every_epochs: Positive | None = None
+    """Evaluate each so many epochs; or `every_images`, or `count`."""
+    every_images: Annotated[int, Field(ge=1)] | None = None
+    """Evaluate each so many images seen (the published runs: 2.5 million)."""
+    count: Annotated[int, Field(ge=1)] | None = None
+    """Evaluate so many times, evenly over the budget."""
+    num_samples: Annotated[int, Field(ge=1)] = 10_000
+    steps: Annotated[int, Field(ge=2)] = 18
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
+    batch_size: Annotated[int, Field(ge=1)] = 500
+    """Images drawn at once; bounds the memory of an evaluation."""
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> Self:
+        given = [self.every_epochs, self.every_images, self.count]
+        if sum(value is not None for value in given) != 1:
+            raise ValueError(
+                f"evaluation.every_epochs = {self.every_epochs}, evaluation.every_images = "
+                f"{self.every_images}, evaluation.count = {self.count}: set one of the three"
+            )
+        return self
+
+
+class Experiment(_Frozen):
+    """Everything that a trial needs; equal experiments give equal results.
+
+    `to_flat` and `from_flat` translate to and from dotted keys (`data.size`, `training.weight_decay`, ...),
+    the form in which Ray Tune, `--set` and the result tables know an experiment.
+    """
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of initialization, noise, order, dropout and sampling."""
+
+    @model_validator(mode="after")
+    def _resolution_fits(self) -> Self:
+        resolution = self.data.resolution or EMBEDDED_RESOLUTION.get(self.data.dataset)
+        if resolution is not None:
+            self.model.check_resolution(resolution)
+        return self
+
+    @property
+    def total_images(self) -> int:
+        """The training budget in images seen, rounded up."""
+        if self.training.images is not None:
+            return self.training.images
+        assert self.training.epochs is not None
+        return math.ceil(self.training.epochs * self.data.size)
+
+    @property
+    def evaluation_points(self) -> tuple[int, ...]:
+        """Images seen at which the model is evaluated, ascending; the end of training is the last."""
+        total = self.total_images
+        if self.evaluation.count is not None:
+            count = min(self.evaluation.count, total)
+            return tuple(math.ceil(total * (index + 1) / count) for index in range(count))
+        every = self.evaluation.every_images or float(self.evaluation.every_epochs or 0) * self.data.size
+        inner = [math.ceil(every * index) for index in range(1, math.ceil(total / every))]
+        return tuple(dict.fromkeys([*(point for point in inner if point < total), total]))
+
+    def to_flat(self) -> FlatExperiment:
+        """Dotted keys to JSON-ready values (tuples become lists)."""
+        flat: FlatExperiment = {}
+        for key, value in self.model_dump(mode="json").items():
+            if isinstance(value, dict):
+                flat.update({f"{key}.{name}": inner for name, inner in value.items()})
+            else:
+                flat[key] = value
+        return flat
+
+    @classmethod
+    def from_flat(cls, flat: Mapping[str, Any]) -> "Experiment":
+        """Build and validate an experiment; absent keys take their defaults.
+
+        Raises:
+            MemosweepError: an unknown key, or a value that is not allowed; one line.
+        """
+        nested: dict[str, Any] = {}
+        for key, value in flat.items():
+            check_key(key)
+            section, _, name = key.rpartition(".")
+            if section:
+                nested.setdefault(section, {})[name] = value
+            else:
+                nested[name] = value
+        try:
+            return cls.model_validate(nested)
+        except ValidationError as error:
+            raise MemosweepError(_one_line(error)) from None
+
+
+def _sections() -> dict[str, dict[str, Any]]:
+    sections: dict[str, dict[str, Any]] = {}
+    for name, field in Experiment.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            sections[name] = {key: inner.annotation for key, inner in annotation.model_fields.items()}
+    return sections
+
+
+def keys() -> dict[str, Any]:
+    """All dotted experiment keys with their types."""
+    flat = {
+        f"{section}.{key}": kind for section, fields in _sections().items() for key, kind in fields.items()
+    }
+    flat["seed"] = int
+    return flat
+
+
+def check_key(key: str) -> None:
+    """Raise MemosweepError for a key that no experiment has, with the nearest one that exists."""
+    known = keys()
+    if key in known:
+        return
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+    raise MemosweepError(f"unknown experiment key {key!r}: {hint}")
+
+
+def _alternatives(kind: Any) -> Iterable[Any]:
+    if typing.get_origin(kind) is Annotated:
+        yield from _alternatives(typing.get_args(kind)[0])
+    elif typing.get_origin(kind) in (typing.Union, types.UnionType):
+        for option in typing.get_args(kind):
+            yield from _alternatives(option)
+    else:
+        yield kind
+
+
+def parse_value(key: str, text: str) -> Any:
+    """Read the value of a dotted key as written on a command line.
+
+    `none` stands for an unset key, except where it is itself a choice (`data.labels=none`).
+    Lists are JSON (`[1,0,1]`) or comma-separated. The result is checked by `Experiment.from_flat`.
+    """
+    check_key(key)
+    options = list(_alternatives(keys()[key]))
+    choices = [
+        choice
+        for option in options
+        if typing.get_origin(option) is Literal
+        for choice in typing.get_args(option)
+    ]
+    if text in choices:
+        return text
+    if text.lower() in ("none", "null") and types.NoneType in options:
+        return None
+    if str in options or choices:
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    message = first["msg"]
+    if first["type"] == "value_error":
+        return message.removeprefix("Value error, ")
+    where = ".".join(str(part) for part in first["loc"] if part in keys() or str(part).isidentifier())
+    location = [str(part) for part in first["loc"]]
+    where = ".".join(location[:2]) if location and location[0] != "seed" else "seed"
+    return f"{where} = {first['input']!r}: {message[0].lower()}{message[1:]}"

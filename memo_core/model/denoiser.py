@@ -1,0 +1,91 @@
+"""A denoiser is a function of (x, sigma, labels); here: a U-Net under a preconditioning."""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from memo_core.experiment import ModelConfig
+from memo_core.model.preconditioning import PRECONDITIONINGS, Preconditioning
+from memo_core.model.unet import UNet
+from memo_core.randomness import named_seed
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Anything that samplers and measures take: a network, the closed-form optimum, a published snapshot."""
+
+    sigma_min: float
+    sigma_max: float
+    image_shape: tuple[int, int, int]
+    """(C, H, W)."""
+    num_labels: int
+    """C of the condition; 0 for an unconditional denoiser."""
+    device: torch.device
+
+    def __call__(
+        self,
+        x: Float[Tensor, "n c h w"],
+        sigma: Float[Tensor, " n"],
+        labels: Int[Tensor, " n"] | None = None,
+        /,
+    ) -> Float[Tensor, "n c h w"]:
+        """The denoised images E[y | x, sigma, label] for y + sigma noise = x, float32, pixels in [-1, 1]."""
+        ...
+
+
+class NetworkDenoiser(nn.Module):
+    """D(x; sigma) of Karras et al. 2022, eq. 7, around a U-Net named `model` as in published snapshots."""
+
+    def __init__(self, model: UNet, preconditioning: Preconditioning, precision: str = "float32") -> None:
+        super().__init__()
+        self.model = model
+        self.preconditioning = preconditioning
+        self.precision = precision
+        self.sigma_min, self.sigma_max = preconditioning.sigma_min, preconditioning.sigma_max
+        self.image_shape = (model.channels, model.resolution, model.resolution)
+        self.num_labels = model.num_labels
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    def forward(
+        self, x: Float[Tensor, "n c h w"], sigma: Float[Tensor, " n"], labels: Int[Tensor, " n"] | None = None
+    ) -> Float[Tensor, "n c h w"]:
+        """Denoise; computed in float32 (the network under bfloat16 autocast where so configured)."""
+        x, sigma = x.float(), sigma.float()
+        scale = self.preconditioning.coefficients(sigma[:, None, None, None])
+        scaled = (scale.input * x).contiguous(memory_format=torch.channels_last)
+        mixed = self.precision == "bfloat16"
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed):
+            output = self.model(scaled, scale.noise.flatten(), labels)
+        return scale.skip * x + scale.out * output.float()
+
+
+def build_denoiser(
+    config: ModelConfig,
+    resolution: int,
+    channels: int,
+    num_labels: int,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+) -> NetworkDenoiser:
+    """A freshly initialized denoiser; initialization draws from the stream "initialization" of `seed`.
+
+    Args:
+        config: the model's settings.
+        resolution: pixels a side.
+        channels: of the images.
+        num_labels: C of the condition, 0 for none.
+        seed: the experiment's seed.
+        device: where it will live; initialization is drawn on the CPU, so it is the same everywhere.
+        precision: `float32` or `bfloat16` (autocast).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(named_seed(seed, "initialization"))
+        model = UNet(config, resolution, channels, num_labels)
+    return NetworkDenoiser(model, PRECONDITIONINGS[config.preconditioning], precision).to(device)

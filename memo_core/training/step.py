@@ -1,0 +1,112 @@
+"""One training step, a function of its batch, noise levels and noise; everything else is its caller's."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from memo_core.model.denoiser import NetworkDenoiser
+
+
+def to_float(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """Training images as the network sees them: v / 127.5 - 1, float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def denoising_loss(
+    denoiser: NetworkDenoiser,
+    images: Float[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"] | None,
+    sigma: Float[Tensor, " n"],
+    noise: Float[Tensor, "n c h w"],
+) -> Float[Tensor, ""]:
+    """Denoising score matching: lambda(sigma) ||D(y + sigma noise) - y||^2, Karras et al. 2022, eq. 2 and 8.
+
+    Summed over channels and pixels and averaged over the batch: weight decay is added to the gradient of
+    this sum, so that a mean over pixels would move its effect by a factor of C x H x W.
+    """
+    level = sigma[:, None, None, None]
+    error = denoiser(images + level * noise, sigma, labels) - images
+    weight = denoiser.preconditioning.loss_weight(level)
+    return (weight * error.square()).sum() / len(images)
+
+
+class FlatParameters:
+    """A module's parameters and gradients as two flat tensors that its own parameters are views of.
+
+    Optimizer, clean-up and EMA then are a handful of operations instead of some for each of 200 tensors,
+    which dominate a small network's step.
+    """
+
+    def __init__(self, module: nn.Module, with_gradients: bool = True) -> None:
+        parameters = list(module.parameters())
+        self.values = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters]), with_gradients)
+        self.gradients = torch.zeros_like(self.values) if with_gradients else None
+        start = 0
+        for parameter in parameters:
+            end = start + parameter.numel()
+            parameter.data = self.values.detach()[start:end].view(parameter.shape)
+            if self.gradients is not None:
+                parameter.grad = self.gradients[start:end].view(parameter.shape)
+            start = end
+        self.values.grad = self.gradients
+
+
+@dataclass
+class TrainingState:
+    """A denoiser, its exponential moving average and its optimizer."""
+
+    denoiser: NetworkDenoiser
+    ema: NetworkDenoiser
+    parameters: FlatParameters
+    ema_parameters: FlatParameters
+    optimizer: torch.optim.Adam
+
+    @classmethod
+    def create(
+        cls, denoiser: NetworkDenoiser, ema: NetworkDenoiser, weight_decay: float = 0.0
+    ) -> "TrainingState":
+        """Start from a denoiser and a network of the same shape for its average, whose values are replaced."""
+        ema.load_state_dict(denoiser.state_dict())
+        ema.eval().requires_grad_(False)
+        parameters, ema_parameters = FlatParameters(denoiser), FlatParameters(ema, with_gradients=False)
+        optimizer = torch.optim.Adam(
+            [parameters.values], lr=0.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True
+        )
+        return cls(denoiser, ema, parameters, ema_parameters, optimizer)
+
+
+def training_step(
+    state: TrainingState,
+    images: UInt8[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"] | None,
+    sigma: Float[Tensor, " n"],
+    noise: Float[Tensor, "n c h w"],
+    learning_rate: float,
+    ema_decay: float,
+) -> Float[Tensor, ""]:
+    """Move `state` by one step of Adam with L2 weight decay, and its EMA after it.
+
+    Args:
+        state: changed in place.
+        images: a batch (N, C, H, W), uint8, on the denoiser's device.
+        labels: (N,) or None.
+        sigma: noise levels (N,).
+        noise: standard normal (N, C, H, W); the noisy input is images + sigma x noise.
+        learning_rate: of this step.
+        ema_decay: the share of the old average that stays, in [0, 1].
+
+    Returns:
+        The differentiated loss, detached, on the device.
+    """
+    gradients = state.parameters.gradients
+    assert gradients is not None
+    gradients.zero_()
+    loss = denoising_loss(state.denoiser, to_float(images), labels, sigma, noise)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nan_to_num(gradients, nan=0.0, posinf=1e5, neginf=-1e5, out=gradients)
+    state.optimizer.param_groups[0]["lr"] = learning_rate
+    state.optimizer.step()
+    state.ema_parameters.values.data.lerp_(state.parameters.values.detach(), 1 - ema_decay)
+    return loss.detach()

@@ -92,9 +92,7 @@ class DataConfig(_Frozen):
         ):
             self._check_classes(key, dataset, classes)
         if self.blend_ratio > 0 and self.blend_dataset is None:
-            raise ValueError(
-                f"data.blend_ratio = {self.blend_ratio}: needs a second source, set data.blend_dataset"
-            )
+            raise ValueError(f"data.blend_ratio = {self.blend_ratio}: needs a second source, set data.blend_dataset")
         if self.labels == "random" and self.num_labels > self.size:
             raise ValueError(
                 f"data.num_labels = {self.num_labels}: more labels than the {self.size} images (data.size)"
@@ -201,9 +199,7 @@ class TrainingConfig(_Frozen):
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
         if (self.epochs is None) == (self.images is None):
-            raise ValueError(
-                f"training.epochs = {self.epochs}, training.images = {self.images}: set one of the two"
-            )
+            raise ValueError(f"training.epochs = {self.epochs}, training.images = {self.images}: set one of the two")
         return self
 
 
@@ -315,9 +311,7 @@ def _sections() -> dict[str, dict[str, Any]]:
 
 def keys() -> dict[str, Any]:
     """All dotted experiment keys with their types."""
-    flat = {
-        f"{section}.{key}": kind for section, fields in _sections().items() for key, kind in fields.items()
-    }
+    flat = {f"{section}.{key}": kind for section, fields in _sections().items() for key, kind in fields.items()}
     flat["seed"] = int
     return flat
 
@@ -351,10 +345,7 @@ def parse_value(key: str, text: str) -> Any:
     check_key(key)
     options = list(_alternatives(keys()[key]))
     choices = [
-        choice
-        for option in options
-        if typing.get_origin(option) is Literal
-        for choice in typing.get_args(option)
+        choice for option in options if typing.get_origin(option) is Literal for choice in typing.get_args(option)
     ]
     if text in choices:
         return text

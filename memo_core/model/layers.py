@@ -132,9 +132,7 @@ class UNetBlock(nn.Module):
             self.proj = Conv2d(out_channels, out_channels, 1, gain=ZERO_GAIN)
         self.attention = attention
 
-    def forward(
-        self, x: Float[Tensor, "n i h w"], embedding: Float[Tensor, "n e"]
-    ) -> Float[Tensor, "n o h2 w2"]:
+    def forward(self, x: Float[Tensor, "n i h w"], embedding: Float[Tensor, "n e"]) -> Float[Tensor, "n o h2 w2"]:
         """Transform feature maps under a noise embedding; the size changes where the block resamples."""
         residual = self.conv0(F.silu(self.norm0(x)))
         residual = residual + self.affine(embedding)[:, :, None, None]

@@ -64,9 +64,7 @@ class TrainingState:
     optimizer: torch.optim.Adam
 
     @classmethod
-    def create(
-        cls, denoiser: NetworkDenoiser, ema: NetworkDenoiser, weight_decay: float = 0.0
-    ) -> "TrainingState":
+    def create(cls, denoiser: NetworkDenoiser, ema: NetworkDenoiser, weight_decay: float = 0.0) -> "TrainingState":
         """Start from a denoiser and a network of the same shape for its average, whose values are replaced."""
         ema.load_state_dict(denoiser.state_dict())
         ema.eval().requires_grad_(False)

@@ -1,0 +1,63 @@
+"""What all command lines share: one-line errors with exit code 2, `--set KEY=VALUE`, seeds."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+from memo_core.errors import MemosweepError
+from memo_core.experiment import parse_value
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that reports a mistake in one line, without repeating the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and exit with code 2."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (see --help)\n")
+
+
+def run(command: Callable[[], int | None]) -> int:
+    """Run a command; bad input becomes one line on stderr and exit code 2, Ctrl-C exit code 130."""
+    try:
+        return command() or 0
+    except MemosweepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Read `KEY=VALUE` pairs into dotted keys.
+
+    Raises:
+        MemosweepError: no `=`, or an unknown key.
+    """
+    flat: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise MemosweepError(f"--set {setting}: expected KEY=VALUE, for example --set model.width=32")
+        flat[key.strip()] = parse_value(key.strip(), text.strip())
+    return flat
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read seeds such as `0-15` or `3,7,20-29`.
+
+    Raises:
+        MemosweepError: not of that form.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise MemosweepError(f"--seeds {text}: expected ascending ranges, such as 0-15 or 3,7,20-29")
+        seeds.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return seeds

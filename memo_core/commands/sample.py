@@ -1,0 +1,51 @@
+"""Draw images from a snapshot: ours, an EDM .pkl, or EDM-named .safetensors."""
+
+import argparse
+import io
+from pathlib import Path
+
+from memo_core.command_line import parse_seeds
+from memo_core.commands.progress import progress_bar
+from memo_core.errors import MemosweepError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--snapshot", required=True, help="checkpoint, .pkl or .safetensors")
+    parser.add_argument("--seeds", default="0-15", help="one image each, such as 0-15 or 3,7,20-29")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE.npz|FILE.png",
+                        help="image set, or a picture of all images")  # fmt: skip
+    parser.add_argument("--steps", type=int, default=18, help="noise levels (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=500, help="images at once (default: %(default)s)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU when there is one)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Sample and write the image set, image i from its own seed."""
+    import torch  # noqa: PLC0415
+    from torchvision.utils import make_grid, save_image  # noqa: PLC0415
+
+    from memo_core.data.image_sets import write_atomically, write_npz  # noqa: PLC0415
+    from memo_core.interop import load_snapshot  # noqa: PLC0415
+    from memo_core.sampling import generate  # noqa: PLC0415
+
+    seeds = parse_seeds(options.seeds)
+    if options.out.suffix not in (".npz", ".png"):
+        raise MemosweepError(f"--out {options.out}: expected a file ending in .npz or .png")
+    if options.steps < 2 or options.batch_size < 1:
+        raise MemosweepError(f"--steps {options.steps} --batch-size {options.batch_size}: at least 2 and 1")
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    denoiser = load_snapshot(options.snapshot).denoiser.to(device)
+    with progress_bar() as progress:
+        task = progress.add_task("sampling", total=len(seeds))
+        images, labels = generate(
+            denoiser, seeds, options.steps, options.batch_size, on_batch=lambda n: progress.advance(task, n)
+        )
+    if options.out.suffix == ".png":
+        buffer = io.BytesIO()
+        grid = make_grid(images.float() / 255, nrow=max(1, round(len(images) ** 0.5)), padding=1)
+        save_image(grid, buffer, format="png")
+        write_atomically(options.out, buffer.getvalue())
+    else:
+        write_npz(options.out, images.numpy(), None if labels is None else labels.numpy())
+    print(f"{len(images)} images in {options.out}")

@@ -1,0 +1,62 @@
+"""Train one experiment and report its memorization ratio at every evaluation."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from memo_core.command_line import parse_settings
+from memo_core.commands.progress import progress_bar
+from memo_core.errors import MemosweepError
+from memo_core.experiment import Experiment
+from memo_core.presets import PRESETS, with_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_experiment_arguments(parser)
+    parser.add_argument("--out", type=Path, default=Path("results/experiment"), metavar="DIR",
+                        help="folder of the checkpoint (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU when there is one)")
+
+
+def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--preset` and `--set`, which together describe one experiment."""
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="laptop", help="(default: %(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="change a setting of the preset, for example --set data.size=64")  # fmt: skip
+
+
+def experiment_of(options: argparse.Namespace) -> Experiment:
+    """The experiment that `--preset` and `--set` describe."""
+    return Experiment.from_flat(with_settings(PRESETS[options.preset], parse_settings(options.set)))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train to the end of the budget, keeping a checkpoint at each evaluation."""
+    from memo_core.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint  # noqa: PLC0415
+    from memo_core.training.trainer import Trainer  # noqa: PLC0415
+
+    exists = (options.out / CHECKPOINT_FILE).exists()
+    if exists and not options.resume:
+        raise MemosweepError(f"{options.out} holds a checkpoint: --resume continues it, --out names another folder")
+    if options.resume and not exists:
+        raise MemosweepError(f"{options.out} holds no checkpoint to resume")
+    trainer = Trainer(experiment_of(options), options.device)
+    if options.resume:
+        load_checkpoint(trainer, options.out)
+    console = Console()
+    with progress_bar() as progress:
+        task = progress.add_task("training", total=trainer.experiment.total_images, completed=trainer.images_seen)
+        for evaluation in trainer.evaluations(lambda seen: progress.update(task, completed=seen)):
+            save_checkpoint(trainer, options.out)
+            numbers = evaluation.metrics
+            console.print(
+                f"epoch {numbers['epoch']:,.0f}  images {numbers['images_seen']:,}  loss {numbers['loss']:.4f}  "
+                f"memorization ratio {numbers['memorization_ratio']:.4f} "
+                f"[{numbers['memorization_ratio_low']:.4f}, {numbers['memorization_ratio_high']:.4f}]  "
+                f"kNN distance {numbers['knn_distance']:.2f}",
+                highlight=False,
+            )
+    console.print(f"best memorization ratio {trainer.best_memorization_ratio:.4f}; checkpoint in {options.out}")

@@ -1,0 +1,96 @@
+"""Nested, class-balanced orders of a source: a training set of size n is the first n of its order."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from memo_core.data.sources import ImageSource
+from memo_core.errors import MemosweepError
+from memo_core.randomness import named_generator
+
+Classes = int | tuple[int, ...] | None
+
+
+def _permutation(count: int, seed: int, *names: str | int) -> Int64[np.ndarray, " n"]:
+    return torch.randperm(count, generator=named_generator(seed, *names)).numpy()
+
+
+def choose_classes(source: ImageSource, classes: Classes, seed: int) -> tuple[int, ...] | None:
+    """The class indices that take part, in the order in which they take turns; None without labels.
+
+    A number C takes the first C of a seeded order, so that fewer classes are a part of more.
+
+    Raises:
+        MemosweepError: classes were asked of a source without labels, or one that it does not have.
+    """
+    if source.labels is None:
+        if classes is not None:
+            raise MemosweepError(f"data.classes = {classes}: {source.name} has no labels")
+        return None
+    present = np.unique(source.labels).tolist()
+    if isinstance(classes, tuple):
+        missing = sorted(set(classes) - set(present))
+        if missing:
+            raise MemosweepError(f"data.classes: {source.name} has no class {missing[0]}, but {present}")
+        chosen: Sequence[int] = sorted(classes)
+    else:
+        chosen = present
+    if isinstance(classes, int) and classes > len(chosen):
+        raise MemosweepError(f"data.classes = {classes}: {source.name} has {len(chosen)} classes")
+    turns = [chosen[index] for index in _permutation(len(chosen), seed, "subset", "classes")]
+    return tuple(turns[:classes] if isinstance(classes, int) else turns)
+
+
+def balanced_order(source: ImageSource, size: int, classes: Classes, seed: int) -> Int64[np.ndarray, " n"]:
+    """Indices of the first `size` images: classes take turns, each in a seeded order of its own.
+
+    Any prefix holds equal shares of the classes, within one image. Where all classes of an unequal source
+    are used, an exhausted class drops out of the turns; where `classes` asks for equal shares, it is refused.
+
+    Args:
+        source: the images and their labels.
+        size: how many.
+        classes: a number of classes, class indices, or None for all.
+        seed: the data seed.
+
+    Raises:
+        MemosweepError: the source, or one of the chosen classes, has too few images.
+    """
+    turns = choose_classes(source, classes, seed)
+    if turns is None or source.labels is None:
+        _check_size(size, source.size, source.name)
+        return _permutation(source.size, seed, "subset")[:size]
+    members = [np.flatnonzero(source.labels == label) for label in turns]
+    members = [own[_permutation(len(own), seed, "subset", label)] for own, label in zip(members, turns, strict=True)]
+    _check_size(size, sum(map(len, members)), f"{source.name}, {len(turns)} classes,")
+    if classes is not None:
+        for position, (own, label) in enumerate(zip(members, turns, strict=True)):
+            share = (size - position + len(turns) - 1) // len(turns)
+            if share > len(own):
+                raise MemosweepError(
+                    f"data.size = {size}: class {label} of {source.name} has {len(own)} images, "
+                    f"equal shares of {len(turns)} classes need {share}"
+                )
+    rounds = np.concatenate([np.arange(len(own)) for own in members])
+    seats = np.concatenate([np.full(len(own), seat) for seat, own in enumerate(members)])
+    order = np.lexsort((seats, rounds))
+    return np.concatenate(members)[order][:size]
+
+
+def _check_size(size: int, available: int, what: str) -> None:
+    if size > available:
+        raise MemosweepError(f"data.size = {size}: {what} has {available:,} images")
+
+
+def blend_counts(size: int, blend_ratio: float) -> int:
+    """How many of the first `size` images come from the second source: floor(alpha x size)."""
+    # The tolerance keeps 0.2 x 5 at 1, whatever the rounding of 0.2.
+    return int(size * blend_ratio + 1e-9)
+
+
+def from_second_source(size: int, blend_ratio: float) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """For each position 0..size-1, whether the second source fills it; evenly spread, so prefixes nest."""
+    counts = np.floor(np.arange(size + 1) * blend_ratio + 1e-9).astype(np.int64)
+    return np.diff(counts) > 0

@@ -1,0 +1,133 @@
+"""The exact training set of an experiment: D = {(x_n, y_n)} of the paper."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from memo_core.data.image_sets import resize_image
+from memo_core.data.sources import ImageSource, open_source
+from memo_core.data.subset import balanced_order, from_second_source
+from memo_core.errors import MemosweepError
+from memo_core.experiment import DataConfig
+from memo_core.randomness import named_generator
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Images and labels as tensors, and where each image came from."""
+
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int[Tensor, " n"] | None
+    """Conditions in 0..num_labels-1; None for an unconditional model."""
+    num_labels: int
+    """C of the condition; 0 for an unconditional model."""
+    names: tuple[str, ...]
+    """The origin of each image."""
+    classes: tuple[int | None, ...]
+    """The class of each image in its own source."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
+    def to(self, device: torch.device | str) -> "TrainingSet":
+        """The same set with its tensors on `device`."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return TrainingSet(self.images.to(device), labels, self.num_labels, self.names, self.classes)
+
+
+def load_training_set(config: DataConfig) -> TrainingSet:
+    """Read, choose, resize, blend and label the training images; sizes nest, seeds are named.
+
+    Raises:
+        MemosweepError: the data cannot serve the configuration.
+    """
+    second = from_second_source(config.size, config.blend_ratio)
+    parts: list[list[_Item]] = []
+    for dataset, classes, count in (
+        (config.dataset, config.classes, int((~second).sum())),
+        (config.blend_dataset, config.blend_classes, int(second.sum())),
+    ):
+        parts.append([])
+        if dataset is not None and count:
+            source = open_source(dataset)
+            order = balanced_order(source, count, classes, config.seed)
+            parts[-1] = _read(source, order, config.resolution)
+    first, blended = iter(parts[0]), iter(parts[1])
+    items = [next(blended) if is_second else next(first) for is_second in second]
+    labels, num_labels = _labels(config, [item.label for item in items])
+    return TrainingSet(
+        torch.from_numpy(_stack(items)),
+        None if labels is None else torch.from_numpy(labels),
+        num_labels,
+        tuple(item.name for item in items),
+        tuple(item.label for item in items),
+    )
+
+
+def load_image_set(dataset: str) -> UInt8[Tensor, "n c h w"]:
+    """Read all images of a set in any of the formats of `open_source`, in the order of their names.
+
+    Raises:
+        MemosweepError: no such set, a broken image, or images of different shapes.
+    """
+    source = open_source(dataset)
+    return torch.from_numpy(_stack(_read(source, np.arange(source.size), None)))
+
+
+@dataclass(frozen=True)
+class _Item:
+    image: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]"
+    name: str
+    label: int | None
+
+
+def _read(
+    source: ImageSource, order: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]", resolution: int | None
+) -> list[_Item]:
+    items = []
+    for index in order.tolist():
+        name = source.name_of(index)
+        image = resize_image(source.read(index), resolution, name)
+        items.append(_Item(image, name, None if source.labels is None else int(source.labels[index])))
+    return items
+
+
+def _stack(items: list[_Item]) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+    shape = items[0].image.shape
+    for item in items:
+        if item.image.shape != shape:
+            raise MemosweepError(
+                f"{item.name}: (channels, height, width) {item.image.shape} differs from {shape} of "
+                f"{items[0].name}; data.resolution makes sizes alike"
+            )
+    return np.stack([item.image for item in items])
+
+
+def _labels(
+    config: DataConfig, classes: list[int | None]
+) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]] | None", int]:
+    """Conditions of section 6: true classes, C uniform random labels, or one label per image."""
+    if config.labels == "none":
+        return None, 0
+    if config.labels == "unique":
+        return np.arange(config.size), config.size
+    if config.labels == "random":
+        generator = named_generator(config.seed, "labels")
+        drawn = torch.randint(config.num_labels, (config.size,), generator=generator)
+        return drawn.numpy(), config.num_labels
+    if config.blend_ratio > 0 and config.blend_ratio < 1:
+        raise MemosweepError("data.labels = true: the classes of two blended sources are not comparable")
+    if any(label is None for label in classes):
+        raise MemosweepError("data.labels = true: the data set has no labels (EDM format: dataset.json with `labels`)")
+    present = sorted({label for label in classes if label is not None})
+    position = {label: index for index, label in enumerate(present)}
+    return np.array([position[label] for label in classes if label is not None], dtype=np.int64), len(present)

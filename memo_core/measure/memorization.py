@@ -1,0 +1,115 @@
+"""The memorization ratio: paper section 2 and Appendix F, criterion of Yoon et al. 2023."""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from jaxtyping import Bool, Float64, Int64, UInt8
+from scipy.stats import binomtest
+from torch import Tensor
+
+from memo_core.errors import MemosweepError
+from memo_core.measure.nearest import nearest_neighbors
+
+
+@dataclass(frozen=True)
+class Memorization:
+    """How much of a generated set replicates the training set."""
+
+    memorized: Bool[Tensor, " n"]
+    """Whether each generated image is a replica of its nearest training image."""
+    nearest_index: Int64[Tensor, " n"]
+    nearest_distance: Float64[Tensor, " n"]
+    """l2 distance to the nearest training image, pixel values 0..255 divided by sqrt(C x H x W)."""
+    second_distance: Float64[Tensor, " n"]
+    """The same to the second nearest."""
+
+    @property
+    def num_samples(self) -> int:
+        """Generated images."""
+        return len(self.memorized)
+
+    @property
+    def ratio(self) -> float:
+        """The share of memorized images, in [0, 1]."""
+        return float(self.memorized.double().mean())
+
+    @property
+    def knn_distance(self) -> float:
+        """Mean distance to the nearest training image (paper eq. 63), in the unit of Tables 7 and 8."""
+        return float(self.nearest_distance.mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% Wilson interval of the ratio."""
+        return wilson_interval(int(self.memorized.sum()), self.num_samples)
+
+    def summary(self) -> dict[str, float | int]:
+        """The reported numbers, by their public names."""
+        low, high = self.interval
+        return {
+            "memorization_ratio": self.ratio,
+            "memorization_ratio_low": low,
+            "memorization_ratio_high": high,
+            "knn_distance": self.knn_distance,
+            "num_samples": self.num_samples,
+        }
+
+
+def wilson_interval(memorized: int, num_samples: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a binomial ratio."""
+    interval = binomtest(memorized, num_samples).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def is_memorized(nearest: Float64[Tensor, " n"], second: Float64[Tensor, " n"], threshold: float) -> Bool[Tensor, " n"]:
+    """Whether sqrt(nearest) < threshold x sqrt(second), decided without rounding.
+
+    Args:
+        nearest: squared distances, integers.
+        second: squared distances to the second nearest, integers.
+        threshold: 1/3 in the paper; taken as the nearest fraction with a denominator up to 1,000.
+    """
+    fraction = Fraction(threshold).limit_denominator(1000)
+    return nearest * fraction.denominator**2 < second * fraction.numerator**2
+
+
+def measure_memorization(
+    generated: UInt8[Tensor, "n c h w"], training: UInt8[Tensor, "m c h w"], threshold: float = 1 / 3
+) -> Memorization:
+    """Compare generated images with the training set.
+
+    An image is memorized when its l2 distance to the nearest training image is below `threshold` times that
+    to the second nearest.
+
+    Args:
+        generated: uint8 images.
+        training: at least two uint8 images of the same shape.
+        threshold: in (0, 1).
+
+    Raises:
+        MemosweepError: the shapes differ, or a set is too small.
+    """
+    if generated.shape[1:] != training.shape[1:]:
+        raise MemosweepError(
+            f"generated images are {tuple(generated.shape[1:])}, training images {tuple(training.shape[1:])} "
+            "(channels, height, width): they must be alike"
+        )
+    if len(training) < 2 or len(generated) < 1:
+        raise MemosweepError(
+            f"{len(training)} training and {len(generated)} generated images: at least 2 and 1 are needed"
+        )
+    squared, indices = nearest_neighbors(generated, training)
+    unit = math.sqrt(math.prod(training.shape[1:]))
+    return Memorization(
+        memorized=is_memorized(squared[:, 0], squared[:, 1], threshold),
+        nearest_index=indices[:, 0],
+        nearest_distance=squared[:, 0].sqrt() / unit,
+        second_distance=squared[:, 1].sqrt() / unit,
+    )
+
+
+def memorized_counts(result: Memorization, training_size: int) -> Int64[Tensor, " m"]:
+    """How often each training image was replicated."""
+    return torch.bincount(result.nearest_index[result.memorized], minlength=training_size)

@@ -1,0 +1,78 @@
+"""One evaluation: samples of the averaged model, compared with the training set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from memo_core.experiment import Experiment
+from memo_core.measure.memorization import Memorization, measure_memorization
+from memo_core.model.denoiser import Denoiser
+from memo_core.randomness import image_seeds
+from memo_core.sampling import generate
+
+GALLERY_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a trial reports at one point of its training, and the samples behind it."""
+
+    metrics: dict[str, float | int]
+    """The reported numbers by their public names: `epoch`, `images_seen`, `loss`, `memorization_ratio`, ..."""
+    memorization: Memorization
+    generated: UInt8[Tensor, "n c h w"]
+    """The first samples, for the gallery."""
+    nearest: UInt8[Tensor, "n c h w"]
+    """Their nearest training images."""
+
+    def arrays(self) -> dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]:
+        """The samples as arrays, for the file that the analysis reads."""
+        return {
+            "memorized": self.memorization.memorized.numpy(),
+            "nearest_index": self.memorization.nearest_index.numpy().astype(np.int32),
+            "nearest_distance": self.memorization.nearest_distance.numpy().astype(np.float32),
+            "second_distance": self.memorization.second_distance.numpy().astype(np.float32),
+            "generated": self.generated.numpy(),
+            "nearest": self.nearest.numpy(),
+        }
+
+
+def evaluate(
+    denoiser: Denoiser,
+    training_images: UInt8[Tensor, "m c h w"],
+    experiment: Experiment,
+    on_batch: Callable[[int], None] | None = None,
+) -> tuple[Memorization, UInt8[Tensor, "g c h w"]]:
+    """Draw the experiment's samples and measure them.
+
+    Args:
+        denoiser: the averaged model, or any other.
+        training_images: the training set, uint8.
+        experiment: says how many samples, with how many steps, from which seeds.
+        on_batch: called with the number of samples just drawn.
+
+    Returns:
+        The measure of all samples, and the first `GALLERY_SIZE` of them.
+    """
+    settings = experiment.evaluation
+    images, _ = generate(
+        denoiser,
+        image_seeds(experiment.seed, settings.num_samples),
+        settings.steps,
+        settings.batch_size,
+        on_batch=on_batch,
+    )
+    memorization = measure_memorization(images, training_images, settings.threshold)
+    return memorization, images[:GALLERY_SIZE]
+
+
+def nearest_images(
+    memorization: Memorization, training_images: UInt8[Tensor, "m c h w"], count: int
+) -> UInt8[Tensor, "g c h w"]:
+    """The nearest training images of the first `count` samples, on the CPU."""
+    indices = memorization.nearest_index[:count].to(training_images.device)
+    return torch.index_select(training_images, 0, indices).cpu()

@@ -1,0 +1,87 @@
+"""`sweep.json`: what a run was asked to do, beside its results; enough to resume it and to read it."""
+
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from memo_core.errors import MemosweepError
+
+FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One run."""
+
+    factor: str
+    key: str
+    title: str
+    scale: str
+    preset: str
+    moved: list[str]
+    """The keys that differ among trials."""
+    trials: list[dict[str, Any]]
+    resources: dict[str, float]
+    max_failures: int
+    search: str
+    command: list[str]
+    started: str
+    hardware: str
+    versions: dict[str, str]
+    git_commit: str | None
+
+    def write(self, run_path: str) -> None:
+        """Write `sweep.json` into the run's folder or URL.
+
+        Raises:
+            MemosweepError: the place cannot be written.
+        """
+        try:
+            filesystem, path = fsspec.core.url_to_fs(run_path)
+            filesystem.makedirs(path, exist_ok=True)
+            with filesystem.open(f"{path}/{FILE}", "w") as file:
+                json.dump(asdict(self), file, indent=1)
+        except (OSError, ValueError, ImportError) as error:
+            raise MemosweepError(f"--storage-path: {run_path} cannot be written ({error})") from None
+
+    @classmethod
+    def read(cls, run_path: str) -> "Manifest":
+        """Read it back.
+
+        Raises:
+            MemosweepError: there is none.
+        """
+        try:
+            with fsspec.open(f"{run_path}/{FILE}", "r") as file:
+                return cls(**json.load(file))
+        except (OSError, ValueError, TypeError) as error:
+            raise MemosweepError(f"{run_path} is no run of a sweep: {FILE} cannot be read ({error})") from None
+
+
+def describe_run(**settings: Any) -> Manifest:
+    """A manifest with the command, time, hardware and versions of this process filled in."""
+    packages = ("ray", "torch", "torchvision", "numpy")
+    return Manifest(
+        **settings,
+        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        hardware=f"{platform.machine()} {platform.processor()}".strip(),
+        versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
+        git_commit=_git_commit(),
+    )
+
+
+def _git_commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,94 @@
+"""What a sweep leaves behind: table, figure, gallery, and the last lines on the screen."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures.factor import ratio_over_factor
+from analysis.figures.gallery import GalleryRow, gallery
+from analysis.samples import best_samples
+from analysis.tables import best, load
+from sweeps.engine.manifest import Manifest
+
+_GALLERY_TRIALS = 6
+
+
+def write_outcome(run_path: str, manifest: Manifest) -> None:
+    """Write table.csv, table.parquet, figure and gallery into the run's folder, and say what was found."""
+    frame = load(run_path)
+    if frame.empty:
+        print("no evaluation was reached yet, so there is no table", flush=True)
+        return
+    filesystem, path = fsspec.core.url_to_fs(run_path)
+
+    def write(name: str, content: bytes) -> None:
+        with filesystem.open(f"{path}/{name}", "wb") as file:
+            file.write(content)
+
+    write("table.csv", frame.to_csv(index=False).encode())
+    write("table.parquet", frame.to_parquet(index=False))
+    figure = ratio_over_factor(frame, manifest.key, manifest.title, manifest.scale)  # type: ignore[arg-type]
+    write("figure.png", _render(figure, "png"))
+    write("figure.pdf", _render(figure, "pdf"))
+    rows = _gallery_rows(run_path, frame, manifest)
+    if rows:
+        write("gallery.png", _render(gallery(rows), "png"))
+    for line in findings(frame, manifest):
+        print(line)
+    print(
+        f"results in {run_path}: table.csv, table.parquet, figure.png{', gallery.png' if rows else ''}",
+        flush=True,
+    )
+
+
+def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:
+    """The highest ratio of each trial, a line per size."""
+    runs = best(frame)
+    lines = []
+    for size, part in runs.groupby("data.size"):
+        entries = part.sort_values(manifest.key, na_position="first").groupby(manifest.key, dropna=False, sort=False)
+        numbers = [f"{_short(value)}: {100 * group['memorization_ratio'].mean():.1f}%" for value, group in entries]
+        lines.append(f"|D| = {size:,}  memorization ratio by {manifest.title.lower()}  " + "  ".join(numbers))
+    return lines
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float | int) else str(value)
+
+
+def _render(figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=160)
+    return buffer.getvalue()
+
+
+def _gallery_rows(run_path: str, frame: pd.DataFrame, manifest: Manifest) -> Sequence[GalleryRow]:
+    runs = best(frame).sort_values("memorization_ratio", ascending=False)
+    # From most to least memorizing, evenly.
+    step = max(1, round(len(runs) / _GALLERY_TRIALS))
+    rows = []
+    for _, run in runs.iloc[::step].head(_GALLERY_TRIALS).iterrows():
+        samples = next(
+            (found for folder in Path(run_path).glob(f"*_{run['trial_id']}") if (found := best_samples(folder))),
+            None,
+        )
+        if samples is None:
+            continue
+        names = [f"{key.rpartition('.')[2]} = {_short(run[key])}" for key in manifest.moved]
+        rows.append(
+            GalleryRow(
+                title=f"{', '.join(names)}: {100 * run['memorization_ratio']:.1f}% memorized",
+                generated=samples["generated"],  # type: ignore[arg-type]
+                nearest=samples["nearest"],  # type: ignore[arg-type]
+                memorized=samples["memorized"],  # type: ignore[arg-type]
+            )
+        )
+    return rows
+
+
+__all__ = ["findings", "write_outcome"]

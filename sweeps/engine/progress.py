@@ -1,0 +1,148 @@
+"""One calm live display of a sweep: trials done, running trials, time left."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from memo_core.experiment import Experiment
+from sweeps.engine.space import short_name
+
+_REFRESH_SECONDS = 0.5
+_ROWS = 12
+
+
+class LiveProgress(Callback):
+    """Draws from Tune's own list of trials, so that a resumed run shows what was done before.
+
+    Where the output is no terminal, one line is printed for each trial that ends.
+    """
+
+    def __init__(self, name: str, moved: Sequence[str], total: int) -> None:
+        self._name, self._moved, self._total = name, list(moved), total
+        self._live: Live | None = None
+        self._console: Console | None = None
+        self._started = self._drawn = 0.0
+        self._images_before: float | None = None
+        self._budgets: dict[str, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune stores callbacks with the experiment; a display is made anew."""
+        return {"name": self._name, "moved": self._moved, "total": self._total}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["name"], state["moved"], state["total"])  # type: ignore[misc]
+
+    def setup(self, **_: Any) -> None:
+        """Open the display."""
+        self._console = Console()
+        self._started = time.monotonic()
+        if self._console.is_terminal:
+            self._live = Live(Text("starting"), console=self._console, auto_refresh=False)
+            self._live.start()
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        """Redraw, at most twice a second."""
+        now = time.monotonic()
+        if self._images_before is None:
+            self._images_before = self._images(trials)
+        if self._live is not None and now - self._drawn > _REFRESH_SECONDS:
+            self._drawn = now
+            self._live.update(self._render(trials), refresh=True)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Say how a trial ended."""
+        result = trial.last_result or {}
+        ratio = result.get("best_memorization_ratio")
+        done = sum(other.status == Trial.TERMINATED for other in trials)
+        if self._live is None and ratio is not None:
+            self._say(f"{done}/{self._total}  {self._title(trial)}  best memorization ratio {ratio:.3f}")
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Say that a trial failed for good."""
+        self._say(f"failed: {self._title(trial)}, see {trial.local_path}/error.txt")
+
+    def on_experiment_end(self, trials: list[Trial], **_: Any) -> None:
+        """Leave the last state on the screen."""
+        if self._live is not None:
+            self._live.update(self._render(trials), refresh=True)
+            self._live.stop()
+            self._live = None
+
+    def _say(self, line: str) -> None:
+        if self._console is not None:
+            self._console.print(line, highlight=False)
+
+    def _title(self, trial: Trial) -> str:
+        return short_name(trial.config, self._moved) or trial.trial_id
+
+    def _budget(self, trial: Trial) -> int:
+        if trial.trial_id not in self._budgets:
+            self._budgets[trial.trial_id] = Experiment.from_flat(trial.config).total_images
+        return self._budgets[trial.trial_id]
+
+    def _images(self, trials: list[Trial]) -> float:
+        return sum(self._budget(trial) if trial.status == Trial.TERMINATED else _seen(trial) for trial in trials)
+
+    def _time_left(self, trials: list[Trial]) -> str:
+        total = sum(self._budget(trial) for trial in trials) * self._total / max(1, len(trials))
+        done = self._images(trials)
+        fresh = done - (self._images_before or 0.0)
+        if fresh <= 0:
+            return "time left: known after the first evaluation"
+        seconds = (time.monotonic() - self._started) * (total - done) / fresh
+        return f"time left: about {_duration(seconds)}"
+
+    def _render(self, trials: list[Trial]) -> Group:
+        done = sum(trial.status in (Trial.TERMINATED, Trial.ERROR) for trial in trials)
+        running = [trial for trial in trials if trial.status == Trial.RUNNING]
+        head = Text(f"{self._name}  {done} of {self._total} trials done, {len(running)} running  ", style="bold")
+        head.append(f"{_duration(time.monotonic() - self._started)} so far, {self._time_left(trials)}", style="dim")
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for column, justify in (
+            ("trial", "left"),
+            ("epoch", "right"),
+            ("loss", "right"),
+            ("ratio", "right"),
+            ("best", "right"),
+        ):
+            table.add_column(column, justify=justify, style="dim" if column == "loss" else None)  # type: ignore[arg-type]
+        for trial in running[:_ROWS]:
+            result = trial.last_result or {}
+            table.add_row(self._title(trial), *(_cell(result, key, form) for key, form in _COLUMNS))
+        if len(running) > _ROWS:
+            table.add_row(f"and {len(running) - _ROWS} more", "", "", "", "")
+        images = sum(self._budget(trial) for trial in trials) * self._total / max(1, len(trials))
+        bar = ProgressBar(total=max(1.0, images), completed=self._images(trials), width=60)
+        return Group(head, bar, table)
+
+
+_COLUMNS = (
+    ("epoch", "{:,.0f}"),
+    ("loss", "{:.4f}"),
+    ("memorization_ratio", "{:.3f}"),
+    ("best_memorization_ratio", "{:.3f}"),
+)
+
+
+def _seen(trial: Trial) -> float:
+    return float((trial.last_result or {}).get("images_seen", 0))
+
+
+def _cell(result: dict[str, Any], key: str, form: str) -> str:
+    return form.format(result[key]) if key in result else "-"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,61 @@
+"""From trials to Tune's search space."""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.search import BasicVariantGenerator
+
+from memo_core.experiment import FlatExperiment
+from sweeps.engine.factor import moved_keys
+
+
+def grid_space(trials: Sequence[FlatExperiment]) -> dict[str, Any] | None:
+    """`tune.grid_search` over every key that moves, where the trials are such a product; else None."""
+    moved = moved_keys(trials)
+    options = {key: _distinct([flat[key] for flat in trials]) for key in moved}
+    product = {json.dumps(combination) for combination in itertools.product(*options.values())}
+    if product != {json.dumps([flat[key] for key in moved]) for flat in trials}:
+        return None
+    return {**trials[0], **{key: tune.grid_search(values) for key, values in options.items()}}
+
+
+def point_space(trials: Sequence[FlatExperiment]) -> tuple[dict[str, Any], BasicVariantGenerator]:
+    """A space whose first samples are exactly the trials: for unions of panels, which are no product."""
+    moved = moved_keys(trials)
+    space = {key: tune.choice(_distinct([flat[key] for flat in trials])) for key in moved}
+    points = [{key: flat[key] for key in moved} for flat in trials]
+    return {**trials[0], **space}, BasicVariantGenerator(points_to_evaluate=points)
+
+
+def _distinct(values: Sequence[Any]) -> list[Any]:
+    return list({json.dumps(value): value for value in values}.values())
+
+
+def short_name(config: Mapping[str, Any], moved: Sequence[str]) -> str:
+    """A trial's name from what distinguishes it, such as `weight_decay=0.01 size=64`."""
+    parts = []
+    for key in moved:
+        value = config[key]
+        text = (
+            "".join(map(str, value))
+            if isinstance(value, list)
+            else f"{value:g}"
+            if isinstance(value, float)
+            else str(value)
+        )
+        parts.append(f"{key.rpartition('.')[2]}={text}")
+    return " ".join(parts)
+
+
+def trial_title(trial: Trial, moved: Sequence[str]) -> str:
+    """Tune's name of a trial: what distinguishes it."""
+    return short_name(trial.config, moved).replace(" ", ",") or trial.trial_id
+
+
+def trial_directory(trial: Trial, moved: Sequence[str]) -> str:
+    """A trial's folder: its title, made unique by its id."""
+    return f"{trial_title(trial, moved)[:120]}_{trial.trial_id}"

@@ -1,0 +1,32 @@
+"""The function trainable: memo_core's trainer under Ray Tune."""
+
+import tempfile
+from typing import Any
+
+import torch
+from ray import tune
+
+from memo_core.experiment import Experiment
+from memo_core.training.checkpoint import load_checkpoint, save_checkpoint
+from memo_core.training.trainer import Trainer
+
+
+def train_trial(config: dict[str, Any]) -> None:
+    """Train one experiment, and report each evaluation with a checkpoint that holds everything.
+
+    Args:
+        config: a complete flat experiment (dotted keys).
+    """
+    reserved = tune.get_context().get_trial_resources().required_resources
+    # One thread per reserved CPU, so that trials side by side do not fight.
+    torch.set_num_threads(max(1, int(reserved.get("CPU", 1))))
+    device = "cuda" if reserved.get("GPU", 0) > 0 else "cpu"
+    trainer = Trainer(Experiment.from_flat(config), device)
+    checkpoint = tune.get_checkpoint()
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            load_checkpoint(trainer, folder)
+    for evaluation in trainer.evaluations():
+        with tempfile.TemporaryDirectory() as folder:
+            save_checkpoint(trainer, folder)
+            tune.report(evaluation.metrics, checkpoint=tune.Checkpoint.from_directory(folder))

@@ -73,4 +73,4 @@ def best(frame: pd.DataFrame) -> pd.DataFrame:
 def moved_keys(frame: pd.DataFrame, known: Sequence[str] | None = None) -> list[str]:
     """The dotted keys that differ among the trials of a frame."""
     keys = known or [column for column in frame.columns if "." in column or column == "seed"]
-    return [key for key in keys if frame[key].nunique(dropna=False) > 1]
+    return [key for key in keys if len(frame[key].unique()) > 1]

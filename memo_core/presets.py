@@ -43,15 +43,15 @@ LAPTOP: Mapping[str, Any] = MappingProxyType(
         # A small real study on the embedded digits. The budget is in images, not epochs: the time to
         # memorize grows in proportion to |D|, so at this scale equal epochs would hide the effect of size.
         "data.dataset": "digits",
-        "data.size": 16,
+        "data.size": 10,
         "model.architecture": "ddpmpp",
         "model.preconditioning": "edm",
         "model.width": 16,
         "model.depth": 1,
         "model.dropout": 0.0,
-        "training.images": 19_200,
+        "training.images": 16_000,
         "training.batch_size": 32,
-        "training.learning_rate": 5e-3,
+        "training.learning_rate": 4e-3,
         "training.weight_decay": 0.0,
         "training.ema_decay": 0.98,
         "training.warmup_epochs": 50,

@@ -1,5 +1,6 @@
 """Deterministic sampling: Heun's second-order method of Karras et al. 2022, Algorithm 1."""
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -74,7 +75,7 @@ def sample_heun(
         return (x - denoiser(x.float(), level, labels).double()) / sigma
 
     x = latents.double() * sigmas[0]
-    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, following in itertools.pairwise(sigmas):
         first = slope(x, sigma)
         euler = x + (following - sigma) * first
         if following == 0:

@@ -19,7 +19,7 @@ FACTOR = Factor(
     title="Weight decay",
     scale="log",
     paper=(Study("Table 2", PAPER, VALUES, sizes=(1000, 2000)),),
-    laptop=(Study("Table 2", LAPTOP, VALUES, sizes=(16, 64)),),
+    laptop=(Study("Table 2", LAPTOP, VALUES, sizes=(10, 20)),),
     search_range=SearchRange(1e-6, 1e-1, log=True),
 )
 

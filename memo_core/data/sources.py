@@ -95,8 +95,8 @@ def _cifar10() -> ImageSource:
 def _npz(path: Path) -> ImageSource:
     try:
         with np.load(path, allow_pickle=False) as content:
-            images = content["images"] if "images" in content else None
-            labels = content["labels"] if "labels" in content else None
+            images = content.get("images")
+            labels = content.get("labels")
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise MemosweepError(f"{path}: a broken .npz file ({error})") from None
     if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):

@@ -68,7 +68,10 @@ def resize_image(image: ImageArray, resolution: int | None, name: str) -> ImageA
 def write_npz(path: str | Path, images: UInt8[np.ndarray, "n c h w"], labels: Int64[np.ndarray, " n"] | None) -> None:
     """Write an image set as .npz (`images`, and `labels` where there are any), whole or not at all."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, images=images, **({} if labels is None else {"labels": labels}))
+    if labels is None:
+        np.savez_compressed(buffer, images=images)
+    else:
+        np.savez_compressed(buffer, images=images, labels=labels)
     write_atomically(path, buffer.getvalue())
 
 

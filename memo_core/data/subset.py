@@ -93,4 +93,5 @@ def blend_counts(size: int, blend_ratio: float) -> int:
 def from_second_source(size: int, blend_ratio: float) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
     """For each position 0..size-1, whether the second source fills it; evenly spread, so prefixes nest."""
     counts = np.floor(np.arange(size + 1) * blend_ratio + 1e-9).astype(np.int64)
-    return np.diff(counts) > 0
+    chosen: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.diff(counts) > 0
+    return chosen

@@ -52,7 +52,7 @@ def nearest_neighbors(queries: UInt8[Tensor, "n c h w"], training: UInt8[Tensor,
     device = training.device
     distances = torch.empty(len(queries), k, dtype=torch.float64)
     indices = torch.empty(len(queries), k, dtype=torch.int64)
-    norms = torch.cat([_features(part).double().square().sum(1) for part in training.split(_TRAINING_CHUNK)])
+    norms = torch.cat([_features(part).double().square().sum(1) for part in torch.split(training, _TRAINING_CHUNK)])
     for start in range(0, len(queries), _QUERY_CHUNK):
         block = _features(queries[start : start + _QUERY_CHUNK].to(device))
         own = block.double().square().sum(1, keepdim=True)
@@ -61,11 +61,12 @@ def nearest_neighbors(queries: UInt8[Tensor, "n c h w"], training: UInt8[Tensor,
         for offset in range(0, len(training), _TRAINING_CHUNK):
             part = _features(training[offset : offset + _TRAINING_CHUNK])
             squared = own + norms[offset : offset + len(part)] - 2 * _exact_products(block, part)
-            values, positions = squared.topk(min(k, len(part)), largest=False, sorted=True)
-            best, at = torch.cat([best, values], 1), torch.cat([at, positions + offset], 1)
-            # A stable sort by (distance, index) makes ties independent of the chunks.
-            order = torch.argsort(at, dim=1, stable=True)
-            best, at = best.gather(1, order), at.gather(1, order)
+            # Distance and index in one number (below 2^53), so that no two are equal and ties have an order.
+            keys = squared.mul_(_TRAINING_CHUNK) + torch.arange(len(part), device=device)
+            keys = keys.topk(min(k, len(part)), largest=False, sorted=True).values
+            positions = keys.remainder(_TRAINING_CHUNK)
+            best = torch.cat([best, (keys - positions) / _TRAINING_CHUNK], 1)
+            at = torch.cat([at, positions.long() + offset], 1)
             order = torch.argsort(best, dim=1, stable=True)[:, :k]
             best, at = best.gather(1, order), at.gather(1, order)
         distances[start : start + len(block)] = best.cpu()

@@ -147,7 +147,8 @@ class UNetBlock(nn.Module):
         qkv = self.qkv(self.norm2(x)).reshape(n, c, 3, h * w)
         query, key, value = qkv.permute(2, 0, 3, 1).unsqueeze(2).unbind(0)
         attended = F.scaled_dot_product_attention(query, key, value).squeeze(1)
-        return self.proj(attended.transpose(1, 2).reshape(n, c, h, w))
+        projected: Tensor = self.proj(attended.transpose(1, 2).reshape(n, c, h, w))
+        return projected
 
 
 class PositionalEmbedding(nn.Module):

@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import sys
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 from memo_core.command_line import Parser, parse_settings, run
 from memo_core.errors import MemosweepError
@@ -88,11 +88,13 @@ def _choose_preset(wish: str, cluster: ray_session.Cluster) -> tuple[Literal["la
 
 
 def _command(factor: Factor, options: argparse.Namespace) -> int:
+    from sweeps.engine.runner import resume_sweep, start_sweep  # noqa: PLC0415 - loads Tune, --help need not wait
+
     if options.max_failures < 0:
         raise MemosweepError(f"--max-failures {options.max_failures}: expected at least 0")
     if options.resume:
         _check_resume(options)
-        return _runner().resume_sweep(factor, options.storage_path, options.name)
+        return resume_sweep(factor, options.storage_path, options.name)
     cluster = ray_session.look()
     preset, reason = _choose_preset(options.preset, cluster)
     trials = trials_of(factor, _selection(factor, options, preset))
@@ -106,15 +108,7 @@ def _command(factor: Factor, options: argparse.Namespace) -> int:
         return 0
     resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
     print(f"preset {preset}, {reason}", flush=True)
-    return _runner().start_sweep(
-        factor, trials, preset, resources, options.storage_path, options.name, options.max_failures
-    )
-
-
-def _runner() -> Any:
-    from sweeps.engine import runner  # noqa: PLC0415 - loads Tune, which --help and --dry-run need not wait for
-
-    return runner
+    return start_sweep(factor, trials, preset, resources, options.storage_path, options.name, options.max_failures)
 
 
 def _check_resume(options: argparse.Namespace) -> None:

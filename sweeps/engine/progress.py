@@ -19,7 +19,7 @@ _REFRESH_SECONDS = 0.5
 _ROWS = 12
 
 
-class LiveProgress(Callback):
+class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
     """Draws from Tune's own list of trials, so that a resumed run shows what was done before.
 
     Where the output is no terminal, one line is printed for each trial that ends.
@@ -61,7 +61,8 @@ class LiveProgress(Callback):
         """Say how a trial ended."""
         result = trial.last_result or {}
         ratio = result.get("best_memorization_ratio")
-        done = sum(other.status == Trial.TERMINATED for other in trials)
+        # Tune calls this before it marks the trial itself.
+        done = sum(other.status == Trial.TERMINATED for other in trials if other is not trial) + 1
         if self._live is None and ratio is not None:
             self._say(f"{done}/{self._total}  {self._title(trial)}  best memorization ratio {ratio:.3f}")
 

@@ -1,0 +1,63 @@
+"""What all tests share."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from memo_core.experiment import Experiment
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def shared_folder() -> Path:
+    """Reference data that does not ship with the project: golden snapshots, CIFAR-10 images."""
+    return Path(os.environ.get("MEMOSWEEP_SHARED") or REPOSITORY / "../shared").resolve()
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Outputs of the original implementation."""
+    folder = shared_folder() / "golden"
+    if not folder.is_dir():
+        pytest.skip("golden files are not at hand (MEMOSWEEP_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cifar10_zip() -> Path:
+    """5,085 CIFAR-10 images in EDM format."""
+    file = shared_folder() / "data/cifar10-5085-32x32.zip"
+    if not file.is_file():
+        pytest.skip("the CIFAR-10 archive is not at hand (MEMOSWEEP_SHARED)")
+    return file
+
+
+TINY = {
+    "data.size": 10,
+    "model.preconditioning": "edm",
+    "model.width": 8,
+    "model.depth": 1,
+    "model.dropout": 0.1,
+    "model.channel_multipliers": [1, 1],
+    "training.images": 96,
+    "training.batch_size": 16,
+    "training.learning_rate": 1e-3,
+    "training.warmup_epochs": 2,
+    "evaluation.count": 2,
+    "evaluation.num_samples": 12,
+    "evaluation.steps": 3,
+}
+
+
+@pytest.fixture
+def tiny() -> dict[str, object]:
+    """Settings of an experiment that takes a second."""
+    return dict(TINY)
+
+
+@pytest.fixture
+def tiny_experiment(tiny: dict[str, object]) -> Iterator[Experiment]:
+    """The same, validated."""
+    yield Experiment.from_flat(tiny)

@@ -1,0 +1,92 @@
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from memo_core.data import load_training_set, open_source
+from memo_core.data.image_sets import resize_image
+from memo_core.errors import MemosweepError
+from memo_core.experiment import DataConfig
+
+
+def test_sizes_nest_and_so_do_their_labels():
+    small = load_training_set(DataConfig(size=50, labels="random", num_labels=5))
+    large = load_training_set(DataConfig(size=120, labels="random", num_labels=5))
+    assert torch.equal(small.images, large.images[:50])
+    assert torch.equal(small.labels, large.labels[:50])
+
+
+def test_equal_configurations_give_equal_sets_and_other_seeds_other_sets():
+    one, again = (load_training_set(DataConfig(size=30)) for _ in range(2))
+    assert torch.equal(one.images, again.images)
+    assert not torch.equal(one.images, load_training_set(DataConfig(size=30, seed=1)).images)
+
+
+def test_labels_of_each_kind():
+    assert load_training_set(DataConfig(size=20)).labels is None
+    unique = load_training_set(DataConfig(size=20, labels="unique"))
+    assert (unique.labels.tolist(), unique.num_labels) == (list(range(20)), 20)
+    true = load_training_set(DataConfig(size=20, labels="true", classes=(2, 7)))
+    assert true.num_labels == 2
+    assert [(2, 7)[label] for label in true.labels] == list(true.classes)
+
+
+def test_random_labels_are_uniform():
+    labels = load_training_set(DataConfig(size=1700, labels="random", num_labels=4)).labels
+    counts = torch.bincount(labels, minlength=4)
+    assert counts.sum() == 1700
+    assert counts.min() > 340
+
+
+def test_changing_the_labels_leaves_the_images():
+    sets = [load_training_set(DataConfig(size=40, labels=kind)) for kind in ("none", "true", "random", "unique")]
+    assert all(torch.equal(sets[0].images, other.images) for other in sets)
+
+
+def test_downsampling_averages_areas():
+    image = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
+    expected = np.floor(image.reshape(1, 4, 2, 4, 2).mean((2, 4)) + 0.5)
+    np.testing.assert_array_equal(resize_image(image, 4, "made"), expected)
+
+
+def test_an_oblong_image_is_cut_at_the_centre():
+    image = np.zeros((3, 8, 12), np.uint8)
+    image[:, :, 2:10] = 200
+    assert resize_image(image, 4, "made").tolist() == np.full((3, 4, 4), 200).tolist()
+    with pytest.raises(MemosweepError, match="set data.resolution"):
+        resize_image(image, None, "made")
+
+
+@pytest.mark.parametrize(("ratio", "threes"), [(0.0, 20), (0.2, 16), (0.5, 10), (1.0, 0)])
+def test_blending_takes_its_share_of_the_second_source(ratio, threes):
+    config = DataConfig(size=20, classes=(3,), blend_dataset="digits", blend_classes=(0, 1), blend_ratio=ratio)
+    assert load_training_set(config).classes.count(3) == threes
+
+
+def test_true_labels_need_labelled_images(tmp_path):
+    with zipfile.ZipFile(tmp_path / "plain.zip", "w") as archive:
+        for index in range(4):
+            Image.fromarray(np.full((8, 8), index, np.uint8)).save(tmp_path / f"{index}.png")
+            archive.write(tmp_path / f"{index}.png", f"{index}.png")
+        archive.writestr("dataset.json", json.dumps({"labels": None}))
+    with pytest.raises(MemosweepError, match="has no labels"):
+        load_training_set(DataConfig(dataset=str(tmp_path / "plain.zip"), size=4, labels="true"))
+    assert len(load_training_set(DataConfig(dataset=str(tmp_path / "plain.zip"), size=4, labels="unique"))) == 4
+
+
+def test_cifar10_images_downsample(cifar10_zip):
+    full = load_training_set(DataConfig(dataset=str(cifar10_zip), size=200))
+    half = load_training_set(DataConfig(dataset=str(cifar10_zip), size=200, resolution=16))
+    assert full.image_shape == (3, 32, 32)
+    means = full.images.float().reshape(200, 3, 16, 2, 16, 2).mean((3, 5))
+    assert (half.images.float() - means).abs().max() <= 0.5
+    classes = np.bincount([label for label in full.classes if label is not None])
+    assert classes.tolist() == [20] * 10
+
+
+def test_sources_decode_only_what_is_asked_for(cifar10_zip):
+    source = open_source(str(cifar10_zip))
+    assert source.size == 5085

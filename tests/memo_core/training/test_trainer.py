@@ -1,0 +1,129 @@
+import pytest
+import torch
+
+from memo_core.errors import MemosweepError
+from memo_core.experiment import Experiment
+from memo_core.training import Trainer
+from memo_core.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+
+
+def run_through(trainer):
+    return [evaluation.metrics for evaluation in trainer.evaluations()]
+
+
+def comparable(metrics):
+    return {key: value for key, value in metrics.items() if key != "images_per_second"}
+
+
+def test_a_run_reports_what_it_promises(tiny_experiment):
+    reports = run_through(Trainer(tiny_experiment, "cpu"))
+    assert [report["images_seen"] for report in reports] == [48, 96]
+    assert [report["epoch"] for report in reports] == [4.8, 9.6]
+    for report in reports:
+        assert set(report) == {
+            "epoch", "images_seen", "loss", "memorization_ratio", "memorization_ratio_low",
+            "memorization_ratio_high", "best_memorization_ratio", "knn_distance", "num_samples", "images_per_second",
+        }  # fmt: skip
+        assert report["memorization_ratio_low"] <= report["memorization_ratio"] <= report["memorization_ratio_high"]
+        assert report["num_samples"] == 12
+
+
+def test_equal_experiments_give_equal_results_whatever_was_drawn_before(tiny_experiment):
+    first = Trainer(tiny_experiment, "cpu")
+    run_through(first)
+    torch.manual_seed(99)
+    torch.rand(5)
+    second = Trainer(tiny_experiment, "cpu")
+    run_through(second)
+    for one, other in zip(first.state.ema.parameters(), second.state.ema.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_training_leaves_the_callers_random_numbers_alone(tiny_experiment):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run_through(Trainer(tiny_experiment, "cpu"))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_resumed_run_ends_with_the_same_numbers_bit_for_bit(tiny_experiment, tmp_path):
+    whole = Trainer(tiny_experiment, "cpu")
+    expected = run_through(whole)
+    interrupted = Trainer(tiny_experiment, "cpu")
+    next(interrupted.evaluations())
+    save_checkpoint(interrupted, tmp_path)
+    resumed = Trainer(tiny_experiment, "cpu")
+    load_checkpoint(resumed, tmp_path)
+    (last,) = run_through(resumed)
+    assert comparable(last) == comparable(expected[-1])
+    for name, tensor in whole.state_dict()["model"].items():
+        assert torch.equal(tensor, resumed.state_dict()["model"][name]), name
+    for name, tensor in whole.state_dict()["ema"].items():
+        assert torch.equal(tensor, resumed.state_dict()["ema"][name]), name
+    assert torch.equal(
+        whole.state.optimizer.state_dict()["state"][0]["exp_avg_sq"],
+        resumed.state.optimizer.state_dict()["state"][0]["exp_avg_sq"],
+    )
+
+
+def test_the_checkpoint_holds_the_best_samples(tiny_experiment, tmp_path):
+    trainer = Trainer(tiny_experiment, "cpu")
+    run_through(trainer)
+    save_checkpoint(trainer, tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"checkpoint.pt", "best.npz"}
+    again = Trainer(tiny_experiment, "cpu")
+    load_checkpoint(again, tmp_path)
+    assert again.best_arrays["generated"].shape == (12, 1, 8, 8)
+    assert again.best_memorization_ratio == trainer.best_memorization_ratio
+
+
+def test_a_checkpoint_of_another_experiment_is_refused(tiny, tmp_path):
+    trainer = Trainer(Experiment.from_flat(tiny), "cpu")
+    next(trainer.evaluations())
+    save_checkpoint(trainer, tmp_path)
+    other = Trainer(Experiment.from_flat({**tiny, "training.learning_rate": 0.5}), "cpu")
+    with pytest.raises(MemosweepError, match=r"training.learning_rate = 0.001, not 0.5"):
+        load_checkpoint(other, tmp_path)
+
+
+def test_a_longer_budget_continues_a_checkpoint(tiny, tmp_path):
+    trainer = Trainer(Experiment.from_flat(tiny), "cpu")
+    run_through(trainer)
+    save_checkpoint(trainer, tmp_path)
+    longer = Trainer(Experiment.from_flat({**tiny, "training.images": 128}), "cpu")
+    load_checkpoint(longer, tmp_path)
+    assert [report["images_seen"] for report in run_through(longer)] == [128]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
+def test_a_broken_checkpoint_is_refused(tmp_path, content):
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(MemosweepError, match="not a readable checkpoint"):
+        read_checkpoint(tmp_path / "checkpoint.pt")
+
+
+def test_changing_the_seed_of_the_data_leaves_initialization_and_noise(tiny):
+    one = Trainer(Experiment.from_flat(tiny), "cpu")
+    other = Trainer(Experiment.from_flat({**tiny, "data.seed": 1}), "cpu")
+    assert not torch.equal(one.data.images, other.data.images)
+    assert torch.equal(one.state.parameters.values, other.state.parameters.values)
+    assert torch.equal(one._noise.get_state(), other._noise.get_state())
+
+
+def test_conditional_training_runs_with_every_kind_of_label(tiny):
+    for labels in ("true", "random", "unique"):
+        settings = {**tiny, "data.labels": labels, "data.num_labels": 4, "training.images": 16, "evaluation.count": 1}
+        (report,) = run_through(Trainer(Experiment.from_flat(settings), "cpu"))
+        assert report["loss"] > 0
+
+
+def test_a_small_model_memorizes_two_images():
+    settings = {
+        "data.size": 2, "model.preconditioning": "edm", "model.width": 8, "model.depth": 1, "model.dropout": 0,
+        "model.channel_multipliers": [1, 1], "training.images": 9600, "training.batch_size": 32,
+        "training.learning_rate": 1e-2, "training.ema_decay": 0.95, "training.warmup_epochs": 50,
+        "evaluation.count": 1, "evaluation.num_samples": 40,
+    }  # fmt: skip
+    (report,) = run_through(Trainer(Experiment.from_flat(settings), "cpu"))
+    assert report["memorization_ratio"] > 0.5

@@ -119,7 +119,7 @@ class OptimalDenoiser:
         levels = sigma.to(self.device, torch.float64)
         denoised = torch.empty(queries.shape, dtype=torch.float32, device=self.device)
         for chosen, rows in self._groups(len(x), labels):
-            for part in chosen.split(QUERIES_AT_ONCE):
+            for part in torch.split(chosen, QUERIES_AT_ONCE):
                 denoised[part] = self._posterior_mean(queries[part], levels[part], rows).float()
         return denoised.view(x.shape)
 
@@ -131,7 +131,7 @@ class OptimalDenoiser:
         check_labels(labels, self.num_labels)
         assert self._rows is not None
         labels = labels.to(self.device)
-        for label in labels.unique().tolist():
+        for label in torch.unique(labels).tolist():
             first, last = self._starts[label], self._starts[label + 1]
             if first == last:
                 raise MemosweepError(

@@ -141,7 +141,9 @@ class UNetBlock(nn.Module):
         residual = F.silu(self.norm1(residual))
         residual = self.conv1(F.dropout(residual, self.dropout, self.training))
         out: Tensor = ((x if self.skip is None else self.skip(x)) + residual) * RESIDUAL_SCALE
-        return (self._attend(out) + out) * RESIDUAL_SCALE if self.attention else out
+        if self.attention:
+            out = (self._attend(out) + out) * RESIDUAL_SCALE
+        return out
 
     def _attend(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
@@ -149,7 +151,8 @@ class UNetBlock(nn.Module):
         qkv = self.qkv(self.norm2(x)).reshape(n, c, 3, h * w)
         query, key, value = qkv.permute(2, 0, 3, 1).unsqueeze(2).unbind(0)
         attended = F.scaled_dot_product_attention(query, key, value).squeeze(1)
-        return self.proj(attended.transpose(1, 2).reshape(n, c, h, w))
+        projected: Tensor = self.proj(attended.transpose(1, 2).reshape(n, c, h, w))
+        return projected
 
 
 class PositionalEmbedding(nn.Module):

@@ -214,6 +214,8 @@ class EvaluationConfig(_Frozen):
     """Evaluate so many times, evenly over the budget."""
     num_samples: Annotated[int, Field(ge=1)] = 10_000
     steps: Annotated[int, Field(ge=2)] = 18
+    sampler: Literal["ode", "sde"] = "ode"
+    """Deterministic (Karras et al. 2022, Algorithm 1, as the paper's numbers) or stochastic (Algorithm 2)."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
     batch_size: Annotated[int, Field(ge=1)] = 500
     """Images drawn at once; bounds the memory of an evaluation."""

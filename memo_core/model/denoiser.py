@@ -62,7 +62,8 @@ class NetworkDenoiser(nn.Module):
         mixed = self.precision == "bfloat16"
         with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed):
             output = self.model(scaled, scale.noise.flatten(), labels)
-        return scale.skip * x + scale.out * output.float()
+        denoised: Tensor = scale.skip * x + scale.out * output.float()
+        return denoised
 
 
 def build_denoiser(

@@ -138,8 +138,10 @@ class UNetBlock(nn.Module):
         residual = residual + self.affine(embedding)[:, :, None, None]
         residual = F.silu(self.norm1(residual))
         residual = self.conv1(F.dropout(residual, self.dropout, self.training))
-        x = ((x if self.skip is None else self.skip(x)) + residual) * RESIDUAL_SCALE
-        return (self._attend(x) + x) * RESIDUAL_SCALE if self.attention else x
+        out: Tensor = ((x if self.skip is None else self.skip(x)) + residual) * RESIDUAL_SCALE
+        if self.attention:
+            out = (self._attend(out) + out) * RESIDUAL_SCALE
+        return out
 
     def _attend(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape

@@ -185,7 +185,7 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def check_labels(labels: Int[Tensor, " n"] | None, num_labels: int) -> None:
-    """Raise MemosweepError where labels fall outside 0..num_labels-1 or are given to an unconditional model."""
+    """Raise MemosweepError for labels outside 0..num_labels-1, or given to an unconditional model."""
     if labels is None or labels.numel() == 0:
         return
     if num_labels == 0:

@@ -68,9 +68,7 @@ class OptimalDenoiser:
             norms[start : start + rows] = doubled.square().sum(dim=1, dtype=torch.int64).double() / 255**2
         return norms
 
-    def _sort_by_label(
-        self, labels: Tensor | None, num_labels: int | None
-    ) -> tuple[int, Tensor | None, list[int]]:
+    def _sort_by_label(self, labels: Tensor | None, num_labels: int | None) -> tuple[int, Tensor | None, list[int]]:
         if labels is None:
             if num_labels:
                 raise MemosweepError(f"num_labels = {num_labels}: give the training images' labels too")

@@ -1,13 +1,9 @@
 """Sampling with Heun's second-order method: the probability-flow ODE and a stochastic variant of it.
 
-<<<<<<< HEAD
-import itertools
-=======
 Source: Karras et al. 2022, Algorithms 1 and 2. Every image draws from a generator of its own.
 """
 
 import math
->>>>>>> interop
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -169,31 +165,18 @@ def sample_stochastic(
     return x
 
 
-def _heun_step(
-    denoiser: Denoiser, x: Tensor, labels: Tensor | None, sigma: float, following: float
-) -> Tensor:
+def _heun_step(denoiser: Denoiser, x: Tensor, labels: Tensor | None, sigma: float, following: float) -> Tensor:
     """From noise level `sigma` to `following`, float64; a plain Euler step to 0."""
 
     def slope(x: Tensor, sigma: float) -> Tensor:
         level = torch.full((len(x),), sigma, dtype=torch.float32, device=x.device)
         return (x - denoiser(x.float(), level, labels).double()) / sigma
 
-<<<<<<< HEAD
-    x = latents.double() * sigmas[0]
-    for sigma, following in itertools.pairwise(sigmas):
-        first = slope(x, sigma)
-        euler = x + (following - sigma) * first
-        if following == 0:
-            return euler
-        x = x + (following - sigma) * 0.5 * (first + slope(euler, following))
-    raise AssertionError("unreachable: the last noise level is 0")
-=======
     first = slope(x, sigma)
     euler = x + (following - sigma) * first
     if following == 0:
         return euler
     return x + (following - sigma) * 0.5 * (first + slope(euler, following))
->>>>>>> interop
 
 
 def to_uint8(images: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from memo_core.experiment import Experiment
+
+# Many small operations: threads would only wait for each other, and bits would depend on their number.
+torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -58,11 +58,13 @@ def resize_image(image: ImageArray, resolution: int | None, name: str) -> ImageA
     image = image[:, top : top + side, left : left + side]
     if side == resolution:
         return image
-    # Pillow's box filter weighs each source pixel by its covered area, whatever the ratio.
+    # Pillow's box filter weighs each source pixel by its covered area, whatever the ratio; on float planes, since
+    # it would round 8-bit ones twice, between its two passes and after them.
     planes = [
-        np.asarray(Image.fromarray(plane).resize((resolution, resolution), Image.Resampling.BOX)) for plane in image
+        Image.fromarray(plane.astype(np.float32)).resize((resolution, resolution), Image.Resampling.BOX)
+        for plane in image
     ]
-    return np.stack(planes)
+    return np.floor(np.stack([np.asarray(plane) for plane in planes]) + 0.5).astype(np.uint8)
 
 
 def write_npz(path: str | Path, images: UInt8[np.ndarray, "n c h w"], labels: Int64[np.ndarray, " n"] | None) -> None:

@@ -102,9 +102,7 @@ def _storage(data: Any) -> _Storage:
     return _Storage(storage._untyped_storage, storage.dtype)
 
 
-def _tensor(
-    storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False, *_: Any
-) -> torch.Tensor:
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False, *_: Any) -> torch.Tensor:
     shape = (offset, *size, *stride)
     if not isinstance(storage, _Storage) or any(type(value) is not int or value < 0 for value in shape):
         raise Refusal("holds a tensor of odd shape")
@@ -125,9 +123,7 @@ def _numpy_scalar(dtype: Any, data: Any) -> Any:
     code = dtype.arguments[0] if isinstance(dtype, Record) and dtype.arguments else None
     state = dtype.state if isinstance(dtype, Record) else None
     order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
-    if not (
-        isinstance(code, str) and re.fullmatch(r"[fiu][1248]|b1", code) and order in ("<", ">", "=", "|")
-    ):
+    if not (isinstance(code, str) and re.fullmatch(r"[fiu][1248]|b1", code) and order in ("<", ">", "=", "|")):
         raise Refusal(f"holds a NumPy number of type {code!r}")
     if not isinstance(data, bytes):
         raise Refusal("holds a NumPy number whose bytes are no bytes")
@@ -166,7 +162,5 @@ CALLS: dict[str, Callable[..., Any]] = {
 }
 """The functions that a pickle may name, and what is called in their place."""
 
-INERT_NAMES = re.compile(
-    r"numpy\.ndarray|torch\.(bool|uint8|int8|int16|int32|int64|float16|bfloat16|float32|float64)"
-)
+INERT_NAMES = re.compile(r"numpy\.ndarray|torch\.(bool|uint8|int8|int16|int32|int64|float16|bfloat16|float32|float64)")
 """Names that may stand as data and are never called."""

@@ -91,9 +91,7 @@ def attention_resolution(resolutions: Any, resolution: int, levels: int, path: o
     present = [resolution >> level for level in range(levels)]
     found = sorted({value for value in wanted if value in present})
     if len(found) > 1:
-        raise MemosweepError(
-            f"{path}: self-attention at {found}; this U-Net has it at one resolution at most"
-        )
+        raise MemosweepError(f"{path}: self-attention at {found}; this U-Net has it at one resolution at most")
     return int(found[0]) if found else 0
 
 
@@ -152,9 +150,7 @@ def _arguments(network: PersistentObject, path: object) -> dict[str, Any]:
     if not isinstance(named, dict) or not isinstance(positional, tuple):
         raise MemosweepError(f"{path}: {network.class_name} lacks the arguments that it was built with")
     if len(positional) > len(_COMMON):
-        raise MemosweepError(
-            f"{path}: {network.class_name} was built with {len(positional)} unnamed arguments"
-        )
+        raise MemosweepError(f"{path}: {network.class_name} was built with {len(positional)} unnamed arguments")
     arguments = {**dict(zip(_COMMON, positional, strict=False)), **named}
     for key, value in arguments.items():
         parts = value if isinstance(value, list | tuple) else [value]
@@ -170,9 +166,7 @@ def whole_number(value: Any, key: str, path: object, least: int = 0) -> int:
     return int(value)
 
 
-def _song_unet(
-    settings: Mapping[str, Any], preconditioning: str, resolution: int, path: object
-) -> ModelConfig:
+def _song_unet(settings: Mapping[str, Any], preconditioning: str, resolution: int, path: object) -> ModelConfig:
     taps = settings["resample_filter"]
     kind = (settings["encoder_type"], tuple(taps) if isinstance(taps, list | tuple) else taps)
     found = (*kind, settings["channel_mult_noise"])

@@ -192,9 +192,7 @@ def _from_safetensors(path: Path) -> Network:
         description = json.loads(beside.read_text())
         state = safetensors.torch.load_file(path)
     except OSError as error:
-        raise MemosweepError(
-            f"{beside}: {error.strerror or error}; safetensors need their description"
-        ) from None
+        raise MemosweepError(f"{beside}: {error.strerror or error}; safetensors need their description") from None
     except ValueError as error:
         raise MemosweepError(f"{beside}: not JSON ({first_line(error)})") from None
     except safetensors.SafetensorError as error:

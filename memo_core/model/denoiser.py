@@ -22,7 +22,11 @@ class Denoiser(Protocol):
     """(C, H, W)."""
     num_labels: int
     """C of the condition; 0 for an unconditional denoiser."""
-    device: torch.device
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
 
     def __call__(
         self,

@@ -36,7 +36,8 @@ def read_checkpoint(file: str | Path, device: torch.device | str = "cpu") -> dic
     try:
         content = torch.load(file, map_location=device, weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise MemosweepError(f"{file}: not a readable checkpoint ({(str(error).splitlines() or ['empty'])[0]})") from None
+        reason = (str(error).splitlines() or ["empty"])[0]
+        raise MemosweepError(f"{file}: not a readable checkpoint ({reason})") from None
     if not isinstance(content, dict) or "experiment" not in content:
         raise MemosweepError(f"{file}: not a checkpoint of this project (it holds no experiment)")
     return content

@@ -65,15 +65,8 @@ class TrainingState:
     optimizer: torch.optim.Adam
 
     @classmethod
-<<<<<<< HEAD
     def create(cls, denoiser: NetworkDenoiser, ema: NetworkDenoiser, weight_decay: float = 0.0) -> "TrainingState":
-        """Start from a denoiser and a network of the same shape for its average, whose values are replaced."""
-=======
-    def create(
-        cls, denoiser: NetworkDenoiser, ema: NetworkDenoiser, weight_decay: float = 0.0
-    ) -> "TrainingState":
         """Start from a denoiser, and a network of its shape for the average, whose values are replaced."""
->>>>>>> interop
         ema.load_state_dict(denoiser.state_dict())
         ema.eval().requires_grad_(False)
         parameters, ema_parameters = FlatParameters(denoiser), FlatParameters(ema, with_gradients=False)

@@ -56,7 +56,7 @@ def test_an_oblong_image_is_cut_at_the_centre():
     image = np.zeros((3, 8, 12), np.uint8)
     image[:, :, 2:10] = 200
     assert resize_image(image, 4, "made").tolist() == np.full((3, 4, 4), 200).tolist()
-    with pytest.raises(MemosweepError, match="set data.resolution"):
+    with pytest.raises(MemosweepError, match=r"set data\.resolution"):
         resize_image(image, None, "made")
 
 

@@ -170,10 +170,8 @@ def _snapshot(
         if not isinstance(value, Tensor) or not value.is_floating_point():
             raise MemosweepError(f"{path}: weight {name!r} is not a tensor of floating-point numbers")
     try:
-        # Without storage first: initial values would only be overwritten, and drawing them takes seconds.
-        with torch.device("meta"):
-            denoiser = build_denoiser(config, *sizes, device="meta", precision=precision)
-        denoiser.load_state_dict({name: value.float() for name, value in network.state.items()}, assign=True)
+        denoiser = build_denoiser(config, *sizes, precision=precision)
+        denoiser.load_state_dict(network.state)
     except MemosweepError as error:
         raise MemosweepError(f"{path}: {error}") from None
     except RuntimeError as error:

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from memo_core.errors import MemosweepError
+
 RESIDUAL_SCALE = math.sqrt(0.5)
 NORM_EPS = 1e-6
 ZERO_GAIN = 1e-5
@@ -100,7 +102,13 @@ class GroupNorm(nn.GroupNorm):
     """Group normalization over min(32, channels / 4) groups, eps 1e-6."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__(min(32, channels // 4), channels, eps=NORM_EPS)
+        groups = min(32, channels // 4)
+        if channels % groups:
+            raise MemosweepError(
+                f"model.width: it gives a layer of {channels} channels, which {groups} groups cannot share; "
+                "choose a multiple of 32"
+            )
+        super().__init__(groups, channels, eps=NORM_EPS)
 
 
 class UNetBlock(nn.Module):

@@ -117,7 +117,8 @@ class DataConfig(_Frozen):
 class ModelConfig(_Frozen):
     """The network: paper section 4 and Appendix B, Karras et al. 2022 Table 1."""
 
-    architecture: Literal["ddpmpp", "ncsnpp"] = "ddpmpp"
+    architecture: Literal["ddpmpp", "ncsnpp", "optimum"] = "ddpmpp"
+    """`optimum` is no network: the closed-form optimal denoiser (paper, eq. 2 and 61), which is not trained."""
     preconditioning: Literal["vp", "ve", "edm"] = "vp"
     width: Annotated[int, Field(ge=4, multiple_of=4)] = 128
     """The channel multiplier of the paper: channels are width x `channel_multipliers`."""

@@ -27,6 +27,17 @@ PAPER: Mapping[str, Any] = MappingProxyType(
 )
 """The basic set-up of the paper; about 2 days of an A100 at |D| = 1k."""
 
+PAPER_EDM: Mapping[str, Any] = MappingProxyType(
+    {
+        **PAPER,
+        # EDM's own configuration (Karras et al. 2022), without its augmentation: Fig. 1c and 5c.
+        "model.preconditioning": "edm",
+        "model.depth": 4,
+        "training.learning_rate": 1e-3,
+    }
+)
+"""The paper's experiments with the EDM training procedure."""
+
 PAPER_FFHQ: Mapping[str, Any] = MappingProxyType(
     {
         **PAPER,
@@ -63,7 +74,7 @@ LAPTOP: Mapping[str, Any] = MappingProxyType(
 """About a minute on one core of a laptop."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {"laptop": LAPTOP, "paper": PAPER, "paper-ffhq": PAPER_FFHQ}
+    {"laptop": LAPTOP, "paper": PAPER, "paper-edm": PAPER_EDM, "paper-ffhq": PAPER_FFHQ}
 )
 
 _ALTERNATIVES = (

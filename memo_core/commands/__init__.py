@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from memo_core.command_line import Parser, run
-from memo_core.commands import measure, sample, train
+from memo_core.commands import data, measure, optimum, sample, train
 
-COMMANDS = {"train": train, "sample": sample, "measure": measure}
+COMMANDS = {"train": train, "sample": sample, "measure": measure, "optimum": optimum, "data": data}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,8 +1,10 @@
 """Decoding, resizing and writing images; each image is uint8 (C, H, W) with C = 1 or 3."""
 
 import io
+import json
 import os
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -96,3 +98,24 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_edm_zip(
+    path: str | Path, images: UInt8[np.ndarray, "n c h w"], labels: Int64[np.ndarray, " n"] | None
+) -> None:
+    """Write an image set in EDM's format: PNG files and `dataset.json` with `labels` (null for none)."""
+    buffer = io.BytesIO()
+    listed: list[list[str | int]] = []
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for index, image in enumerate(images):
+            name = f"{index // 1000:05d}/img{index:08d}.png"
+            encoded = io.BytesIO()
+            pixels = image[0] if len(image) == 1 else np.moveaxis(image, 0, 2)
+            Image.fromarray(pixels).save(encoded, "png")
+            # A fixed date, so that equal sets are equal files.
+            archive.writestr(zipfile.ZipInfo(name), encoded.getvalue())
+            if labels is not None:
+                listed.append([name, int(labels[index])])
+        content = json.dumps({"labels": None if labels is None else listed})
+        archive.writestr(zipfile.ZipInfo("dataset.json"), content)
+    write_atomically(path, buffer.getvalue())

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,14 @@ def save_checkpoint(trainer: Trainer, folder: str | Path) -> None:
     torch.save(trainer.state_dict(), buffer)
     write_atomically(Path(folder) / CHECKPOINT_FILE, buffer.getvalue())
     if trainer.best_arrays is not None:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **trainer.best_arrays)
-        write_atomically(Path(folder) / BEST_FILE, buffer.getvalue())
+        save_samples(trainer.best_arrays, folder)
+
+
+def save_samples(arrays: Mapping[str, Any], folder: str | Path) -> None:
+    """Write the samples of an evaluation (`Evaluation.arrays`) as `best.npz` into `folder`."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_atomically(Path(folder) / BEST_FILE, buffer.getvalue())
 
 
 def read_checkpoint(file: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """One evaluation: samples of the averaged model, compared with the training set."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,9 +9,11 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from memo_core.data.training_set import load_training_set
 from memo_core.experiment import Experiment
 from memo_core.measure.memorization import Memorization, measure_memorization
 from memo_core.model.denoiser import Denoiser
+from memo_core.optimum import OptimalDenoiser
 from memo_core.randomness import image_seeds
 from memo_core.sampling import generate
 
@@ -65,9 +68,36 @@ def evaluate(
         settings.steps,
         settings.batch_size,
         on_batch=on_batch,
+        sampler=settings.sampler,
     )
     memorization = measure_memorization(images, training_images, settings.threshold)
     return memorization, images[:GALLERY_SIZE]
+
+
+def evaluate_optimum(
+    experiment: Experiment, device: torch.device | str | None = None, on_batch: Callable[[int], None] | None = None
+) -> Evaluation:
+    """Evaluate the closed-form optimal denoiser of the experiment's training set (paper, Fig. 1a, App. A).
+
+    Nothing is trained: `epoch`, `images_seen` and `images_per_second` are 0, and there is no `loss`.
+
+    Raises:
+        MemosweepError: the data cannot serve the experiment.
+    """
+    data = load_training_set(experiment.data)
+    data = data.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    denoiser = OptimalDenoiser(data.images, data.labels, data.num_labels)
+    memorization, generated = evaluate(denoiser, data.images, experiment, on_batch)
+    metrics = {
+        "epoch": 0.0,
+        "images_seen": 0,
+        "loss": math.nan,
+        **memorization.summary(),
+        "best_memorization_ratio": memorization.ratio,
+        "images_per_second": 0.0,
+    }
+    nearest = nearest_images(memorization, data.images, len(generated))
+    return Evaluation(metrics, memorization, generated, nearest)
 
 
 def nearest_images(

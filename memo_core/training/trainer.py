@@ -39,6 +39,8 @@ class Trainer:
         device: torch.device | str | None = None,
         training_set: TrainingSet | None = None,
     ) -> None:
+        if experiment.model.architecture == "optimum":
+            raise MemosweepError("model.architecture = 'optimum': the closed form is evaluated, not trained")
         self.experiment = experiment
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # One tensor on the training device: images that fit need no loader processes.

@@ -22,7 +22,8 @@ class Study:
     preset: Mapping[str, Any]
     """Settings of the basic experiment."""
     values: tuple[Value, ...]
-    sizes: tuple[int, ...]
+    sizes: tuple[int, ...] = ()
+    """|D|; none where the factor is the size itself."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings that this panel changes."""
     grid: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
@@ -52,8 +53,8 @@ class Factor:
     laptop: tuple[Study, ...]
     scale: Literal["linear", "log", "category"] = "category"
     """How the values are spaced."""
-    tied: Callable[[Value], Mapping[str, Any]] | None = None
-    """Settings that follow from a value, such as the learning rate from the batch size."""
+    tied: Callable[[Value, Mapping[str, Any]], Mapping[str, Any]] | None = None
+    """Settings that follow from a value and the basic experiment, such as the learning rate from the batch size."""
     search_range: SearchRange | None = None
 
     def __post_init__(self) -> None:
@@ -66,6 +67,12 @@ class Factor:
     def figures(self, preset: Literal["laptop", "paper"]) -> list[str]:
         """Names of the studies of a preset."""
         return [study.figure for study in self.studies(preset)]
+
+
+def scaled_learning_rate(batch_size: int, reference: Mapping[str, Any]) -> dict[str, Any]:
+    """The linear scaling rule of section 5: the learning rate per image of the batch stays as in `reference`."""
+    ratio = reference["training.learning_rate"] / reference["training.batch_size"]
+    return {"training.learning_rate": ratio * batch_size}
 
 
 @dataclass(frozen=True)
@@ -131,9 +138,10 @@ def _trials_of_study(factor: Factor, study: Study, selection: Selection) -> Iter
         }
         if factor.key != "data.size":
             moved[factor.key] = value
-        tied = factor.tied(value) if factor.tied is not None else {}
-        settings = with_settings(with_settings(study.preset, study.settings), tied)
-        settings = with_settings(with_settings(settings, selection.settings), moved)
+        settings = with_settings(with_settings(study.preset, study.settings), selection.settings)
+        if factor.tied is not None:
+            settings = {**settings, **factor.tied(value, settings)}
+        settings = with_settings(settings, moved)
         yield Experiment.from_flat(settings).to_flat()
 
 

@@ -7,7 +7,8 @@ import torch
 from ray import tune
 
 from memo_core.experiment import Experiment
-from memo_core.training.checkpoint import load_checkpoint, save_checkpoint
+from memo_core.training.checkpoint import load_checkpoint, save_checkpoint, save_samples
+from memo_core.training.evaluation import evaluate_optimum
 from memo_core.training.trainer import Trainer
 
 
@@ -21,7 +22,11 @@ def train_trial(config: dict[str, Any]) -> None:
     # One thread per reserved CPU, so that trials side by side do not fight.
     torch.set_num_threads(max(1, int(reserved.get("CPU", 1))))
     device = "cuda" if reserved.get("GPU", 0) > 0 else "cpu"
-    trainer = Trainer(Experiment.from_flat(config), device)
+    experiment = Experiment.from_flat(config)
+    if experiment.model.architecture == "optimum":
+        _report_optimum(experiment, device)
+        return
+    trainer = Trainer(experiment, device)
     checkpoint = tune.get_checkpoint()
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
@@ -30,3 +35,10 @@ def train_trial(config: dict[str, Any]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             save_checkpoint(trainer, folder)
             tune.report(evaluation.metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+def _report_optimum(experiment: Experiment, device: str) -> None:
+    evaluation = evaluate_optimum(experiment, device)
+    with tempfile.TemporaryDirectory() as folder:
+        save_samples(evaluation.arrays(), folder)
+        tune.report(evaluation.metrics, checkpoint=tune.Checkpoint.from_directory(folder))

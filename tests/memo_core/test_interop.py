@@ -236,9 +236,7 @@ def test_weights_that_are_views_of_one_tensor_are_written_whole(small, tmp_path)
     for name, value in state.items():
         views[name] = flat[start : start + value.numel()].view(value.shape)
         start += value.numel()
-    config = ModelConfig(
-        preconditioning="edm", width=8, depth=1, channel_multipliers=(2, 2), attention_resolution=4
-    )
+    config = ModelConfig(preconditioning="edm", width=8, depth=1, channel_multipliers=(2, 2), attention_resolution=4)
     save_safetensors(tmp_path / "a.safetensors", views, config, 8, 3, 4)
     save_safetensors(tmp_path / "b.safetensors", state, config, 8, 3, 4)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
@@ -267,9 +265,7 @@ def test_takes_settings_from_the_stored_arguments(small, tmp_path, published_mod
 
 def test_attention_that_the_network_is_too_small_for_is_none(small, tmp_path, published_modules):
     description, _ = small
-    config = ModelConfig(
-        preconditioning="edm", width=8, depth=1, channel_multipliers=(2, 2), attention_resolution=0
-    )
+    config = ModelConfig(preconditioning="edm", width=8, depth=1, channel_multipliers=(2, 2), attention_resolution=0)
     state = build_denoiser(config, 8, 3, 4).state_dict()
     write_pickle(tmp_path / "a.pkl", description, state, attn_resolutions=[16])
     assert load_snapshot(tmp_path / "a.pkl").config == config

@@ -55,18 +55,14 @@ def test_equals_the_naive_softmax_at_every_noise_level(sigma, monkeypatch):
     monkeypatch.setattr(optimum, "QUERIES_AT_ONCE", 5)
     images = training_set()
     x, level = noisy(images[:23], sigma), torch.full((23,), sigma)
-    torch.testing.assert_close(
-        OptimalDenoiser(images)(x, level).double(), naive(x, level, images), rtol=0, atol=2e-5
-    )
+    torch.testing.assert_close(OptimalDenoiser(images)(x, level).double(), naive(x, level, images), rtol=0, atol=2e-5)
 
 
 def test_takes_a_noise_level_per_image():
     images = training_set()
     level = torch.tensor(SIGMAS)
     x = torch.cat([noisy(images[i : i + 1], sigma) for i, sigma in enumerate(SIGMAS)])
-    torch.testing.assert_close(
-        OptimalDenoiser(images)(x, level).double(), naive(x, level, images), rtol=0, atol=2e-5
-    )
+    torch.testing.assert_close(OptimalDenoiser(images)(x, level).double(), naive(x, level, images), rtol=0, atol=2e-5)
 
 
 def test_far_from_all_images_nothing_overflows():
@@ -74,16 +70,12 @@ def test_far_from_all_images_nothing_overflows():
     x = torch.full((2, 3, 4, 4), 1e4)
     result = OptimalDenoiser(images)(x, torch.tensor([1e-4, 0.002]))
     assert torch.isfinite(result).all()
-    torch.testing.assert_close(
-        result.double(), naive(x, torch.tensor([1e-4, 0.002]), images), rtol=0, atol=1e-5
-    )
+    torch.testing.assert_close(result.double(), naive(x, torch.tensor([1e-4, 0.002]), images), rtol=0, atol=1e-5)
 
 
 def test_tells_images_apart_that_differ_by_one_grey_level():
     # In a large image <x, x_n> is of the order of 1,000, and the twins differ by 6e-5 in squared distance.
-    images = torch.randint(
-        0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(3)
-    )
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
     images[1] = images[0]
     images[1, 2, 5, 7] ^= 1
     denoised = OptimalDenoiser(images)(as_float(images).float(), torch.full((4,), 1e-4))

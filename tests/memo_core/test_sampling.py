@@ -85,9 +85,7 @@ def test_streams_draw_latents_then_label_then_noise():
 def test_noise_levels_follow_equation_5():
     sigmas = sigma_steps(18, 0.0, math.inf)
     expected = [(80 ** (1 / 7) + i / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7 for i in range(18)]
-    torch.testing.assert_close(
-        sigmas, torch.tensor([*expected, 0.0], dtype=torch.float64), rtol=1e-12, atol=0
-    )
+    torch.testing.assert_close(sigmas, torch.tensor([*expected, 0.0], dtype=torch.float64), rtol=1e-12, atol=0)
     narrow = sigma_steps(5, 0.02, 50.0)
     assert narrow[0].item() == pytest.approx(50)
     assert narrow[-2].item() == pytest.approx(0.02)
@@ -174,9 +172,7 @@ def test_progress_counts_images():
     assert seen == [3, 3, 1]
 
 
-@pytest.mark.parametrize(
-    "options", [{"seeds": []}, {"steps": 1}, {"batch_size": 0}, {"sampler": "euler"}], ids=str
-)
+@pytest.mark.parametrize("options", [{"seeds": []}, {"steps": 1}, {"batch_size": 0}, {"sampler": "euler"}], ids=str)
 def test_bad_settings_are_named(options):
     with pytest.raises(MemosweepError):
         generate(GaussianData(), **{"seeds": [0], **options})

@@ -24,9 +24,7 @@ def separable(taps):
 
 
 def filter_down(x, taps, padding):
-    channels = [
-        F.conv2d(x[:, i : i + 1], separable(taps), stride=2, padding=padding) for i in range(x.shape[1])
-    ]
+    channels = [F.conv2d(x[:, i : i + 1], separable(taps), stride=2, padding=padding) for i in range(x.shape[1])]
     return torch.cat(channels, 1)
 
 
@@ -191,9 +189,7 @@ def test_a_block_is_what_its_equations_say(attention, resample, out_channels):
     for parameter in block.parameters():
         parameter.data.add_(0.2 * torch.randn_like(parameter))
     x, embedding = torch.randn(2, 8, 4, 4), torch.randn(2, 12)
-    torch.testing.assert_close(
-        block(x, embedding), reference_block(block, x, embedding), rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(block(x, embedding), reference_block(block, x, embedding), rtol=1e-4, atol=1e-5)
     assert (block.skip is None) == (resample == "none" and out_channels == 8)
 
 

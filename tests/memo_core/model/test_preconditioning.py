@@ -30,9 +30,7 @@ def test_scalings_are_those_of_table_1(kind):
         "edm": (0.25 / (s**2 + 0.25), s * 0.5 / (0.25 + s**2).sqrt(), 1 / (0.25 + s**2).sqrt(), s.log() / 4),
     }[kind]
     for found, value in zip((skip, out, scale, noise), expected, strict=True):
-        torch.testing.assert_close(
-            found.double(), value.double(), rtol=2e-5, atol=1e-3 if found is noise else 1e-6
-        )
+        torch.testing.assert_close(found.double(), value.double(), rtol=2e-5, atol=1e-3 if found is noise else 1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,9 +16,7 @@ ARCHITECTURES = ("ddpmpp", "ncsnpp")
 
 def load_golden(golden, name, precision="float32"):
     description = json.loads((golden / f"{name}.json").read_text())
-    config = ModelConfig(
-        **{key: value for key, value in description.items() if key in ModelConfig.model_fields}
-    )
+    config = ModelConfig(**{key: value for key, value in description.items() if key in ModelConfig.model_fields})
     sizes = description["resolution"], description["channels"], description["num_labels"]
     denoiser = build_denoiser(config, *sizes, precision=precision)
     denoiser.load_state_dict(load_file(golden / f"{name}.safetensors"))
@@ -128,9 +126,7 @@ def run(network, batch=2, labels=None):
 def test_a_removed_skip_connection_carries_zeros(architecture, removed):
     mask = [int(index != removed) for index in range(6)]
     whole, cut = small(architecture), small(architecture, skip_connections=mask)
-    assert {k: v.shape for k, v in whole.state_dict().items()} == {
-        k: v.shape for k, v in cut.state_dict().items()
-    }
+    assert {k: v.shape for k, v in whole.state_dict().items()} == {k: v.shape for k, v in cut.state_dict().items()}
     # The decoder takes the skip connections in reverse, as the last channels of its blocks' inputs.
     takers = [block for block in whole.dec.values() if getattr(block, "takes_skip", False)]
     block = takers[5 - removed]
@@ -190,9 +186,7 @@ def test_every_shape_of_network_runs(architecture, embedding, depth, multipliers
         (32, (2, 2, 2), 0, 0),
     ],
 )
-def test_attention_stands_at_one_resolution_and_in_the_decoders_first_block(
-    resolution, multipliers, asked, expected
-):
+def test_attention_stands_at_one_resolution_and_in_the_decoders_first_block(resolution, multipliers, asked, expected):
     with torch.device("meta"):
         config = ModelConfig(channel_multipliers=multipliers, attention_resolution=asked, width=32)
         network = UNet(config, resolution, 3, 0)

@@ -11,12 +11,8 @@ def test_schedules_are_the_published_ones(golden, name):
         warmup = float(run["warmup_epochs"])
         for step, (rate, decay) in enumerate(zip(run["learning_rate"], run["ema_decay"], strict=True)):
             epoch = step * batch / size
-            assert learning_rate_at(epoch, float(run["base_learning_rate"]), warmup) == pytest.approx(
-                rate, rel=1e-12
-            )
-            assert ema_decay_at(epoch, float(run["final_ema_decay"]), warmup) == pytest.approx(
-                decay, rel=1e-12
-            )
+            assert learning_rate_at(epoch, float(run["base_learning_rate"]), warmup) == pytest.approx(rate, rel=1e-12)
+            assert ema_decay_at(epoch, float(run["final_ema_decay"]), warmup) == pytest.approx(decay, rel=1e-12)
 
 
 def test_the_learning_rate_rises_from_zero_to_its_value():

@@ -1,0 +1,27 @@
+"""Width of the network, its channel multiplier: Fig. 3a, 7a, 7c and 7e.
+
+The paper finds that EMM rises steadily with width: about 5k at width 320, four times that of width 128.
+
+    python sweeps/width.py                         # laptop: digits, 6 trials, about 4 minutes on 2 cores
+    python sweeps/width.py --preset paper          # CIFAR-10, 35 trials; over sizes alone: --figure 3a
+"""
+
+from memo_core.presets import LAPTOP, PAPER
+from sweeps.engine.command import main
+from sweeps.engine.factor import Factor, SearchRange, Study
+
+FACTOR = Factor(
+    name="width",
+    key="model.width",
+    title="Width",
+    scale="linear",
+    paper=(
+        Study("3a", PAPER, values=(128, 192, 256, 320), sizes=(500, 1000, 2000, 3000, 4000, 5000)),
+        Study("7a", PAPER, values=(64, 96, 128, 160, 192, 224, 256), sizes=(2000,), grid={"model.depth": (2, 4)}),
+    ),
+    laptop=(Study("3a", LAPTOP, values=(8, 16, 24), sizes=(10, 20)),),
+    search_range=SearchRange(8, 256, log=True, integer=True),
+)
+
+if __name__ == "__main__":
+    main(FACTOR, __doc__)

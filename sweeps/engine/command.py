@@ -92,6 +92,8 @@ def _command(factor: Factor, options: argparse.Namespace) -> int:
 
     if options.max_failures < 0:
         raise MemosweepError(f"--max-failures {options.max_failures}: expected at least 0")
+    if options.name is not None and (not options.name.strip(". ") or "/" in options.name):
+        raise MemosweepError(f"--name {options.name}: expected the name of a folder, without a slash")
     if options.resume:
         _check_resume(options)
         return resume_sweep(factor, options.storage_path, options.name)

@@ -124,8 +124,11 @@ def _new_tuner(manifest: Manifest, storage: str, name: str) -> tune.Tuner:
 
 def _fit(tuner: tune.Tuner, run_path: str, manifest: Manifest) -> int:
     # Tune answers the first SIGINT by saving its state; a polite kill deserves the same.
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    results = tuner.fit()
+    previous = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        results = tuner.fit()
+    finally:
+        signal.signal(signal.SIGTERM, previous)
     unfinished = len(manifest.trials) - sum(1 for result in results if result.error is None and _is_finished(result))
     errors = results.num_errors
     write_outcome(run_path, manifest)

@@ -1,0 +1,83 @@
+"""One Ray cluster for all sweep tests, and the scripts run as their users run them."""
+
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+TINY = {
+    "model.width": 8,
+    "model.channel_multipliers": "[1,1]",
+    "model.dropout": 0.1,
+    "training.images": 96,
+    "training.batch_size": 16,
+    "training.warmup_epochs": 2,
+    "evaluation.count": 3,
+    "evaluation.num_samples": 12,
+    "evaluation.steps": 3,
+}
+
+
+def settings(**changes: object) -> list[str]:
+    """`--set` options of an experiment that takes a second."""
+    merged = {**TINY, **{key.replace("__", "."): value for key, value in changes.items()}}
+    return [part for key, value in merged.items() for part in ("--set", f"{key}={value}")]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """The address of a local cluster with two CPUs."""
+    import ray
+
+    from sweeps.engine import ray_session
+
+    context = ray.init(address="local", num_cpus=2, log_to_driver=False, logging_level=40, include_dashboard=False)
+    os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]
+    ray_session.start()
+    yield os.environ.pop("RAY_ADDRESS")
+    ray.shutdown()
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a sweep script in this process; returns exit code, output and errors."""
+
+    def run(name: str, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(REPOSITORY / f"sweeps/{name}.py"), run_name="__main__")
+        output = capsys.readouterr()
+        return int(stop.value.code or 0), output.out, output.err
+
+    return run
+
+
+@pytest.fixture
+def start_script(cluster: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a sweep script as a process of its own, which a test may kill."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(name: str, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, f"sweeps/{name}.py", *arguments],
+            cwd=REPOSITORY,
+            env={**os.environ, "RAY_ADDRESS": cluster},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

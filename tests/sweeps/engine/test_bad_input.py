@@ -1,0 +1,85 @@
+"""Bad input stops a sweep before anything starts: one line, exit code 2, nothing written."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from memo_core.data import write_npz
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "data.siez=3"], "did you mean data.size"),
+        (["--preset", "desktop"], "invalid choice: 'desktop'"),
+        (["--sizes", "1"], "data.size = 1"),
+        (["--sizes", "2000"], "digits has 1,797 images"),
+        (["--sizes", "many"], "data.size = 'many'"),
+        (["--values", "-1"], "training.weight_decay = -1"),
+        (["--values", "nan"], "training.weight_decay"),
+        (["--set", "training.learning_rate=nan"], "training.learning_rate"),
+        (["--set", "training.learning_rate=0"], "training.learning_rate = 0"),
+        (["--set", "training.weight_decay=1"], "use --values"),
+        (["--set", "data.size=8"], "use --sizes"),
+        (["--set", "data.resolution=6"], "a multiple of 4"),
+        (["--set", "model.skip_connections=101"], "3 entries"),
+        (["--set", "model.attention_resolution=16"], "the network has 8, 4, 2"),
+        (["--set", "data.blend_ratio=0.5"], "set data.blend_dataset"),
+        (["--set", "data.labels=random", "--set", "data.num_labels=50"], "more labels than the 10 images"),
+        (["--set", "data.classes=[8]", "--sizes", "175"], "174 images"),
+        (["--set", "data.dataset=/nowhere.zip"], "/nowhere.zip"),
+        (["--figure", "99"], "--figure 99"),
+        (["--repeats", "0"], "--repeats 0"),
+        (["--gpus-per-trial", "0.5"], "--gpus-per-trial 0.5"),
+        (["--gpus-per-trial", "-1"], "--gpus-per-trial -1"),
+        (["--max-failures", "-1"], "--max-failures -1"),
+        (["--storage-path", "/proc/nowhere"], "cannot be written"),
+        (["--resume", "--name", "absent"], "is no run of a sweep"),
+        (["--resume"], "holds no run of weight_decay"),
+        (["--resume", "--name", "x", "--sizes", "3"], "keeps its trials"),
+        (["--name", "a/b"], "--name a/b"),
+    ],
+)
+def test_it_is_refused_in_one_line(arguments, message, script, tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    storage = [] if "--storage-path" in arguments else ["--storage-path", str(tmp_path / "results")]
+    preset = [] if "--resume" in arguments or "--preset" in arguments else ["--preset", "laptop"]
+    code, _, errors = script("weight_decay", *preset, *storage, *arguments)
+    assert code == 2
+    assert message in errors
+    assert errors.count("\n") == 1
+    assert not list(tmp_path.rglob("*"))
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for index in range(12):
+        Image.fromarray(np.full((8, 8), index, np.uint8)).save(folder / f"{index:02d}.png")
+    return folder
+
+
+def test_a_broken_image_is_found_before_the_sweep(images, script, tmp_path):
+    file = images / "07.png"
+    file.write_bytes(file.read_bytes()[:-30])
+    arguments = ["--preset", "laptop", "--sizes", "12", "--set", f"data.dataset={images}"]
+    code, _, errors = script("weight_decay", *arguments, "--storage-path", str(tmp_path / "results"))
+    assert code == 2
+    assert "07.png" in errors
+    assert not (tmp_path / "results").exists()
+
+
+def test_labels_must_be_there_where_they_are_asked_for(images, script, tmp_path):
+    arguments = ["--preset", "laptop", "--sizes", "12", "--set", f"data.dataset={images}", "--set", "data.labels=true"]
+    code, _, errors = script("weight_decay", *arguments, "--storage-path", str(tmp_path / "results"))
+    assert code == 2
+    assert "has no labels" in errors
+
+
+def test_a_network_that_cannot_halve_the_images_is_refused(script, tmp_path):
+    write_npz(tmp_path / "odd.npz", np.zeros((12, 1, 10, 10), np.uint8), None)
+    arguments = ["--preset", "laptop", "--sizes", "12", "--set", f"data.dataset={tmp_path / 'odd.npz'}"]
+    code, _, errors = script("weight_decay", *arguments, "--storage-path", str(tmp_path / "results"))
+    assert code == 2
+    assert "data.resolution = 10" in errors

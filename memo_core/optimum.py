@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from memo_core.errors import MemosweepError
@@ -42,8 +42,8 @@ class OptimalDenoiser:
 
     def __init__(
         self,
-        images: UInt8[Tensor, "m c h w"],
-        labels: Int[Tensor, " m"] | None = None,
+        images: Tensor,
+        labels: Tensor | None = None,
         num_labels: int | None = None,
         device: torch.device | str | None = None,
     ) -> None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from memo_core.errors import MemosweepError
@@ -42,8 +42,8 @@ class OptimalDenoiser:
 
     def __init__(
         self,
-        images: UInt8[Tensor, "m c h w"],
-        labels: Int[Tensor, " m"] | None = None,
+        images: Tensor,
+        labels: Tensor | None = None,
         num_labels: int | None = None,
         device: torch.device | str | None = None,
     ) -> None:
@@ -165,7 +165,12 @@ class OptimalDenoiser:
         return weighted / weight_sum.to(dtype)
 
     def _precision(self, queries: Tensor, variance: Tensor) -> torch.dtype:
-        """float32, twice as fast, where its rounding of <x, x_n> cannot matter; float64 elsewhere."""
+        """float32, twice as fast, where its rounding of <x, x_n> cannot matter; float64 elsewhere.
+
+        Accelerators may round products to 10 bits (TF32) where a user allows it, and are fast in float64.
+        """
+        if self.device.type != "cpu" or torch.get_float32_matmul_precision() != "highest":
+            return torch.float64
         largest_norm = math.sqrt(2 * float(self._half_norms.max()))
         rounding = torch.finfo(torch.float32).eps * queries.norm(dim=1, keepdim=True) * largest_norm
         return torch.float32 if float((rounding / variance).max()) < LOGIT_ERROR else torch.float64

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -18,8 +17,6 @@ from memo_core.errors import MemosweepError
 from memo_core.model.denoiser import Denoiser
 
 SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0
-
-Sampler = Literal["ode", "sde"]
 
 
 class ImageStreams:
@@ -190,7 +187,7 @@ def generate(
     steps: int = 18,
     batch_size: int = 500,
     on_batch: Callable[[int], None] | None = None,
-    sampler: Sampler = "ode",
+    sampler: str = "ode",
 ) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, " n"] | None]:
     """Draw one image per seed, in batches; an image does not depend on its neighbours in the batch.
 

@@ -95,10 +95,10 @@ def attention_resolution(resolutions: Any, resolution: int, levels: int, path: o
     return int(found[0]) if found else 0
 
 
-def skip_mask(values: Any) -> tuple[int, ...] | None:
-    """A skip mask, or None where all connections are kept."""
+def skip_mask(values: Any) -> Any:
+    """A skip mask as a tuple, or None where all connections are kept; what is no list stays as it is."""
     if values is not None and not isinstance(values, list | tuple):
-        return values  # type: ignore[no-any-return]
+        return values
     mask = tuple(values or ())
     return None if all(value == 1 for value in mask) else mask
 

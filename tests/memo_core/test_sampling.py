@@ -114,12 +114,12 @@ def test_evaluates_the_denoiser_twice_a_step_but_once_in_the_last():
 
 def test_without_churn_the_stochastic_sampler_is_the_deterministic_one():
     denoiser, latents = GaussianData(), torch.randn(3, 1, 2, 2)
-    still = sample_stochastic(denoiser, latents, lambda: torch.randn(3, 1, 2, 2), churn=Churn(amount=0))
+    still = sample_stochastic(denoiser, latents, lambda: torch.randn(3, 1, 2, 2), churn=Churn(amount=0.0))
     assert torch.equal(still, sample_heun(denoiser, latents))
 
 
 def test_stochastic_sampling_is_algorithm_2():
-    denoiser, steps, churn = GaussianData(), 9, Churn(amount=3, sigma_low=0.1, sigma_high=20, scale=1.01)
+    denoiser, steps, churn = GaussianData(), 9, Churn(amount=3.0, sigma_low=0.1, sigma_high=20.0, scale=1.01)
     generator = torch.Generator().manual_seed(1)
     latents = torch.randn(2, 1, 2, 2, generator=generator)
     noises = torch.randn(steps, 2, 1, 2, 2, generator=generator, dtype=torch.float64)
@@ -153,7 +153,7 @@ def test_stochastic_samples_follow_the_data_whatever_the_latents():
         latents,
         lambda: torch.randn(20, 1, 16, 16, generator=generator, dtype=torch.float64),
         steps=100,
-        churn=Churn(amount=1000, sigma_low=0.0, sigma_high=math.inf, scale=1.0),
+        churn=Churn(amount=1000.0, sigma_low=0.0, sigma_high=math.inf, scale=1.0),
     )
     assert samples.std().item() == pytest.approx(0.5, rel=0.05)
     assert torch.corrcoef(samples[:2].flatten(1))[0, 1].abs() < 0.2

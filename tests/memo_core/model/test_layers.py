@@ -33,10 +33,8 @@ def filter_up(x, taps):
     n, c, h, w = x.shape
     spread = torch.zeros(n, c, 2 * h, 2 * w)
     spread[:, :, ::2, ::2] = x
-    after = len(taps) // 2
-    before = len(taps) - 1 - after + (len(taps) + 1) % 2
-    before = after
-    padded = F.pad(spread, (before, after - 1, before, after - 1))
+    before = len(taps) // 2
+    padded = F.pad(spread, (before, before - 1, before, before - 1))
     channels = [F.conv2d(padded[:, i : i + 1], 4 * separable(taps)) for i in range(c)]
     return torch.cat(channels, 1)
 

@@ -33,7 +33,7 @@ def test_denoises_as_the_published_implementation(golden, name):
     denoised = denoiser(reference["x"], reference["sigma"], labels)
     expected = reference["denoised"]
     assert denoised.dtype == torch.float32
-    assert (denoised - expected).abs().max() <= 1e-5 * expected.abs().max()
+    assert (denoised - expected).abs().max() <= 1e-4 * expected.abs().max()
     assert count_parameters(denoiser) == description["num_params"]
 
 

@@ -11,7 +11,7 @@ import fsspec
 from ray import tune
 
 from memo_core.errors import MemosweepError
-from memo_core.experiment import FlatExperiment
+from memo_core.experiment import Experiment, FlatExperiment
 from sweeps.engine import ray_session
 from sweeps.engine.data_check import check_data
 from sweeps.engine.factor import Factor, moved_keys
@@ -145,7 +145,12 @@ def _fit(tuner: tune.Tuner, run_path: str, manifest: Manifest) -> int:
 
 
 def _is_finished(result: Any) -> bool:
-    return bool(result.metrics and result.metrics.get("done"))
+    # Tune marks the end of a function trainable in memory only, so a restored run is judged by its budget.
+    if not result.metrics or "images_seen" not in result.metrics:
+        return False
+    experiment = Experiment.from_flat(result.config)
+    trained = experiment.model.architecture != "optimum"
+    return not trained or result.metrics["images_seen"] >= experiment.total_images
 
 
 def _exists(run_path: str) -> bool:

@@ -94,9 +94,7 @@ def arguments_of(description):
     }
 
 
-def _write_pickle(
-    path, description, state, easy_dict=dict, protocol=None, class_name=None, source="", **changes
-):
+def _write_pickle(path, description, state, easy_dict=dict, protocol=None, class_name=None, source="", **changes):
     """An EDM network pickle; `changes` replaces constructor arguments, None removes them."""
     arguments = {**arguments_of(description), **changes}
     arguments = {key: value for key, value in arguments.items() if value is not None}

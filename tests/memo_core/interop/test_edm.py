@@ -51,9 +51,7 @@ def test_takes_settings_from_the_stored_arguments(small, tmp_path, write_pickle,
 
 def test_attention_that_the_network_is_too_small_for_is_none(small, tmp_path, write_pickle):
     description, _ = small
-    config = ModelConfig(
-        preconditioning="edm", width=8, depth=1, channel_multipliers=(2, 2), attention_resolution=0
-    )
+    config = ModelConfig(preconditioning="edm", width=8, depth=1, channel_multipliers=(2, 2), attention_resolution=0)
     state = build_denoiser(config, 8, 3, 4).state_dict()
     write_pickle(tmp_path / "a.pkl", description, state, attn_resolutions=[16])
     assert load_snapshot(tmp_path / "a.pkl").config == config

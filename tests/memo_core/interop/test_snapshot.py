@@ -67,9 +67,7 @@ def test_weights_that_are_views_of_one_tensor_are_written_whole(small, tmp_path)
     for name, value in state.items():
         views[name] = flat[start : start + value.numel()].view(value.shape)
         start += value.numel()
-    config = ModelConfig(
-        preconditioning="edm", width=8, depth=1, channel_multipliers=(2, 2), attention_resolution=4
-    )
+    config = ModelConfig(preconditioning="edm", width=8, depth=1, channel_multipliers=(2, 2), attention_resolution=4)
     save_safetensors(tmp_path / "a.safetensors", views, config, 8, 3, 4)
     save_safetensors(tmp_path / "b.safetensors", state, config, 8, 3, 4)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()

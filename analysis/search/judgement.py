@@ -1,0 +1,141 @@
+"""Whether the line may be believed, and what interval follows: the model's, or the bracket's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.binomial import logit
+from analysis.search.bracket import Bracket, bracket
+from analysis.search.observation import Evidence, Observation, evidence
+from analysis.search.posterior import (
+    LOG_SLOPES,
+    CurvePosterior,
+    CurvePrior,
+    FloatArray,
+    curve_posterior,
+    misfit_p_value,
+)
+
+# A line that the data contradict at this level is given up; to believe in an unusual slope, which
+# no prior supports, the residuals must be clearly unsuspicious.
+CONTRADICTED = 0.01
+UNSUSPICIOUS = 0.05
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is searched: sizes in [min_size, max_size] where the ratio crosses `target`."""
+
+    min_size: int
+    max_size: int
+    target: float
+    tolerance: float
+    num_samples: int
+    max_trainings_per_size: int
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """ln of the smallest and largest size."""
+        return float(np.log(self.min_size)), float(np.log(self.max_size))
+
+    @property
+    def target_logit(self) -> float:
+        """logit of the target."""
+        return float(logit(self.target))
+
+    @property
+    def bisection_steps(self) -> int:
+        """Trainings after which a noiseless bisection in log size has reached the tolerance."""
+        span = np.log(self.max_size / self.min_size) / (2 * np.arcsinh(self.tolerance))
+        return int(np.ceil(np.log2(max(span, 1.0)))) + 2
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the observations of one value amount to.
+
+    Attributes:
+        method: `model` (the line with its usual slope, or a free slope that the residuals support) or
+            `bisection` (the line is contradicted: only the bracket counts).
+        bracket: largest success and smallest failure.
+        posterior: of crossing and slope.
+        emm, low, high: point and 95% interval, in images.
+        converged: the crossing is enclosed by sizes run and known to the tolerance.
+        bounded: `lower` (the largest size succeeds) or `upper` (the smallest fails), or None.
+        p_value: of the misfit test with the usual slope.
+    """
+
+    method: str
+    bracket: Bracket
+    posterior: CurvePosterior
+    emm: float
+    low: float
+    high: float
+    converged: bool
+    bounded: str | None
+    p_value: float
+
+
+def judge(
+    observations: Sequence[Observation], goal: Goal, prior: CurvePrior, slope_prior: FloatArray
+) -> Judgement:
+    """Judges one value's observations; `slope_prior` is (S,) log weights of the slope, pooled."""
+    target_logit = goal.target_logit
+    found = bracket(observations, goal.target, prior.seed_spread, goal.max_trainings_per_size)
+    told = [evidence(o, target_logit) for o in observations]
+    method, posterior, p_value = _choose_line(told, found, goal, prior, slope_prior)
+    bounded = None
+    if found.low is not None and found.low >= goal.max_size:
+        bounded = "lower"
+    elif found.high is not None and found.high <= goal.min_size:
+        bounded = "upper"
+    if method == "model":
+        low, emm, high = (float(v) for v in np.exp(posterior.quantile([0.025, 0.5, 0.975])))
+        run = [o.size for o in observations] or [np.inf]
+        converged = found.two_sided and min(run) <= emm <= max(run) and _narrow(low, emm, high, goal.tolerance)
+    else:
+        low, emm, high = _bracket_estimate(found, goal)
+        converged = (
+            found.low is not None
+            and found.high is not None
+            and not found.undecided
+            and (_narrow(low, np.sqrt(low * high), high, goal.tolerance) or found.high - found.low <= 1)
+        )
+    return Judgement(method, found, posterior, emm, low, high, converged, bounded, p_value)
+
+
+def _narrow(low: float, emm: float, high: float, tolerance: float) -> bool:
+    return (high - low) / 2 <= tolerance * emm * (1 + 1e-9)
+
+
+def _choose_line(
+    told: list[Evidence], found: Bracket, goal: Goal, prior: CurvePrior, slope_prior: FloatArray
+) -> tuple[str, CurvePosterior, float]:
+    """The usual slope where nothing contradicts it, else a free one if that fits, else none."""
+    weights = np.exp(slope_prior - slope_prior.max())
+    weights /= weights.sum()
+    mean = float(weights @ LOG_SLOPES)
+    spread = float(np.sqrt(weights @ (LOG_SLOPES - mean) ** 2))
+    usual = curve_posterior(told, goal.limits, slope_prior, prior, goal.target_logit)
+    p_value = misfit_p_value(told, usual, prior, goal.target_logit, (mean, spread))
+    if p_value >= CONTRADICTED and not found.non_monotone:
+        return "model", usual, p_value
+    free = curve_posterior(told, goal.limits, prior.wide_slope_prior(), prior, goal.target_logit)
+    exact = sum(1 for e in told if e.bound == 0)
+    if exact >= 3 and misfit_p_value(told, free, prior, goal.target_logit, None) >= UNSUSPICIOUS:
+        return "model", free, p_value
+    return "bisection", free, p_value
+
+
+def _bracket_estimate(found: Bracket, goal: Goal) -> tuple[float, float, float]:
+    """(low, emm, high) of the bracket; the point interpolates the logit in ln size where both are known."""
+    low = float(found.low if found.low is not None else goal.min_size)
+    high = float(found.high if found.high is not None else goal.max_size)
+    if found.low is None or found.high is None:
+        return low, float(np.sqrt(low * high)), high
+    logits = {s.size: s.logit - goal.target_logit for s in found.sizes}
+    above, below = max(logits[found.low], 1e-3), max(-logits[found.high], 1e-3)
+    # A cliff says nothing of where between the two it lies: stay away from the ends.
+    share = float(np.clip(above / (above + below), 0.1, 0.9))
+    return low, float(np.exp(np.log(low) + share * np.log(high / low))), high

@@ -27,6 +27,7 @@ from analysis.search.state import Proposal, Scalar, ValueState, value_key
 __all__ = ["CurvePrior", "Estimate", "Observation", "Proposal", "Search"]
 
 FORMAT = 1
+LEAP = 2.0
 
 
 class Search:
@@ -80,6 +81,7 @@ class Search:
         self._next_id = 0
         self._judgements: dict[str, tuple[tuple[int, ...], Judgement]] = {}
         self._slopes: dict[str, tuple[int, Any]] = {}
+        self._plans: dict[str, tuple[Any, tuple[int | None, str]]] = {}
 
     @property
     def values(self) -> list[Scalar]:
@@ -270,18 +272,30 @@ class Search:
     def _propose_for(self, state: ValueState) -> Proposal | None:
         if len(state.pending) >= self.max_pending_per_value:
             return None
-        judgement = self._judge(state)
-        size, reason = None, "model"
-        if judgement.method == "model" and len(state.observations) < self.goal.bisection_steps:
-            size = self._model_size(state, judgement)
-        if size is None:
-            size, reason = self._bracket_size(state, judgement)
+        size, reason = self._plan(state)
         if size is None:
             return None
         repeats = state.trainings_at(size)
         return Proposal(
             self._next_id, state.value, size, self.seed + repeats, self._num_samples(repeats), reason
         )
+
+    def _plan(self, state: ValueState) -> tuple[int | None, str]:
+        """Size and reason of the value's next training; kept until something changes."""
+        judgement = self._judge(state)
+        key = value_key(state.value)
+        stamp = (id(judgement), tuple(p.id for p in state.pending), tuple(state.failures.items()))
+        if key not in self._plans or self._plans[key][0] != stamp:
+            size, reason = None, "model"
+            steps_left = len(state.observations) < self.goal.bisection_steps
+            if judgement.method == "model" and steps_left:
+                size = self._model_size(state, judgement)
+            elif judgement.method == "free" and steps_left:
+                size, reason = self._secant_size(state, judgement), "secant"
+            if size is None:
+                size, reason = self._bracket_size(state, judgement)
+            self._plans[key] = (stamp, (size, reason))
+        return self._plans[key][1]
 
     def _num_samples(self, repeats: int) -> int:
         """More samples for a repeat, where counting and not the seed blurs the ratio."""
@@ -298,12 +312,21 @@ class Search:
         apart = self.goal.tolerance / 2
         return all(abs(np.log(size / p.size)) > apart for p in state.pending)
 
+    def _new(self, state: ValueState, size: int) -> bool:
+        """Whether no training so near has been observed: the same question, up to its noise."""
+        apart = self.goal.tolerance / 2
+        return all(abs(np.log(size / o.size)) > apart for o in state.observations)
+
     def _model_size(self, state: ValueState, judgement: Judgement) -> int | None:
         """The size with the least expected cost among those that ask something new."""
-        goal = self.goal
-        log_sizes = candidate_sizes(judgement.posterior, goal.limits)
+        goal, found = self.goal, judgement.bracket
+        log_sizes = candidate_sizes(judgement.posterior, _open_range(judgement, goal))
         sizes = np.unique(np.clip(np.rint(np.exp(log_sizes)), goal.min_size, goal.max_size).astype(int))
-        sizes = np.array([s for s in sizes if self._usable(state, int(s))], dtype=int)
+        # A success settles all smaller sizes and a failure all larger ones: what is left lies between.
+        floor = found.low if found.low is not None else goal.min_size - 1
+        ceiling = found.high if found.high is not None else goal.max_size + 1
+        sizes = sizes[(sizes > floor) & (sizes < ceiling)]
+        sizes = np.array([s for s in sizes if self._usable(state, s) and self._new(state, s)], dtype=int)
         if not len(sizes):
             return None
         decided = judgement.bracket.sizes
@@ -320,6 +343,17 @@ class Search:
         pending = [float(np.log(p.size)) for p in state.pending]
         costs = expected_costs(np.log(sizes), judgement.posterior, pending, task)
         return int(sizes[int(np.argmin(costs))])
+
+    def _secant_size(self, state: ValueState, judgement: Judgement) -> int | None:
+        """Where a line of unusual slope crosses, kept off the bracket's ends so that it must shrink."""
+        goal, found = self.goal, judgement.bracket
+        if found.low is None or found.high is None or found.undecided:
+            return None
+        inner = 0.2 * np.log(found.high / found.low)
+        crossing = float(judgement.posterior.quantile(0.5))
+        log_size = np.clip(crossing, np.log(found.low) + inner, np.log(found.high) - inner)
+        size = int(np.rint(np.exp(log_size)))
+        return size if found.low < size < found.high and self._usable(state, size) else None
 
     def _bracket_size(self, state: ValueState, judgement: Judgement) -> tuple[int | None, str]:
         """The next question of the bisection: an undecided size again, or the middle of the bracket."""
@@ -348,6 +382,21 @@ class Search:
             if known is None and self._usable(state, end):
                 return end, "limit"
         return None, "none"
+
+
+def _open_range(judgement: Judgement, goal: Goal) -> tuple[float, float]:
+    """ln sizes from which the model may choose.
+
+    Upwards no further than `LEAP` times the size that the crossing surely exceeds: while little is
+    known, images lost by starting too low are few, those lost by starting too high are many.
+    """
+    low, high = goal.limits
+    sure = max(low, float(judgement.posterior.quantile(0.025)))
+    if judgement.bracket.low is not None:
+        low = max(low, float(np.log(judgement.bracket.low)))
+    if judgement.bracket.high is not None:
+        high = min(high, float(np.log(judgement.bracket.high)))
+    return low, max(low, min(high, sure + float(np.log(LEAP))))
 
 
 def _check(

@@ -56,8 +56,8 @@ class Judgement:
     """What the observations of one value amount to.
 
     Attributes:
-        method: `model` (the line with its usual slope, or a free slope that the residuals support) or
-            `bisection` (the line is contradicted: only the bracket counts).
+        method: `model` (the line with its usual slope), `free` (a line of unusual slope that the
+            residuals support) or `bisection` (the line is contradicted: only the bracket counts).
         bracket: largest success and smallest failure.
         posterior: of crossing and slope.
         emm, low, high: point and 95% interval, in images.
@@ -90,7 +90,7 @@ def judge(
         bounded = "lower"
     elif found.high is not None and found.high <= goal.min_size:
         bounded = "upper"
-    if method == "model":
+    if method != "bisection":
         low, emm, high = (float(v) for v in np.exp(posterior.quantile([0.025, 0.5, 0.975])))
         run = [o.size for o in observations] or [np.inf]
         converged = found.two_sided and min(run) <= emm <= max(run) and _narrow(low, emm, high, goal.tolerance)
@@ -124,7 +124,7 @@ def _choose_line(
     free = curve_posterior(told, goal.limits, prior.wide_slope_prior(), prior, goal.target_logit)
     exact = sum(1 for e in told if e.bound == 0)
     if exact >= 3 and misfit_p_value(told, free, prior, goal.target_logit, None) >= UNSUSPICIOUS:
-        return "model", free, p_value
+        return "free", free, p_value
     return "bisection", free, p_value
 
 

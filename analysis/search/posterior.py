@@ -49,7 +49,7 @@ class CurvePrior:
     slope_spread: float = 0.2
     slope_between: float = 0.15
     seed_spread: float = 0.08
-    shape_misfit: float = 0.04
+    shape_misfit: float = 0.025
 
     def __post_init__(self) -> None:
         for name in ("slope", "slope_spread", "slope_between", "seed_spread"):

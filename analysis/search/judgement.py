@@ -19,7 +19,7 @@ from analysis.search.posterior import (
 
 # A line that the data contradict at this level is given up; to believe in an unusual slope, which
 # no prior supports, the residuals must be clearly unsuspicious.
-CONTRADICTED = 0.01
+CONTRADICTED = 0.003
 UNSUSPICIOUS = 0.05
 
 
@@ -92,8 +92,9 @@ def judge(
         bounded = "upper"
     if method != "bisection":
         low, emm, high = (float(v) for v in np.exp(posterior.quantile([0.025, 0.5, 0.975])))
-        run = [o.size for o in observations] or [np.inf]
-        converged = found.two_sided and min(run) <= emm <= max(run) and _narrow(low, emm, high, goal.tolerance)
+        run = [o.size for o in observations] or [0]
+        enclosed = found.two_sided and low <= max(run) and high >= min(run)
+        converged = enclosed and _narrow(low, emm, high, goal.tolerance)
     else:
         low, emm, high = _bracket_estimate(found, goal)
         converged = (

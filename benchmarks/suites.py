@@ -1,0 +1,116 @@
+"""The curves of the full EMM benchmark, and what is reported of each."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.curves import Curve, logistic, published, unfriendly
+from benchmarks.replay import Noise, Replay, plain_bisection, replay
+
+PAPER_GRID = (500, 1000, 2000, 3000, 4000, 5000)  # width 128 in Fig. 3a: 15.5k images
+LOW, HIGH = 100, 50_000
+
+
+def summarize(replays: list[Replay], truths: list[float | None], curves: list[Curve]) -> dict[str, float | None]:
+    """Averages over replays of curves, each with its own truth; see `emm_cost.measure_curve`."""
+    errors, covered, costs = [], [], []
+    for done, truth, curve in zip(replays, truths, curves, strict=True):
+        estimate = done.estimate
+        if truth is None:
+            above = curve.ratios[-1] >= curve.ratios[0] or curve.ratios[-1] > 0.5
+            covered.append(estimate.kind == ("lower_bound" if above else "upper_bound"))
+            costs.append(estimate.images_trained / (curve.limits[1] if above else curve.limits[0]))
+        else:
+            errors.append(abs(estimate.emm / truth - 1))
+            covered.append(estimate.low <= truth <= estimate.high)
+            costs.append(estimate.images_trained / truth)
+    return {
+        "median_error": float(np.median(errors)) if errors else None,
+        "error_95": float(np.quantile(errors, 0.95)) if errors else None,
+        "coverage": float(np.mean(covered)),
+        "mean_trainings": float(np.mean([r.estimate.trials for r in replays])),
+        "mean_rounds": float(np.mean([r.rounds for r in replays])),
+        "cost_in_emms": float(np.mean(costs)),
+        "images": float(np.mean([r.estimate.images_trained for r in replays])),
+    }
+
+
+def drawn_logistic(rng: np.random.Generator, target: float) -> Curve:
+    """A logistic curve with slope 2..4 and EMM 300..15,000 (uniform in its logarithm)."""
+    emm = float(np.exp(rng.uniform(np.log(300), np.log(15_000))))
+    return logistic("logistic", emm, float(rng.uniform(2, 4)), target, LOW, HIGH)
+
+
+def run_suite(
+    draw: Callable[[np.random.Generator], Curve],
+    target: float,
+    tolerance: float,
+    replays: int,
+    rng: np.random.Generator,
+    noise: Noise,
+    *,
+    slots: int = 1,
+    verdicts: bool = False,
+) -> dict[str, float | None]:
+    """Replays curves from `draw` and adds the plain bisection's cost and the early failures' error rate."""
+    curves = [draw(rng) for _ in range(replays)]
+    truths = [curve.emm(target, *curve.limits) for curve in curves]
+    done = [
+        replay(curve, target, tolerance, rng, noise=noise, slots=slots, verdicts=verdicts) for curve in curves
+    ]
+    row = summarize(done, truths, curves)
+    plain = [plain_bisection(curve, target, tolerance, rng, noise=noise)[0] for curve in curves]
+    units = [t if t is not None else (c.limits[1] if c.ratios[-1] > 0.5 else c.limits[0]) for t, c in zip(truths, curves, strict=True)]
+    row["bisection_cost_in_emms"] = float(np.mean(np.array(plain) / np.array(units)))
+    row["paper_grid_cost_in_emms"] = float(np.mean(sum(PAPER_GRID) / np.array(units)))
+    row["cost_over_bisection"] = float(np.mean([d.estimate.images_trained for d in done]) / np.mean(plain))
+    if verdicts:
+        failures = sum(d.early_failures for d in done)
+        row["early_failures"] = failures
+        row["false_stop_rate"] = sum(d.false_stops for d in done) / failures if failures else None
+    return row
+
+
+def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: Noise) -> dict[str, Any]:
+    """All suites: {suite: {curve or setting: numbers}}."""
+    streams = iter(np.random.default_rng(seed).spawn(200))
+
+    def suite(draw: Callable[[np.random.Generator], Curve], **options: Any) -> dict[str, float | None]:
+        return run_suite(draw, target, tolerance, replays, next(streams), noise, **options)
+
+    def fixed(curve: Curve) -> Callable[[np.random.Generator], Curve]:
+        return lambda _rng: curve
+
+    synthetic = {
+        f"slopes 2 to 4, {slots} slot{'s' if slots > 1 else ''}": suite(lambda r: drawn_logistic(r, target), slots=slots)
+        for slots in (1, 4, 16)
+    }
+    synthetic["slopes 2 to 4, early verdicts"] = suite(lambda r: drawn_logistic(r, target), verdicts=True)
+    for slope in (2.0, 2.5, 3.0, 3.5, 4.0):
+        curve = logistic(f"slope {slope:g}", 1100, slope, target, LOW, HIGH)
+        synthetic[f"slope {slope:g}, EMM 1,100"] = suite(fixed(curve))
+    return {
+        "synthetic": synthetic,
+        "published": {curve.name: suite(fixed(curve)) for curve in published(LOW, HIGH)},
+        "unfriendly": {name: suite(fixed(curve)) for name, curve in unfriendly(LOW, HIGH).items()},
+    }
+
+
+def to_markdown(outcome: dict[str, dict[str, dict[str, float | None]]]) -> str:
+    """One table for each suite."""
+    lines = []
+    for suite, rows in outcome.items():
+        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+        lines += [f"### {suite}", "", "| curve | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+        for name, row in rows.items():
+            cells = [_cell(row.get(column)) for column in columns]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(number: float | None) -> str:
+    if number is None:
+        return "-"
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3f}".rstrip("0").rstrip(".")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.search.acquisition import Task, candidate_sizes, expected_costs
+from analysis.search.acquisition import NEAR, Task, candidate_sizes, expected_costs
 from analysis.search.estimate import Estimate, summarize
 from analysis.search.judgement import Goal, Judgement, judge
 from analysis.search.observation import Observation, Verdict, evidence
@@ -28,6 +28,7 @@ __all__ = ["CurvePrior", "Estimate", "Observation", "Proposal", "Search"]
 
 FORMAT = 1
 LEAP = 2.0
+STRIDE = 4.0
 
 
 class Search:
@@ -270,7 +271,7 @@ class Search:
         return not state.pending and self._propose_for(state) is None
 
     def _propose_for(self, state: ValueState) -> Proposal | None:
-        if len(state.pending) >= self.max_pending_per_value:
+        if len(state.pending) >= self.max_pending_per_value or self._worth_waiting(state):
             return None
         size, reason = self._plan(state)
         if size is None:
@@ -279,6 +280,14 @@ class Search:
         return Proposal(
             self._next_id, state.value, size, self.seed + repeats, self._num_samples(repeats), reason
         )
+
+    def _worth_waiting(self, state: ValueState) -> bool:
+        """Whether the trainings under way will probably settle the value, so that another is a waste."""
+        judgement = self._judge(state)
+        if not state.pending or judgement.method != "model":
+            return False
+        low, high = judgement.posterior.quantile([0.025, 0.975])
+        return bool(high - low < 8 * self.goal.tolerance)
 
     def _plan(self, state: ValueState) -> tuple[int | None, str]:
         """Size and reason of the value's next training; kept until something changes."""
@@ -292,7 +301,7 @@ class Search:
                 size = self._model_size(state, judgement)
             elif judgement.method == "free" and steps_left:
                 size, reason = self._secant_size(state, judgement), "secant"
-            if size is None:
+            if size is None and not (judgement.method == "model" and steps_left and state.pending):
                 size, reason = self._bracket_size(state, judgement)
             self._plans[key] = (stamp, (size, reason))
         return self._plans[key][1]
@@ -309,8 +318,15 @@ class Search:
             return False
         if state.trainings_at(size) - state.failures.get(size, 0) >= self.goal.max_trainings_per_size:
             return False
-        apart = self.goal.tolerance / 2
-        return all(abs(np.log(size / p.size)) > apart for p in state.pending)
+        return all(abs(np.log(size / p.size)) > self._apart(state) for p in state.pending)
+
+    def _apart(self, state: ValueState) -> float:
+        """ln distance below which two trainings under way ask the same question.
+
+        The less is known of the crossing, the wider: neighbours would answer alike.
+        """
+        low, high = self._judge(state).posterior.quantile([0.16, 0.84])
+        return max(self.goal.tolerance / 2, 0.15 * float(high - low))
 
     def _new(self, state: ValueState, size: int) -> bool:
         """Whether no training so near has been observed: the same question, up to its noise."""
@@ -320,7 +336,7 @@ class Search:
     def _model_size(self, state: ValueState, judgement: Judgement) -> int | None:
         """The size with the least expected cost among those that ask something new."""
         goal, found = self.goal, judgement.bracket
-        log_sizes = candidate_sizes(judgement.posterior, _open_range(judgement, goal))
+        log_sizes = candidate_sizes(judgement.posterior, _open_range(judgement, goal, len(state.pending)))
         sizes = np.unique(np.clip(np.rint(np.exp(log_sizes)), goal.min_size, goal.max_size).astype(int))
         # A success settles all smaller sizes and a failure all larger ones: what is left lies between.
         floor = found.low if found.low is not None else goal.min_size - 1
@@ -339,6 +355,7 @@ class Search:
             self.prior.shape_misfit,
             any(s.decision >= 0 for s in decided),
             any(s.decision <= 0 for s in decided),
+            any(abs(s.logit - goal.target_logit) <= NEAR for s in decided),
         )
         pending = [float(np.log(p.size)) for p in state.pending]
         costs = expected_costs(np.log(sizes), judgement.posterior, pending, task)
@@ -384,19 +401,25 @@ class Search:
         return None, "none"
 
 
-def _open_range(judgement: Judgement, goal: Goal) -> tuple[float, float]:
+def _open_range(judgement: Judgement, goal: Goal, pending: int) -> tuple[float, float]:
     """ln sizes from which the model may choose.
 
     Upwards no further than `LEAP` times the size that the crossing surely exceeds: while little is
-    known, images lost by starting too low are few, those lost by starting too high are many.
+    known, images lost by starting too low are few, those lost by starting too high are many. Trainings
+    under way allow further ones to go a little higher.
     """
     low, high = goal.limits
     sure = max(low, float(judgement.posterior.quantile(0.025)))
+    leap = sure + float(np.log(LEAP))
+    if pending:
+        leap += float(np.log(LEAP))
     if judgement.bracket.low is not None:
         low = max(low, float(np.log(judgement.bracket.low)))
+        # Beyond a ratio of nearly 1 the slope is only assumed: a cliff may follow.
+        leap = min(leap, low + float(np.log(STRIDE)))
     if judgement.bracket.high is not None:
         high = min(high, float(np.log(judgement.bracket.high)))
-    return low, max(low, min(high, sure + float(np.log(LEAP))))
+    return low, max(low, min(high, leap))
 
 
 def _check(

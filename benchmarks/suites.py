@@ -12,19 +12,27 @@ PAPER_GRID = (500, 1000, 2000, 3000, 4000, 5000)  # width 128 in Fig. 3a: 15.5k 
 LOW, HIGH = 100, 50_000
 
 
-def summarize(replays: list[Replay], truths: list[float | None], curves: list[Curve]) -> dict[str, float | None]:
+def _unit(curve: Curve, truth: float | None, target: float) -> float:
+    """What costs are measured in: the EMM, or the limit that the curve leaves by."""
+    if truth is not None:
+        return truth
+    return float(curve.limits[1] if curve.ratios[-1] >= target else curve.limits[0])
+
+
+def summarize(
+    replays: list[Replay], truths: list[float | None], curves: list[Curve], target: float
+) -> dict[str, float | None]:
     """Averages over replays of curves, each with its own truth; see `emm_cost.measure_curve`."""
     errors, covered, costs = [], [], []
     for done, truth, curve in zip(replays, truths, curves, strict=True):
         estimate = done.estimate
         if truth is None:
-            above = curve.ratios[-1] >= curve.ratios[0] or curve.ratios[-1] > 0.5
+            above = curve.ratios[-1] >= target
             covered.append(estimate.kind == ("lower_bound" if above else "upper_bound"))
-            costs.append(estimate.images_trained / (curve.limits[1] if above else curve.limits[0]))
         else:
             errors.append(abs(estimate.emm / truth - 1))
             covered.append(estimate.low <= truth <= estimate.high)
-            costs.append(estimate.images_trained / truth)
+        costs.append(estimate.images_trained / _unit(curve, truth, target))
     return {
         "median_error": float(np.median(errors)) if errors else None,
         "error_95": float(np.quantile(errors, 0.95)) if errors else None,
@@ -59,9 +67,9 @@ def run_suite(
     done = [
         replay(curve, target, tolerance, rng, noise=noise, slots=slots, verdicts=verdicts) for curve in curves
     ]
-    row = summarize(done, truths, curves)
+    row = summarize(done, truths, curves, target)
     plain = [plain_bisection(curve, target, tolerance, rng, noise=noise)[0] for curve in curves]
-    units = [t if t is not None else (c.limits[1] if c.ratios[-1] > 0.5 else c.limits[0]) for t, c in zip(truths, curves, strict=True)]
+    units = [_unit(c, t, target) for c, t in zip(curves, truths, strict=True)]
     row["bisection_cost_in_emms"] = float(np.mean(np.array(plain) / np.array(units)))
     row["paper_grid_cost_in_emms"] = float(np.mean(sum(PAPER_GRID) / np.array(units)))
     row["cost_over_bisection"] = float(np.mean([d.estimate.images_trained for d in done]) / np.mean(plain))

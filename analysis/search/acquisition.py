@@ -14,6 +14,9 @@ from analysis.search.posterior import LOG_SLOPES, CurvePosterior
 
 FloatArray = npt.NDArray[np.float64]
 Z95 = 1.959964
+# Logits from the target within which a size must have been run before a line is believed to cross there:
+# ratios 0.67 to 0.976 around 0.9. Farther off, the crossing would rest on the line's shape alone.
+NEAR = 1.5
 NODES = 240
 OUTCOMES = 10
 IMAGINED = 6
@@ -31,6 +34,7 @@ class Task:
         seed_spread: standard deviation in logits between seeds.
         shape_misfit: deviation from the line, as a share of the distance to the target.
         below, above: whether a size run lies below and above the crossing already.
+        near: whether a size run has a ratio near the target already.
     """
 
     limits: tuple[float, float]
@@ -41,6 +45,7 @@ class Task:
     shape_misfit: float
     below: bool
     above: bool
+    near: bool
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,7 @@ def expected_costs(
         weights /= weights.sum(axis=2, keepdims=True)
         margin = Z95 * np.hypot(task.seed_spread, 3 / np.sqrt(task.num_samples))
         enclosed = (below | (outcomes > -margin)) & (above | (outcomes < margin))
+        enclosed &= task.near | (np.abs(outcomes) < NEAR)
         total += _remaining(weights, nodes, task, enclosed).mean(axis=1)
     return np.asarray(np.exp(log_sizes) + total / len(scenarios))
 

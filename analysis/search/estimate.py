@@ -22,7 +22,7 @@ class Estimate:
         low, high: 95% interval; 0 or infinity on the open side of a bound.
         kind: `measured` (sizes run enclose the crossing), `lower_bound` (the EMM is at least `emm`),
             `upper_bound` (it is below `emm`) or `predicted` (nothing was run yet).
-        method: `model`, `free` or `bisection`, what the interval rests on (see `Judgement`).
+        method: `model`, `free`, `local` or `bisection`, what the interval rests on (see `Judgement`).
         bracket_low, bracket_high: largest success and smallest failure, or None.
         slope, slope_low, slope_high: logits lost per unit of ln size, with 95% interval.
         predicted, predicted_low, predicted_high: where the fitted line crosses, also beyond the sizes run.

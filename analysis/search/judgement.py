@@ -1,11 +1,12 @@
 """Whether the line may be believed, and what interval follows: the model's, or the bracket's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.binomial import logit
+from analysis.search.acquisition import NEAR
 from analysis.search.bracket import Bracket, bracket
 from analysis.search.observation import Evidence, Observation, evidence
 from analysis.search.posterior import (
@@ -21,6 +22,9 @@ from analysis.search.posterior import (
 # no prior supports, the residuals must be clearly unsuspicious.
 CONTRADICTED = 0.003
 UNSUSPICIOUS = 0.05
+# Where the usual line is in doubt, no line is trusted to be as straight, nor trainings as alike.
+LOOSE_MISFIT = 0.12
+LOOSE_SPREAD = 1.4
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class Judgement:
 
     Attributes:
         method: `model` (the line with its usual slope), `free` (a line of unusual slope that the
-            residuals support) or `bisection` (the line is contradicted: only the bracket counts).
+            residuals support), `local` (such a line through the bracket's ends and what lies between) or
+            `bisection` (lines are contradicted: only the bracket counts).
         bracket: largest success and smallest failure.
         posterior: of crossing and slope.
         emm, low, high: point and 95% interval, in images.
@@ -94,7 +99,8 @@ def judge(
         low, emm, high = (float(v) for v in np.exp(posterior.quantile([0.025, 0.5, 0.975])))
         run = [o.size for o in observations] or [0]
         enclosed = found.two_sided and low <= max(run) and high >= min(run)
-        converged = enclosed and _narrow(low, emm, high, goal.tolerance)
+        near = min((abs(s.logit - target_logit) for s in found.sizes), default=np.inf) <= NEAR
+        converged = enclosed and near and _narrow(low, emm, high, goal.tolerance)
     else:
         low, emm, high = _bracket_estimate(found, goal)
         converged = (
@@ -113,20 +119,42 @@ def _narrow(low: float, emm: float, high: float, tolerance: float) -> bool:
 def _choose_line(
     told: list[Evidence], found: Bracket, goal: Goal, prior: CurvePrior, slope_prior: FloatArray
 ) -> tuple[str, CurvePosterior, float]:
-    """The usual slope where nothing contradicts it, else a free one if that fits, else none."""
+    """The usual slope where nothing contradicts it, else a free one if that fits, all or near the target."""
+    # Mean and spread of the usual slopes; the prior's tail of unusual ones is left out.
     weights = np.exp(slope_prior - slope_prior.max())
+    weights = np.where(weights > 0.05, weights, 0.0)
     weights /= weights.sum()
     mean = float(weights @ LOG_SLOPES)
     spread = float(np.sqrt(weights @ (LOG_SLOPES - mean) ** 2))
     usual = curve_posterior(told, goal.limits, slope_prior, prior, goal.target_logit)
     p_value = misfit_p_value(told, usual, prior, goal.target_logit, (mean, spread))
+    prior = replace(
+        prior, shape_misfit=max(prior.shape_misfit, LOOSE_MISFIT), seed_spread=LOOSE_SPREAD * prior.seed_spread
+    )
     if p_value >= CONTRADICTED and not found.non_monotone:
+        if p_value < UNSUSPICIOUS:
+            usual = curve_posterior(told, goal.limits, slope_prior, prior, goal.target_logit)
         return "model", usual, p_value
     free = curve_posterior(told, goal.limits, prior.wide_slope_prior(), prior, goal.target_logit)
     exact = sum(1 for e in told if e.bound == 0)
     if exact >= 3 and misfit_p_value(told, free, prior, goal.target_logit, None) >= UNSUSPICIOUS:
         return "free", free, p_value
+    local = _local(told, found, goal)
+    if len(local) >= 3:
+        line = curve_posterior(local, goal.limits, prior.wide_slope_prior(), prior, goal.target_logit)
+        if misfit_p_value(local, line, prior, goal.target_logit, None) >= UNSUSPICIOUS:
+            return "local", line, p_value
     return "bisection", free, p_value
+
+
+def _local(told: list[Evidence], found: Bracket, goal: Goal) -> list[Evidence]:
+    """The evidence from the bracket's ends inwards, if all of it lies near the target; else nothing."""
+    if found.low is None or found.high is None:
+        return []
+    low, high = np.log(found.low) - 1e-9, np.log(found.high) + 1e-9
+    inside = [e for e in told if low <= e.log_size <= high]
+    near = all(e.bound == 0 and abs(e.logit - goal.target_logit) <= NEAR for e in inside)
+    return inside if near else []
 
 
 def _bracket_estimate(found: Bracket, goal: Goal) -> tuple[float, float, float]:

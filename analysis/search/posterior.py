@@ -21,15 +21,17 @@ FloatArray = npt.NDArray[np.float64]
 LOG_SLOPES: FloatArray = np.unique(
     np.concatenate(
         [
-            np.linspace(np.log(0.2), np.log(1.5), 9),
-            np.linspace(np.log(1.5), np.log(6.0), 25),
-            np.linspace(np.log(6.0), np.log(80.0), 11),
+            np.linspace(np.log(0.2), np.log(1.5), 8),
+            np.linspace(np.log(1.5), np.log(6.0), 20),
+            np.linspace(np.log(6.0), np.log(80.0), 10),
         ]
     )
 )
 # Trapezoidal weights, as the grid is uneven.
 SLOPE_STEPS: FloatArray = np.gradient(LOG_SLOPES)
 MIN_LOGIT_VARIANCE = 1e-6
+WIDE = 1.2
+TAIL = 0.1
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,23 @@ class CurvePrior:
         return self.seed_spread * np.array([0.5, 1.0, 2.0]), np.array([0.25, 0.6, 0.15])
 
     def log_slope_prior(self) -> FloatArray:
-        """Normal in ln(slope), (S,) log weights on LOG_SLOPES, before other values are heard."""
-        return self._normal(np.hypot(self.slope_spread, self.slope_between))
+        """(S,) log weights on LOG_SLOPES before other values are heard: normal, with a share of anything."""
+        return _with_tail(_normal(np.log(self.slope), np.hypot(self.slope_spread, self.slope_between)), self.slope)
 
     def wide_slope_prior(self) -> FloatArray:
         """For curves that contradict the usual slopes: anything from flat to a cliff."""
-        return self._normal(1.2)
+        return _normal(np.log(self.slope), WIDE)
 
-    def _normal(self, spread: float) -> FloatArray:
-        weights = stats.norm.logpdf(LOG_SLOPES, np.log(self.slope), spread) + np.log(SLOPE_STEPS)
-        return np.asarray(weights - special.logsumexp(weights))
+
+def _normal(center: float, spread: float) -> FloatArray:
+    """(S,) normalized log weights of a normal ln(slope)."""
+    weights = -0.5 * ((LOG_SLOPES - center) / spread) ** 2 + np.log(SLOPE_STEPS)
+    return np.asarray(weights - np.log(np.exp(weights - weights.max()).sum()) - weights.max())
+
+
+def _with_tail(usual: FloatArray, slope: float) -> FloatArray:
+    """Lets the data overrule the usual slope: a narrow prior alone would drag an odd curve's crossing along."""
+    return np.logaddexp(np.log1p(-TAIL) + usual, np.log(TAIL) + _normal(np.log(slope), WIDE))
 
 
 def pooled_slope_prior(prior: CurvePrior, others: Sequence[FloatArray]) -> FloatArray:
@@ -92,16 +101,14 @@ def pooled_slope_prior(prior: CurvePrior, others: Sequence[FloatArray]) -> Float
         return prior.log_slope_prior()
     center = np.log(prior.slope)
     means = center + prior.slope_spread * np.linspace(-3, 3, 25)
-    given_mean = stats.norm.logpdf(LOG_SLOPES[:, None], means, prior.slope_between)
-    given_mean = given_mean + np.log(SLOPE_STEPS)[:, None]
-    given_mean -= special.logsumexp(given_mean, axis=0)
-    log_means = stats.norm.logpdf(means, center, prior.slope_spread)
+    given_mean = np.stack([_normal(mean, prior.slope_between) for mean in means], axis=1)
+    log_means = -0.5 * ((means - center) / prior.slope_spread) ** 2
     for likelihood in others:
         # A floor under each value's say: one odd curve must not veto all usual slopes.
         bounded = np.logaddexp(likelihood - likelihood.max(), np.log(1e-3))
         log_means = log_means + special.logsumexp(bounded[:, None] + given_mean, axis=0)
     weights = special.logsumexp(given_mean + (log_means - special.logsumexp(log_means)), axis=1)
-    return np.asarray(weights - special.logsumexp(weights))
+    return _with_tail(np.asarray(weights - special.logsumexp(weights)), prior.slope)
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,7 @@ def log_likelihood(
     sd = np.sqrt(np.maximum(variance, MIN_LOGIT_VARIANCE))
     z = (told.logit - target_logit - distance) / sd
     if told.bound == 0:
-        return np.asarray(-0.5 * z**2 - np.log(sd))
+        return np.asarray(-0.5 * (z * z) - np.log(sd))
     log_holds = special.log_ndtr(-told.bound * z)
     if told.confidence == 1:
         return np.asarray(log_holds)
@@ -190,7 +197,7 @@ def curve_posterior(
     log_slopes: FloatArray,
     prior: CurvePrior,
     target_logit: float,
-    cells: int = 96,
+    cells: int = 72,
 ) -> CurvePosterior:
     """Posterior on a grid that is laid twice: over everything, then where the weight is.
 
@@ -205,11 +212,15 @@ def curve_posterior(
     margin = 3.0
     crossings = np.linspace(limits[0] - margin, limits[1] + margin, cells)
     total, spreads = _evaluate(evidences, crossings, limits, log_slopes, prior, target_logit)
-    for _ in range(2 if evidences else 0):
-        marginal = special.logsumexp(total, axis=(1, 2))
-        keep = np.flatnonzero(marginal > marginal.max() - 14)
+    passes = 2 if evidences else 0
+    for _ in range(passes):
+        marginal = total.max(axis=(1, 2))
+        keep = np.flatnonzero(marginal > marginal.max() - 9)
         step = crossings[1] - crossings[0]
-        crossings = np.linspace(crossings[keep[0]] - step, crossings[keep[-1]] + step, cells)
+        narrowed = np.linspace(crossings[keep[0]] - step, crossings[keep[-1]] + step, cells)
+        if narrowed[1] - narrowed[0] > 0.7 * step:
+            break
+        crossings = narrowed
         total, spreads = _evaluate(evidences, crossings, limits, log_slopes, prior, target_logit)
     weights = np.exp(total - total.max())
     weights /= weights.sum()
@@ -262,5 +273,6 @@ def misfit_p_value(
             freedom += 1
     if prior_slope is not None:
         statistic += ((np.log(slope) - prior_slope[0]) / prior_slope[1]) ** 2
-        freedom += 1
+        # Where bounds alone spoke, the usual slope is all there is to test.
+        freedom = max(freedom + 1, 1)
     return float(stats.chi2.sf(statistic, freedom)) if freedom > 0 else 1.0

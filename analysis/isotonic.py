@@ -1,0 +1,69 @@
+"""EMM without a model: the falling ratio interpolated in ln size (scikit-learn's isotonic regression)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+from sklearn.isotonic import IsotonicRegression
+
+from analysis.observations import FloatArray, ValueData, by_size
+
+
+def monotone_ratios(data: ValueData) -> tuple[FloatArray, FloatArray]:
+    """Sizes (M,) and the closest falling ratios (M,), weighted by samples."""
+    sizes, ratios, n = by_size(data)
+    fitted = IsotonicRegression(increasing=False).fit_transform(np.log(sizes), ratios, sample_weight=n)
+    return sizes, np.asarray(fitted)
+
+
+def crossing(sizes: FloatArray, ratios: FloatArray, target: float) -> float:
+    """Where falling ratios cross the target, linear in ln size (Section 2 of the paper).
+
+    Returns:
+        the size; 0 if all ratios are below the target, infinity if all reach it.
+    """
+    reach = np.flatnonzero(ratios >= target)
+    if not len(reach):
+        return 0.0
+    i = int(reach[-1])
+    if i == len(sizes) - 1:
+        return float("inf")
+    share = (ratios[i] - target) / (ratios[i] - ratios[i + 1])
+    return float(np.exp(np.log(sizes[i]) + share * np.log(sizes[i + 1] / sizes[i])))
+
+
+@dataclass(frozen=True)
+class IsotonicCrossings:
+    """Crossings (Z,) for several targets, with resampled ones (B, Z); 0 and infinity where there is none."""
+
+    emm: FloatArray
+    resampled: FloatArray
+
+
+def isotonic_crossings(
+    data: ValueData, targets: npt.ArrayLike, seed_sd: float, misfit_sd: float, resamples: int, rng: np.random.Generator
+) -> IsotonicCrossings:
+    """Crossings of each target with a parametric bootstrap: counting, training seeds and interpolation error.
+
+    Args:
+        data: of one factor value.
+        targets: (Z,) 1 - zeta.
+        seed_sd: standard deviation of the logit between trainings.
+        misfit_sd: of the logit between the interpolated and the true curve.
+        resamples: B.
+        rng: of the bootstrap.
+    """
+    targets = np.atleast_1d(np.asarray(targets, float))
+    sizes, ratios = monotone_ratios(data)
+    emm = np.array([crossing(sizes, ratios, t) for t in targets])
+    resampled = np.empty((resamples, len(targets)))
+    # The observed ratio with half a sample added: a resample of 0 or all would show no noise.
+    k = data.ratios * data.num_samples
+    logits = special.logit((k + 0.5) / (data.num_samples + 1))
+    for b in range(resamples):
+        shifted = special.expit(logits + np.hypot(seed_sd, misfit_sd) * rng.standard_normal(len(logits)))
+        drawn = rng.binomial(np.rint(data.num_samples).astype(int), shifted) / np.rint(data.num_samples)
+        fitted = monotone_ratios(ValueData(data.value, data.sizes, drawn, data.num_samples))[1]
+        resampled[b] = [crossing(sizes, fitted, t) for t in targets]
+    return IsotonicCrossings(emm, resampled)

@@ -50,8 +50,9 @@ def emm(
     """EMM of each factor value, for each zeta and method, with an interval.
 
     The interval covers the counting of samples, the spread of training seeds where trainings are repeated, and the
-    misfit of the method (how far observations scatter around the shared-slope line; isotonic interpolation takes
-    it from there too, as it has no residual of its own).
+    misfit of the method: how far observations scatter around the shared-slope line. Isotonic interpolation, which has
+    no residual of its own, takes it from there too, and its interval reaches to where the logit instead of the
+    ratio, interpolated, would cross: between distant sizes the choice matters more than the noise.
 
     `kind` says what a number may be used for:
     - `measured`: the crossing lies between two sizes run.
@@ -135,7 +136,8 @@ def _isotonic(
         bound = _bound(data, float(zeta), 1 - float(zeta))
         if bound is None:
             # Nearest, since interpolating between a size and infinity has no meaning.
-            low, high = np.quantile(crossings.resampled[:, column], [tail, 1 - tail], method="nearest")
+            low, high = np.quantile(crossings.resampled[:, :, column], [tail, 1 - tail], axis=1, method="nearest")
+            low, high = low.min(), high.max()
             bound = {
                 "zeta": float(zeta),
                 "kind": "measured",
@@ -160,7 +162,8 @@ def _logistic(
         if fit is None or not fitted:
             continue
         estimate, low, high = fit.crossings(index, 1 - float(zeta), confidence)[0]
-        if not np.isfinite(estimate):
+        # A slope that may be zero predicts nothing.
+        if not (np.isfinite(estimate) and np.isfinite(high)):
             continue
         inside = bound is None and data.sizes.min() <= estimate <= data.sizes.max()
         rows.append(

@@ -17,8 +17,13 @@ def monotone_ratios(data: ValueData) -> tuple[FloatArray, FloatArray]:
     return sizes, np.asarray(fitted)
 
 
-def crossing(sizes: FloatArray, ratios: FloatArray, target: float) -> float:
+def crossing(sizes: FloatArray, ratios: FloatArray, target: float, logits: bool = False) -> float:
     """Where falling ratios cross the target, linear in ln size (Section 2 of the paper).
+
+    Args:
+        sizes, ratios: (M,) each, as from `monotone_ratios`.
+        target: 1 - zeta.
+        logits: whether the ratio's logit is interpolated instead of the ratio.
 
     Returns:
         the size; 0 if all ratios are below the target, infinity if all reach it.
@@ -29,13 +34,19 @@ def crossing(sizes: FloatArray, ratios: FloatArray, target: float) -> float:
     i = int(reach[-1])
     if i == len(sizes) - 1:
         return float("inf")
-    share = (ratios[i] - target) / (ratios[i] - ratios[i + 1])
+    upper, middle, lower = ratios[i], target, ratios[i + 1]
+    if logits:
+        upper, middle, lower = special.logit(np.clip([upper, target, lower], 1e-4, 1 - 1e-4))
+    share = (upper - middle) / (upper - lower)
     return float(np.exp(np.log(sizes[i]) + share * np.log(sizes[i + 1] / sizes[i])))
 
 
 @dataclass(frozen=True)
 class IsotonicCrossings:
-    """Crossings (Z,) for several targets, with resampled ones (B, Z); 0 and infinity where there is none."""
+    """Crossings (Z,) for several targets, and resampled ones (2, B, Z): ratios and logits interpolated.
+
+    0 and infinity where there is none.
+    """
 
     emm: FloatArray
     resampled: FloatArray
@@ -57,7 +68,7 @@ def isotonic_crossings(
     targets = np.atleast_1d(np.asarray(targets, float))
     sizes, ratios = monotone_ratios(data)
     emm = np.array([crossing(sizes, ratios, t) for t in targets])
-    resampled = np.empty((resamples, len(targets)))
+    resampled = np.empty((2, resamples, len(targets)))
     # The observed ratio with half a sample added: a resample of 0 or all would show no noise.
     k = data.ratios * data.num_samples
     logits = special.logit((k + 0.5) / (data.num_samples + 1))
@@ -65,5 +76,5 @@ def isotonic_crossings(
         shifted = special.expit(logits + np.hypot(seed_sd, misfit_sd) * rng.standard_normal(len(logits)))
         drawn = rng.binomial(np.rint(data.num_samples).astype(int), shifted) / np.rint(data.num_samples)
         fitted = monotone_ratios(ValueData(data.value, data.sizes, drawn, data.num_samples))[1]
-        resampled[b] = [crossing(sizes, fitted, t) for t in targets]
+        resampled[:, b] = [[crossing(sizes, fitted, t, way) for t in targets] for way in (False, True)]
     return IsotonicCrossings(emm, resampled)

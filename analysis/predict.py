@@ -154,6 +154,7 @@ def fit_pooled(
     size: str = "size",
     ratio: str = "memorization_ratio",
     num_samples: int = PAPER_SAMPLES,
+    reference: pd.DataFrame | None = None,
 ) -> PooledFit:
     """Fits all rows of a table.
 
@@ -162,6 +163,7 @@ def fit_pooled(
         factors: columns that may matter beside the size; constant ones are left out.
         size, ratio: columns of size and ratio.
         num_samples: samples where the table has no column `num_samples`.
+        reference: the table that decides how columns enter (number, logarithm, category); `table` if None.
 
     Raises:
         ValueError: missing columns, ratios out of range, or fewer usable rows than coefficients. Ratios of 0 or 1 enter
@@ -174,7 +176,9 @@ def fit_pooled(
     if not np.all((ratios >= 0) & (ratios <= 1)):
         raise ValueError(f"{ratio} must hold fractions in [0, 1] only")
     n = table["num_samples"].to_numpy(float) if "num_samples" in table else np.full(len(table), float(num_samples))
-    features = [_feature(table[c]) for c in dict.fromkeys([size, *factors]) if table[c].nunique(dropna=False) > 1]
+    whole = table if reference is None else reference
+    varying = [c for c in dict.fromkeys([size, *factors]) if whole[c].nunique(dropna=False) > 1]
+    features = [_feature(whole[c], table[c]) for c in varying]
     design = np.concatenate([np.ones((len(table), 1)), *(f.columns(table[f.name]) for f in features)], axis=1)
     freedom = len(table) - design.shape[1]
     if freedom < 1:
@@ -194,12 +198,13 @@ def fit_pooled(
     return PooledFit(tuple(features), beta, covariance, float(np.sqrt(extra)), freedom)
 
 
-def _feature(column: pd.Series) -> Feature:
-    name = str(column.name)
-    numbers = pd.to_numeric(column, errors="coerce")
-    if pd.api.types.is_bool_dtype(column) or numbers.isna().any():
-        return Feature(name, tuple(column.unique()), False, np.nan, np.nan)
-    return Feature(name, (), bool((numbers > 0).all()), float(numbers.min()), float(numbers.max()))
+def _feature(whole: pd.Series, used: pd.Series) -> Feature:
+    name = str(whole.name)
+    numbers = pd.to_numeric(whole, errors="coerce")
+    if pd.api.types.is_bool_dtype(whole) or numbers.isna().any():
+        return Feature(name, tuple(whole.unique()), False, np.nan, np.nan)
+    seen = pd.to_numeric(used)
+    return Feature(name, (), bool((numbers > 0).all()), float(seen.min()), float(seen.max()))
 
 
 def leave_one_value_out(
@@ -224,12 +229,12 @@ def leave_one_value_out(
     values = list(table[factor].unique())
     if len(values) < 2:
         raise ValueError(f"{factor} has one value only: nothing is left to predict from")
-    categorical = bool(_feature(table[factor]).categories)
+    categorical = bool(_feature(table[factor], table[factor]).categories)
     rows = []
     for value in values:
         here = table[factor] == value
         kept = here & (table[size] == table.loc[here, size].min()) if categorical else here & False
-        fit = fit_pooled(table[~here | kept], [factor], size, ratio, num_samples)
+        fit = fit_pooled(table[~here | kept], [factor], size, ratio, num_samples, table)
         for _, row in table[here & ~kept].iterrows():
             answer = fit.predict({factor: value, size: row[size]})
             truth = float(row[ratio])

@@ -15,12 +15,13 @@ Z95 = 1.959964
 class SizeVerdict:
     """What all trainings at one size say together: +1 success, -1 failure, 0 undecided.
 
-    `lean` is the side of the pooled ratio, whatever its noise; `logit` is the pooled logit.
+    `forced` marks a decision that the noise does not support: the side that the pooled ratio leans to after
+    as many trainings as are allowed. `logit` is the pooled logit.
     """
 
     size: int
     decision: int
-    lean: int
+    forced: bool
     trainings: int
     logit: float
 
@@ -42,6 +43,15 @@ class Bracket:
     undecided: tuple[int, ...] = ()
     non_monotone: tuple[int, ...] = ()
     sizes: tuple[SizeVerdict, ...] = field(default=(), repr=False)
+
+    @property
+    def sure(self) -> tuple[int | None, int | None]:
+        """The bracket from decisions that the noise supports; it holds the other one."""
+        lows = [s.size for s in self.sizes if s.decision > 0 and not s.forced]
+        low = max((n for n in lows if self.low is None or n <= self.low), default=None)
+        highs = [s.size for s in self.sizes if s.decision < 0 and not s.forced]
+        high = min((n for n in highs if self.high is None or n >= self.high), default=None)
+        return low, high
 
     @property
     def two_sided(self) -> bool:
@@ -76,9 +86,8 @@ def size_verdict(
         pooled, lean, decision = target_logit, (1 if votes >= 0 else -1), 0
     if votes and decision == 0:
         decision = lean = int(np.sign(votes))
-    if decision == 0 and len(observations) >= max_trainings:
-        decision = lean
-    return SizeVerdict(size, decision, lean, len(observations), pooled)
+    forced = decision == 0 and len(observations) >= max_trainings
+    return SizeVerdict(size, lean if forced else decision, forced, len(observations), pooled)
 
 
 def bracket(

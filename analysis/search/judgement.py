@@ -95,25 +95,31 @@ def judge(
         bounded = "lower"
     elif found.high is not None and found.high <= goal.min_size:
         bounded = "upper"
+    closed = _closed(found, goal)
     if method != "bisection":
         low, emm, high = (float(v) for v in np.exp(posterior.quantile([0.025, 0.5, 0.975])))
         run = [o.size for o in observations] or [0]
         enclosed = found.two_sided and low <= max(run) and high >= min(run)
         near = min((abs(s.logit - target_logit) for s in found.sizes), default=np.inf) <= NEAR
         converged = enclosed and near and _narrow(low, emm, high, goal.tolerance)
+        # A bracket this small cannot be halved usefully; its interval stays as wide as the noise makes it.
+        converged = converged or (method != "model" and closed)
     else:
         low, emm, high = _bracket_estimate(found, goal)
-        converged = (
-            found.low is not None
-            and found.high is not None
-            and not found.undecided
-            and (_narrow(low, np.sqrt(low * high), high, goal.tolerance) or found.high - found.low <= 1)
-        )
+        converged = closed
     return Judgement(method, found, posterior, emm, low, high, converged, bounded, p_value)
 
 
 def _narrow(low: float, emm: float, high: float, tolerance: float) -> bool:
     return (high - low) / 2 <= tolerance * emm * (1 + 1e-9)
+
+
+def _closed(found: Bracket, goal: Goal) -> bool:
+    """Whether success and failure are neighbours to the tolerance, with nothing undecided between."""
+    if found.low is None or found.high is None or found.undecided:
+        return False
+    middle = float(np.sqrt(found.low * found.high))
+    return _narrow(found.low, middle, found.high, goal.tolerance) or found.high - found.low <= 1
 
 
 def _choose_line(
@@ -167,4 +173,10 @@ def _bracket_estimate(found: Bracket, goal: Goal) -> tuple[float, float, float]:
     above, below = max(logits[found.low], 1e-3), max(-logits[found.high], 1e-3)
     # A cliff says nothing of where between the two it lies: stay away from the ends.
     share = float(np.clip(above / (above + below), 0.1, 0.9))
-    return low, float(np.exp(np.log(low) + share * np.log(high / low))), high
+    emm = float(np.exp(np.log(low) + share * np.log(high / low)))
+    sure_low, sure_high = found.sure
+    return (
+        float(goal.min_size if sure_low is None else sure_low),
+        emm,
+        float(goal.max_size if sure_high is None else sure_high),
+    )

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.search.acquisition import NEAR, Task, candidate_sizes, expected_costs
+from analysis.search.acquisition import Task, candidate_sizes, expected_costs
 from analysis.search.estimate import Estimate, summarize
 from analysis.search.judgement import Goal, Judgement, judge
 from analysis.search.observation import Observation, Verdict, evidence
@@ -355,7 +355,8 @@ class Search:
             self.prior.shape_misfit,
             any(s.decision >= 0 for s in decided),
             any(s.decision <= 0 for s in decided),
-            any(abs(s.logit - goal.target_logit) <= NEAR for s in decided),
+            any(abs(s.logit - goal.target_logit) <= judgement.reach for s in decided),
+            judgement.reach,
         )
         pending = [float(np.log(p.size)) for p in state.pending]
         costs = expected_costs(np.log(sizes), judgement.posterior, pending, task)
@@ -422,9 +423,7 @@ def _open_range(judgement: Judgement, goal: Goal, pending: int) -> tuple[float, 
     return low, max(low, min(high, leap))
 
 
-def _check(
-    values: Sequence[Scalar], min_size: int, max_size: int, target: float, tolerance: float
-) -> None:
+def _check(values: Sequence[Scalar], min_size: int, max_size: int, target: float, tolerance: float) -> None:
     if not values:
         raise ValueError("no factor values to search: give at least one")
     if len({value_key(v) for v in values}) != len(values):

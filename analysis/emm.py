@@ -1,7 +1,7 @@
 """EMM from a table: the size at which the memorization ratio crosses 1 - zeta (Definition 2.1).
 
-    emm(table, factor="labels")                          # both methods, zeta = 0.1
-    emm(table, factor="width", zeta=[0.1, 0.2])          # Fig. 22 in one call
+emm(table, factor="labels")                          # both methods, zeta = 0.1
+emm(table, factor="width", zeta=[0.1, 0.2])          # Fig. 22 in one call
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,9 @@ def emm(
     """
     zetas = np.atleast_1d(np.asarray(zeta, float))
     if not np.all((zetas > 0) & (zetas < 1)):
-        raise ValueError(f"zeta {zetas[(zetas <= 0) | (zetas >= 1)][0]:g} is not in (0, 1): the paper uses 0.1")
+        raise ValueError(
+            f"zeta {zetas[(zetas <= 0) | (zetas >= 1)][0]:g} is not in (0, 1): the paper uses 0.1"
+        )
     unknown = [m for m in methods if m not in METHODS]
     if unknown:
         raise ValueError(f"method {unknown[0]!r} is unknown: choose from {', '.join(METHODS)}")
@@ -86,7 +88,9 @@ def emm(
         raise ValueError(f"confidence {confidence} is not in (0, 1)")
     groups = observations(table, factor, size, ratio, num_samples, seed)
     rising = set(
-        non_monotone(table, factor, size=size, ratio=ratio, num_samples=num_samples, seed=seed)["value"].map(repr)
+        non_monotone(table, factor, size=size, ratio=ratio, num_samples=num_samples, seed=seed)["value"].map(
+            repr
+        )
     )
     fit = fit_shared_slope(groups)
     rows: list[dict[str, object]] = []
@@ -136,7 +140,9 @@ def _isotonic(
         bound = _bound(data, float(zeta), 1 - float(zeta))
         if bound is None:
             # Nearest, since interpolating between a size and infinity has no meaning.
-            low, high = np.quantile(crossings.resampled[:, :, column], [tail, 1 - tail], axis=1, method="nearest")
+            low, high = np.quantile(
+                crossings.resampled[:, :, column], [tail, 1 - tail], axis=1, method="nearest"
+            )
             low, high = low.min(), high.max()
             bound = {
                 "zeta": float(zeta),

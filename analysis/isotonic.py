@@ -53,7 +53,12 @@ class IsotonicCrossings:
 
 
 def isotonic_crossings(
-    data: ValueData, targets: npt.ArrayLike, seed_sd: float, misfit_sd: float, resamples: int, rng: np.random.Generator
+    data: ValueData,
+    targets: npt.ArrayLike,
+    seed_sd: float,
+    misfit_sd: float,
+    resamples: int,
+    rng: np.random.Generator,
 ) -> IsotonicCrossings:
     """Crossings of each target with a parametric bootstrap: counting, training seeds and interpolation error.
 

@@ -105,7 +105,9 @@ def from_function(name: str, ratio: Callable[[FloatArray], FloatArray], low: int
     return Curve(name, sizes, np.clip(ratio(sizes), 0.0, 1.0))
 
 
-def logistic(name: str, emm: float, slope: float, target: float = 0.9, low: int = 100, high: int = 50_000) -> Curve:
+def logistic(
+    name: str, emm: float, slope: float, target: float = 0.9, low: int = 100, high: int = 50_000
+) -> Curve:
     """logit(ratio) = logit(target) - slope ln(size / emm)."""
     offset = special.logit(target)
     return from_function(name, lambda n: special.expit(offset - slope * np.log(n / emm)), low, high)
@@ -115,7 +117,11 @@ def published(low: int = 100, high: int = 50_000) -> list[Curve]:
     """Tables 1, 2 and 4 of the paper: logits joined linearly in ln size, the end pieces prolonged."""
     folder = resources.files("analysis") / "paper"
     curves = []
-    for file, factor in (("batch_size", "batch_size"), ("weight_decay", "weight_decay"), ("conditioning", "labels")):
+    for file, factor in (
+        ("batch_size", "batch_size"),
+        ("weight_decay", "weight_decay"),
+        ("conditioning", "labels"),
+    ):
         with (folder / f"{file}.csv").open() as stream:
             table = pd.read_csv(stream)
         for value, rows in table.groupby(factor, sort=False):

@@ -64,7 +64,9 @@ def train_with_verdicts(
     progress = np.arange(1, EVALUATIONS + 1) / EVALUATIONS
     x = np.log(progress)
     slope, bend = rng.uniform(*noise.growth), rng.uniform(*noise.curvature)
-    logits = final + slope * x - bend * x**2 + noise.wobble * rng.standard_normal(EVALUATIONS) * (progress < 1)
+    logits = (
+        final + slope * x - bend * x**2 + noise.wobble * rng.standard_normal(EVALUATIONS) * (progress < 1)
+    )
     n = proposal.num_samples
     ratios = rng.binomial(n, special.expit(logits)) / n
     true_final = float(special.expit(final))
@@ -109,7 +111,14 @@ def replay(
     noise = noise or Noise()
     low, high = limits or curve.limits
     search = Search(
-        [curve.name], low, high, target, tolerance, num_samples, prior=prior, max_pending_per_value=max(4, slots)
+        [curve.name],
+        low,
+        high,
+        target,
+        tolerance,
+        num_samples,
+        prior=prior,
+        max_pending_per_value=max(4, slots),
     )
     rounds = failures = false_stops = 0
     while not search.finished:

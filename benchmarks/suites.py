@@ -91,7 +91,9 @@ def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: 
         return lambda _rng: curve
 
     synthetic = {
-        f"slopes 2 to 4, {slots} slot{'s' if slots > 1 else ''}": suite(lambda r: drawn_logistic(r, target), slots=slots)
+        f"slopes 2 to 4, {slots} slot{'s' if slots > 1 else ''}": suite(
+            lambda r: drawn_logistic(r, target), slots=slots
+        )
         for slots in (1, 4, 16)
     }
     synthetic["slopes 2 to 4, early verdicts"] = suite(lambda r: drawn_logistic(r, target), verdicts=True)
@@ -110,7 +112,12 @@ def to_markdown(outcome: dict[str, dict[str, dict[str, float | None]]]) -> str:
     lines = []
     for suite, rows in outcome.items():
         columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-        lines += [f"### {suite}", "", "| curve | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+        lines += [
+            f"### {suite}",
+            "",
+            "| curve | " + " | ".join(columns) + " |",
+            "|---" * (len(columns) + 1) + "|",
+        ]
         for name, row in rows.items():
             cells = [_cell(row.get(column)) for column in columns]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")

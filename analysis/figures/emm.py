@@ -102,7 +102,12 @@ def draw_emm(data: EmmFigureData, title: str = "", xlabel: str = "training image
             curve = data.curves[data.curves["value"].map(repr) == repr(value)]
             axes.plot(curve["size"], 100 * curve["ratio"], color=color, linewidth=1.4)
             axes.fill_between(
-                curve["size"], 100 * curve["ratio_low"], 100 * curve["ratio_high"], color=color, alpha=0.15, linewidth=0
+                curve["size"],
+                100 * curve["ratio_low"],
+                100 * curve["ratio_high"],
+                color=color,
+                alpha=0.15,
+                linewidth=0,
             )
             seen = data.observations[data.observations["value"].map(repr) == repr(value)]
             spread = np.stack([seen["ratio"] - seen["ratio_low"], seen["ratio_high"] - seen["ratio"]])
@@ -128,7 +133,15 @@ def _mark(axes: "mpl.axes.Axes", row: pd.Series, height: float, color: tuple[flo
         reach = [[row["emm"] - row["emm_low"]], [row["emm_high"] - row["emm"]]]
         face = color if row["kind"] == "measured" else "white"
         axes.errorbar(
-            [row["emm"]], [height], xerr=reach, fmt="d", color=color, markerfacecolor=face, markersize=9, capsize=4, zorder=5
+            [row["emm"]],
+            [height],
+            xerr=reach,
+            fmt="d",
+            color=color,
+            markerfacecolor=face,
+            markersize=9,
+            capsize=4,
+            zorder=5,
         )
         return
     marker = ">" if row["kind"] == "lower_bound" else "<"

@@ -14,9 +14,6 @@ from analysis.search.posterior import LOG_SLOPES, CurvePosterior
 
 FloatArray = npt.NDArray[np.float64]
 Z95 = 1.959964
-# Logits from the target within which a size must have been run before a line is believed to cross there:
-# ratios 0.67 to 0.976 around 0.9. Farther off, the crossing would rest on the line's shape alone.
-NEAR = 1.5
 NODES = 240
 OUTCOMES = 10
 IMAGINED = 6
@@ -35,6 +32,7 @@ class Task:
         shape_misfit: deviation from the line, as a share of the distance to the target.
         below, above: whether a size run lies below and above the crossing already.
         near: whether a size run has a ratio near the target already.
+        reach: how near that is, in logits.
     """
 
     limits: tuple[float, float]
@@ -46,6 +44,7 @@ class Task:
     below: bool
     above: bool
     near: bool
+    reach: float
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,9 @@ def _predict(log_sizes: FloatArray, nodes: _Nodes, task: Task) -> tuple[FloatArr
     return np.clip(distance, -14, 12), noise
 
 
-def _outcome_weights(log_sizes: FloatArray, truths: npt.NDArray[np.intp], nodes: _Nodes, task: Task) -> tuple[
-    FloatArray, FloatArray
-]:
+def _outcome_weights(
+    log_sizes: FloatArray, truths: npt.NDArray[np.intp], nodes: _Nodes, task: Task
+) -> tuple[FloatArray, FloatArray]:
     """If curve `truths[j]` were true: the outcome at each size (N, J) and the curves' weights (N, J, K)."""
     distance, noise = _predict(log_sizes, nodes, task)
     # Noise quantiles that alternate in sign, so that few imagined outcomes cover it evenly.
@@ -145,7 +144,7 @@ def expected_costs(
         weights /= weights.sum(axis=2, keepdims=True)
         margin = Z95 * np.hypot(task.seed_spread, 3 / np.sqrt(task.num_samples))
         enclosed = (below | (outcomes > -margin)) & (above | (outcomes < margin))
-        enclosed &= task.near | (np.abs(outcomes) < NEAR)
+        enclosed &= task.near | (np.abs(outcomes) < task.reach)
         total += _remaining(weights, nodes, task, enclosed).mean(axis=1)
     return np.asarray(np.exp(log_sizes) + total / len(scenarios))
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.binomial import logit
-from analysis.search.acquisition import NEAR
 from analysis.search.bracket import Bracket, bracket
 from analysis.search.observation import Evidence, Observation, evidence
 from analysis.search.posterior import (
@@ -22,6 +21,11 @@ from analysis.search.posterior import (
 # no prior supports, the residuals must be clearly unsuspicious.
 CONTRADICTED = 0.003
 UNSUSPICIOUS = 0.05
+DOUBTFUL = 0.15
+NEAR_IN_DOUBT = 0.6
+# Logits from the target within which a size must have been run before a line is believed to cross there:
+# ratios 0.67 to 0.976 around 0.9. Farther off, the crossing would rest on the line's shape alone.
+NEAR = 1.5
 # Where the usual line is in doubt, no line is trusted to be as straight, nor trainings as alike.
 LOOSE_MISFIT = 0.12
 LOOSE_SPREAD = 1.4
@@ -69,6 +73,7 @@ class Judgement:
         converged: the crossing is enclosed by sizes run and known to the tolerance.
         bounded: `lower` (the largest size succeeds) or `upper` (the smallest fails), or None.
         p_value: of the misfit test with the usual slope.
+        reach: logits from the target within which a size must have been run before the line counts.
     """
 
     method: str
@@ -80,6 +85,7 @@ class Judgement:
     converged: bool
     bounded: str | None
     p_value: float
+    reach: float
 
 
 def judge(
@@ -96,18 +102,19 @@ def judge(
     elif found.high is not None and found.high <= goal.min_size:
         bounded = "upper"
     closed = _closed(found, goal)
+    reach = NEAR if p_value >= DOUBTFUL else NEAR_IN_DOUBT
     if method != "bisection":
         low, emm, high = (float(v) for v in np.exp(posterior.quantile([0.025, 0.5, 0.975])))
         run = [o.size for o in observations] or [0]
         enclosed = found.two_sided and low <= max(run) and high >= min(run)
-        near = min((abs(s.logit - target_logit) for s in found.sizes), default=np.inf) <= NEAR
+        near = min((abs(s.logit - target_logit) for s in found.sizes), default=np.inf) <= reach
         converged = enclosed and near and _narrow(low, emm, high, goal.tolerance)
         # A bracket this small cannot be halved usefully; its interval stays as wide as the noise makes it.
         converged = converged or (method != "model" and closed)
     else:
         low, emm, high = _bracket_estimate(found, goal)
         converged = closed
-    return Judgement(method, found, posterior, emm, low, high, converged, bounded, p_value)
+    return Judgement(method, found, posterior, emm, low, high, converged, bounded, p_value, reach)
 
 
 def _narrow(low: float, emm: float, high: float, tolerance: float) -> bool:
@@ -135,7 +142,9 @@ def _choose_line(
     usual = curve_posterior(told, goal.limits, slope_prior, prior, goal.target_logit)
     p_value = misfit_p_value(told, usual, prior, goal.target_logit, (mean, spread))
     prior = replace(
-        prior, shape_misfit=max(prior.shape_misfit, LOOSE_MISFIT), seed_spread=LOOSE_SPREAD * prior.seed_spread
+        prior,
+        shape_misfit=max(prior.shape_misfit, LOOSE_MISFIT),
+        seed_spread=LOOSE_SPREAD * prior.seed_spread,
     )
     if p_value >= CONTRADICTED and not found.non_monotone:
         if p_value < UNSUSPICIOUS:

@@ -67,7 +67,9 @@ class CurvePrior:
 
     def log_slope_prior(self) -> FloatArray:
         """(S,) log weights on LOG_SLOPES before other values are heard: normal, with a share of anything."""
-        return _with_tail(_normal(np.log(self.slope), np.hypot(self.slope_spread, self.slope_between)), self.slope)
+        return _with_tail(
+            _normal(np.log(self.slope), np.hypot(self.slope_spread, self.slope_between)), self.slope
+        )
 
     def wide_slope_prior(self) -> FloatArray:
         """For curves that contradict the usual slopes: anything from flat to a cliff."""

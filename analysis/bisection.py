@@ -17,18 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from analysis.search.acquisition import Task, candidate_sizes, expected_costs
 from analysis.search.estimate import Estimate, summarize
 from analysis.search.judgement import Goal, Judgement, judge
 from analysis.search.observation import Observation, Verdict, evidence
+from analysis.search.plan import Planner
 from analysis.search.posterior import CurvePrior, pooled_slope_prior, slope_log_likelihood
 from analysis.search.state import Proposal, Scalar, ValueState, value_key
 
 __all__ = ["CurvePrior", "Estimate", "Observation", "Proposal", "Search"]
 
 FORMAT = 1
-LEAP = 2.0
-STRIDE = 4.0
 
 
 class Search:
@@ -56,6 +54,7 @@ class Search:
         min_size: int,
         max_size: int,
         target: float = 0.9,
+        *,
         tolerance: float = 0.1,
         num_samples: int = 10_000,
         seed: int = 0,
@@ -138,6 +137,7 @@ class Search:
         proposal: Proposal,
         ratio: float,
         num_samples: int | None = None,
+        *,
         verdict: Verdict = "full",
         confidence: float = 0.99,
         forecast: tuple[float, float] | None = None,
@@ -271,7 +271,7 @@ class Search:
         return not state.pending and self._propose_for(state) is None
 
     def _propose_for(self, state: ValueState) -> Proposal | None:
-        if len(state.pending) >= self.max_pending_per_value or self._worth_waiting(state):
+        if len(state.pending) >= self.max_pending_per_value:
             return None
         size, reason = self._plan(state)
         if size is None:
@@ -281,28 +281,13 @@ class Search:
             self._next_id, state.value, size, self.seed + repeats, self._num_samples(repeats), reason
         )
 
-    def _worth_waiting(self, state: ValueState) -> bool:
-        """Whether the trainings under way will probably settle the value, so that another is a waste."""
-        judgement = self._judge(state)
-        if not state.pending or judgement.method != "model":
-            return False
-        low, high = judgement.posterior.quantile([0.025, 0.975])
-        return bool(high - low < 8 * self.goal.tolerance)
-
     def _plan(self, state: ValueState) -> tuple[int | None, str]:
         """Size and reason of the value's next training; kept until something changes."""
         judgement = self._judge(state)
         key = value_key(state.value)
-        stamp = (id(judgement), tuple(p.id for p in state.pending), tuple(state.failures.items()))
+        stamp = (self._judgements[key][0], tuple(p.id for p in state.pending), tuple(state.failures.items()))
         if key not in self._plans or self._plans[key][0] != stamp:
-            size, reason = None, "model"
-            steps_left = len(state.observations) < self.goal.bisection_steps
-            if judgement.method == "model" and steps_left:
-                size = self._model_size(state, judgement)
-            elif judgement.method == "free" and steps_left:
-                size, reason = self._secant_size(state, judgement), "secant"
-            if size is None and not (judgement.method == "model" and steps_left and state.pending):
-                size, reason = self._bracket_size(state, judgement)
+            size, reason = Planner(state, judgement, self.goal, self.prior, self.max_failures).next()
             self._plans[key] = (stamp, (size, reason))
         return self._plans[key][1]
 
@@ -311,116 +296,6 @@ class Search:
         goal = self.goal
         counting = 1 / (goal.num_samples * goal.target * (1 - goal.target))
         return goal.num_samples * (4 if repeats and counting > self.prior.seed_spread**2 else 1)
-
-    def _usable(self, state: ValueState, size: int) -> bool:
-        """Whether a training of this size may be started: not given up, not asked already."""
-        if state.failures.get(size, 0) >= self.max_failures:
-            return False
-        if state.trainings_at(size) - state.failures.get(size, 0) >= self.goal.max_trainings_per_size:
-            return False
-        return all(abs(np.log(size / p.size)) > self._apart(state) for p in state.pending)
-
-    def _apart(self, state: ValueState) -> float:
-        """ln distance below which two trainings under way ask the same question.
-
-        The less is known of the crossing, the wider: neighbours would answer alike.
-        """
-        low, high = self._judge(state).posterior.quantile([0.16, 0.84])
-        return max(self.goal.tolerance / 2, 0.15 * float(high - low))
-
-    def _new(self, state: ValueState, size: int) -> bool:
-        """Whether no training so near has been observed: the same question, up to its noise."""
-        apart = self.goal.tolerance / 2
-        return all(abs(np.log(size / o.size)) > apart for o in state.observations)
-
-    def _model_size(self, state: ValueState, judgement: Judgement) -> int | None:
-        """The size with the least expected cost among those that ask something new."""
-        goal, found = self.goal, judgement.bracket
-        log_sizes = candidate_sizes(judgement.posterior, _open_range(judgement, goal, len(state.pending)))
-        sizes = np.unique(np.clip(np.rint(np.exp(log_sizes)), goal.min_size, goal.max_size).astype(int))
-        # A success settles all smaller sizes and a failure all larger ones: what is left lies between.
-        floor = found.low if found.low is not None else goal.min_size - 1
-        ceiling = found.high if found.high is not None else goal.max_size + 1
-        sizes = sizes[(sizes > floor) & (sizes < ceiling)]
-        sizes = np.array([s for s in sizes if self._usable(state, s) and self._new(state, s)], dtype=int)
-        if not len(sizes):
-            return None
-        decided = judgement.bracket.sizes
-        task = Task(
-            goal.limits,
-            goal.target_logit,
-            goal.tolerance,
-            goal.num_samples,
-            judgement.posterior.seed_spread,
-            self.prior.shape_misfit,
-            any(s.decision >= 0 for s in decided),
-            any(s.decision <= 0 for s in decided),
-            any(abs(s.logit - goal.target_logit) <= judgement.reach for s in decided),
-            judgement.reach,
-        )
-        pending = [float(np.log(p.size)) for p in state.pending]
-        costs = expected_costs(np.log(sizes), judgement.posterior, pending, task)
-        return int(sizes[int(np.argmin(costs))])
-
-    def _secant_size(self, state: ValueState, judgement: Judgement) -> int | None:
-        """Where a line of unusual slope crosses, kept off the bracket's ends so that it must shrink."""
-        goal, found = self.goal, judgement.bracket
-        if found.low is None or found.high is None or found.undecided:
-            return None
-        inner = 0.2 * np.log(found.high / found.low)
-        crossing = float(judgement.posterior.quantile(0.5))
-        log_size = np.clip(crossing, np.log(found.low) + inner, np.log(found.high) - inner)
-        size = int(np.rint(np.exp(log_size)))
-        return size if found.low < size < found.high and self._usable(state, size) else None
-
-    def _bracket_size(self, state: ValueState, judgement: Judgement) -> tuple[int | None, str]:
-        """The next question of the bisection: an undecided size again, or the middle of the bracket."""
-        goal, found = self.goal, judgement.bracket
-        for size in found.undecided:
-            if self._usable(state, size):
-                return size, "repeat"
-        low = found.low if found.low is not None else goal.min_size
-        high = found.high if found.high is not None else goal.max_size
-        # An end nobody ran yet, once the bracket has closed onto it.
-        if np.log(high / low) <= 2 * np.arcsinh(goal.tolerance) or high - low <= 1:
-            for end, known in ((low, found.low), (high, found.high)):
-                if known is None and self._usable(state, end):
-                    return end, "limit"
-        marks = sorted({low, high, *(p.size for p in state.pending if low < p.size < high), *found.undecided})
-        gaps = sorted(zip(marks[:-1], marks[1:], strict=True), key=lambda g: g[0] / g[1])
-        for left, right in gaps:
-            middle = np.sqrt(left * right)
-            # A doubling instead of a leap into sizes that nothing bounds, which cost much.
-            if right == high and found.high is None and found.low is not None:
-                middle = min(middle, 2.0 * left)
-            for size in dict.fromkeys(int(round(middle * f)) for f in (1.0, 0.97, 1.03, 0.94, 1.06)):
-                if left < size < right and self._usable(state, size) and not state.trainings_at(size):
-                    return size, "bisection"
-        for end, known in ((low, found.low), (high, found.high)):
-            if known is None and self._usable(state, end):
-                return end, "limit"
-        return None, "none"
-
-
-def _open_range(judgement: Judgement, goal: Goal, pending: int) -> tuple[float, float]:
-    """ln sizes from which the model may choose.
-
-    Upwards no further than `LEAP` times the size that the crossing surely exceeds: while little is
-    known, images lost by starting too low are few, those lost by starting too high are many. Trainings
-    under way allow further ones to go a little higher.
-    """
-    low, high = goal.limits
-    sure = max(low, float(judgement.posterior.quantile(0.025)))
-    leap = sure + float(np.log(LEAP))
-    if pending:
-        leap += float(np.log(LEAP))
-    if judgement.bracket.low is not None:
-        low = max(low, float(np.log(judgement.bracket.low)))
-        # Beyond a ratio of nearly 1 the slope is only assumed: a cliff may follow.
-        leap = min(leap, low + float(np.log(STRIDE)))
-    if judgement.bracket.high is not None:
-        high = min(high, float(np.log(judgement.bracket.high)))
-    return low, max(low, min(high, leap))
 
 
 def _check(values: Sequence[Scalar], min_size: int, max_size: int, target: float, tolerance: float) -> None:

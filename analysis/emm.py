@@ -49,16 +49,18 @@ def emm(
 ) -> pd.DataFrame:
     """EMM of each factor value, for each zeta and method, with an interval.
 
-    The interval covers the counting of samples, the spread of training seeds where trainings are repeated, and the
-    misfit of the method: how far observations scatter around the shared-slope line. Isotonic interpolation, which has
-    no residual of its own, takes it from there too, and its interval reaches to where the logit instead of the
-    ratio, interpolated, would cross: between distant sizes the choice matters more than the noise.
+    The interval covers the counting of samples, the spread of training seeds where trainings are repeated,
+    and the misfit of the method: how far observations scatter around the shared-slope line. Isotonic
+    interpolation, which has no residual of its own, takes it from there too, and its interval reaches to
+    where the logit instead of the ratio, interpolated, would cross: between distant sizes the choice
+    matters more than the noise.
 
     `kind` says what a number may be used for:
     - `measured`: the crossing lies between two sizes run.
     - `lower_bound`, `upper_bound`: all sizes run reach the target, or none does; `emm` is the largest, or the
       smallest, size run, and the open side of the interval is infinity or 0.
-    - `predicted`: only from the logistic method, beside the bound: where the line crosses outside the sizes run.
+    - `predicted`: only from the logistic method, beside the bound: where the line crosses outside the sizes
+      run.
 
     Args:
         table: one row an evaluation, ratios in [0, 1]; see `observations` for columns and pooling.
@@ -70,8 +72,9 @@ def emm(
         resamples: bootstrap draws of the isotonic interval.
 
     Returns:
-        tidy frame with COLUMNS: value, zeta, method, kind, emm, emm_low, emm_high, slope (NaN for isotonic), sizes
-        and trainings behind the row, and whether the value's ratios fall monotonically within their noise.
+        tidy frame with COLUMNS: value, zeta, method, kind, emm, emm_low, emm_high, slope (NaN for
+        isotonic), sizes and trainings behind the row, and whether the value's ratios fall monotonically
+        within their noise.
 
     Raises:
         ValueError: zeta or a method out of range, or a table that `observations` rejects.
@@ -86,7 +89,7 @@ def emm(
         raise ValueError(f"method {unknown[0]!r} is unknown: choose from {', '.join(METHODS)}")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence} is not in (0, 1)")
-    groups = observations(table, factor, size, ratio, num_samples, seed)
+    groups = observations(table, factor, size, ratio, num_samples, seed=seed)
     rising = set(
         non_monotone(table, factor, size=size, ratio=ratio, num_samples=num_samples, seed=seed)["value"].map(
             repr
@@ -102,7 +105,10 @@ def emm(
             "monotone": repr(data.value) not in rising,
         }
         if "isotonic" in methods:
-            rows += [common | row for row in _isotonic(groups, index, zetas, fit, confidence, resamples)]
+            rows += [
+                common | row
+                for row in _isotonic(groups, index, zetas, fit, confidence=confidence, resamples=resamples)
+            ]
         if "logistic" in methods:
             rows += [common | row for row in _logistic(data, index, zetas, fit, confidence)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -125,6 +131,7 @@ def _isotonic(
     index: int,
     zetas: npt.NDArray[np.float64],
     fit: LogisticFit | None,
+    *,
     confidence: float,
     resamples: int,
 ) -> list[dict[str, object]]:
@@ -133,7 +140,9 @@ def _isotonic(
     # The fit's scatter holds the seeds already; what is beyond them is misfit.
     misfit = np.sqrt(max((fit.misfit if fit else 0.0) ** 2 - seed_sd**2, 0.0))
     rng = np.random.default_rng(0)
-    crossings = isotonic_crossings(data, 1 - zetas, float(seed_sd), float(misfit), resamples, rng)
+    crossings = isotonic_crossings(
+        data, 1 - zetas, seed_sd=float(seed_sd), misfit_sd=float(misfit), resamples=resamples, rng=rng
+    )
     tail = (1 - confidence) / 2
     rows = []
     for column, zeta in enumerate(zetas):

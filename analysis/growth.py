@@ -3,8 +3,8 @@
 The logit of the ratio grows like a concave parabola in ln(progress), progress being the share of the
 training budget done: logit r(u) = final + g ln u - h (ln u)^2, g, h >= 0. Measured runs on 8x8 digits rise
 by 3 to 5 logits per unit of ln u with little curvature (0.31, 0.73, 0.92 at u = 1/2, 3/4, 1), and on longer
-ones from 7 down to 2.5 (0.03, 0.82, 0.96, 0.98 at u = 1/4, 1/2, 3/4, 1). With normal priors this is a Bayesian
-linear regression in closed form. numpy and scipy only: trials call it while they train.
+ones from 7 down to 2.5 (0.03, 0.82, 0.96, 0.98 at u = 1/4, 1/2, 3/4, 1). With normal priors this is a
+Bayesian linear regression in closed form. numpy and scipy only: trials call it while they train.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,8 @@ class GrowthPrior:
 class Forecast:
     """The final logit of a running trial: normal with `logit` and `sd`.
 
-    `exact` is False while the last evaluation saw so few memorized samples that `logit` is only an upper bound.
+    `exact` is False while the last evaluation saw so few memorized samples that `logit` is only an upper
+    bound.
     """
 
     logit: float
@@ -110,6 +111,7 @@ def will_not_reach(
     ratios: npt.ArrayLike,
     num_samples: npt.ArrayLike,
     target: float,
+    *,
     confidence: float = 0.99,
     prior: GrowthPrior | None = None,
 ) -> bool:

@@ -55,6 +55,7 @@ class IsotonicCrossings:
 def isotonic_crossings(
     data: ValueData,
     targets: npt.ArrayLike,
+    *,
     seed_sd: float,
     misfit_sd: float,
     resamples: int,

@@ -1,4 +1,5 @@
-"""EMM by a model: logit(ratio) = intercept of the factor value - slope * ln(size), one slope for all values."""
+"""EMM by a model: logit(ratio) = intercept of the factor value - slope * ln(size), one slope for all
+values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from scipy import special, stats
 
 from analysis.observations import FloatArray, ValueData, seed_variance
 
-# With as few rows as published tables have, a residual of zero is luck: published fits leave 0.03 to 0.06 logits.
-MISFIT_FLOOR = 0.05
+# With as few rows as published tables have, a residual of zero is luck: published fits leave 0.03 to 0.06
+# logits. MISFIT_FLOOR = 0.05
 
 
 @dataclass(frozen=True)
@@ -128,5 +129,5 @@ def fit_shared_slope(groups: Sequence[ValueData]) -> LogisticFit | None:
 
 def _solve(design: FloatArray, y: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
     weighted = design / variance[:, None]
-    covariance = np.linalg.inv(design.T @ weighted)
+    covariance = np.asarray(np.linalg.inv(design.T @ weighted), float)
     return covariance @ (weighted.T @ y), covariance

@@ -34,6 +34,7 @@ def observations(
     size: str = "size",
     ratio: str = "memorization_ratio",
     num_samples: int = PAPER_SAMPLES,
+    *,
     seed: str | None = "seed",
 ) -> list[ValueData]:
     """Splits a table by factor value.
@@ -100,7 +101,7 @@ def by_size(data: ValueData) -> tuple[FloatArray, FloatArray, FloatArray]:
     sizes, index = np.unique(data.sizes, return_inverse=True)
     n = np.bincount(index, data.num_samples)
     k = np.bincount(index, data.ratios * data.num_samples)
-    return sizes, k / n, n
+    return sizes, k / n, np.asarray(n, float)
 
 
 def seed_variance(groups: list[ValueData]) -> float:

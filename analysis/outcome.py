@@ -44,9 +44,10 @@ def emm_table(search: Search, grid: Sequence[int] = PAPER_GRID) -> pd.DataFrame:
         grid: sizes that a grid would have trained for every value.
 
     Returns:
-        frame with COLUMNS: sizes in images; `bracket_low` and `bracket_high` are the largest success and the smallest
-        failure (NaN where there is none); `images_trained` counts each training by the share of its budget that was
-        spent; costs are in units of the EMM (or bound) found; `non_monotone` lists sizes that failed below a success.
+        frame with COLUMNS: sizes in images; `bracket_low` and `bracket_high` are the largest success and
+        the smallest failure (NaN where there is none); `images_trained` counts each training by the share
+        of its budget that was spent; costs are in units of the EMM (or bound) found; `non_monotone` lists
+        sizes that failed below a success.
     """
     rows = []
     for found in search.estimates():
@@ -103,11 +104,11 @@ def search_of(
     Raises:
         ValueError: from `observations` and `Search`.
     """
-    groups = observations(table, factor, size, ratio, num_samples, seed)
+    groups = observations(table, factor, size, ratio, num_samples, seed=seed)
     low = min(int(g.sizes.min()) for g in groups) if min_size is None else min_size
     high = max(int(g.sizes.max()) for g in groups) if max_size is None else max_size
     values = [g.value.item() if isinstance(g.value, np.generic) else g.value for g in groups]
-    search = Search(values, low, high, target, tolerance, prior=prior)  # type: ignore[arg-type]
+    search = Search(values, low, high, target, tolerance=tolerance, prior=prior)  # type: ignore[arg-type]
     number = -1
     for value, data in zip(values, groups, strict=True):
         seen: dict[int, int] = {}

@@ -1,7 +1,7 @@
 """What memorization ratio to expect at a setting that nobody ran: a pooled fit over all factors.
 
-logit(ratio) is linear in ln(size), in each numeric factor (in its logarithm where all values are positive) and in an
-intercept for each category. The answer says how far the question lies from the data.
+logit(ratio) is linear in ln(size), in each numeric factor (in its logarithm where all values are positive)
+and in an intercept for each category. The answer says how far the question lies from the data.
 """
 
 from collections.abc import Mapping
@@ -158,6 +158,7 @@ def fit_pooled(
     size: str = "size",
     ratio: str = "memorization_ratio",
     num_samples: int = PAPER_SAMPLES,
+    *,
     reference: pd.DataFrame | None = None,
 ) -> PooledFit:
     """Fits all rows of a table.
@@ -170,8 +171,8 @@ def fit_pooled(
         reference: the table that decides how columns enter (number, logarithm, category); `table` if None.
 
     Raises:
-        ValueError: missing columns, ratios out of range, or fewer usable rows than coefficients. Ratios of 0 or 1 enter
-            with half a sample added, and little weight.
+        ValueError: missing columns, ratios out of range, or fewer usable rows than coefficients. Ratios of
+            0 or 1 enter with half a sample added, and little weight.
     """
     missing = [c for c in (*factors, size, ratio) if c not in table.columns]
     if missing:
@@ -185,7 +186,7 @@ def fit_pooled(
         else np.full(len(table), float(num_samples))
     )
     whole = table if reference is None else reference
-    varying = [c for c in dict.fromkeys([size, *factors]) if whole[c].nunique(dropna=False) > 1]
+    varying = [c for c in dict.fromkeys([size, *factors]) if len(whole[c].unique()) > 1]
     features = [_feature(whole[c], table[c]) for c in varying]
     design = np.concatenate([np.ones((len(table), 1)), *(f.columns(table[f.name]) for f in features)], axis=1)
     freedom = len(table) - design.shape[1]
@@ -229,8 +230,8 @@ def leave_one_value_out(
 ) -> pd.DataFrame:
     """How wrong predictions for an unseen factor value are, by leaving each value out in turn.
 
-    A numeric factor's value is predicted from the others alone. A category has no place between others, so one training
-    of the left-out value, its smallest size, is kept and only the larger sizes are predicted.
+    A numeric factor's value is predicted from the others alone. A category has no place between others, so
+    one training of the left-out value, its smallest size, is kept and only the larger sizes are predicted.
 
     Returns:
         frame with value, size, ratio, predicted, low, high, covered, error (predicted - true, as a ratio),
@@ -247,7 +248,7 @@ def leave_one_value_out(
     for value in values:
         here = table[factor] == value
         kept = here & (table[size] == table.loc[here, size].min()) if categorical else here & False
-        fit = fit_pooled(table[~here | kept], [factor], size, ratio, num_samples, table)
+        fit = fit_pooled(table[~here | kept], [factor], size, ratio, num_samples, reference=table)
         for _, row in table[here & ~kept].iterrows():
             answer = fit.predict({factor: value, size: row[size]})
             truth = float(row[ratio])

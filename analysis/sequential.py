@@ -39,7 +39,7 @@ class SamplingPlan:
         for name in ("target", "confidence"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is not in (0, 1)")
-        if not 1 <= self.first_batch:
+        if self.first_batch < 1:
             raise ValueError(f"first_batch {self.first_batch} is not positive")
         if self.max_samples < 1:
             raise ValueError(f"max_samples {self.max_samples} is not positive")

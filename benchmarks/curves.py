@@ -106,7 +106,7 @@ def from_function(name: str, ratio: Callable[[FloatArray], FloatArray], low: int
 
 
 def logistic(
-    name: str, emm: float, slope: float, target: float = 0.9, low: int = 100, high: int = 50_000
+    name: str, emm: float, slope: float, target: float = 0.9, *, low: int = 100, high: int = 50_000
 ) -> Curve:
     """logit(ratio) = logit(target) - slope ln(size / emm)."""
     offset = special.logit(target)

@@ -1,10 +1,10 @@
 """What finding an EMM costs, and whether its error bar is honest.
 
-    python -m benchmarks.emm_cost                      the whole benchmark: published, synthetic, unfriendly curves
-    python -m benchmarks.emm_cost --curves FILE.csv    the same for anybody's curves (columns curve, size, ratio)
+    python -m benchmarks.emm_cost                      published, synthetic and unfriendly curves
+    python -m benchmarks.emm_cost --curves FILE.csv    anybody's curves (columns curve, size, ratio)
 
-Trainings are simulated: the true ratio at the proposed size, changed by the spread of training seeds (in logits,
-`--seed-spread`, 0 for none) and by the counting of 10,000 samples; see `benchmarks.replay.Noise`.
+Trainings are simulated: the true ratio at the proposed size, changed by the spread of training seeds (in
+logits, `--seed-spread`, 0 for none) and by the counting of 10,000 samples; see `benchmarks.replay.Noise`.
 """
 
 import argparse
@@ -31,6 +31,7 @@ def measure_curve(
     tolerance: float,
     replays: int,
     rng: np.random.Generator,
+    *,
     limits: tuple[int, int] | None = None,
     noise: Noise | None = None,
 ) -> dict[str, float | None]:
@@ -148,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for index, (curve, bounds) in enumerate(zip(curves, limits, strict=True)):
             rng = np.random.default_rng([given.seed, index])
             rows[curve.name] = measure_curve(
-                curve, given.target, given.tolerance, given.replays or 200, rng, bounds, noise
+                curve, given.target, given.tolerance, given.replays or 200, rng, limits=bounds, noise=noise
             )
     except ValueError as error:
         print(f"emm_cost: {' '.join(str(error).split())}", file=sys.stderr)

@@ -18,7 +18,8 @@ class Noise:
     """What a simulated training adds to the true ratio.
 
     Attributes:
-        seed_spread: standard deviation of the final logit between trainings. 0.08 is +-0.7 points at a ratio of
+        seed_spread: standard deviation of the final logit between trainings. 0.08 is +-0.7 points at a
+            ratio of
             0.9: above the paper's three seeds (0.2 points), below laptop runs of 500 samples (3 points).
         growth: range of the growth's slope at the end of training, logits per unit of ln(progress).
         curvature: range of its curvature.
@@ -54,6 +55,7 @@ def train_with_verdicts(
     noise: Noise,
     rng: np.random.Generator,
     target: float,
+    *,
     confidence: float = 0.99,
 ) -> Training:
     """One training, evaluated 16 times, that stops as soon as its verdict is sure.
@@ -77,7 +79,7 @@ def train_with_verdicts(
             foreseen = forecast(progress[seen], ratios[seen], n)
             told = (max(foreseen.logit, float(logit(target))), foreseen.sd) if foreseen.exact else None
             return Training(float(ratios[i]), "reached", float(progress[i]), told, true_final)
-        if i >= 1 and will_not_reach(progress[seen], ratios[seen], n, target, confidence):
+        if i >= 1 and will_not_reach(progress[seen], ratios[seen], n, target, confidence=confidence):
             foreseen = forecast(progress[seen], ratios[seen], n)
             told = (foreseen.logit, foreseen.sd) if foreseen.exact else None
             return Training(float(ratios[i]), "will_not_reach", float(progress[i]), told, true_final)
@@ -115,8 +117,8 @@ def replay(
         low,
         high,
         target,
-        tolerance,
-        num_samples,
+        tolerance=tolerance,
+        num_samples=num_samples,
         prior=prior,
         max_pending_per_value=max(4, slots),
     )

@@ -47,7 +47,7 @@ def summarize(
 def drawn_logistic(rng: np.random.Generator, target: float) -> Curve:
     """A logistic curve with slope 2..4 and EMM 300..15,000 (uniform in its logarithm)."""
     emm = float(np.exp(rng.uniform(np.log(300), np.log(15_000))))
-    return logistic("logistic", emm, float(rng.uniform(2, 4)), target, LOW, HIGH)
+    return logistic("logistic", emm, float(rng.uniform(2, 4)), target, low=LOW, high=HIGH)
 
 
 def run_suite(
@@ -56,8 +56,8 @@ def run_suite(
     tolerance: float,
     replays: int,
     rng: np.random.Generator,
-    noise: Noise,
     *,
+    noise: Noise,
     slots: int = 1,
     verdicts: bool = False,
 ) -> dict[str, float | None]:
@@ -85,7 +85,7 @@ def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: 
     streams = iter(np.random.default_rng(seed).spawn(200))
 
     def suite(draw: Callable[[np.random.Generator], Curve], **options: Any) -> dict[str, float | None]:
-        return run_suite(draw, target, tolerance, replays, next(streams), noise, **options)
+        return run_suite(draw, target, tolerance, replays, next(streams), noise=noise, **options)
 
     def fixed(curve: Curve) -> Callable[[np.random.Generator], Curve]:
         return lambda _rng: curve
@@ -98,7 +98,7 @@ def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: 
     }
     synthetic["slopes 2 to 4, early verdicts"] = suite(lambda r: drawn_logistic(r, target), verdicts=True)
     for slope in (2.0, 2.5, 3.0, 3.5, 4.0):
-        curve = logistic(f"slope {slope:g}", 1100, slope, target, LOW, HIGH)
+        curve = logistic(f"slope {slope:g}", 1100, slope, target, low=LOW, high=HIGH)
         synthetic[f"slope {slope:g}, EMM 1,100"] = suite(fixed(curve))
     return {
         "synthetic": synthetic,

@@ -21,7 +21,8 @@ class EmmFigureData:
     """What the figure shows.
 
     Attributes:
-        observations: value, size, ratio, ratio_low, ratio_high (95% Wilson), num_samples, verdict; one row a training.
+        observations: value, size, ratio, ratio_low, ratio_high (95% Wilson), num_samples, verdict; one row
+            a training.
         curves: value, size, ratio, ratio_low, ratio_high: fitted curve and its 95% band.
         crossings: value, emm, emm_low, emm_high, kind; one row a value.
         target: 1 - zeta.
@@ -44,7 +45,8 @@ def emm_figure_data(search: Search, points: int = 80) -> EmmFigureData:
         ValueError: a search that has seen nothing.
     """
     seen, curves, crossings = [], [], []
-    for value in search.values:
+    for found in search.estimates():
+        value = found.value
         trainings = search.observations(value)
         if not trainings:
             continue
@@ -55,7 +57,6 @@ def emm_figure_data(search: Search, points: int = 80) -> EmmFigureData:
         sizes = np.geomspace(min(run) / 1.25, max(run) * 1.25, points)
         band = _band(search.judgement(value).posterior, sizes, float(special.logit(search.goal.target)))
         curves += [(value, n, *row) for n, row in zip(sizes, band, strict=True)]
-        found = search.estimate(value)
         crossings.append((value, found.emm, found.low, found.high, found.kind))
     if not seen:
         raise ValueError("the search has no observations yet: there is nothing to draw")
@@ -86,8 +87,8 @@ def _band(posterior: CurvePosterior, sizes: np.ndarray, target_logit: float) -> 
 def draw_emm(data: EmmFigureData, title: str = "", xlabel: str = "training images |D|") -> Figure:
     """Draws the figure; colours are seaborn's colour-blind palette, and each value has its own marker too.
 
-    A measured EMM is a filled mark with its interval on the line 1 - zeta; a bound is an arrow pointing to where
-    the EMM lies; a prediction is hollow.
+    A measured EMM is a filled mark with its interval on the line 1 - zeta; a bound is an arrow pointing to
+    where the EMM lies; a prediction is hollow.
 
     Returns:
         a matplotlib figure that belongs to no window: save it with `figure.savefig(path)`.

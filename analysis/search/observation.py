@@ -52,9 +52,10 @@ class Observation:
             raise ValueError(f"fraction {self.fraction} of the budget is not in (0, 1]")
         if (self.forecast is None) != (self.forecast_sd is None):
             raise ValueError("forecast and forecast_sd belong together: give both or neither")
-        if self.forecast is not None and self.forecast_sd is not None:
-            if not np.isfinite(self.forecast) or not 0 < self.forecast_sd < np.inf:
-                raise ValueError(f"forecast {self.forecast} +- {self.forecast_sd} is not a finite estimate")
+        if self.forecast is None or self.forecast_sd is None:
+            return
+        if not np.isfinite(self.forecast) or not 0 < self.forecast_sd < np.inf:
+            raise ValueError(f"forecast {self.forecast} +- {self.forecast_sd} is not a finite estimate")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for JSON."""

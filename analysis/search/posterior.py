@@ -63,7 +63,7 @@ class CurvePrior:
 
     def seed_grid(self) -> tuple[FloatArray, FloatArray]:
         """Possible seed spreads (3,) and their weights."""
-        return self.seed_spread * np.array([0.5, 1.0, 2.0]), np.array([0.25, 0.6, 0.15])
+        return self.seed_spread * np.array([0.5, 1.0, 2.0]), np.array([0.4, 0.55, 0.05])
 
     def log_slope_prior(self) -> FloatArray:
         """(S,) log weights on LOG_SLOPES before other values are heard: normal, with a share of anything."""
@@ -83,8 +83,8 @@ def _normal(center: float, spread: float) -> FloatArray:
 
 
 def _with_tail(usual: FloatArray, slope: float) -> FloatArray:
-    """Lets the data overrule the usual slope: a narrow prior alone would drag an odd curve's crossing along."""
-    return np.logaddexp(np.log1p(-TAIL) + usual, np.log(TAIL) + _normal(np.log(slope), WIDE))
+    """Lets the data overrule the usual slope: a narrow prior would drag an odd curve's crossing along."""
+    return np.asarray(np.logaddexp(np.log1p(-TAIL) + usual, np.log(TAIL) + _normal(np.log(slope), WIDE)))
 
 
 def pooled_slope_prior(prior: CurvePrior, others: Sequence[FloatArray]) -> FloatArray:
@@ -137,7 +137,7 @@ class CurvePosterior:
         step = self.crossings[1] - self.crossings[0]
         cumulative = np.concatenate([[0.0], np.cumsum(self.crossing_weights)])
         edges = np.append(self.crossings - step / 2, self.crossings[-1] + step / 2)
-        return np.interp(q, cumulative / cumulative[-1], edges)
+        return np.asarray(np.interp(np.asarray(q, float), cumulative / cumulative[-1], edges))
 
     @property
     def slope(self) -> float:
@@ -152,6 +152,7 @@ class CurvePosterior:
 
 def log_likelihood(
     told: Evidence,
+    *,
     crossings: FloatArray,
     slopes: FloatArray,
     seed_spreads: FloatArray,
@@ -178,6 +179,7 @@ def _evaluate(
     limits: tuple[float, float],
     log_slopes: FloatArray,
     prior: CurvePrior,
+    *,
     target_logit: float,
 ) -> tuple[FloatArray, FloatArray]:
     """Log weights (C, S, T) on a grid of crossings, and the (T,) seed spreads."""
@@ -188,7 +190,12 @@ def _evaluate(
     slopes = np.exp(LOG_SLOPES)[None, :, None]
     for told in evidences:
         total = total + log_likelihood(
-            told, crossings[:, None, None], slopes, spreads, target_logit, prior.shape_misfit
+            told,
+            crossings=crossings[:, None, None],
+            slopes=slopes,
+            seed_spreads=spreads,
+            target_logit=target_logit,
+            shape_misfit=prior.shape_misfit,
         )
     return total, spreads
 
@@ -199,6 +206,7 @@ def curve_posterior(
     log_slopes: FloatArray,
     prior: CurvePrior,
     target_logit: float,
+    *,
     cells: int = 72,
 ) -> CurvePosterior:
     """Posterior on a grid that is laid twice: over everything, then where the weight is.
@@ -213,7 +221,7 @@ def curve_posterior(
     """
     margin = 3.0
     crossings = np.linspace(limits[0] - margin, limits[1] + margin, cells)
-    total, spreads = _evaluate(evidences, crossings, limits, log_slopes, prior, target_logit)
+    total, spreads = _evaluate(evidences, crossings, limits, log_slopes, prior, target_logit=target_logit)
     passes = 2 if evidences else 0
     for _ in range(passes):
         marginal = total.max(axis=(1, 2))
@@ -223,7 +231,7 @@ def curve_posterior(
         if narrowed[1] - narrowed[0] > 0.7 * step:
             break
         crossings = narrowed
-        total, spreads = _evaluate(evidences, crossings, limits, log_slopes, prior, target_logit)
+        total, spreads = _evaluate(evidences, crossings, limits, log_slopes, prior, target_logit=target_logit)
     weights = np.exp(total - total.max())
     weights /= weights.sum()
     return CurvePosterior(
@@ -237,7 +245,7 @@ def slope_log_likelihood(
     """(S,) log likelihood of the slope, the crossing integrated out: what a value tells the others."""
     flat = np.zeros_like(LOG_SLOPES)
     posterior = curve_posterior(evidences, limits, flat, prior, target_logit)
-    return np.log(posterior.weights.sum(axis=0) + 1e-300)
+    return np.asarray(np.log(posterior.weights.sum(axis=0) + 1e-300))
 
 
 def misfit_p_value(

@@ -61,7 +61,7 @@ class Search:
         prior: CurvePrior | None = None,
         max_trainings_per_size: int = 3,
         max_failures: int = 2,
-        max_pending_per_value: int = 4,
+        max_pending_per_value: int = 2,
     ) -> None:
         _check(values, min_size, max_size, target, tolerance)
         for name, number in {

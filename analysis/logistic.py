@@ -10,8 +10,8 @@ from scipy import special, stats
 
 from analysis.observations import FloatArray, ValueData, seed_variance
 
-# With as few rows as published tables have, a residual of zero is luck: published fits leave 0.03 to 0.06
-# logits. MISFIT_FLOOR = 0.05
+# With as few rows as published tables have, a residual of zero is luck: published fits leave 0.03 to 0.06.
+MISFIT_FLOOR = 0.05
 
 
 @dataclass(frozen=True)

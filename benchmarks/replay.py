@@ -120,7 +120,6 @@ def replay(
         tolerance=tolerance,
         num_samples=num_samples,
         prior=prior,
-        max_pending_per_value=max(4, slots),
     )
     rounds = failures = false_stops = 0
     while not search.finished:

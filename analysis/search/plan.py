@@ -161,7 +161,7 @@ class Planner:
         sure = max(low, float(self.judgement.posterior.quantile(0.025)))
         leap = sure + float(np.log(LEAP))
         if self.state.pending:
-            leap += float(np.log(LEAP))
+            leap += float(np.log(STRIDE))
         if self.judgement.bracket.low is not None:
             low = max(low, float(np.log(self.judgement.bracket.low)))
             # Beyond a ratio of nearly 1 the slope is only assumed: a cliff may follow.

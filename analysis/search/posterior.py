@@ -63,7 +63,7 @@ class CurvePrior:
 
     def seed_grid(self) -> tuple[FloatArray, FloatArray]:
         """Possible seed spreads (3,) and their weights."""
-        return self.seed_spread * np.array([0.5, 1.0, 2.0]), np.array([0.4, 0.55, 0.05])
+        return self.seed_spread * np.array([0.5, 1.0, 2.0]), np.array([0.3, 0.6, 0.1])
 
     def log_slope_prior(self) -> FloatArray:
         """(S,) log weights on LOG_SLOPES before other values are heard: normal, with a share of anything."""

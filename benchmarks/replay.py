@@ -1,13 +1,15 @@
 """Replays a curve through the searcher: simulated trainings instead of real ones, images counted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
 from analysis.binomial import logit, wilson_interval
-from analysis.bisection import CurvePrior, Estimate, Proposal, Search
+from analysis.bisection import Estimate, Proposal, Search
 from analysis.growth import forecast, will_not_reach
+from analysis.search.observation import Verdict
 from benchmarks.curves import Curve
 
 EVALUATIONS = 16
@@ -37,7 +39,7 @@ class Training:
     """The outcome of a simulated training, as `Search.observe` takes it."""
 
     ratio: float
-    verdict: str = "full"
+    verdict: Verdict = "full"
     fraction: float = 1.0
     forecast: tuple[float, float] | None = None
     final_ratio: float | None = None
@@ -104,42 +106,48 @@ def replay(
     *,
     limits: tuple[int, int] | None = None,
     noise: Noise | None = None,
-    prior: CurvePrior | None = None,
     slots: int = 1,
-    num_samples: int = 10_000,
     verdicts: bool = False,
 ) -> Replay:
     """Searches one curve to the end, `slots` trainings at a time; a round ends when all have reported."""
-    noise = noise or Noise()
-    low, high = limits or curve.limits
-    search = Search(
-        [curve.name],
-        low,
-        high,
-        target,
-        tolerance=tolerance,
-        num_samples=num_samples,
-        prior=prior,
+    (done,) = replay_factor(
+        [curve], target, tolerance, rng, limits=limits, noise=noise, slots=slots, verdicts=verdicts
     )
-    rounds = failures = false_stops = 0
+    return done
+
+
+def replay_factor(
+    curves: Sequence[Curve],
+    target: float,
+    tolerance: float,
+    rng: np.random.Generator,
+    *,
+    limits: tuple[int, int] | None = None,
+    noise: Noise | None = None,
+    slots: int = 1,
+    verdicts: bool = False,
+) -> list[Replay]:
+    """Searches the values of a factor together, one curve a value; each result carries the rounds of all."""
+    noise = noise or Noise()
+    low, high = limits or curves[0].limits
+    search = Search(list(range(len(curves))), low, high, target, tolerance=tolerance)
+    rounds = 0
+    failures, false_stops = [0] * len(curves), [0] * len(curves)
     while not search.finished:
         rounds += 1
         for proposal in search.propose(slots):
+            index = int(proposal.value or 0)
             if verdicts:
-                done = train_with_verdicts(curve, proposal, noise, rng, target)
-                failures += done.verdict == "will_not_reach"
-                final = done.final_ratio if done.final_ratio is not None else 0.0
-                false_stops += done.verdict == "will_not_reach" and final >= target
+                done = train_with_verdicts(curves[index], proposal, noise, rng, target)
+                stopped = done.verdict == "will_not_reach"
+                failures[index] += stopped
+                false_stops[index] += stopped and (done.final_ratio or 0.0) >= target
             else:
-                done = train(curve, proposal, noise, rng)
+                done = train(curves[index], proposal, noise, rng)
             search.observe(
-                proposal,
-                done.ratio,
-                verdict=done.verdict,  # type: ignore[arg-type]
-                forecast=done.forecast,
-                fraction=done.fraction,
+                proposal, done.ratio, verdict=done.verdict, forecast=done.forecast, fraction=done.fraction
             )
-    return Replay(search.estimate(curve.name), rounds, failures, false_stops)
+    return [Replay(found, rounds, failures[i], false_stops[i]) for i, found in enumerate(search.estimates())]
 
 
 def plain_bisection(

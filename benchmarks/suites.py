@@ -1,12 +1,12 @@
 """The curves of the full EMM benchmark, and what is reported of each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks.curves import Curve, logistic, published, unfriendly
-from benchmarks.replay import Noise, Replay, plain_bisection, replay
+from benchmarks.replay import Noise, Replay, plain_bisection, replay, replay_factor
 
 PAPER_GRID = (500, 1000, 2000, 3000, 4000, 5000)  # width 128 in Fig. 3a: 15.5k images
 LOW, HIGH = 100, 50_000
@@ -80,30 +80,77 @@ def run_suite(
     return row
 
 
+def run_factors(
+    values: int,
+    slots: int,
+    target: float,
+    tolerance: float,
+    replays: int,
+    *,
+    rng: np.random.Generator,
+    noise: Noise,
+) -> dict[str, float | None]:
+    """Searches `values` curves of one factor at once: EMMs differ, slopes are alike (spread of 10%).
+
+    `mean_rounds` is that of the whole factor.
+    """
+    curves: list[Curve] = []
+    done: list[Replay] = []
+    for _ in range(max(1, replays // values)):
+        slope = rng.uniform(2, 4)
+        drawn = [
+            logistic(
+                "value",
+                float(np.exp(rng.uniform(np.log(300), np.log(15_000)))),
+                float(slope * np.exp(0.1 * rng.standard_normal())),
+                target,
+                low=LOW,
+                high=HIGH,
+            )
+            for _ in range(values)
+        ]
+        curves += drawn
+        done += replay_factor(drawn, target, tolerance, rng, noise=noise, slots=slots)
+    return summarize(done, [c.emm(target, *c.limits) for c in curves], curves, target)
+
+
 def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: Noise) -> dict[str, Any]:
-    """All suites: {suite: {curve or setting: numbers}}."""
+    """All suites: {suite: {curves: numbers}}."""
     streams = iter(np.random.default_rng(seed).spawn(200))
 
     def suite(draw: Callable[[np.random.Generator], Curve], **options: Any) -> dict[str, float | None]:
         return run_suite(draw, target, tolerance, replays, next(streams), noise=noise, **options)
 
-    def fixed(curve: Curve) -> Callable[[np.random.Generator], Curve]:
-        return lambda _rng: curve
+    def one_of(curves: Sequence[Curve]) -> Callable[[np.random.Generator], Curve]:
+        return lambda rng: curves[int(rng.integers(len(curves)))]
 
-    synthetic = {
-        f"slopes 2 to 4, {slots} slot{'s' if slots > 1 else ''}": suite(
-            lambda r: drawn_logistic(r, target), slots=slots
+    def line(rng: np.random.Generator) -> Curve:
+        return drawn_logistic(rng, target)
+
+    logistics = {f"slopes 2 to 4, {slots} slots": suite(line, slots=slots) for slots in (1, 4, 16)}
+    logistics["slopes 2 to 4, early verdicts"] = suite(line, verdicts=True)
+    for slope in (2.0, 3.0, 4.0):
+        curve = logistic(f"slope {slope:g}", 1100, slope, target, low=LOW, high=HIGH)
+        logistics[f"slope {slope:g}, EMM 1,100"] = suite(one_of([curve]))
+    factors = {
+        f"8 values, {slots} slots": run_factors(
+            8, slots, target, tolerance, replays, rng=next(streams), noise=noise
         )
         for slots in (1, 4, 16)
     }
-    synthetic["slopes 2 to 4, early verdicts"] = suite(lambda r: drawn_logistic(r, target), verdicts=True)
-    for slope in (2.0, 2.5, 3.0, 3.5, 4.0):
-        curve = logistic(f"slope {slope:g}", 1100, slope, target, low=LOW, high=HIGH)
-        synthetic[f"slope {slope:g}, EMM 1,100"] = suite(fixed(curve))
+    tables = {c.name: c for c in published(LOW, HIGH)}
+    groups = {
+        "Table 1": [n for n in tables if n.startswith("batch_size")],
+        "Table 2, weight decay up to 0.01": [f"weight_decay={v}" for v in (0.0, 1e-05, 0.0001, 0.001, 0.01)],
+        "Table 2, weight decay 0.05 and 0.1": ["weight_decay=0.05", "weight_decay=0.1"],
+        "Table 4, none and true labels": ["labels=none", "labels=true"],
+        "Table 4, unique labels": ["labels=unique"],
+    }
     return {
-        "synthetic": synthetic,
-        "published": {curve.name: suite(fixed(curve)) for curve in published(LOW, HIGH)},
-        "unfriendly": {name: suite(fixed(curve)) for name, curve in unfriendly(LOW, HIGH).items()},
+        "logistic": logistics,
+        "factors": factors,
+        "published": {g: suite(one_of([tables[n] for n in names])) for g, names in groups.items()},
+        "unfriendly": {name: suite(one_of([curve])) for name, curve in unfriendly(LOW, HIGH).items()},
     }
 
 

@@ -12,6 +12,9 @@ from analysis.search.state import ValueState
 
 LEAP = 2.0
 STRIDE = 4.0
+# Logits above the target where a ratio no longer tells how steep the curve is: 0.999 for a target of 0.9.
+SATURATED = 4.7
+MIN_STEP = 0.3
 Plan = tuple[int | None, str]
 
 
@@ -150,6 +153,21 @@ class Planner:
                 return end, "limit"
         return None, "none"
 
+    def _bisection_step(self, low: float) -> float:
+        """ln of the size that a bisection would train next, where the largest success tells no slope.
+
+        A ratio of nearly 1 says little of where the curve falls: going no further than bisection would
+        keeps the search close to its cost on a cliff.
+        """
+        known = max(s.logit for s in self.judgement.bracket.sizes if s.size == self.judgement.bracket.low)
+        top = self.goal.limits[1]
+        if known - self.goal.target_logit < SATURATED:
+            return top
+        middle = sum(self.goal.limits) / 2
+        while middle - low < MIN_STEP and top - middle > MIN_STEP:
+            middle = (middle + top) / 2
+        return middle if middle - low >= MIN_STEP else top
+
     def _open_range(self) -> tuple[float, float]:
         """ln sizes from which the model may choose.
 
@@ -166,6 +184,7 @@ class Planner:
             low = max(low, float(np.log(self.judgement.bracket.low)))
             # Beyond a ratio of nearly 1 the slope is only assumed: a cliff may follow.
             leap = min(leap, low + float(np.log(STRIDE)))
+            leap = min(leap, self._bisection_step(low))
         if self.judgement.bracket.high is not None:
             high = min(high, float(np.log(self.judgement.bracket.high)))
         return low, max(low, min(high, leap))

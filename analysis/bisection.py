@@ -59,7 +59,7 @@ class Search:
         num_samples: int = 10_000,
         seed: int = 0,
         prior: CurvePrior | None = None,
-        max_trainings_per_size: int = 3,
+        max_trainings_per_size: int = 2,
         max_failures: int = 2,
         max_pending_per_value: int = 2,
     ) -> None:

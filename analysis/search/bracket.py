@@ -91,7 +91,7 @@ def size_verdict(
 
 
 def bracket(
-    observations: Sequence[Observation], target: float, seed_spread: float = 0.0, max_trainings: int = 3
+    observations: Sequence[Observation], target: float, seed_spread: float = 0.0, max_trainings: int = 2
 ) -> Bracket:
     """The bracket that the observations of one factor value leave.
 

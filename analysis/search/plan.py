@@ -10,7 +10,7 @@ from analysis.search.judgement import Goal, Judgement
 from analysis.search.posterior import CurvePrior
 from analysis.search.state import ValueState
 
-LEAP = 2.0
+LEAP = 1.5
 STRIDE = 4.0
 # Logits above the target where a ratio no longer tells how steep the curve is: 0.999 for a target of 0.9.
 SATURATED = 4.7

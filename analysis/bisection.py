@@ -277,9 +277,7 @@ class Search:
         if size is None:
             return None
         repeats = state.trainings_at(size)
-        return Proposal(
-            self._next_id, state.value, size, self.seed + repeats, self._num_samples(repeats), reason
-        )
+        return Proposal(self._next_id, state.value, size, self.seed + repeats, self._num_samples(repeats), reason)
 
     def _plan(self, state: ValueState) -> tuple[int | None, str]:
         """Size and reason of the value's next training; kept until something changes."""

@@ -81,9 +81,7 @@ def emm(
     """
     zetas = np.atleast_1d(np.asarray(zeta, float))
     if not np.all((zetas > 0) & (zetas < 1)):
-        raise ValueError(
-            f"zeta {zetas[(zetas <= 0) | (zetas >= 1)][0]:g} is not in (0, 1): the paper uses 0.1"
-        )
+        raise ValueError(f"zeta {zetas[(zetas <= 0) | (zetas >= 1)][0]:g} is not in (0, 1): the paper uses 0.1")
     unknown = [m for m in methods if m not in METHODS]
     if unknown:
         raise ValueError(f"method {unknown[0]!r} is unknown: choose from {', '.join(METHODS)}")
@@ -91,9 +89,7 @@ def emm(
         raise ValueError(f"confidence {confidence} is not in (0, 1)")
     groups = observations(table, factor, size, ratio, num_samples, seed=seed)
     rising = set(
-        non_monotone(table, factor, size=size, ratio=ratio, num_samples=num_samples, seed=seed)["value"].map(
-            repr
-        )
+        non_monotone(table, factor, size=size, ratio=ratio, num_samples=num_samples, seed=seed)["value"].map(repr)
     )
     fit = fit_shared_slope(groups)
     rows: list[dict[str, object]] = []
@@ -106,8 +102,7 @@ def emm(
         }
         if "isotonic" in methods:
             rows += [
-                common | row
-                for row in _isotonic(groups, index, zetas, fit, confidence=confidence, resamples=resamples)
+                common | row for row in _isotonic(groups, index, zetas, fit, confidence=confidence, resamples=resamples)
             ]
         if "logistic" in methods:
             rows += [common | row for row in _logistic(data, index, zetas, fit, confidence)]
@@ -149,9 +144,7 @@ def _isotonic(
         bound = _bound(data, float(zeta), 1 - float(zeta))
         if bound is None:
             # Nearest, since interpolating between a size and infinity has no meaning.
-            low, high = np.quantile(
-                crossings.resampled[:, :, column], [tail, 1 - tail], axis=1, method="nearest"
-            )
+            low, high = np.quantile(crossings.resampled[:, :, column], [tail, 1 - tail], axis=1, method="nearest")
             low, high = low.min(), high.max()
             bound = {
                 "zeta": float(zeta),

@@ -101,9 +101,7 @@ def forecast(
     information = (design.T * weights) @ design + np.diag(precisions)
     covariance = np.linalg.inv(information)
     solution = covariance @ ((design.T * weights) @ y + precisions * means)
-    return Forecast(
-        float(solution[0]), float(np.sqrt(covariance[0, 0] + prior.wobble**2)), bool(r[-1] * n[-1] >= 5)
-    )
+    return Forecast(float(solution[0]), float(np.sqrt(covariance[0, 0] + prior.wobble**2)), bool(r[-1] * n[-1] >= 5))
 
 
 def will_not_reach(

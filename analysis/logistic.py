@@ -70,11 +70,7 @@ class LogisticFit:
     def logits(self, index: int, sizes: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """The line of value `index` at sizes (N,) and its standard error, in logits."""
         x = np.log(np.asarray(sizes, float))
-        variance = (
-            self.covariance[index, index]
-            - 2 * x * self.covariance[index, -1]
-            + x**2 * self.covariance[-1, -1]
-        )
+        variance = self.covariance[index, index] - 2 * x * self.covariance[index, -1] + x**2 * self.covariance[-1, -1]
         return self.coefficients[index] - self.slope * x, np.sqrt(np.maximum(variance, 0))
 
 

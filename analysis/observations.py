@@ -57,9 +57,7 @@ def observations(
     """
     missing = [c for c in (factor, size, ratio) if c and c not in table.columns]
     if missing:
-        raise ValueError(
-            f"the table lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, table))}"
-        )
+        raise ValueError(f"the table lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, table))}")
     if table.empty:
         raise ValueError("the table holds no rows")
     rows = pd.DataFrame(
@@ -90,9 +88,7 @@ def observations(
 def _numbers(table: pd.DataFrame, column: str) -> FloatArray:
     numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
     if not np.isfinite(numbers).all():
-        raise ValueError(
-            f"column {column} holds {table[column][~np.isfinite(numbers)].iloc[0]!r}, which is no number"
-        )
+        raise ValueError(f"column {column} holds {table[column][~np.isfinite(numbers)].iloc[0]!r}, which is no number")
     return numbers
 
 

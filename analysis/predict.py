@@ -128,15 +128,11 @@ class PooledFit:
             if f.log:
                 factor = max(value / end, end / value)
                 beyond = max(beyond, factor)
-                words.append(
-                    f"{f.name}={value:g} is {factor:.2g} times {side} the {most} value run ({end:g})"
-                )
+                words.append(f"{f.name}={value:g} is {factor:.2g} times {side} the {most} value run ({end:g})")
             else:
                 share = abs(value - end) / max(f.high - f.low, 1e-12)
                 beyond = max(beyond, share)
-                words.append(
-                    f"{f.name}={value:g} lies {share:.0%} of the range {side} the {most} value run ({end:g})"
-                )
+                words.append(f"{f.name}={value:g} lies {share:.0%} of the range {side} the {most} value run ({end:g})")
         if words:
             return beyond, "extrapolation: " + "; ".join(words)
         return 0.0, "interpolation: every number lies within the range that was run"
@@ -180,20 +176,14 @@ def fit_pooled(
     ratios = pd.to_numeric(table[ratio], errors="coerce").to_numpy(float)
     if not np.all((ratios >= 0) & (ratios <= 1)):
         raise ValueError(f"{ratio} must hold fractions in [0, 1] only")
-    n = (
-        table["num_samples"].to_numpy(float)
-        if "num_samples" in table
-        else np.full(len(table), float(num_samples))
-    )
+    n = table["num_samples"].to_numpy(float) if "num_samples" in table else np.full(len(table), float(num_samples))
     whole = table if reference is None else reference
     varying = [c for c in dict.fromkeys([size, *factors]) if len(whole[c].unique()) > 1]
     features = [_feature(whole[c], table[c]) for c in varying]
     design = np.concatenate([np.ones((len(table), 1)), *(f.columns(table[f.name]) for f in features)], axis=1)
     freedom = len(table) - design.shape[1]
     if freedom < 1:
-        raise ValueError(
-            f"{len(table)} rows are too few for {design.shape[1]} coefficients: run more settings"
-        )
+        raise ValueError(f"{len(table)} rows are too few for {design.shape[1]} coefficients: run more settings")
     y, counting = (
         special.logit((ratios * n + 0.5) / (n + 1)),
         1 / (ratios * n + 0.5) + 1 / (n - ratios * n + 0.5),

@@ -105,9 +105,7 @@ def from_function(name: str, ratio: Callable[[FloatArray], FloatArray], low: int
     return Curve(name, sizes, np.clip(ratio(sizes), 0.0, 1.0))
 
 
-def logistic(
-    name: str, emm: float, slope: float, target: float = 0.9, *, low: int = 100, high: int = 50_000
-) -> Curve:
+def logistic(name: str, emm: float, slope: float, target: float = 0.9, *, low: int = 100, high: int = 50_000) -> Curve:
     """logit(ratio) = logit(target) - slope ln(size / emm)."""
     offset = special.logit(target)
     return from_function(name, lambda n: special.expit(offset - slope * np.log(n / emm)), low, high)

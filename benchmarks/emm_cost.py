@@ -54,12 +54,8 @@ def measure_curve(
     """
     limits = limits or curve.limits
     truth = curve.emm(target, *limits)
-    results = [
-        replay(curve, target, tolerance, rng, limits=limits, noise=noise).estimate for _ in range(replays)
-    ]
-    plain = [
-        plain_bisection(curve, target, tolerance, rng, limits=limits, noise=noise)[0] for _ in range(replays)
-    ]
+    results = [replay(curve, target, tolerance, rng, limits=limits, noise=noise).estimate for _ in range(replays)]
+    plain = [plain_bisection(curve, target, tolerance, rng, limits=limits, noise=noise)[0] for _ in range(replays)]
     above = curve.ratio(limits[1]) >= target
     if truth is None:
         unit, error = float(limits[1] if above else limits[0]), None
@@ -100,14 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--curves", help="CSV file with the columns curve, size, ratio (in [0, 1])")
     parser.add_argument("--target", type=float, default=0.9, help="1 - zeta (default 0.9)")
     parser.add_argument("--tolerance", type=float, default=0.1, help="relative half-width (default 0.1)")
-    parser.add_argument(
-        "--replays", type=int, default=None, help="per curve (default 200; 1000 for the whole)"
-    )
+    parser.add_argument("--replays", type=int, default=None, help="per curve (default 200; 1000 for the whole)")
     parser.add_argument("--min-size", type=int, help="smallest size to train (default: the curve's)")
     parser.add_argument("--max-size", type=int, help="largest size to train (default: the curve's)")
-    parser.add_argument(
-        "--seed-spread", type=float, default=Noise().seed_spread, help="between seeds, in logits"
-    )
+    parser.add_argument("--seed-spread", type=float, default=Noise().seed_spread, help="between seeds, in logits")
     parser.add_argument("--seed", type=int, default=0, help="of the simulated noise")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

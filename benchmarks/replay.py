@@ -68,9 +68,7 @@ def train_with_verdicts(
     progress = np.arange(1, EVALUATIONS + 1) / EVALUATIONS
     x = np.log(progress)
     slope, bend = rng.uniform(*noise.growth), rng.uniform(*noise.curvature)
-    logits = (
-        final + slope * x - bend * x**2 + noise.wobble * rng.standard_normal(EVALUATIONS) * (progress < 1)
-    )
+    logits = final + slope * x - bend * x**2 + noise.wobble * rng.standard_normal(EVALUATIONS) * (progress < 1)
     n = proposal.num_samples
     ratios = rng.binomial(n, special.expit(logits)) / n
     true_final = float(special.expit(final))
@@ -110,9 +108,7 @@ def replay(
     verdicts: bool = False,
 ) -> Replay:
     """Searches one curve to the end, `slots` trainings at a time; a round ends when all have reported."""
-    (done,) = replay_factor(
-        [curve], target, tolerance, rng, limits=limits, noise=noise, slots=slots, verdicts=verdicts
-    )
+    (done,) = replay_factor([curve], target, tolerance, rng, limits=limits, noise=noise, slots=slots, verdicts=verdicts)
     return done
 
 
@@ -144,9 +140,7 @@ def replay_factor(
                 false_stops[index] += stopped and (done.final_ratio or 0.0) >= target
             else:
                 done = train(curves[index], proposal, noise, rng)
-            search.observe(
-                proposal, done.ratio, verdict=done.verdict, forecast=done.forecast, fraction=done.fraction
-            )
+            search.observe(proposal, done.ratio, verdict=done.verdict, forecast=done.forecast, fraction=done.fraction)
     return [Replay(found, rounds, failures[i], false_stops[i]) for i, found in enumerate(search.estimates())]
 
 

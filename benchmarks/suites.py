@@ -64,9 +64,7 @@ def run_suite(
     """Replays curves from `draw` and adds the plain bisection's cost and the early failures' error rate."""
     curves = [draw(rng) for _ in range(replays)]
     truths = [curve.emm(target, *curve.limits) for curve in curves]
-    done = [
-        replay(curve, target, tolerance, rng, noise=noise, slots=slots, verdicts=verdicts) for curve in curves
-    ]
+    done = [replay(curve, target, tolerance, rng, noise=noise, slots=slots, verdicts=verdicts) for curve in curves]
     row = summarize(done, truths, curves, target)
     plain = [plain_bisection(curve, target, tolerance, rng, noise=noise)[0] for curve in curves]
     units = [_unit(c, t, target) for c, t in zip(curves, truths, strict=True)]
@@ -133,9 +131,7 @@ def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: 
         curve = logistic(f"slope {slope:g}", 1100, slope, target, low=LOW, high=HIGH)
         logistics[f"slope {slope:g}, EMM 1,100"] = suite(one_of([curve]))
     factors = {
-        f"8 values, {slots} slots": run_factors(
-            8, slots, target, tolerance, replays, rng=next(streams), noise=noise
-        )
+        f"8 values, {slots} slots": run_factors(8, slots, target, tolerance, replays, rng=next(streams), noise=noise)
         for slots in (1, 4, 16)
     }
     tables = {c.name: c for c in published(LOW, HIGH)}

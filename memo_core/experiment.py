@@ -329,6 +329,18 @@ def check_key(key: str) -> None:
     raise MemosweepError(f"unknown experiment key {key!r}: {hint}")
 
 
+def field_constraint(key: str, name: Literal["type", "multiple_of"]) -> Any:
+    """The plain type of a dotted key's values (int, float, ...), or the number that they must be a multiple of."""
+    if name == "type":
+        return next((kind for kind in _alternatives(keys()[key]) if kind is not types.NoneType), None)
+    section, _, field = key.rpartition(".")
+    annotation = Experiment.model_fields[section or field].annotation
+    if not section or not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return None
+    found = (getattr(entry, name, None) for entry in annotation.model_fields[field].metadata)
+    return next((value for value in found if value is not None), None)
+
+
 def _alternatives(kind: Any) -> Iterable[Any]:
     if typing.get_origin(kind) is Annotated:
         yield from _alternatives(typing.get_args(kind)[0])

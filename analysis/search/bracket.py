@@ -107,9 +107,7 @@ def bracket(
     by_size: dict[int, list[Observation]] = {}
     for observation in observations:
         by_size.setdefault(observation.size, []).append(observation)
-    sizes = tuple(
-        size_verdict(size, by_size[size], target, seed_spread, max_trainings) for size in sorted(by_size)
-    )
+    sizes = tuple(size_verdict(size, by_size[size], target, seed_spread, max_trainings) for size in sorted(by_size))
     low = max((s.size for s in sizes if s.decision > 0), default=None)
     floor = 0 if low is None else low
     high = min((s.size for s in sizes if s.decision < 0 and s.size > floor), default=None)

@@ -88,9 +88,7 @@ class Judgement:
     reach: float
 
 
-def judge(
-    observations: Sequence[Observation], goal: Goal, prior: CurvePrior, slope_prior: FloatArray
-) -> Judgement:
+def judge(observations: Sequence[Observation], goal: Goal, prior: CurvePrior, slope_prior: FloatArray) -> Judgement:
     """Judges one value's observations; `slope_prior` is (S,) log weights of the slope, pooled."""
     target_logit = goal.target_logit
     found = bracket(observations, goal.target, prior.seed_spread, goal.max_trainings_per_size)

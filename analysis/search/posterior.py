@@ -67,9 +67,7 @@ class CurvePrior:
 
     def log_slope_prior(self) -> FloatArray:
         """(S,) log weights on LOG_SLOPES before other values are heard: normal, with a share of anything."""
-        return _with_tail(
-            _normal(np.log(self.slope), np.hypot(self.slope_spread, self.slope_between)), self.slope
-        )
+        return _with_tail(_normal(np.log(self.slope), np.hypot(self.slope_spread, self.slope_between)), self.slope)
 
     def wide_slope_prior(self) -> FloatArray:
         """For curves that contradict the usual slopes: anything from flat to a cliff."""
@@ -234,9 +232,7 @@ def curve_posterior(
         total, spreads = _evaluate(evidences, crossings, limits, log_slopes, prior, target_logit=target_logit)
     weights = np.exp(total - total.max())
     weights /= weights.sum()
-    return CurvePosterior(
-        crossings, weights.sum(axis=2), float(np.sqrt(weights.sum(axis=(0, 1)) @ spreads**2))
-    )
+    return CurvePosterior(crossings, weights.sum(axis=2), float(np.sqrt(weights.sum(axis=(0, 1)) @ spreads**2)))
 
 
 def slope_log_likelihood(

@@ -1,6 +1,7 @@
 """The memorization ratio: paper section 2 and Appendix F, criterion of Yoon et al. 2023."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -24,6 +25,16 @@ class Memorization:
     """l2 distance to the nearest training image, pixel values 0..255 divided by sqrt(C x H x W)."""
     second_distance: Float64[Tensor, " n"]
     """The same to the second nearest."""
+
+    @classmethod
+    def concatenate(cls, parts: "Sequence[Memorization]") -> "Memorization":
+        """The measure of several batches of samples against one training set."""
+        return cls(
+            torch.cat([part.memorized for part in parts]),
+            torch.cat([part.nearest_index for part in parts]),
+            torch.cat([part.nearest_distance for part in parts]),
+            torch.cat([part.second_distance for part in parts]),
+        )
 
     @property
     def num_samples(self) -> int:

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from memo_core.data.training_set import load_training_set
+from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.measure.memorization import Memorization, measure_memorization
 from memo_core.model.denoiser import Denoiser
@@ -18,6 +19,9 @@ from memo_core.randomness import image_seeds
 from memo_core.sampling import generate
 
 GALLERY_SIZE = 64
+
+NextBatch = Callable[[int, int], int]
+"""(memorized samples, samples drawn so far) -> samples to draw before the next look; 0 stops."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def evaluate(
     training_images: UInt8[Tensor, "m c h w"],
     experiment: Experiment,
     on_batch: Callable[[int], None] | None = None,
+    next_batch: NextBatch | None = None,
 ) -> tuple[Memorization, UInt8[Tensor, "g c h w"]]:
     """Draw the experiment's samples and measure them.
 
@@ -57,21 +62,36 @@ def evaluate(
         training_images: the training set, uint8.
         experiment: says how many samples, with how many steps, from which seeds.
         on_batch: called with the number of samples just drawn.
+        next_batch: called with the memorized and the drawn samples so far, answers how many more to draw before
+            the next look, 0 to stop; None draws all `evaluation.num_samples` at once.
 
     Returns:
-        The measure of all samples, and the first `GALLERY_SIZE` of them.
+        The measure of all samples drawn, and the first `GALLERY_SIZE` of them.
     """
     settings = experiment.evaluation
-    images, _ = generate(
-        denoiser,
-        image_seeds(experiment.seed, settings.num_samples),
-        settings.steps,
-        settings.batch_size,
-        on_batch=on_batch,
-        sampler=settings.sampler,
-    )
-    memorization = measure_memorization(images, training_images, settings.threshold)
-    return memorization, images[:GALLERY_SIZE]
+    seeds = image_seeds(experiment.seed, settings.num_samples)
+    parts: list[Memorization] = []
+    first: UInt8[Tensor, "g c h w"] | None = None
+    memorized = drawn = 0
+    while drawn < len(seeds):
+        count = len(seeds) if next_batch is None else min(next_batch(memorized, drawn), len(seeds) - drawn)
+        if count <= 0:
+            break
+        images, _ = generate(
+            denoiser,
+            seeds[drawn : drawn + count],
+            settings.steps,
+            settings.batch_size,
+            on_batch=on_batch,
+            sampler=settings.sampler,
+        )
+        parts.append(measure_memorization(images, training_images, settings.threshold))
+        first = images[:GALLERY_SIZE] if first is None else torch.cat([first, images])[:GALLERY_SIZE]
+        drawn += count
+        memorized += int(parts[-1].memorized.sum())
+    if first is None:
+        raise MemosweepError("an evaluation needs at least one sample")
+    return Memorization.concatenate(parts), first
 
 
 def evaluate_optimum(

@@ -13,7 +13,7 @@ from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.randomness import named_generator, named_seed
-from memo_core.training.evaluation import Evaluation, evaluate, nearest_images
+from memo_core.training.evaluation import Evaluation, NextBatch, evaluate, nearest_images
 from memo_core.training.schedules import ema_decay_at, learning_rate_at
 from memo_core.training.step import TrainingState, training_step
 from memo_core.training.stream import IndexStream
@@ -48,7 +48,8 @@ class Trainer:
         denoiser, ema = self._network(), self._network()
         self.state = TrainingState.create(denoiser.train(), ema, experiment.training.weight_decay)
         self.images_seen = 0
-        self.best: Evaluation | None = None
+        self.history: list[tuple[int, float, int]] = []
+        """(images seen, ratio, samples) of each evaluation so far."""
         self._best_arrays: dict[str, Any] | None = None
         self.best_memorization_ratio = 0.0
         self._stream = IndexStream(len(self.data), experiment.seed)
@@ -67,11 +68,14 @@ class Trainer:
             self.experiment.training.precision,
         )
 
-    def evaluations(self, on_progress: Progress | None = None) -> Iterator[Evaluation]:
+    def evaluations(
+        self, on_progress: Progress | None = None, next_batch: NextBatch | None = None
+    ) -> Iterator[Evaluation]:
         """Train, and yield each evaluation as it is reached; between two, `state_dict` is a valid checkpoint.
 
         Args:
             on_progress: called after each step with the number of images seen so far.
+            next_batch: sequential sampling of all evaluations but the last (see `evaluate`), whose number is reported.
         """
         for point in self.experiment.evaluation_points:
             if point <= self.images_seen:
@@ -79,7 +83,8 @@ class Trainer:
             start, seen = time.perf_counter(), self.images_seen
             loss = self._train_until(point, on_progress)
             rate = (self.images_seen - seen) / (time.perf_counter() - start)
-            yield self._evaluate(loss, rate)
+            last = point == self.experiment.evaluation_points[-1]
+            yield self._evaluate(loss, rate, None if last else next_batch)
 
     def _train_until(self, point: int, on_progress: Progress | None) -> float:
         """Train to the first batch border at or after `point` images; the mean loss per value on the way."""
@@ -113,8 +118,9 @@ class Trainer:
         self.images_seen += len(indices)
         return loss
 
-    def _evaluate(self, loss: float, images_per_second: float) -> Evaluation:
-        memorization, generated = evaluate(self.state.ema, self.data.images, self.experiment)
+    def _evaluate(self, loss: float, images_per_second: float, next_batch: NextBatch | None) -> Evaluation:
+        memorization, generated = evaluate(self.state.ema, self.data.images, self.experiment, next_batch=next_batch)
+        self.history.append((self.images_seen, memorization.ratio, memorization.num_samples))
         improved = self._best_arrays is None or memorization.ratio > self.best_memorization_ratio
         self.best_memorization_ratio = max(self.best_memorization_ratio, memorization.ratio)
         evaluation = Evaluation(
@@ -170,6 +176,7 @@ class Trainer:
             "noise_generator": self._noise.get_state(),
             "dropout_generator": self._dropout_state,
             "best_memorization_ratio": self.best_memorization_ratio,
+            "history": self.history,
         }
 
     def load_state_dict(self, content: dict[str, Any], best_arrays: dict[str, Any] | None = None) -> None:
@@ -191,4 +198,5 @@ class Trainer:
         self._noise.set_state(content["noise_generator"].cpu())
         self._dropout_state = content["dropout_generator"].cpu()
         self.best_memorization_ratio = content["best_memorization_ratio"]
+        self.history = [(int(seen), float(ratio), int(count)) for seen, ratio, count in content["history"]]
         self._best_arrays = best_arrays

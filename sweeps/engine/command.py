@@ -4,23 +4,35 @@ import argparse
 import json
 import math
 import sys
-from typing import Literal, NoReturn
+from collections.abc import Sequence
+from typing import Any, Literal, NoReturn
 
-from memo_core.command_line import Parser, parse_settings, run
+from memo_core.command_line import Parser, run
 from memo_core.errors import MemosweepError
 from memo_core.experiment import parse_value
 from sweeps.engine import ray_session
-from sweeps.engine.factor import Factor, Selection, trials_of
+from sweeps.engine.factor import Factor, Selection
+from sweeps.engine.optuna_search import split_ranges
+from sweeps.engine.plan import BisectOptions, OptunaOptions, Plan, bisect_plan, grid_plan, optuna_plan
 from sweeps.engine.resources import trial_resources
 
 
-def main(factor: Factor, description: str | None) -> NoReturn:
-    """Run a sweep script and exit: 0 done, 1 some trials failed, 2 bad input, 130 interrupted."""
-    options = _parser(factor, description).parse_args()
+def main(
+    factor: Factor, description: str | None, search: str = "grid", arguments: Sequence[str] | None = None
+) -> NoReturn:
+    """Run a sweep script and exit: 0 done, 1 some trials failed, 2 bad input, 130 interrupted.
+
+    Args:
+        factor: what is studied.
+        description: the script's docstring, for `--help`.
+        search: the default of `--search`.
+        arguments: of the command line; None takes the process's own.
+    """
+    options = _parser(factor, description, search).parse_args(arguments)
     sys.exit(run(lambda: _command(factor, options)))
 
 
-def _parser(factor: Factor, description: str | None) -> Parser:
+def _parser(factor: Factor, description: str | None, search: str) -> Parser:
     parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_argument_group("what to run")
     what.add_argument("--preset", choices=["auto", "laptop", "paper"], default="auto",
@@ -36,8 +48,12 @@ def _parser(factor: Factor, description: str | None) -> Parser:
     what.add_argument(
         "--repeats", type=int, default=1, metavar="N", help="run each trial with seeds 0..N-1 (default: 1)"
     )
-    what.add_argument("--search", choices=["grid"], default="grid", help="how trials are chosen (default: grid)")
+    what.add_argument("--search", choices=["grid", "bisect", "optuna"], default=search,
+                      help="grid: all trials; bisect: find the EMM of each value; optuna: find the extreme ratio "
+                           "(default: %(default)s)")  # fmt: skip
     what.add_argument("--dry-run", action="store_true", help="start nothing, print one JSON object per trial")
+    _add_bisect_arguments(parser.add_argument_group("with --search bisect"))
+    _add_optuna_arguments(parser.add_argument_group("with --search optuna"))
     where = parser.add_argument_group("where and how")
     where.add_argument(
         "--gpus-per-trial",
@@ -64,7 +80,33 @@ def _parser(factor: Factor, description: str | None) -> Parser:
     return parser
 
 
-def _selection(factor: Factor, options: argparse.Namespace, preset: Literal["laptop", "paper"]) -> Selection:
+def _add_bisect_arguments(group: Any) -> None:
+    group.add_argument(
+        "--zeta", type=float, default=0.1, help="the EMM is where the ratio crosses 1 - zeta (default: 0.1)"
+    )
+    group.add_argument("--tolerance", type=float, default=0.1,
+                       help="relative half-width of the interval that ends a search (default: 0.1)")  # fmt: skip
+    group.add_argument("--min-size", type=int, metavar="N", help="smallest data.size to train (default: by preset)")
+    group.add_argument("--max-size", type=int, metavar="N", help="largest data.size to train (default: by preset)")
+    group.add_argument("--protocol", choices=["early", "paper"], default="early",
+                       help="paper switches all early verdicts off (default: early)")  # fmt: skip
+    for name, what in (
+        ("early-success", "stop a trial once its ratio has passed the target with confidence"),
+        ("early-failure", "stop a trial whose growth says that it will not pass the target"),
+        ("sequential-sampling", "draw no more samples than an intermediate verdict needs"),
+    ):
+        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=what)
+
+
+def _add_optuna_arguments(group: Any) -> None:
+    group.add_argument("--trials", type=int, default=20, metavar="N", help="how many (default: 20)")
+    group.add_argument("--direction", choices=["max", "min"], default="max", help="of the ratio (default: max)")
+    group.add_argument("--asha", action="store_true", help="stop the worse half of the trials early")
+
+
+def _selection(
+    factor: Factor, options: argparse.Namespace, preset: Literal["laptop", "paper"], settings: dict[str, Any]
+) -> Selection:
     if options.repeats < 1:
         raise MemosweepError(f"--repeats {options.repeats}: expected at least 1")
     return Selection(
@@ -72,7 +114,7 @@ def _selection(factor: Factor, options: argparse.Namespace, preset: Literal["lap
         figures=options.figure,
         values=[parse_value(factor.key, text) for text in options.values],
         sizes=[parse_value("data.size", text) for text in options.sizes],
-        settings=parse_settings(options.set),
+        settings=settings,
         repeats=options.repeats,
     )
 
@@ -99,18 +141,49 @@ def _command(factor: Factor, options: argparse.Namespace) -> int:
         return resume_sweep(factor, options.storage_path, options.name)
     cluster = ray_session.look()
     preset, reason = _choose_preset(options.preset, cluster)
-    trials = trials_of(factor, _selection(factor, options, preset))
+    plan = _plan(factor, options, preset)
     if options.dry_run:
         # A dry run describes a run wherever it may be: GPUs that are asked for count as there.
         wished = math.ceil(options.gpus_per_trial or 0)
         cluster = ray_session.Cluster(cluster.cpus, max(cluster.gpus, wished), cluster.description)
         resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
-        for trial in trials:
+        for trial in _first_trials(factor, plan, resources, cluster):
             print(json.dumps({"config": trial, "resources": resources}))
         return 0
     resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
     print(f"preset {preset}, {reason}", flush=True)
-    return start_sweep(factor, trials, preset, resources, options.storage_path, options.name, options.max_failures)
+    return start_sweep(factor, plan, preset, resources, options.storage_path, options.name, options.max_failures)
+
+
+def _plan(factor: Factor, options: argparse.Namespace, preset: Literal["laptop", "paper"]) -> Plan:
+    settings, ranges = split_ranges(options.set)
+    selection = _selection(factor, options, preset, settings)
+    if ranges and options.search != "optuna":
+        raise MemosweepError(f"--set {next(iter(ranges))}=range(...): only --search optuna searches a range")
+    if options.search == "optuna":
+        return optuna_plan(factor, selection, ranges, OptunaOptions(options.trials, options.direction, options.asha))
+    if options.search == "bisect":
+        early = {
+            name: options.protocol == "early" if getattr(options, name) is None else getattr(options, name)
+            for name in ("early_success", "early_failure", "sequential_sampling")
+        }
+        limits = BisectOptions(options.zeta, options.tolerance, options.min_size, options.max_size, **early)
+        return bisect_plan(factor, selection, limits)
+    return grid_plan(factor, selection)
+
+
+def _first_trials(
+    factor: Factor, plan: Plan, resources: dict[str, float], cluster: ray_session.Cluster
+) -> list[dict[str, Any]]:
+    """All trials of a grid; of a search, those that it would start with."""
+    if plan.search == "grid":
+        return plan.trials
+    from sweeps.engine.strategy import searcher_of  # noqa: PLC0415 - loads Tune
+
+    at_once = int(cluster.gpus / resources["gpu"]) if resources["gpu"] else int(cluster.cpus / resources["cpu"])
+    searcher = searcher_of(factor, plan)
+    suggested = [searcher.suggest(f"dry-run-{index}") for index in range(max(1, at_once))]
+    return [trial for trial in suggested if isinstance(trial, dict)]
 
 
 def _check_resume(options: argparse.Namespace) -> None:

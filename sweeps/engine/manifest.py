@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fsspec
 
@@ -31,7 +31,9 @@ class Manifest:
     trials: list[dict[str, Any]]
     resources: dict[str, float]
     max_failures: int
-    search: str
+    search: Literal["grid", "bisect", "optuna"]
+    """`grid`, `bisect` or `optuna`."""
+    search_settings: dict[str, Any]
     command: list[str]
     started: str
     hardware: str

@@ -8,10 +8,14 @@ import fsspec
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.bisection import Search
 from analysis.errors import AnalysisError, SkippedResultsWarning
+from analysis.figures.emm import draw_emm, emm_figure_data
 from analysis.figures.factor import ratio_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
+from analysis.outcome import emm_table
 from analysis.tables import best, load
+from sweeps.engine.emm_search import saved_search
 from sweeps.engine.manifest import Manifest
 
 _GALLERY_TRIALS = 6
@@ -41,12 +45,36 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
     rows = gallery_rows(frame, manifest.moved, _GALLERY_TRIALS)
     if rows:
         write("gallery.png", _render(gallery(rows), "png"))
-    for line in findings(frame, manifest):
+    written = ["table.csv", "table.parquet", "figure.png", *(["gallery.png"] if rows else [])]
+    search = saved_search(run_path) if manifest.search == "bisect" else None
+    if search is not None:
+        table = emm_table(search)
+        write("emm.csv", table.to_csv(index=False).encode())
+        write("emm.parquet", table.to_parquet(index=False))
+        write("emm.png", _render(draw_emm(emm_figure_data(search), title=f"EMM by {manifest.title.lower()}"), "png"))
+        written += ["emm.csv", "emm.parquet", "emm.png"]
+    lines = findings(frame, manifest) if search is None else emm_findings(search)
+    for line in lines:
         print(line)
-    print(
-        f"results in {run_path}: table.csv, table.parquet, figure.png{', gallery.png' if rows else ''}",
-        flush=True,
-    )
+    print(f"results in {run_path}: {', '.join(written)}", flush=True)
+
+
+def emm_findings(search: Search) -> list[str]:
+    """The EMM of each value with its interval, and what it cost."""
+    lines = []
+    for row in emm_table(search).itertuples(index=False):
+        if row.trials == 0:
+            lines.append(f"{row.value}: no training finished yet")
+            continue
+        sign = {"lower_bound": "at least ", "upper_bound": "at most "}.get(str(row.kind), "")
+        interval = "" if sign else f" [{row.emm_low:,.4g}, {row.emm_high:,.4g}]"
+        predicted = " (predicted, not measured)" if row.kind == "predicted" else ""
+        lines.append(
+            f"{row.value}: EMM {sign}{row.emm:,.4g}{interval}{predicted}, {row.trials} trainings, "
+            f"{row.images_trained:,.0f} images or {row.cost_in_emms:.1f} EMMs"
+            + (f"; not monotone at {row.non_monotone}" if row.non_monotone else "")
+        )
+    return lines
 
 
 def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:

@@ -25,7 +25,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
     Where the output is no terminal, one line is printed for each trial that ends.
     """
 
-    def __init__(self, name: str, moved: Sequence[str], total: int) -> None:
+    def __init__(self, name: str, moved: Sequence[str], total: int | None) -> None:
         self._name, self._moved, self._total = name, list(moved), total
         self._live: Live | None = None
         self._console: Console | None = None
@@ -64,7 +64,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         # Tune calls this before it marks the trial itself.
         done = sum(other.status == Trial.TERMINATED for other in trials if other is not trial) + 1
         if self._live is None and ratio is not None:
-            self._say(f"{done}/{self._total}  {self._title(trial)}  best memorization ratio {ratio:.3f}")
+            self._say(f"{done}{self._of_total('/')}  {self._title(trial)}  best memorization ratio {ratio:.3f}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Say that a trial failed for good."""
@@ -92,8 +92,18 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
     def _images(self, trials: list[Trial]) -> float:
         return sum(self._budget(trial) if trial.status == Trial.TERMINATED else _seen(trial) for trial in trials)
 
+    def _of_total(self, separator: str) -> str:
+        return "" if self._total is None else f"{separator}{self._total}"
+
+    def _all_images(self, trials: list[Trial]) -> float:
+        """The budget of all trials; those that Tune has not made yet count like the others."""
+        known = sum(self._budget(trial) for trial in trials)
+        return known if self._total is None else known * self._total / max(1, len(trials))
+
     def _time_left(self, trials: list[Trial]) -> str:
-        total = sum(self._budget(trial) for trial in trials) * self._total / max(1, len(trials))
+        if self._total is None:
+            return "a search ends when it knows enough"
+        total = self._all_images(trials)
         done = self._images(trials)
         fresh = done - (self._images_before or 0.0)
         if fresh <= 0:
@@ -104,7 +114,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
     def _render(self, trials: list[Trial]) -> Group:
         done = sum(trial.status in (Trial.TERMINATED, Trial.ERROR) for trial in trials)
         running = [trial for trial in trials if trial.status == Trial.RUNNING]
-        head = Text(f"{self._name}  {done} of {self._total} trials done, {len(running)} running  ", style="bold")
+        head = Text(f"{self._name}  {done}{self._of_total(' of ')} trials done, {len(running)} running  ", style="bold")
         head.append(f"{_duration(time.monotonic() - self._started)} so far, {self._time_left(trials)}", style="dim")
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column, justify in (
@@ -120,7 +130,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
             table.add_row(self._title(trial), *(_cell(result, key, form) for key, form in _COLUMNS))
         if len(running) > _ROWS:
             table.add_row(f"and {len(running) - _ROWS} more", "", "", "", "")
-        images = sum(self._budget(trial) for trial in trials) * self._total / max(1, len(trials))
+        images = self._all_images(trials)
         bar = ProgressBar(total=max(1.0, images), completed=self._images(trials), width=60)
         return Group(head, bar, table)
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -10,23 +9,27 @@ from typing import Any
 import fsspec
 from ray import tune
 
+from memo_core.command_line import INTERRUPTED
 from memo_core.errors import MemosweepError
-from memo_core.experiment import Experiment, FlatExperiment
+from memo_core.experiment import Experiment
 from sweeps.engine import ray_session
 from sweeps.engine.data_check import check_data
-from sweeps.engine.factor import Factor, moved_keys
+from sweeps.engine.emm_search import saved_search
+from sweeps.engine.factor import Factor
 from sweeps.engine.manifest import Manifest, describe_run
 from sweeps.engine.outcome import write_outcome
+from sweeps.engine.plan import Plan
 from sweeps.engine.progress import LiveProgress
-from sweeps.engine.space import grid_space, point_space, trial_directory, trial_title
-from sweeps.engine.trainable import train_trial
+from sweeps.engine.space import trial_directory, trial_title
+from sweeps.engine.strategy import strategy_of, trainable_of
 
+METRIC = "best_memorization_ratio"
 CHECKPOINTS_KEPT = 2
 
 
 def start_sweep(
     factor: Factor,
-    trials: Sequence[FlatExperiment],
+    plan: Plan,
     preset: str,
     resources: dict[str, float],
     storage: str,
@@ -46,22 +49,23 @@ def start_sweep(
     run_path = f"{storage}/{name}"
     if _exists(run_path):
         raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
-    check_data(trials)
+    check_data(plan.trials)
     manifest = describe_run(
         factor=factor.name,
         key=factor.key,
         title=factor.title,
         scale=factor.scale,
         preset=preset,
-        moved=moved_keys(trials),
-        trials=list(trials),
+        moved=plan.moved,
+        trials=plan.trials,
         resources=resources,
         max_failures=max_failures,
-        search="grid",
+        search=plan.search,
+        search_settings=plan.settings,
     )
     manifest.write(run_path)
     ray_session.start()
-    return _fit(_new_tuner(manifest, storage, name), run_path, manifest)
+    return _fit(_new_tuner(factor, manifest, storage, name), run_path, manifest)
 
 
 def resume_sweep(factor: Factor, storage: str, name: str | None) -> int:
@@ -80,33 +84,27 @@ def resume_sweep(factor: Factor, storage: str, name: str | None) -> int:
     ray_session.start()
     if tune.Tuner.can_restore(run_path):
         tuner = tune.Tuner.restore(
-            run_path,
-            trainable=_trainable(manifest),
-            resume_unfinished=True,
-            restart_errored=True,
+            run_path, trainable=trainable_of(manifest), resume_unfinished=True, restart_errored=True
         )
     else:
         # Killed before the first snapshot: nothing was trained yet.
-        tuner = _new_tuner(manifest, storage, name)
+        tuner = _new_tuner(factor, manifest, storage, name)
     return _fit(tuner, run_path, manifest)
 
 
-def _trainable(manifest: Manifest) -> Any:
-    return tune.with_resources(train_trial, manifest.resources)
-
-
-def _new_tuner(manifest: Manifest, storage: str, name: str) -> tune.Tuner:
-    space, search = grid_space(manifest.trials), None
-    if space is None:
-        space, search = point_space(manifest.trials)
+def _new_tuner(factor: Factor, manifest: Manifest, storage: str, name: str) -> tune.Tuner:
+    strategy = strategy_of(factor, manifest)
+    total = {"grid": len(manifest.trials), "optuna": manifest.search_settings.get("num_trials")}.get(manifest.search)
     return tune.Tuner(
-        _trainable(manifest),
-        param_space=space,
+        trainable_of(manifest),
+        param_space=strategy.space,
         tune_config=tune.TuneConfig(
-            metric="best_memorization_ratio",
-            mode="max",
-            num_samples=len(manifest.trials) if search else 1,
-            search_alg=search,
+            # A scheduler and a searcher know the metric already.
+            **({} if strategy.searcher is not None else {"metric": METRIC, "mode": "max"}),
+            **({} if strategy.scheduler is None else {"metric": METRIC, "mode": manifest.search_settings["direction"]}),
+            num_samples=strategy.num_samples,
+            search_alg=strategy.searcher,
+            scheduler=strategy.scheduler,
             reuse_actors=True,
             trial_name_creator=partial(trial_title, moved=manifest.moved),
             trial_dirname_creator=partial(trial_directory, moved=manifest.moved),
@@ -117,7 +115,7 @@ def _new_tuner(manifest: Manifest, storage: str, name: str) -> tune.Tuner:
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=manifest.max_failures),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            callbacks=[LiveProgress(manifest.factor, manifest.moved, len(manifest.trials))],
+            callbacks=[LiveProgress(manifest.factor, manifest.moved, total)],
         ),
     )
 
@@ -129,25 +127,41 @@ def _fit(tuner: tune.Tuner, run_path: str, manifest: Manifest) -> int:
         results = tuner.fit()
     finally:
         signal.signal(signal.SIGTERM, previous)
-    unfinished = len(manifest.trials) - sum(1 for result in results if result.error is None and _is_finished(result))
+    finished = sum(result.error is None and _is_finished(result, manifest) for result in results)
     errors = results.num_errors
     write_outcome(run_path, manifest)
     name = run_path.rpartition("/")[2]
-    if unfinished > errors:
-        print(f"interrupted with {unfinished} of {len(manifest.trials)} trials unfinished; finish them with "
-              f"--resume --name {name}", flush=True)  # fmt: skip
-        return 130
+    unfinished = _unfinished(manifest, run_path, finished, errors, len(results))
+    if unfinished:
+        print(f"interrupted{unfinished}; finish it with --resume --name {name}", flush=True)
+        return INTERRUPTED
     if errors:
-        print(f"{errors} of {len(manifest.trials)} trials failed, see error.txt in their folders; "
-              f"--resume --name {name} tries them again", flush=True)  # fmt: skip
+        print(
+            f"{errors} of {len(results)} trials failed, see error.txt in their folders; "
+            f"--resume --name {name} tries them again",
+            flush=True,
+        )
         return 1
     return 0
 
 
-def _is_finished(result: Any) -> bool:
+def _unfinished(manifest: Manifest, run_path: str, finished: int, errors: int, started: int) -> str:
+    """What an interrupted run still lacks, in words; empty for a finished one."""
+    if manifest.search == "bisect":
+        search = saved_search(run_path)
+        done = search is not None and search.finished and finished + errors == started
+        return "" if done else " before every value had its EMM"
+    total = manifest.search_settings["num_trials"] if manifest.search == "optuna" else len(manifest.trials)
+    missing = total - finished - errors
+    return f" with {missing} of {total} trials unfinished" if missing > 0 else ""
+
+
+def _is_finished(result: Any, manifest: Manifest) -> bool:
     # Tune marks the end of a function trainable in memory only, so a restored run is judged by its budget.
     if not result.metrics or "images_seen" not in result.metrics:
         return False
+    if result.metrics.get("verdict", "full") != "full" or manifest.search_settings.get("asha"):
+        return True
     experiment = Experiment.from_flat(result.config)
     trained = experiment.model.architecture != "optimum"
     return not trained or result.metrics["images_seen"] >= experiment.total_images

@@ -10,13 +10,15 @@ from memo_core.experiment import Experiment
 from memo_core.training.checkpoint import load_checkpoint, save_checkpoint, save_samples
 from memo_core.training.evaluation import evaluate_optimum
 from memo_core.training.trainer import Trainer
+from sweeps.engine.verdicts import VerdictRules
 
 
-def train_trial(config: dict[str, Any]) -> None:
+def train_trial(config: dict[str, Any], rules: VerdictRules | None = None) -> None:
     """Train one experiment, and report each evaluation with a checkpoint that holds everything.
 
     Args:
         config: a complete flat experiment (dotted keys).
+        rules: early verdicts of an EMM search; None trains to the end.
     """
     reserved = tune.get_context().get_trial_resources().required_resources
     # One thread per reserved CPU, so that trials side by side do not fight.
@@ -31,10 +33,23 @@ def train_trial(config: dict[str, Any]) -> None:
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             load_checkpoint(trainer, folder)
-    for evaluation in trainer.evaluations():
+        if _judge(trainer, rules).get("verdict", "full") != "full":
+            return  # killed between its last report and its end
+    sampling = None if rules is None else rules.sampling(experiment.evaluation.num_samples)
+    for evaluation in trainer.evaluations(next_batch=sampling):
+        judgement = _judge(trainer, rules)
         with tempfile.TemporaryDirectory() as folder:
             save_checkpoint(trainer, folder)
-            tune.report(evaluation.metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+            tune.report({**evaluation.metrics, **judgement}, checkpoint=tune.Checkpoint.from_directory(folder))
+        if judgement.get("verdict", "full") != "full":
+            return
+
+
+def _judge(trainer: Trainer, rules: VerdictRules | None) -> dict[str, Any]:
+    if rules is None or not trainer.history:
+        return {}
+    experiment = trainer.experiment
+    return rules.judge(trainer.history, experiment.total_images, experiment.evaluation.num_samples)
 
 
 def _report_optimum(experiment: Experiment, device: str) -> None:

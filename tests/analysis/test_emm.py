@@ -76,9 +76,7 @@ def test_zeta_may_be_an_array_and_a_larger_zeta_gives_a_larger_emm():
         assert list(group["zeta"]) == [0.05, 0.1, 0.2]
         assert group["emm"].is_monotonic_increasing
     one = emm(logistic_table({64: 900, 128: 1300}), "width", zeta=0.1)
-    pd.testing.assert_frame_equal(
-        one.reset_index(drop=True), found[found["zeta"] == 0.1].reset_index(drop=True)
-    )
+    pd.testing.assert_frame_equal(one.reset_index(drop=True), found[found["zeta"] == 0.1].reset_index(drop=True))
 
 
 def test_figure_22s_order_of_emms_does_not_depend_on_zeta():
@@ -195,8 +193,7 @@ def test_the_figures_data_hold_observations_curves_and_crossings_of_each_value()
     data = emm_figure_data(search_of(paper("conditioning"), "labels"), points=30)
     assert len(data.observations) == 15 and len(data.curves) == 90 and len(data.crossings) == 3
     assert (
-        (data.curves["ratio_low"] <= data.curves["ratio"])
-        & (data.curves["ratio"] <= data.curves["ratio_high"])
+        (data.curves["ratio_low"] <= data.curves["ratio"]) & (data.curves["ratio"] <= data.curves["ratio_high"])
     ).all()
     for _, curve in data.curves.groupby("value"):
         assert curve["ratio"].is_monotonic_decreasing

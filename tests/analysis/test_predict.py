@@ -12,9 +12,7 @@ from analysis.predict import fit_pooled, leave_one_value_out
 
 
 def truth(width, size, labels):
-    return special.expit(
-        3 - 2.9 * np.log(size / 1000) + 1.5 * np.log(width / 128) + {"none": 0, "true": 0.8}[labels]
-    )
+    return special.expit(3 - 2.9 * np.log(size / 1000) + 1.5 * np.log(width / 128) + {"none": 0, "true": 0.8}[labels])
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +23,7 @@ def table():
             w,
             s,
             c,
-            rng.binomial(10_000, special.expit(special.logit(truth(w, s, c)) + 0.05 * rng.standard_normal()))
-            / 1e4,
+            rng.binomial(10_000, special.expit(special.logit(truth(w, s, c)) + 0.05 * rng.standard_normal())) / 1e4,
         )
         for w in (64, 128, 256)
         for s in (1000, 2000, 4000)

@@ -66,9 +66,7 @@ def test_nothing_sampled_decides_nothing():
     assert decide(0, 0, SamplingPlan()) == "undecided"
 
 
-@pytest.mark.parametrize(
-    "settings", [{"target": 1.0}, {"confidence": 0}, {"first_batch": 0}, {"max_samples": 0}]
-)
+@pytest.mark.parametrize("settings", [{"target": 1.0}, {"confidence": 0}, {"first_batch": 0}, {"max_samples": 0}])
 def test_bad_plans_are_named(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         SamplingPlan(**settings)

@@ -67,8 +67,7 @@ def test_without_json_it_prints_a_table(curves, capsys):
 def test_a_tighter_tolerance_costs_more(curves):
     (line, *_) = read_curves(curves)
     loose, tight = (
-        measure_curve(line, 0.9, t, 30, np.random.default_rng(0), noise=Noise(seed_spread=0.03))
-        for t in (0.2, 0.04)
+        measure_curve(line, 0.9, t, 30, np.random.default_rng(0), noise=Noise(seed_spread=0.03)) for t in (0.2, 0.04)
     )
     assert tight["cost_in_emms"] > loose["cost_in_emms"]
     assert tight["mean_trainings"] > loose["mean_trainings"]
@@ -163,8 +162,6 @@ def test_early_verdicts_save_images_and_do_not_mislead():
     curve = logistic("line", 1100, 3.0)
     done = [replay(curve, 0.9, 0.1, rng, verdicts=True) for _ in range(25)]
     full = [replay(curve, 0.9, 0.1, rng) for _ in range(25)]
-    assert np.mean([d.estimate.images_trained for d in done]) < 1.1 * np.mean(
-        [d.estimate.images_trained for d in full]
-    )
+    assert np.mean([d.estimate.images_trained for d in done]) < 1.1 * np.mean([d.estimate.images_trained for d in full])
     assert np.mean([d.estimate.low <= 1100 <= d.estimate.high for d in done]) >= 0.85
     assert sum(d.false_stops for d in done) == 0

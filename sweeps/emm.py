@@ -1,0 +1,46 @@
+"""EMM by search over any factor: two or three trainings a value with an error bar, instead of a grid of sizes.
+
+The paper trains on a grid of sizes and interpolates: at width 128 it trains 15.5k images (times 40,000 epochs) for
+an EMM near 1.1k. The search trains where it learns most, stops trainings whose verdict is clear, and ends when the
+95% interval of every value is narrow enough.
+
+    python sweeps/emm.py --factor width                                  # laptop: digits, about 10 minutes
+    python sweeps/emm.py --factor width --preset paper --figure 3a       # CIFAR-10
+    python sweeps/emm.py --factor width --tolerance 0.05 --protocol paper
+
+It is the same as `python sweeps/FACTOR.py --search bisect`.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+from memo_core.command_line import Parser
+from sweeps.engine.command import main
+from sweeps.engine.factor import Factor
+
+HERE = Path(__file__).stem
+
+
+def factor_names() -> list[str]:
+    """The factors that can be searched: every script beside this one but the optimum, which has no EMM."""
+    scripts = {file.stem for file in Path(__file__).parent.glob("*.py")}
+    return sorted(scripts - {"__init__", HERE, "optimum"})
+
+
+def load_factor(name: str) -> Factor:
+    """The factor that a sweep script names."""
+    factor: Factor = importlib.import_module(f"sweeps.{name}").FACTOR
+    return factor
+
+
+if __name__ == "__main__":
+    parser = Parser(add_help=False)
+    parser.add_argument("--factor", choices=factor_names(), metavar="NAME", default=None)
+    options, rest = parser.parse_known_args()
+    if options.factor is None:
+        if not {"-h", "--help"} & set(rest):
+            parser.error(f"--factor is missing: choose from {', '.join(factor_names())}")
+        print(f"{__doc__}\nfactors: {', '.join(factor_names())}")
+        sys.exit(0)
+    main(load_factor(options.factor), __doc__, search="bisect", arguments=rest)

@@ -1,0 +1,91 @@
+"""EMM by search under an ordinary `tune.Tuner`: Tune asks this searcher, which asks `analysis.bisection`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from ray.tune.search import Searcher
+
+from analysis.bisection import Proposal, Search
+from memo_core.experiment import FlatExperiment
+
+
+class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
+    """Proposes the next training (factor value, size, seed) for each free slot of the cluster.
+
+    Its whole state is the search's JSON and the proposals of live trials: saved and restored, it proposes what it
+    would have proposed.
+
+    Args:
+        search: over the labels of the variants.
+        variants: label -> complete flat experiment, of which size, seed and samples are replaced.
+    """
+
+    def __init__(self, search: Search, variants: Mapping[str, FlatExperiment]) -> None:
+        super().__init__(metric="best_memorization_ratio", mode="max")
+        self.search = search
+        self._variants = dict(variants)
+        self._live: dict[str, Proposal] = {}
+
+    def suggest(self, trial_id: str) -> FlatExperiment | str | None:
+        """The next trial's experiment; None to wait for running ones; FINISHED when every value has its answer."""
+        if self.search.finished:
+            return str(Searcher.FINISHED)
+        proposals = self.search.propose(1)
+        if not proposals:
+            # With nothing under way, waiting would be for ever.
+            return None if self._live else str(Searcher.FINISHED)
+        (proposal,) = proposals
+        self._live[trial_id] = proposal
+        return self.experiment_of(proposal)
+
+    def experiment_of(self, proposal: Proposal) -> FlatExperiment:
+        """The complete experiment that a proposal stands for."""
+        return {
+            **self._variants[str(proposal.value)],
+            "data.size": proposal.size,
+            "seed": proposal.seed,
+            "evaluation.num_samples": proposal.num_samples,
+        }
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Learn from a finished trial; a failed one is asked for again, a limited number of times."""
+        proposal = self._live.pop(trial_id, None)
+        if proposal is None:
+            return
+        if error or not result or "verdict" not in result:
+            self.search.fail(proposal)
+            return
+        foreseen = (result.get("forecast"), result.get("forecast_sd"))
+        self.search.observe(
+            proposal,
+            result["verdict_ratio"],
+            result["verdict_samples"],
+            verdict=result["verdict"],
+            forecast=None if None in foreseen else foreseen,  # type: ignore[arg-type]
+            fraction=result["budget_fraction"],
+        )
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write the state as JSON."""
+        live = {trial_id: asdict(proposal) for trial_id, proposal in self._live.items()}
+        Path(checkpoint_path).write_text(json.dumps({"search": self.search.to_json(), "live": live}))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read it back."""
+        state = json.loads(Path(checkpoint_path).read_text())
+        self.search = Search.from_json(state["search"])
+        self._live = {trial_id: Proposal(**proposal) for trial_id, proposal in state["live"].items()}
+
+
+def saved_search(run_path: str) -> Search | None:
+    """The search as Tune last saved it in a run's folder; None where there is none."""
+    filesystem, path = fsspec.core.url_to_fs(run_path)
+    states = filesystem.glob(f"{path}/searcher-state-*")
+    if not states:
+        return None
+    with filesystem.open(sorted(states)[-1], "rb") as file:
+        return Search.from_json(json.loads(file.read())["search"])

@@ -1,0 +1,99 @@
+"""From a manifest to what `tune.Tuner` needs: search space, searcher, scheduler, number of samples."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+
+from analysis.bisection import Search
+from memo_core.experiment import Experiment, FlatExperiment
+from sweeps.engine.emm_search import EMMSearcher
+from sweeps.engine.factor import Factor
+from sweeps.engine.manifest import Manifest
+from sweeps.engine.optuna_search import OptunaExperimentSearch
+from sweeps.engine.plan import Plan, variants_of
+from sweeps.engine.space import grid_space, point_space
+from sweeps.engine.trainable import train_trial
+from sweeps.engine.verdicts import VerdictRules
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How Tune gets its trials."""
+
+    space: dict[str, Any]
+    searcher: Any = None
+    num_samples: int = 1
+    scheduler: TrialScheduler | None = None
+
+
+def strategy_of(factor: Factor, manifest: Manifest) -> Strategy:
+    """The strategy that a manifest describes."""
+    if manifest.search != "grid":
+        plan = Plan(manifest.search, manifest.trials, manifest.moved, manifest.search_settings)
+        return Strategy({}, searcher_of(factor, plan), num_samples=-1, scheduler=_scheduler(plan))
+    space = grid_space(manifest.trials)
+    if space is not None:
+        return Strategy(space)
+    space, searcher = point_space(manifest.trials)
+    return Strategy(space, searcher, num_samples=len(manifest.trials))
+
+
+def trainable_of(manifest: Manifest) -> Any:
+    """The trainable with its resources, and with an EMM search's verdicts."""
+    trainable: Any = train_trial
+    if manifest.search == "bisect":
+        settings = manifest.search_settings
+        rules = VerdictRules(
+            settings["target"],
+            settings["early_success"],
+            settings["early_failure"],
+            settings["sequential_sampling"],
+        )
+        trainable = tune.with_parameters(train_trial, rules=rules)
+    return tune.with_resources(trainable, manifest.resources)
+
+
+def searcher_of(factor: Factor, plan: Plan) -> EMMSearcher | OptunaExperimentSearch:
+    """A fresh searcher of a plan that is no grid."""
+    return _bisect(plan) if plan.search == "bisect" else _optuna(factor, plan)
+
+
+def _bisect(plan: Plan) -> EMMSearcher:
+    settings = plan.settings
+    experiment = Experiment.from_flat(plan.trials[0])
+    search = Search(
+        settings["labels"],
+        settings["min_size"],
+        settings["max_size"],
+        settings["target"],
+        tolerance=settings["tolerance"],
+        num_samples=experiment.evaluation.num_samples,
+        seed=experiment.seed,
+    )
+    return EMMSearcher(search, variants_of(settings["labels"], plan.trials))
+
+
+def _optuna(factor: Factor, plan: Plan) -> OptunaExperimentSearch:
+    settings = plan.settings
+
+    def complete(flat: FlatExperiment) -> FlatExperiment:
+        return flat if factor.tied is None else {**flat, **factor.tied(flat[factor.key], plan.trials[0])}
+
+    return OptunaExperimentSearch(
+        settings["space"],
+        plan.trials[0],
+        complete,
+        settings["direction"],
+        settings["num_trials"],
+        seed=plan.trials[0]["seed"],
+    )
+
+
+def _scheduler(plan: Plan) -> TrialScheduler | None:
+    if not plan.settings.get("asha"):
+        return None
+    budget = Experiment.from_flat(plan.trials[0]).total_images
+    # A trial may be stopped from a quarter of its budget on.
+    return ASHAScheduler(time_attr="images_seen", max_t=budget, grace_period=max(1, budget // 4))

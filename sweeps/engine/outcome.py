@@ -64,13 +64,14 @@ def emm_findings(search: Search) -> list[str]:
     lines = []
     for row in emm_table(search).itertuples(index=False):
         if row.trials == 0:
-            lines.append(f"{row.value}: no training finished yet")
+            lines.append(f"{row.value!s}: no training finished yet")
             continue
         sign = {"lower_bound": "at least ", "upper_bound": "at most "}.get(str(row.kind), "")
         interval = "" if sign else f" [{row.emm_low:,.4g}, {row.emm_high:,.4g}]"
         predicted = " (predicted, not measured)" if row.kind == "predicted" else ""
+        name = str(row.value)
         lines.append(
-            f"{row.value}: EMM {sign}{row.emm:,.4g}{interval}{predicted}, {row.trials} trainings, "
+            f"{name}: EMM {sign}{row.emm:,.4g}{interval}{predicted}, {row.trials} trainings, "
             f"{row.images_trained:,.0f} images or {row.cost_in_emms:.1f} EMMs"
             + (f"; not monotone at {row.non_monotone}" if row.non_monotone else "")
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,11 @@ def typed(name: str, values: Sequence[Any]) -> pd.Series:
         values: numbers, text, booleans or None.
     """
     kinds = set(map(type, values)) - {type(None)}
-    if kinds <= {int, float} and (name in FLOAT_COLUMNS or float in kinds):
+    numeric = all(issubclass(kind, Real) and not issubclass(kind, bool) for kind in kinds)
+    whole = all(issubclass(kind, Integral) for kind in kinds)
+    if kinds and numeric and (name in FLOAT_COLUMNS or not whole):
         return pd.Series(np.array(values, dtype="float64"), name=name)  # None becomes NaN
-    if kinds == {int} or (not kinds and name in INTEGER_COLUMNS):
+    if (kinds and numeric) or (not kinds and name in INTEGER_COLUMNS):
         return pd.Series(values, name=name, dtype="Int64")
     if kinds == {bool}:
         return pd.Series(values, name=name, dtype="boolean")

@@ -78,7 +78,9 @@ def _quiet_seconds(files: Mapping[str, Stamp], parsed: Parsed) -> float:
     # A plain copy gives all files new times, in any order: a minute apart still counts as after.
     if outcome is not None and state is not None and outcome.modified > state[2] - 60:
         return float("inf")
-    written = [*(stamp.modified for stamp in files.values()), *(trial.stamp[1] for trial in parsed.trials)]
+    # Only what the sweep itself writes counts: not our cache, not figures that a user keeps beside it.
+    own = [stamp.modified for name, stamp in files.items() if name.endswith(".json")]
+    written = [*own, *(trial.stamp[1] for trial in parsed.trials)]
     return time.time() - max(written, default=0.0)
 
 

@@ -53,9 +53,8 @@ def parse_trial(folder: str, content: bytes) -> TrialRecords:
     problems = []
     if len(results) < len(lines):
         problems.append(f"{_count(len(lines) - len(results), 'line')} cut short")
-    config: dict[str, Any] = next(
-        (result["config"] for result in results if isinstance(result.get("config"), dict)), {}
-    )
+    configs = [result["config"] for result in results if isinstance(result.get("config"), dict)]
+    config = flat(configs[0]) if configs else {}
     identity = next((result["trial_id"] for result in results if result.get("trial_id")), None)
     evaluations: dict[Any, dict[str, Any]] = {}
     invalid = 0
@@ -73,7 +72,7 @@ def parse_trial(folder: str, content: bytes) -> TrialRecords:
         problems.append(f"{_count(invalid, 'ratio')} no number")
     rows = sorted(evaluations.values(), key=lambda row: row.get("images_seen") or 0)
     finished = any(result.get("done") for result in results)
-    return TrialRecords(identity or _id_of(folder), flat(config), rows, finished, problems)
+    return TrialRecords(identity or _id_of(folder), config, rows, finished, problems)
 
 
 def _parse_lines(lines: list[str]) -> list[dict[str, Any] | None]:

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.errors import SkippedResultsWarning
 from analysis.loading.cache import CACHE_FILE, Parsed, Trial, read_cache, write_cache
 from analysis.loading.columns import completed, joined, typed_frame
-from analysis.loading.records import BOOKKEEPING, TIME, parse_trial
+from analysis.loading.records import TIME, parse_trial
 from analysis.loading.state import parse_state, reached_budget, status_of
 from analysis.loading.store import RESULT_FILE, STATE_PREFIX, Stamp, Store
 
@@ -78,7 +78,9 @@ def _quiet_seconds(files: Mapping[str, Stamp], parsed: Parsed) -> float:
     # A plain copy gives all files new times, in any order: a minute apart still counts as after.
     if outcome is not None and state is not None and outcome.modified > state[2] - 60:
         return float("inf")
-    written = [*(stamp.modified for stamp in files.values()), *(trial.stamp[1] for trial in parsed.trials)]
+    # Only what the sweep itself writes counts: not our cache, not figures that a user keeps beside it.
+    own = [stamp.modified for name, stamp in files.items() if name.endswith(".json")]
+    written = [*own, *(trial.stamp[1] for trial in parsed.trials)]
     return time.time() - max(written, default=0.0)
 
 
@@ -153,8 +155,7 @@ def _evaluations(new: list[_New], offset: int) -> list[pd.DataFrame]:
     counts = [len(entry.rows) for entry in new]
     trial = np.repeat(np.arange(len(new)), counts)
     configs = typed_frame([entry.config for entry in new])
-    reported = typed_frame(rows, without=BOOKKEEPING - {TIME})
-    reported = reported.rename(columns={TIME: "seconds"})
+    reported = typed_frame(rows).rename(columns={TIME: "seconds"})
     columns = {
         "trial": trial + offset,
         **{key: configs[key].take(trial).array for key in configs},

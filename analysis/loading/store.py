@@ -79,13 +79,16 @@ class LocalStore:
 
     @property
     def location(self) -> str:
+        """See `Store`."""
         return str(self._folder)
 
     @property
     def name(self) -> str:
+        """See `Store`."""
         return self._folder.name or self._folder.resolve().name
 
     def result_files(self) -> dict[str, Stamp]:
+        """See `Store`."""
         found = {}
         for folder in self.folders():
             with contextlib.suppress(OSError):
@@ -94,15 +97,18 @@ class LocalStore:
         return found
 
     def files(self) -> dict[str, Stamp]:
+        """See `Store`."""
         with os.scandir(self._folder) as entries:
             found = {entry.name: entry.stat() for entry in entries if entry.is_file()}
         return {name: Stamp(status.st_size, status.st_mtime) for name, status in sorted(found.items())}
 
     def folders(self) -> list[str]:
+        """See `Store`."""
         with os.scandir(self._folder) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir())
 
     def read(self, names: Iterable[str]) -> Iterable[tuple[str, bytes | OSError]]:
+        """See `Store`."""
         for name in names:
             try:
                 with open(f"{self._folder}/{name}", "rb") as file:  # noqa: PTH123
@@ -111,6 +117,7 @@ class LocalStore:
                 yield name, error
 
     def write(self, name: str, content: bytes) -> None:
+        """See `Store`."""
         target = self._folder / name
         partial = target.with_name(f"{target.name}.{os.getpid()}")
         try:
@@ -143,26 +150,32 @@ class RemoteStore:
 
     @property
     def location(self) -> str:
+        """See `Store`."""
         return self._url
 
     @property
     def name(self) -> str:
+        """See `Store`."""
         return self._url.rpartition("/")[2]
 
     def result_files(self) -> dict[str, Stamp]:
+        """See `Store`."""
         found = self._filesystem.glob(f"{self._path}/*/{RESULT_FILE}", detail=True)
         return {path.split("/")[-2]: _stamp(info) for path, info in sorted(found.items())}
 
     def files(self) -> dict[str, Stamp]:
+        """See `Store`."""
         listed = self._filesystem.ls(self._path, detail=True)
         found = {_last(info["name"]): _stamp(info) for info in listed if info["type"] == "file"}
         return dict(sorted(found.items()))
 
     def folders(self) -> list[str]:
+        """See `Store`."""
         listed = self._filesystem.ls(self._path, detail=True)
         return sorted(_last(info["name"]) for info in listed if info["type"] == "directory")
 
     def read(self, names: Iterable[str]) -> Iterable[tuple[str, bytes | OSError]]:
+        """See `Store`."""
         wanted = {f"{self._path}/{name}": name for name in names}
         if not wanted:
             return
@@ -175,6 +188,7 @@ class RemoteStore:
             yield name, content if isinstance(content, bytes) else OSError(str(content))
 
     def write(self, name: str, content: bytes) -> None:
+        """See `Store`."""
         try:
             self._filesystem.pipe_file(f"{self._path}/{name}", content)
         except Exception as error:  # every object store has its own errors of permission

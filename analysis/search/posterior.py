@@ -8,6 +8,7 @@ differ by their seed (`seed_spread`, known only roughly: the posterior averages 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -173,31 +174,39 @@ def log_likelihood(
     return np.asarray(np.logaddexp(np.log(told.confidence) + log_holds, fails))
 
 
-def _evaluate(
-    evidences: Sequence[Evidence],
-    crossings: FloatArray,
-    limits: tuple[float, float],
-    log_slopes: FloatArray,
-    prior: CurvePrior,
-    *,
-    target_logit: float,
-) -> tuple[FloatArray, FloatArray]:
-    """Log weights (C, S, T) on a grid of crossings, and the (T,) seed spreads."""
-    spreads, spread_weights = prior.seed_grid()
-    # Uniform between the limits; beyond them the search cannot look, and the prior fades.
+def _log_prior(
+    crossings: FloatArray, limits: tuple[float, float], log_slopes: FloatArray, spread_weights: FloatArray
+) -> FloatArray:
+    """(C, S, T): uniform between the limits; beyond them the search cannot look, and the prior fades."""
     outside = np.maximum(np.maximum(limits[0] - crossings, crossings - limits[1]), 0)
-    total = -outside[:, None, None] + log_slopes[None, :, None] + np.log(spread_weights)
-    slopes = np.exp(LOG_SLOPES)[None, :, None]
-    for told in evidences:
-        total = total + log_likelihood(
-            told,
-            crossings=crossings[:, None, None],
-            slopes=slopes,
-            seed_spreads=spreads,
-            target_logit=target_logit,
-            shape_misfit=prior.shape_misfit,
-        )
-    return total, spreads
+    return np.asarray(-outside[:, None, None] + log_slopes[None, :, None] + np.log(spread_weights))
+
+
+def _grid_likelihood(
+    told: Evidence, crossings: FloatArray, prior: CurvePrior, target_logit: float
+) -> FloatArray:
+    """(C, S, T) log likelihood on all slopes and seed spreads."""
+    return log_likelihood(
+        told,
+        crossings=crossings[:, None, None],
+        slopes=np.exp(LOG_SLOPES)[None, :, None],
+        seed_spreads=prior.seed_grid()[0],
+        target_logit=target_logit,
+        shape_misfit=prior.shape_misfit,
+    )
+
+
+def _wide_grid(limits: tuple[float, float], cells: int) -> FloatArray:
+    """Crossings from well below the smallest size to well above the largest."""
+    return np.linspace(limits[0] - 3.0, limits[1] + 3.0, cells)
+
+
+@lru_cache(maxsize=64)
+def _wide_likelihood(
+    told: Evidence, limits: tuple[float, float], cells: int, prior: CurvePrior, *, target_logit: float
+) -> FloatArray:
+    """`_grid_likelihood` on the wide grid, which every later look at the same evidence needs again."""
+    return _grid_likelihood(told, _wide_grid(limits, cells), prior, target_logit)
 
 
 def curve_posterior(
@@ -219,11 +228,12 @@ def curve_posterior(
         target_logit: logit of 1 - zeta.
         cells: grid cells of the crossing in either pass.
     """
-    margin = 3.0
-    crossings = np.linspace(limits[0] - margin, limits[1] + margin, cells)
-    total, spreads = _evaluate(evidences, crossings, limits, log_slopes, prior, target_logit=target_logit)
-    passes = 2 if evidences else 0
-    for _ in range(passes):
+    crossings = _wide_grid(limits, cells)
+    spreads, spread_weights = prior.seed_grid()
+    total = _log_prior(crossings, limits, log_slopes, spread_weights)
+    for told in evidences:
+        total = total + _wide_likelihood(told, limits, cells, prior, target_logit=target_logit)
+    for _ in range(2 if evidences else 0):
         marginal = total.max(axis=(1, 2))
         keep = np.flatnonzero(marginal > marginal.max() - 9)
         step = crossings[1] - crossings[0]
@@ -231,7 +241,9 @@ def curve_posterior(
         if narrowed[1] - narrowed[0] > 0.7 * step:
             break
         crossings = narrowed
-        total, spreads = _evaluate(evidences, crossings, limits, log_slopes, prior, target_logit=target_logit)
+        total = _log_prior(crossings, limits, log_slopes, spread_weights)
+        for told in evidences:
+            total += _grid_likelihood(told, crossings, prior, target_logit)
     weights = np.exp(total - total.max())
     weights /= weights.sum()
     return CurvePosterior(

@@ -21,7 +21,7 @@ from analysis.search.observation import Observation, Verdict, evidence
 from analysis.search.plan import Planner
 from analysis.search.posterior import slope_log_likelihood
 from analysis.search.prior import CurvePrior, pooled_slope_prior
-from analysis.search.state import Proposal, Scalar, ValueState, value_key
+from analysis.search.state import Proposal, Scalar, ValueState, plain, value_key
 
 __all__ = ["CurvePrior", "Estimate", "Observation", "Proposal", "Search"]
 
@@ -77,7 +77,7 @@ class Search:
         self.seed = seed
         self.max_failures = max_failures
         self.max_pending_per_value = max_pending_per_value
-        self._states = {value_key(v): ValueState(v) for v in values}
+        self._states = {value_key(v): ValueState(plain(v)) for v in values}
         self._next_id = 0
         self._judgements: dict[str, tuple[tuple[int, ...], Judgement]] = {}
         self._slopes: dict[str, tuple[int, Any]] = {}

@@ -91,7 +91,7 @@ def test_figure_22s_order_of_emms_does_not_depend_on_zeta():
 def test_the_logistic_interval_covers_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(5)
     covered = []
-    for _ in range(150):
+    for _ in range(80):
         at = rng.uniform(700, 2500)
         table = logistic_table({"a": at, "b": 1500}, rng.uniform(2.4, 3.4), noise=0.08, rng=rng)
         found = row(emm(table, "width", methods=["logistic"]), value="a", kind="measured")

@@ -15,14 +15,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from analysis.search.estimate import Estimate, summarize
 from analysis.search.judgement import Goal, Judgement, judge
 from analysis.search.observation import Observation, Verdict, evidence
 from analysis.search.plan import Planner
-from analysis.search.posterior import CurvePrior, pooled_slope_prior, slope_log_likelihood
-from analysis.search.state import Proposal, Scalar, ValueState, value_key
+from analysis.search.posterior import slope_log_likelihood
+from analysis.search.prior import CurvePrior, pooled_slope_prior
+from analysis.search.state import Proposal, Scalar, ValueState, plain, value_key
 
 __all__ = ["CurvePrior", "Estimate", "Observation", "Proposal", "Search"]
 
@@ -63,21 +62,22 @@ class Search:
         max_failures: int = 2,
         max_pending_per_value: int = 2,
     ) -> None:
-        _check(values, min_size, max_size, target, tolerance)
+        if not values:
+            raise ValueError("no factor values to search: give at least one")
+        if len({value_key(v) for v in values}) != len(values):
+            raise ValueError(f"factor values {list(values)} are not all different")
         for name, number in {
-            "num_samples": num_samples,
-            "max_trainings_per_size": max_trainings_per_size,
             "max_failures": max_failures,
             "max_pending_per_value": max_pending_per_value,
         }.items():
             if number < 1:
                 raise ValueError(f"{name} {number} is not positive")
-        self.goal = Goal(int(min_size), int(max_size), target, tolerance, num_samples, max_trainings_per_size)
+        self.goal = Goal(min_size, max_size, target, tolerance, num_samples, max_trainings_per_size)
         self.prior = prior or CurvePrior()
         self.seed = seed
         self.max_failures = max_failures
         self.max_pending_per_value = max_pending_per_value
-        self._states = {value_key(v): ValueState(v) for v in values}
+        self._states = {value_key(v): ValueState(plain(v)) for v in values}
         self._next_id = 0
         self._judgements: dict[str, tuple[tuple[int, ...], Judgement]] = {}
         self._slopes: dict[str, tuple[int, Any]] = {}
@@ -294,18 +294,3 @@ class Search:
         goal = self.goal
         counting = 1 / (goal.num_samples * goal.target * (1 - goal.target))
         return goal.num_samples * (4 if repeats and counting > self.prior.seed_spread**2 else 1)
-
-
-def _check(values: Sequence[Scalar], min_size: int, max_size: int, target: float, tolerance: float) -> None:
-    if not values:
-        raise ValueError("no factor values to search: give at least one")
-    if len({value_key(v) for v in values}) != len(values):
-        raise ValueError(f"factor values {list(values)} are not all different")
-    if min_size != int(min_size) or max_size != int(max_size) or min_size < 1:
-        raise ValueError(f"sizes {min_size}..{max_size} must be whole numbers, at least 1")
-    if min_size > max_size:
-        raise ValueError(f"min_size {min_size} is above max_size {max_size}")
-    if not 0 < target < 1:
-        raise ValueError(f"target {target} is not in (0, 1): 0.9 means zeta = 0.1")
-    if not (np.isfinite(tolerance) and tolerance > 0):
-        raise ValueError(f"tolerance {tolerance} must be positive: 0.1 asks for +-10%")

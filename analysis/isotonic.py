@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import special
-from sklearn.isotonic import IsotonicRegression
+from sklearn.isotonic import isotonic_regression
 
 from analysis.observations import FloatArray, ValueData, by_size
 
@@ -13,8 +13,7 @@ from analysis.observations import FloatArray, ValueData, by_size
 def monotone_ratios(data: ValueData) -> tuple[FloatArray, FloatArray]:
     """Sizes (M,) and the closest falling ratios (M,), weighted by samples."""
     sizes, ratios, n = by_size(data)
-    fitted = IsotonicRegression(increasing=False).fit_transform(np.log(sizes), ratios, sample_weight=n)
-    return sizes, np.asarray(fitted)
+    return sizes, np.asarray(isotonic_regression(ratios, sample_weight=n, increasing=False))
 
 
 def crossing(sizes: FloatArray, ratios: FloatArray, target: float, logits: bool = False) -> float:
@@ -78,9 +77,13 @@ def isotonic_crossings(
     # The observed ratio with half a sample added: a resample of 0 or all would show no noise.
     k = data.ratios * data.num_samples
     logits = special.logit((k + 0.5) / (data.num_samples + 1))
+    n = np.rint(data.num_samples).astype(int)
+    _, index = np.unique(data.sizes, return_inverse=True)
+    weights = np.bincount(index, n).astype(float)
+    scatter = np.hypot(seed_sd, misfit_sd)
     for b in range(resamples):
-        shifted = special.expit(logits + np.hypot(seed_sd, misfit_sd) * rng.standard_normal(len(logits)))
-        drawn = rng.binomial(np.rint(data.num_samples).astype(int), shifted) / np.rint(data.num_samples)
-        fitted = monotone_ratios(ValueData(data.value, data.sizes, drawn, data.num_samples))[1]
+        shifted = special.expit(logits + scatter * rng.standard_normal(len(logits)))
+        drawn = np.bincount(index, rng.binomial(n, shifted)) / weights
+        fitted = isotonic_regression(drawn, sample_weight=weights, increasing=False)
         resampled[:, b] = [[crossing(sizes, fitted, t, way) for t in targets] for way in (False, True)]
     return IsotonicCrossings(emm, resampled)

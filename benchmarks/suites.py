@@ -34,6 +34,7 @@ def summarize(
             covered.append(estimate.low <= truth <= estimate.high)
         costs.append(estimate.images_trained / _unit(curve, truth, target))
     return {
+        "replays": len(replays),
         "median_error": float(np.median(errors)) if errors else None,
         "error_95": float(np.quantile(errors, 0.95)) if errors else None,
         "coverage": float(np.mean(covered)),

@@ -11,7 +11,8 @@ from scipy import special
 
 from analysis.binomial import wilson_interval
 from analysis.bisection import Search
-from analysis.search.posterior import LOG_SLOPES, CurvePosterior
+from analysis.search.posterior import CurvePosterior
+from analysis.search.prior import LOG_SLOPES
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analysis.search.posterior import LOG_SLOPES, CurvePosterior
+from analysis.search.posterior import CurvePosterior
+from analysis.search.prior import LOG_SLOPES
 
 FloatArray = npt.NDArray[np.float64]
 Z95 = 1.959964

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from analysis.search.judgement import Goal, Judgement
-from analysis.search.posterior import LOG_SLOPES
+from analysis.search.prior import LOG_SLOPES
 from analysis.search.state import Scalar, ValueState
 
 Kind = Literal["measured", "lower_bound", "upper_bound", "predicted"]

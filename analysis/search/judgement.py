@@ -8,14 +8,8 @@ import numpy as np
 from analysis.binomial import logit
 from analysis.search.bracket import Bracket, bracket
 from analysis.search.observation import Evidence, Observation, evidence
-from analysis.search.posterior import (
-    LOG_SLOPES,
-    CurvePosterior,
-    CurvePrior,
-    FloatArray,
-    curve_posterior,
-    misfit_p_value,
-)
+from analysis.search.posterior import CurvePosterior, curve_posterior, misfit_p_value
+from analysis.search.prior import LOG_SLOPES, CurvePrior, FloatArray
 
 # A line that the data contradict at this level is given up; to believe in an unusual slope, which
 # no prior supports, the residuals must be clearly unsuspicious.
@@ -33,7 +27,10 @@ LOOSE_SPREAD = 1.4
 
 @dataclass(frozen=True)
 class Goal:
-    """What is searched: sizes in [min_size, max_size] where the ratio crosses `target`."""
+    """What is searched: sizes in [min_size, max_size] where the ratio crosses `target`.
+
+    See `analysis.bisection.Search` for the attributes.
+    """
 
     min_size: int
     max_size: int
@@ -41,6 +38,19 @@ class Goal:
     tolerance: float
     num_samples: int
     max_trainings_per_size: int
+
+    def __post_init__(self) -> None:
+        if self.min_size != int(self.min_size) or self.max_size != int(self.max_size) or self.min_size < 1:
+            raise ValueError(f"sizes {self.min_size}..{self.max_size} must be whole numbers, at least 1")
+        if self.min_size > self.max_size:
+            raise ValueError(f"min_size {self.min_size} is above max_size {self.max_size}")
+        if not 0 < self.target < 1:
+            raise ValueError(f"target {self.target} is not in (0, 1): 0.9 means zeta = 0.1")
+        if not (np.isfinite(self.tolerance) and self.tolerance > 0):
+            raise ValueError(f"tolerance {self.tolerance} must be positive: 0.1 asks for +-10%")
+        for name in ("num_samples", "max_trainings_per_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} is not positive")
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.search.acquisition import Task, candidate_sizes, expected_costs
 from analysis.search.judgement import Goal, Judgement
-from analysis.search.posterior import CurvePrior
+from analysis.search.prior import CurvePrior
 from analysis.search.state import ValueState
 
 LEAP = 1.5

@@ -8,107 +8,16 @@ differ by their seed (`seed_spread`, known only roughly: the posterior averages 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
 from analysis.search.observation import Evidence
+from analysis.search.prior import LOG_SLOPES, SLOPE_STEPS, CurvePrior, FloatArray
 
-FloatArray = npt.NDArray[np.float64]
-
-# Fine where published slopes lie (2.7 to 3.9), coarse out to a near-flat curve and to a cliff.
-LOG_SLOPES: FloatArray = np.unique(
-    np.concatenate(
-        [
-            np.linspace(np.log(0.2), np.log(1.5), 8),
-            np.linspace(np.log(1.5), np.log(6.0), 20),
-            np.linspace(np.log(6.0), np.log(80.0), 10),
-        ]
-    )
-)
-# Trapezoidal weights, as the grid is uneven.
-SLOPE_STEPS: FloatArray = np.gradient(LOG_SLOPES)
 MIN_LOGIT_VARIANCE = 1e-6
-WIDE = 1.2
-TAIL = 0.1
-
-
-@dataclass(frozen=True)
-class CurvePrior:
-    """What is assumed before the first training; all spreads are of natural logarithms or logits.
-
-    Attributes:
-        slope: the expected slope (logits per unit of ln size), 2.9 in the published tables.
-        slope_spread: uncertainty of ln(slope) common to all factor values.
-        slope_between: spread of ln(slope) between the values of one factor.
-        seed_spread: standard deviation of the logit between training seeds. Published: three
-            seeds within 0.2 points. Laptop runs on 8x8 digits spread by up to 0.2.
-        shape_misfit: deviation from the line, as a share of the distance to the target in logits.
-    """
-
-    slope: float = 2.9
-    slope_spread: float = 0.2
-    slope_between: float = 0.15
-    seed_spread: float = 0.08
-    shape_misfit: float = 0.025
-
-    def __post_init__(self) -> None:
-        for name in ("slope", "slope_spread", "slope_between", "seed_spread"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name} {value} must be a positive number")
-        if not (np.isfinite(self.shape_misfit) and self.shape_misfit >= 0):
-            raise ValueError(f"shape_misfit {self.shape_misfit} must be zero or positive")
-
-    def seed_grid(self) -> tuple[FloatArray, FloatArray]:
-        """Possible seed spreads (3,) and their weights."""
-        return self.seed_spread * np.array([0.5, 1.0, 2.0]), np.array([0.3, 0.6, 0.1])
-
-    def log_slope_prior(self) -> FloatArray:
-        """(S,) log weights on LOG_SLOPES before other values are heard: normal, with a share of anything."""
-        return _with_tail(_normal(np.log(self.slope), np.hypot(self.slope_spread, self.slope_between)), self.slope)
-
-    def wide_slope_prior(self) -> FloatArray:
-        """For curves that contradict the usual slopes: anything from flat to a cliff."""
-        return _normal(np.log(self.slope), WIDE)
-
-
-def _normal(center: float, spread: float) -> FloatArray:
-    """(S,) normalized log weights of a normal ln(slope)."""
-    weights = -0.5 * ((LOG_SLOPES - center) / spread) ** 2 + np.log(SLOPE_STEPS)
-    return np.asarray(weights - np.log(np.exp(weights - weights.max()).sum()) - weights.max())
-
-
-def _with_tail(usual: FloatArray, slope: float) -> FloatArray:
-    """Lets the data overrule the usual slope: a narrow prior would drag an odd curve's crossing along."""
-    return np.asarray(np.logaddexp(np.log1p(-TAIL) + usual, np.log(TAIL) + _normal(np.log(slope), WIDE)))
-
-
-def pooled_slope_prior(prior: CurvePrior, others: Sequence[FloatArray]) -> FloatArray:
-    """Prior of one value's slope after the other values of the factor have spoken.
-
-    Hierarchical: ln(slope) of each value is normal around a common mean, which is itself uncertain.
-
-    Args:
-        prior: spreads between values and of the common mean.
-        others: (S,) log likelihoods of the slope, one for each other value.
-
-    Returns:
-        (S,) normalized log weights on LOG_SLOPES.
-    """
-    if not others:
-        return prior.log_slope_prior()
-    center = np.log(prior.slope)
-    means = center + prior.slope_spread * np.linspace(-3, 3, 25)
-    given_mean = np.stack([_normal(mean, prior.slope_between) for mean in means], axis=1)
-    log_means = -0.5 * ((means - center) / prior.slope_spread) ** 2
-    for likelihood in others:
-        # A floor under each value's say: one odd curve must not veto all usual slopes.
-        bounded = np.logaddexp(likelihood - likelihood.max(), np.log(1e-3))
-        log_means = log_means + special.logsumexp(bounded[:, None] + given_mean, axis=0)
-    weights = special.logsumexp(given_mean + (log_means - special.logsumexp(log_means)), axis=1)
-    return _with_tail(np.asarray(weights - special.logsumexp(weights)), prior.slope)
 
 
 @dataclass(frozen=True)
@@ -171,31 +80,39 @@ def log_likelihood(
     return np.asarray(np.logaddexp(np.log(told.confidence) + log_holds, fails))
 
 
-def _evaluate(
-    evidences: Sequence[Evidence],
-    crossings: FloatArray,
-    limits: tuple[float, float],
-    log_slopes: FloatArray,
-    prior: CurvePrior,
-    *,
-    target_logit: float,
-) -> tuple[FloatArray, FloatArray]:
-    """Log weights (C, S, T) on a grid of crossings, and the (T,) seed spreads."""
-    spreads, spread_weights = prior.seed_grid()
-    # Uniform between the limits; beyond them the search cannot look, and the prior fades.
+def _log_prior(
+    crossings: FloatArray, limits: tuple[float, float], log_slopes: FloatArray, spread_weights: FloatArray
+) -> FloatArray:
+    """(C, S, T): uniform between the limits; beyond them the search cannot look, and the prior fades."""
     outside = np.maximum(np.maximum(limits[0] - crossings, crossings - limits[1]), 0)
-    total = -outside[:, None, None] + log_slopes[None, :, None] + np.log(spread_weights)
-    slopes = np.exp(LOG_SLOPES)[None, :, None]
-    for told in evidences:
-        total = total + log_likelihood(
-            told,
-            crossings=crossings[:, None, None],
-            slopes=slopes,
-            seed_spreads=spreads,
-            target_logit=target_logit,
-            shape_misfit=prior.shape_misfit,
-        )
-    return total, spreads
+    return np.asarray(-outside[:, None, None] + log_slopes[None, :, None] + np.log(spread_weights))
+
+
+def _grid_likelihood(
+    told: Evidence, crossings: FloatArray, prior: CurvePrior, target_logit: float
+) -> FloatArray:
+    """(C, S, T) log likelihood on all slopes and seed spreads."""
+    return log_likelihood(
+        told,
+        crossings=crossings[:, None, None],
+        slopes=np.exp(LOG_SLOPES)[None, :, None],
+        seed_spreads=prior.seed_grid()[0],
+        target_logit=target_logit,
+        shape_misfit=prior.shape_misfit,
+    )
+
+
+def _wide_grid(limits: tuple[float, float], cells: int) -> FloatArray:
+    """Crossings from well below the smallest size to well above the largest."""
+    return np.linspace(limits[0] - 3.0, limits[1] + 3.0, cells)
+
+
+@lru_cache(maxsize=64)
+def _wide_likelihood(
+    told: Evidence, limits: tuple[float, float], cells: int, prior: CurvePrior, *, target_logit: float
+) -> FloatArray:
+    """`_grid_likelihood` on the wide grid, which every later look at the same evidence needs again."""
+    return _grid_likelihood(told, _wide_grid(limits, cells), prior, target_logit)
 
 
 def curve_posterior(
@@ -217,11 +134,12 @@ def curve_posterior(
         target_logit: logit of 1 - zeta.
         cells: grid cells of the crossing in either pass.
     """
-    margin = 3.0
-    crossings = np.linspace(limits[0] - margin, limits[1] + margin, cells)
-    total, spreads = _evaluate(evidences, crossings, limits, log_slopes, prior, target_logit=target_logit)
-    passes = 2 if evidences else 0
-    for _ in range(passes):
+    crossings = _wide_grid(limits, cells)
+    spreads, spread_weights = prior.seed_grid()
+    total = _log_prior(crossings, limits, log_slopes, spread_weights)
+    for told in evidences:
+        total = total + _wide_likelihood(told, limits, cells, prior, target_logit=target_logit)
+    for _ in range(2 if evidences else 0):
         marginal = total.max(axis=(1, 2))
         keep = np.flatnonzero(marginal > marginal.max() - 9)
         step = crossings[1] - crossings[0]
@@ -229,10 +147,14 @@ def curve_posterior(
         if narrowed[1] - narrowed[0] > 0.7 * step:
             break
         crossings = narrowed
-        total, spreads = _evaluate(evidences, crossings, limits, log_slopes, prior, target_logit=target_logit)
+        total = _log_prior(crossings, limits, log_slopes, spread_weights)
+        for told in evidences:
+            total += _grid_likelihood(told, crossings, prior, target_logit)
     weights = np.exp(total - total.max())
     weights /= weights.sum()
-    return CurvePosterior(crossings, weights.sum(axis=2), float(np.sqrt(weights.sum(axis=(0, 1)) @ spreads**2)))
+    return CurvePosterior(
+        crossings, weights.sum(axis=2), float(np.sqrt(weights.sum(axis=(0, 1)) @ spreads**2))
+    )
 
 
 def slope_log_likelihood(

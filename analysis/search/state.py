@@ -4,14 +4,27 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from analysis.search.observation import Observation
 
 Scalar = str | int | float | bool | None
 
 
 def value_key(value: Scalar) -> str:
-    """A factor value as a dictionary key that tells 1 from "1" and from True."""
-    return json.dumps(value)
+    """A factor value as a dictionary key that tells 1 from "1" and from True.
+
+    Raises:
+        ValueError: no string, number, boolean or None.
+    """
+    if not isinstance(plain(value), str | int | float | None):
+        raise ValueError(f"factor value {value!r} must be a string, a number, a boolean or None")
+    return json.dumps(plain(value))
+
+
+def plain(value: Scalar) -> Scalar:
+    """numpy's scalars, as tables hold them, as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 @dataclass(frozen=True)

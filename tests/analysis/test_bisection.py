@@ -248,6 +248,12 @@ def test_any_history_survives_json(history):
     assert twin.estimate("a") == search.estimate("a")
 
 
+def test_values_out_of_a_table_survive_json_too():
+    search = Search(list(np.array([8, 16])), LOW, HIGH)
+    assert Search.from_json(search.to_json()).values == [8, 16]
+    assert search.propose(1)[0].value == 8
+
+
 def test_failed_trainings_are_tried_again_with_another_seed_and_then_given_up():
     search = Search(["a"], LOW, HIGH, max_failures=2)
     failed = []
@@ -323,6 +329,7 @@ def test_a_single_size_to_choose_from_gives_a_bound():
         ({"tolerance": 0}, "tolerance 0 must be positive"),
         ({"tolerance": float("nan")}, "must be positive"),
         ({"num_samples": 0}, "num_samples 0"),
+        ({"values": [[1, 2]]}, "must be a string, a number"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

@@ -8,6 +8,7 @@ from scipy import special
 import analysis
 from analysis.emm import COLUMNS, emm, non_monotone
 from analysis.figures.emm import draw_emm, emm_figure_data
+from analysis.figures.emm_points import draw_emm_points, emm_points_data
 from analysis.outcome import emm_table, search_of
 
 
@@ -88,7 +89,7 @@ def test_figure_22s_order_of_emms_does_not_depend_on_zeta():
 def test_the_logistic_interval_covers_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(5)
     covered = []
-    for _ in range(150):
+    for _ in range(80):
         at = rng.uniform(700, 2500)
         table = logistic_table({"a": at, "b": 1500}, rng.uniform(2.4, 3.4), noise=0.08, rng=rng)
         found = row(emm(table, "width", methods=["logistic"]), value="a", kind="measured")
@@ -218,3 +219,24 @@ def test_an_empty_search_cannot_be_drawn():
 
     with pytest.raises(ValueError, match="no observations"):
         emm_figure_data(Search(["a"], 100, 1000))
+
+
+@pytest.mark.parametrize(
+    ("factor", "dataset", "falls"), [("resolution", "cifar10", True), ("resolution", "ffhq", True)]
+)
+def test_published_emms_of_figures_2a_and_11a_fall_with_the_resolution(factor, dataset, falls, tmp_path):
+    data = emm_points_data(factor, dataset)
+    assert data["emm"].is_monotonic_decreasing == falls
+    assert ((data["emm_low"] <= data["emm"]) & (data["emm"] <= data["emm_high"])).all()
+    draw_emm_points(data, factor).savefig(tmp_path / "points.png")
+    assert (tmp_path / "points.png").stat().st_size > 3000
+
+
+def test_measured_emms_stand_beside_the_published_ones(tmp_path):
+    measured = emm(logistic_table({128: 1100, 320: 6000}), "width", methods=["isotonic"])
+    data = emm_points_data("width", measured=measured)
+    assert list(data["source"]) == ["paper", "measured", "measured"]
+    assert list(data["kind"])[1:] == ["measured", "lower_bound"]
+    draw_emm_points(data, "width").savefig(tmp_path / "points.png")
+    with pytest.raises(ValueError, match="names no EMM of height"):
+        emm_points_data("height")

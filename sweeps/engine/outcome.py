@@ -61,21 +61,20 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
 
 def emm_findings(search: Search) -> list[str]:
     """The EMM of each value with its interval, and what it cost."""
-    lines = []
-    for row in emm_table(search).itertuples(index=False):
-        if row.trials == 0:
-            lines.append(f"{row.value!s}: no training finished yet")
-            continue
-        sign = {"lower_bound": "at least ", "upper_bound": "at most "}.get(str(row.kind), "")
-        interval = "" if sign else f" [{row.emm_low:,.4g}, {row.emm_high:,.4g}]"
-        predicted = " (predicted, not measured)" if row.kind == "predicted" else ""
-        name = str(row.value)
-        lines.append(
-            f"{name}: EMM {sign}{row.emm:,.4g}{interval}{predicted}, {row.trials} trainings, "
-            f"{row.images_trained:,.0f} images or {row.cost_in_emms:.1f} EMMs"
-            + (f"; not monotone at {row.non_monotone}" if row.non_monotone else "")
-        )
-    return lines
+    return [_emm_line(row) for row in emm_table(search).to_dict("records")]
+
+
+def _emm_line(row: dict[str, Any]) -> str:
+    if row["trials"] == 0:
+        return f"{row['value']}: no training finished yet"
+    sign = {"lower_bound": "at least ", "upper_bound": "at most "}.get(row["kind"], "")
+    interval = "" if sign else f" [{row['emm_low']:,.4g}, {row['emm_high']:,.4g}]"
+    predicted = " (predicted, not measured)" if row["kind"] == "predicted" else ""
+    strange = f"; not monotone at {row['non_monotone']}" if row["non_monotone"] else ""
+    return (
+        f"{row['value']}: EMM {sign}{row['emm']:,.4g}{interval}{predicted}, {row['trials']} trainings, "
+        f"{row['images_trained']:,.0f} images or {row['cost_in_emms']:.1f} EMMs{strange}"
+    )
 
 
 def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:

@@ -23,9 +23,12 @@ TINY = {
 }
 
 
-def settings(**changes: object) -> list[str]:
+def settings(without: str | None = None, **changes: object) -> list[str]:
     """`--set` options of an experiment that takes a second."""
-    merged = {**TINY, **{key.replace("__", "."): value for key, value in changes.items()}}
+    merged = {
+        **{key: value for key, value in TINY.items() if key != without},
+        **{key.replace("__", "."): value for key, value in changes.items()},
+    }
     return [part for key, value in merged.items() for part in ("--set", f"{key}={value}")]
 
 

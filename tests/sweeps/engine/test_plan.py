@@ -1,0 +1,131 @@
+import pytest
+
+from memo_core.errors import MemosweepError
+from memo_core.presets import LAPTOP
+from sweeps.batch_size import FACTOR as BATCH_SIZE
+from sweeps.data_size import FACTOR as DATA_SIZE
+from sweeps.engine.factor import Selection
+from sweeps.engine.optuna_search import split_ranges
+from sweeps.engine.plan import BisectOptions, OptunaOptions, Plan, bisect_plan, grid_plan, optuna_plan
+from sweeps.engine.space import grid_space, point_space
+from sweeps.engine.strategy import searcher_of
+from sweeps.width import FACTOR as WIDTH
+
+LAPTOP_SELECTION = Selection("laptop")
+
+
+def test_a_product_becomes_a_grid_search_and_a_union_becomes_points():
+    product = grid_plan(WIDTH, LAPTOP_SELECTION)
+    space = grid_space(product.trials)
+    assert space["model.width"] == {"grid_search": [8, 16, 24]}
+    assert space["data.size"] == {"grid_search": [10, 20]}
+    assert space["training.batch_size"] == LAPTOP["training.batch_size"]
+    union = grid_plan(WIDTH, Selection("paper"))
+    assert grid_space(union.trials) is None
+    _, generator = point_space(union.trials)
+    assert len(generator._points_to_evaluate) == len(union.trials) == 35
+
+
+def test_repeats_are_further_seeds():
+    plan = grid_plan(WIDTH, Selection("laptop", repeats=3))
+    assert {trial["seed"] for trial in plan.trials} == {0, 1, 2}
+    assert len(plan.trials) == 18
+
+
+def test_a_bisect_plan_has_a_variant_for_each_value_and_each_further_axis():
+    plan = bisect_plan(WIDTH, Selection("paper", figures=["7a"], settings={"data.dataset": "digits", "model.depth": 1}),
+                       BisectOptions(max_size=500))  # fmt: skip
+    assert plan.settings["labels"] == [f"width={width}" for width in (64, 96, 128, 160, 192, 224, 256)]
+    assert (plan.settings["min_size"], plan.settings["max_size"]) == (100, 500)
+    assert plan.settings["target"] == pytest.approx(0.9)
+
+
+def test_the_size_itself_has_one_variant():
+    plan = bisect_plan(DATA_SIZE, LAPTOP_SELECTION, BisectOptions())
+    assert plan.settings["labels"] == ["all"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "options", "message"),
+    [
+        (Selection("laptop", sizes=[10]), BisectOptions(), "--min-size and --max-size"),
+        (Selection("laptop", repeats=2), BisectOptions(), "leave --repeats out"),
+        (LAPTOP_SELECTION, BisectOptions(min_size=30, max_size=20), "min size <= max size"),
+        (LAPTOP_SELECTION, BisectOptions(max_size=1798), "1,797 images"),
+        (LAPTOP_SELECTION, BisectOptions(tolerance=0), "--tolerance 0"),
+        (LAPTOP_SELECTION, BisectOptions(zeta=1), "--zeta 1"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(selection, options, message):
+    with pytest.raises(MemosweepError, match=message):
+        bisect_plan(WIDTH, selection, options)
+
+
+def test_the_searcher_saved_and_restored_proposes_what_it_would_have_proposed(tmp_path):
+    plan = bisect_plan(WIDTH, LAPTOP_SELECTION, BisectOptions())
+    one = searcher_of(WIDTH, plan)
+    first = one.suggest("a")
+    second = one.suggest("b")
+    assert {first["model.width"], second["model.width"]} <= {8, 16, 24}
+    report = {"verdict": "full", "verdict_ratio": 0.95, "verdict_samples": 256, "budget_fraction": 1.0}
+    one.on_trial_complete("a", report)
+    one.save(str(tmp_path / "state"))
+    other = searcher_of(WIDTH, plan)
+    other.restore(str(tmp_path / "state"))
+    for searcher in (one, other):
+        searcher.on_trial_complete("b", {**report, "verdict_ratio": 0.4})
+    for trial in "cdef":
+        assert one.suggest(trial) == other.suggest(trial)
+
+
+def test_a_failing_trial_is_not_asked_for_for_ever():
+    searcher = searcher_of(DATA_SIZE, bisect_plan(DATA_SIZE, LAPTOP_SELECTION, BisectOptions()))
+    for number in range(200):
+        suggested = searcher.suggest(str(number))
+        if not isinstance(suggested, dict):
+            break
+        searcher.on_trial_complete(str(number), error=True)
+    assert suggested == "FINISHED"
+
+
+def test_ranges_are_told_from_settings():
+    plain, ranges = split_ranges(
+        ["model.depth=2", "training.learning_rate=range(1e-4, 1e-2, log)", "data.labels=choice(none,true)"]
+    )
+    assert plain == {"model.depth": 2}
+    assert ranges == {
+        "training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True, "integer": False},
+        "data.labels": {"choices": ["none", "true"]},
+    }
+
+
+@pytest.mark.parametrize("text", ["range(1)", "range(2,1)", "range(0,1,log)", "range(1,2,cubic)", "range(a,b)"])
+def test_a_range_that_is_none_is_refused(text):
+    with pytest.raises(MemosweepError, match="training.learning_rate"):
+        split_ranges([f"training.learning_rate={text}"])
+
+
+def test_optuna_completes_whole_experiments(tmp_path):
+    ranges = {"model.width": {"low": 8, "high": 32, "log": False, "integer": True}}
+    plan = optuna_plan(BATCH_SIZE, Selection("laptop", sizes=[10]), ranges, OptunaOptions(num_trials=3))
+    assert isinstance(plan, Plan)
+    searcher = searcher_of(BATCH_SIZE, plan)
+    for number in range(3):
+        trial = searcher.suggest(str(number))
+        assert 16 <= trial["training.batch_size"] <= 64
+        assert trial["training.learning_rate"] == pytest.approx(4e-3 / 32 * trial["training.batch_size"])
+        assert trial["model.width"] % 4 == 0
+        searcher.on_trial_complete(str(number), {"best_memorization_ratio": 0.5, "training_iteration": 1})
+    searcher.save(str(tmp_path / "state"))
+    assert searcher.suggest("3") == "FINISHED"
+    again = searcher_of(BATCH_SIZE, plan)
+    again.restore(str(tmp_path / "state"))
+    assert again.suggest("3") == "FINISHED"
+
+
+def test_optuna_needs_one_size_and_valid_ends():
+    ranges = {"training.weight_decay": {"low": -1, "high": 1, "log": False, "integer": False}}
+    with pytest.raises(MemosweepError, match="training.weight_decay"):
+        optuna_plan(WIDTH, LAPTOP_SELECTION, ranges, OptunaOptions())
+    with pytest.raises(MemosweepError, match="--trials 0"):
+        optuna_plan(WIDTH, LAPTOP_SELECTION, {}, OptunaOptions(num_trials=0))

@@ -9,7 +9,7 @@ at 95% each: of twenty, one may be wrong by chance. Runs that are not finished a
 """
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.resources import files
 
 import pandas as pd
@@ -67,11 +67,12 @@ def finished_runs(frame: pd.DataFrame) -> pd.DataFrame:
     return best(frame[is_finished(frame)].dropna(subset=["memorization_ratio", "num_samples"]))
 
 
-def verdicts(frame: pd.DataFrame) -> list[Verdict]:
+def verdicts(frame: pd.DataFrame, ids: Collection[str] | None = None) -> list[Verdict]:
     """What a table of evaluations says on each of the paper's findings.
 
     Args:
         frame: from `analysis.load`, of any number of sweeps.
+        ids: of the findings asked for; all where not given.
 
     Returns:
         One verdict per finding, in the paper's order.
@@ -82,6 +83,8 @@ def verdicts(frame: pd.DataFrame) -> list[Verdict]:
     cells = make_cells(best(usable)) if len(usable) else None
     answers = []
     for row in published():
+        if ids is not None and row["id"] not in ids:
+            continue
         test, needs = TESTS[row["id"]]
         questions: tuple[Question, ...] = (Question("any finished run", "open", None, "there is none"),)
         if cells is not None:

@@ -138,7 +138,7 @@ def test_no_data_decide_nothing() -> None:
 
 
 def test_settings_that_differ_in_two_ways_are_not_compared() -> None:
-    trials = [s for s in grid(model__width=(64, 256), model__depth=(2, 4), **REPEATS)]
+    trials = grid(model__width=(64, 256), model__depth=(2, 4), **REPEATS)
     confounded = [s for s in trials if (s["model.width"] == 64) == (s["model.depth"] == 2)]
     assert verdict("width_monotonic", frame(confounded, per("model.width", 1.0))).headline.startswith("undecided")
 

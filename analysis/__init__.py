@@ -1,1 +1,26 @@
 """Reading result folders: tables, EMM, figures and reports. Loads neither torch nor ray."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.errors import AnalysisError, SkippedResultsWarning
+    from analysis.tables import best, load, moved_keys
+
+__all__ = ["AnalysisError", "SkippedResultsWarning", "best", "load", "moved_keys"]
+
+_HOMES = {
+    "AnalysisError": "analysis.errors",
+    "SkippedResultsWarning": "analysis.errors",
+    "best": "analysis.tables",
+    "load": "analysis.tables",
+    "moved_keys": "analysis.tables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # pandas takes half a second to import: `python -m analysis --help` need not wait for it.
+    if name in _HOMES:
+        from importlib import import_module  # noqa: PLC0415
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'analysis' has no attribute {name!r}")

@@ -1,11 +1,17 @@
 """Result folders to tidy tables: one row per evaluation, dotted keys as columns."""
 
-import json
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+import numpy as np
 import pandas as pd
+
+from analysis.errors import AnalysisError, SkippedResultsWarning
+from analysis.results.columns import joined, typed, typed_frame
+from analysis.results.experiment import Results, is_experiment, read_experiment
+from analysis.results.store import RESULT_FILE, Store, open_store
 
 REPORTED = (
     "epoch",
@@ -18,59 +24,174 @@ REPORTED = (
     "knn_distance",
     "num_samples",
     "images_per_second",
+    "seconds",
 )
-"""What a trial reports at every evaluation."""
+"""What a trial reports at every evaluation; a column that an older run lacks is missing values."""
+
+Metric = Literal["memorization_ratio", "fid", "knn_distance"]
+METRICS: tuple[Metric, ...] = ("memorization_ratio", "fid", "knn_distance")
+_Z = 1.959963984540054
+"""The normal distribution's 97.5% point."""
 
 
-def load(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.DataFrame:
     """Read Tune experiment folders into one frame: one row per evaluation of each trial.
 
     Args:
-        paths: one experiment folder or several.
+        paths: experiment folders, or folders of such folders, as paths or fsspec URLs (`s3://...`); finished,
+            running, interrupted, moved or restored.
+        cache: keep what was parsed in `.memosweep-cache.parquet` inside each experiment folder. A changed or
+            new result is noticed and alone is parsed again.
 
     Returns:
-        Columns `experiment`, `trial_id`, the dotted experiment keys (`data.size`, ...), the reported numbers,
-        and `seconds` (wall time of the trial so far); ordered by trial and images seen.
+        Columns `experiment` (folder name), `factor` and `preset` (of `sweep.json`), `trial_id`, `status`
+        (terminated, error, running, interrupted), the dotted experiment keys (whole numbers Int64, lists such
+        as skip masks as text `1,0,1`) and `seed`; what was reported (`REPORTED` and more, such as `fid`; ratios
+        in 0..1); `seconds` (wall time of the trial so far), `cost_images` (training images that the whole trial
+        has seen) and `folder` (path or URL of the trial). Ordered by experiment, trial and images seen; of an
+        evaluation that a restored trial repeated, the last. `attrs["skipped"]` lists in words what could not be
+        read, `attrs["sweeps"]` holds each experiment's `sweep.json` without its trials.
+
+    Warns:
+        SkippedResultsWarning: part of a folder could not be read.
+
+    Raises:
+        AnalysisError: nothing is left to read; one line.
     """
-    folders = [paths] if isinstance(paths, str | Path) else list(paths)
-    rows = [row for folder in folders for row in _experiment_rows(Path(folder))]
-    frame = pd.DataFrame(rows)
-    if frame.empty:
-        return frame
-    frame = frame.drop_duplicates(["experiment", "trial_id", "images_seen"], keep="last")
-    return frame.sort_values(["experiment", "trial_id", "images_seen"], ignore_index=True)
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not given:
+        raise AnalysisError("no result folder was given")
+    results, skipped = [], []
+    for path in given:
+        try:
+            stores = _experiments(open_store(path))
+        except AnalysisError as error:
+            skipped.append(str(error))
+            continue
+        for store in stores:
+            result = read_experiment(store, cache)
+            skipped += result.skipped
+            if len(result.evaluations):
+                results.append(result)
+            elif not result.skipped:
+                skipped.append(f"{store.location}: no trial has reported yet")
+    if not results:
+        raise AnalysisError(f"no results to read: {'; '.join(skipped)}")
+    for line in skipped:
+        warnings.warn(line, SkippedResultsWarning, stacklevel=2)
+    frame = _tidy(_distinct(results))
+    frame.attrs["skipped"] = skipped
+    return frame
 
 
-def _experiment_rows(folder: Path) -> Iterable[dict[str, Any]]:
-    for file in sorted(folder.glob("*/result.json")):
-        for line in file.read_text().splitlines():
-            try:
-                result = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the last line of a killed trial may be cut
-            if "memorization_ratio" not in result:
-                continue
-            yield {
-                "experiment": folder.name,
-                "trial_id": result.get("trial_id"),
-                **_flat(result.get("config", {})),
-                **{key: result.get(key) for key in REPORTED},
-                "seconds": result.get("time_total_s"),
-            }
+def best(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.DataFrame:
+    """One row per trial: its best evaluation, the paper's number of a run.
 
+    The paper reports the highest memorization ratio over training (App. B), since the ratio rises and, with
+    regularization, falls again. FID and kNN distance are low where a model memorizes (App. G), so their number
+    is the lowest over training: the same extreme of memorization, seen through another measure.
 
-def _flat(config: dict[str, Any]) -> dict[str, Any]:
-    """Lists (skip masks, channel multipliers) become text, so that they can be grouped and stored."""
-    return {key: ",".join(map(str, value)) if isinstance(value, list) else value for key, value in config.items()}
+    Args:
+        frame: of `load`.
+        metric: `memorization_ratio` (highest), or `fid`, `knn_distance` or any other (lowest).
 
-
-def best(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per trial: its evaluation with the highest ratio, the paper's number of a run."""
-    ranked = frame.sort_values("memorization_ratio", ascending=False, kind="stable")
+    Returns:
+        Rows of `frame` in its order; trials where the metric is never a number are left out.
+    """
+    if metric not in frame.columns:
+        return frame.iloc[:0]
+    ranked = frame.dropna(subset=[metric]).sort_values(metric, ascending=metric != "memorization_ratio", kind="stable")
     return ranked.drop_duplicates(["experiment", "trial_id"]).sort_index(ignore_index=True)
 
 
 def moved_keys(frame: pd.DataFrame, known: Sequence[str] | None = None) -> list[str]:
     """The dotted keys that differ among the trials of a frame."""
-    keys = known or [column for column in frame.columns if "." in column or column == "seed"]
+    keys = known or experiment_keys(frame)
     return [key for key in keys if len(frame[key].unique()) > 1]
+
+
+def experiment_keys(frame: pd.DataFrame) -> list[str]:
+    """The columns that describe an experiment: dotted keys and `seed`."""
+    return [column for column in frame.columns if "." in column or column == "seed"]
+
+
+def _experiments(store: Store) -> list[Store]:
+    """The folder itself, or the experiments directly inside it."""
+    if is_experiment(store):
+        return [store]
+    if RESULT_FILE in store.files():
+        raise AnalysisError(f"{store.location} is one trial: give the experiment folder that it lies in")
+    inner = [open_store(f"{store.location}/{name}") for name in store.folders()]
+    found = [child for child in inner if is_experiment(child)]
+    if not found:
+        what = "is empty" if not inner and not store.files() else "holds no Tune experiment"
+        raise AnalysisError(f"{store.location} {what}")
+    return found
+
+
+def _distinct(results: Sequence[Results]) -> list[tuple[str, Results]]:
+    """Results with their names; equal names of different sweeps get their parent folder's name in front."""
+    origins: dict[str, set[str]] = {}
+    for result in results:
+        origins.setdefault(result.store.name, set()).add(_origin(result))
+    named = []
+    for result in results:
+        name = result.store.name
+        if len(origins[name]) > 1:
+            name = "/".join(result.store.location.rstrip("/").split("/")[-2:])
+        named.append((name, result))
+    return named
+
+
+def _origin(result: Results) -> str:
+    """Equal for copies of one sweep: its trials are named at random."""
+    return str(result.manifest.get("started") or min(trial.trial_id for trial in result.trials))
+
+
+def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
+    configs, evaluations, sweeps, offset = [], [], {}, 0
+    about: dict[str, list[str | None]] = {key: [] for key in ("experiment", "factor", "preset", "trial_id", "status")}
+    folders = []
+    for name, result in results:
+        sweeps[name] = dict(result.manifest)
+        evaluations.append(result.evaluations.assign(trial=result.evaluations["trial"] + offset))
+        offset += len(result.trials)
+        for entry, status in zip(result.trials, result.statuses, strict=True):
+            configs.append(entry.config)
+            values = (name, result.manifest.get("factor"), result.manifest.get("preset"), entry.trial_id, status)
+            for key, value in zip(about, values, strict=True):
+                about[key].append(value)
+            folders.append(f"{result.store.location}/{entry.folder}")
+    trials = typed_frame(configs)
+    rows = joined(evaluations)
+    trial = rows.pop("trial").to_numpy(dtype=int)
+    cost = rows["images_seen"].groupby(trial).max() if "images_seen" in rows else pd.Series(dtype="Int64")
+    columns = {
+        **{key: typed(key, values).take(trial) for key, values in about.items()},
+        **{key: trials[key].take(trial) for key in trials.columns},
+        **{key: rows[key] if key in rows else typed(key, [None] * len(rows)) for key in REPORTED},
+        **{key: rows[key] for key in rows.columns if key not in REPORTED},
+        "cost_images": cost.reindex(trial).astype("Int64"),
+        "folder": pd.Series(folders, dtype="str").take(trial),
+    }
+    frame = pd.DataFrame({key: column.array for key, column in columns.items()})
+    frame = _completed(frame)
+    if len(results) > 1:
+        frame = frame.sort_values(["experiment", "trial_id", "images_seen"], kind="stable", ignore_index=True)
+        frame = frame.drop_duplicates(["experiment", "trial_id", "images_seen"], keep="last", ignore_index=True)
+    frame.attrs["sweeps"] = sweeps
+    return frame
+
+
+def _completed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fill what follows from other columns and older runs did not report."""
+    ratio, count = frame["memorization_ratio"], frame["num_samples"].astype("float64")
+    # Wilson's interval, as trials report it; a clean pandas expression, since scipy takes a second to import.
+    centre = (ratio + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    half = _Z * np.sqrt(ratio * (1 - ratio) / count + _Z**2 / (4 * count**2)) / (1 + _Z**2 / count)
+    running = ratio.groupby([frame["experiment"], frame["trial_id"]], sort=False).cummax()
+    return frame.assign(
+        memorization_ratio_low=frame["memorization_ratio_low"].fillna((centre - half).clip(0, 1)),
+        memorization_ratio_high=frame["memorization_ratio_high"].fillna((centre + half).clip(0, 1)),
+        best_memorization_ratio=frame["best_memorization_ratio"].fillna(running),
+    )

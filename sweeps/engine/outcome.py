@@ -1,6 +1,7 @@
 """What a sweep leaves behind: table, figure, gallery, and the last lines on the screen."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import fsspec
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.figures.factor import ratio_over_factor
 from analysis.figures.gallery import GalleryRow, gallery
 from analysis.samples import best_samples
@@ -20,8 +22,12 @@ _GALLERY_TRIALS = 6
 
 def write_outcome(run_path: str, manifest: Manifest) -> None:
     """Write table.csv, table.parquet, figure and gallery into the run's folder, and say what was found."""
-    frame = load(run_path)
-    if frame.empty:
+    try:
+        with warnings.catch_warnings():
+            # The sweep itself says which trials are unfinished.
+            warnings.simplefilter("ignore", SkippedResultsWarning)
+            frame = load(run_path)
+    except AnalysisError:
         print("no evaluation was reached yet, so there is no table", flush=True)
         return
     filesystem, path = fsspec.core.url_to_fs(run_path)

@@ -1,7 +1,7 @@
 """Effects of one setting on the ratio, from runs that are equal in all others, with 95% intervals."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,12 +128,11 @@ def contrast(
         differences.append(second["log_odds"].mean() - first["log_odds"].mean())
         variances.append(first["variance"].sum() / len(first) ** 2 + second["variance"].sum() / len(second) ** 2)
         points.append(second["ratio"].mean() - first["ratio"].mean())
-        point_variances.append(_ratio_variance(first) + _ratio_variance(second))
+        point_variances.append(ratio_variance(first) + ratio_variance(second))
         runs += int(first["runs"].sum() + second["runs"].sum())
     if not differences:
         return None
-    value, error = pool(differences, variances)
-    return _effect(name, value, error, points, point_variances, runs)
+    return pooled_effect(name, differences, variances, points, point_variances, runs)
 
 
 def trend(
@@ -168,7 +167,7 @@ def trend(
         ranges.append(np.ptp(position))
         ends = group[position == position.min()], group[position == position.max()]
         points.append(ends[1]["ratio"].mean() - ends[0]["ratio"].mean())
-        point_variances.append(_ratio_variance(ends[0]) + _ratio_variance(ends[1]))
+        point_variances.append(ratio_variance(ends[0]) + ratio_variance(ends[1]))
         runs += int(group["runs"].sum())
     if not rows:
         return None
@@ -192,14 +191,27 @@ def per_unit(effect: Effect, length: float, unit: str) -> Effect:
     return Effect(effect.name, value, low, high, unit, effect.comparisons, effect.runs)
 
 
-def _ratio_variance(group: pd.DataFrame) -> float:
+def ratio_variance(group: pd.DataFrame) -> float:
     """Variance of the mean ratio of some cells: that of the log-odds times (dp / d log-odds)^2."""
     slope = (1 / (1 + np.exp(-group["log_odds"]))) * (1 / (1 + np.exp(group["log_odds"])))
     return float((group["variance"] * slope**2).sum() / len(group) ** 2)
 
 
+def pooled_effect(
+    name: str,
+    differences: Sequence[float],
+    variances: Sequence[float],
+    points: Sequence[float],
+    point_variances: Sequence[float],
+    runs: int,
+) -> Effect:
+    """The effect behind several differences: of log-odds, with their variances, and of ratios, with theirs."""
+    value, error = pool(differences, variances)
+    return _effect(name, value, error, points, point_variances, runs)
+
+
 def _effect(
-    name: str, value: float, error: float, points: list[float], point_variances: list[float], runs: int
+    name: str, value: float, error: float, points: Sequence[float], point_variances: Sequence[float], runs: int
 ) -> Effect:
     reach = normal_quantile() * error
     mean = 100 * float(np.mean(points))

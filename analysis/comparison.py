@@ -122,7 +122,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
     moved = [key for key in shared if not (_constant(table_a[key]) and _constant(table_b[key]))]
     matches, overall = _matches(sides[0], sides[1], shared, moved)
     only = [
-        tuple(_named(index, shared, moved) for index in one.index.difference(other.index, sort=False))
+        tuple(sorted((_named(index, shared, moved) for index in one.index.difference(other.index)), key=_order))
         for one, other in (sides, sides[::-1])
     ]
     missing = (_unfinished(a, runs_a), _unfinished(b, runs_b))
@@ -179,12 +179,28 @@ def _matches(
     )
     runs = int(first["runs"].sum() + second["runs"].sum())
     effect = pooled_effect("B against A", difference, variance, points / 100, point_variances, runs)
-    return matches, effect
+    return tuple(sorted(matches, key=lambda match: _order(match.settings))), effect
 
 
 def _named(index: Any, shared: list[str], moved: list[str]) -> dict[str, Any]:
     values = dict(zip(shared, index if isinstance(index, tuple) else (index,), strict=True))
-    return {key: values[key] for key in moved}
+    return {key: _value(values[key]) for key in moved}
+
+
+def _value(text: str) -> str | float | None:
+    """Back from `_text`, for readers of the JSON."""
+    if text == "none":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() else number
+
+
+def _order(settings: Mapping[str, Any]) -> tuple[tuple[bool, float, str], ...]:
+    """Numbers in their own order, words after them."""
+    return tuple((isinstance(v, str), 0.0 if v is None or isinstance(v, str) else v, str(v)) for v in settings.values())
 
 
 def _unfinished(frame: pd.DataFrame, runs: pd.DataFrame) -> int:

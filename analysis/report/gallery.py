@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from analysis.findings import finished_runs
-from analysis.report.runs import setting_text
+from analysis.report.runs import Runs, setting_text
 from analysis.report.text import plural
 from analysis.samples import best_samples
 
@@ -41,14 +41,14 @@ class Row:
     pairs: tuple[Pair, ...]
 
 
-def gallery(frame: pd.DataFrame, moved: Mapping[str, str], rows: int = ROWS, columns: int = COLUMNS) -> list[Row]:
+def gallery(frame: pd.DataFrame, runs: Runs, rows: int = ROWS, columns: int = COLUMNS) -> list[Row]:
     """Rows for finished trials that left samples, spread evenly from the highest ratio to the lowest."""
     if "folder" not in frame or frame.empty:
         return []
-    runs = finished_runs(frame).sort_values("memorization_ratio", ascending=False, kind="stable")
+    ordered = finished_runs(frame).sort_values("memorization_ratio", ascending=False, kind="stable")
     found = []
-    for position in _spread(len(runs), rows):
-        run = runs.iloc[position].to_dict()
+    for position in _spread(len(ordered), rows):
+        run = ordered.iloc[position]
         if "://" in str(run["folder"]) or not Path(str(run["folder"])).is_dir():
             continue
         try:
@@ -56,7 +56,7 @@ def gallery(frame: pd.DataFrame, moved: Mapping[str, str], rows: int = ROWS, col
         except (OSError, ValueError):  # half-written by a killed trial
             samples = None
         if samples is not None and {"generated", "nearest", "memorized"} <= set(samples):
-            title = f"{setting_text(run, moved)}: ratio {100 * run['memorization_ratio']:.1f}%"
+            title = f"{setting_text(run, runs.moved, runs.base)}: ratio {100 * run['memorization_ratio']:.1f}%"
             found.append(_row(title, samples, int(run["data.size"]), columns))
     return found
 

@@ -46,13 +46,12 @@ def _range(best: pd.DataFrame, runs: Runs) -> str:
     text = (
         f"The highest memorization ratio is {100 * high['memorization_ratio']:.1f}% "
         f"(95%: {100 * high['memorization_ratio_low']:.1f} to {100 * high['memorization_ratio_high']:.1f}%), "
-        f"at {setting_text(high.to_dict(), runs.moved)}"
+        f"at {setting_text(high, runs.moved, runs.base)}"
     )
     if len(best) == 1:
         return f"{text}."
-    return (
-        f"{text}; the lowest is {100 * low['memorization_ratio']:.1f}%, at {setting_text(low.to_dict(), runs.moved)}."
-    )
+    where = setting_text(low, runs.moved, runs.base)
+    return f"{text}; the lowest is {100 * low['memorization_ratio']:.1f}%, at {where}."
 
 
 def _strongest(changes: Sequence[Change]) -> str:
@@ -74,13 +73,15 @@ def _strongest(changes: Sequence[Change]) -> str:
 def _size(slope: Effect) -> str:
     double = [math.exp(math.log(2) * value) for value in (slope.value, slope.low, slope.high)]
     return (
-        f"Doubling |D| multiplies the odds of replication by {double[0]:.2g} (95%: {double[1]:.2g} to {double[2]:.2g}): "
-        f"{slope.value:.2f} log-odds per ln|D|, where the paper's Table 4 gives -2.9."
+        f"Doubling |D| multiplies the odds of replication by {double[0]:.3g} "
+        f"(95%: {double[1]:.3g} to {double[2]:.3g}): {slope.value:.2f} log-odds per ln|D|, where the paper's Table 4 gives -2.9."
     )
 
 
 def _findings(verdicts: Sequence[Verdict]) -> str:
-    counts = {outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in ("supported", "contradicted")}
+    counts = {
+        outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in ("supported", "contradicted")
+    }
     contradicted = [verdict.id for verdict in verdicts if verdict.outcome == "contradicted"]
     named = f" ({', '.join(contradicted)})" if contradicted else ""
     undecided = len(verdicts) - sum(counts.values())

@@ -59,17 +59,21 @@ def build(frame: pd.DataFrame, title: str = "") -> str:
     tables: list[Table] = [effects_table(found)] if found else []
     tables += _importances(frame, best)
     tables.append(trials_table(frame, runs.moved))
-    return _environment().get_template("report.html.j2").render(
-        title=title or _title(runs.sweeps[0].facts.get("Studied factor"), [sweep.name for sweep in runs.sweeps]),
-        runs=runs,
-        tiles=tiles(runs, best),
-        headlines=headlines(runs, best, found, slope, answers, spread),
-        verdicts=answers,
-        counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
-        figures=figures(frame, runs.moved),
-        tables=tables,
-        gallery=gallery(frame, runs.moved),
-        spread=spread,
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title or _title(runs.sweeps[0].facts.get("Studied factor"), [sweep.name for sweep in runs.sweeps]),
+            runs=runs,
+            tiles=tiles(runs, best),
+            headlines=headlines(runs, best, found, slope, answers, spread),
+            verdicts=answers,
+            counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
+            figures=figures(frame, runs),
+            tables=tables,
+            gallery=gallery(frame, runs),
+            spread=spread,
+        )
     )
 
 

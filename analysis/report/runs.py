@@ -11,6 +11,9 @@ import pandas as pd
 from analysis.noise import is_finished
 from analysis.report.text import number, plural, short
 
+MANY = 3
+"""Moved settings beyond which a trial is named by those that are unusual."""
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -35,6 +38,8 @@ class Runs:
     constant: Mapping[str, str]
     moved: Mapping[str, str]
     """Dotted key to its values in words."""
+    base: Mapping[str, Any]
+    """The most frequent value of each moved setting."""
     images: int
     """Training images seen by all trials."""
     hours: float
@@ -76,11 +81,14 @@ def describe(frame: pd.DataFrame) -> Runs:
         tuple(sweeps),
         {key: value for key, value in constant.items() if value != "none"},
         {key: _values(last[key]) for key in moved},
+        {key: usual(last[key]) for key in moved},
         int(pd.to_numeric(last["images_seen"]).fillna(0).sum()),
         hours,
         unit or "trial-hours",
         # Trials without an evaluation are among each sweep's problems already.
-        tuple(line for line in frame.attrs.get("skipped", ()) if "no evaluation" not in line or not _told(sweeps, line)),
+        tuple(
+            line for line in frame.attrs.get("skipped", ()) if "no evaluation" not in line or not _told(sweeps, line)
+        ),
     )
 
 
@@ -88,11 +96,25 @@ def _told(sweeps: list[Sweep], line: str) -> bool:
     return any(line.startswith(f"{sweep.name}:") and sweep.planned is not None for sweep in sweeps)
 
 
-def setting_text(row: Mapping[str, Any], keys: Mapping[str, str]) -> str:
-    """The moved settings of one trial in words, such as `|D| = 10, weight decay = 0.1`."""
+def setting_text(
+    row: "Mapping[str, Any] | pd.Series", keys: Mapping[str, str], base: Mapping[str, Any] | None = None
+) -> str:
+    """The moved settings of one trial in words, such as `|D| = 10, weight decay = 0.1`.
+
+    Where many move, those that have their usual value (`base`) are left out.
+    """
     names = {"data.size": "|D|"}
+    if base is not None and len(keys) > MANY:
+        keys = {
+            key: "" for key in keys if key == "data.size" or (key != "seed" and short(row[key]) != short(base[key]))
+        }
     parts = [f"{names.get(key, key.rpartition('.')[2].replace('_', ' '))} = {short(row[key])}" for key in keys]
     return ", ".join(parts) or "the only setting"
+
+
+def usual(column: pd.Series) -> Any:
+    """The most frequent value; the first of equals in the order of the rows."""
+    return column.value_counts(dropna=False, sort=True).index[0]
 
 
 def _values(column: pd.Series) -> str:
@@ -127,7 +149,9 @@ def _sweep(name: str, rows: pd.DataFrame, finished: int, manifest: Mapping[str, 
         if isinstance(value, list):
             value = " ".join(map(str, value))
         elif isinstance(value, dict):
-            value = ", ".join(f"{part} {number(what) if isinstance(what, float) else what}" for part, what in value.items())
+            value = ", ".join(
+                f"{part} {number(what) if isinstance(what, float) else what}" for part, what in value.items()
+            )
         if value:
             facts[title] = str(value)
     folder = _folder(rows)

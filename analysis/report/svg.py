@@ -53,7 +53,8 @@ def embed(svg: str, prefix: str, label: str) -> str:
 def _compact(svg: str) -> str:
     """Hundredths of a point are enough: halves the size of curves with many points."""
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg)
+    # Only in attributes: a tick that says 0.001 is text.
+    svg = re.sub(r'"[^"<>]*"', lambda match: re.sub(r"(\d+\.\d{2})\d+", r"\1", match.group()), svg)
     return re.sub(r"\n\s*", "\n", svg)
 
 

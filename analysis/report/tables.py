@@ -21,17 +21,18 @@ def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
     fid = "fid" in frame and bool(frame["fid"].notna().any())
     several = len(frame["experiment"].unique()) > 1
     columns = [*(["Experiment"] if several else []), "Trial", "Status"]
+    columns += ["Ratio (%)", "95% low", "95% high"]
     columns += [key.replace("data.size", "|D| (data.size)") for key in moved]
-    columns += ["Ratio (%)", "95% low", "95% high", "kNN distance", *(["FID"] if fid else [])]
+    columns += ["kNN distance", *(["FID"] if fid else [])]
     columns += ["Best epoch", "Images seen", "Minutes"]
     rows = []
     for _, run in top.iterrows():
         ident = (run["experiment"], run["trial_id"])
         status = str(run["status"]) if "status" in run else ("finished" if done[ident] else "unfinished")
         cells = [*([Cell(str(run["experiment"]))] if several else []), Cell(str(run["trial_id"])), Cell(status)]
-        cells += [_setting(run[key]) for key in moved]
         for key in ("memorization_ratio", "memorization_ratio_low", "memorization_ratio_high"):
             cells.append(Cell.of(_number(100 * run[key]), f"{100 * run[key]:.2f}"))
+        cells += [_setting(run[key]) for key in moved]
         cells.append(Cell.of(_number(run["knn_distance"]), digits=4))
         cells += [Cell.of(_number(run["fid"]), digits=4)] if fid else []
         cells.append(_whole(run["epoch"]))

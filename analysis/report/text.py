@@ -10,7 +10,7 @@ def short(value: Any) -> str:
     """A setting as a reader would write it: 1,000 and 0.0001, `none` where it is missing."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return "none"
-    if isinstance(value, bool) or isinstance(value, str):
+    if isinstance(value, bool | str):
         return str(value)
     return number(float(value))
 

@@ -29,11 +29,11 @@ def test_a_planted_difference_is_found_where_it_was_planted() -> None:
     )
     answer = compare(a, b, ("old", "new"))
     beyond = [match for match in answer.matches if match.beyond_noise]
-    assert {match.settings["model.width"] for match in beyond} == {"64"}
+    assert {match.settings["model.width"] for match in beyond} == {64}
     assert all(match.points_high < 0 for match in beyond)
     assert [(d.what, d.a, d.b) for d in answer.differences] == [("training.learning_rate", "0.0002", "0.0004")]
-    assert {settings["model.width"] for settings in answer.only_a} == {"256"}
-    assert {settings["model.width"] for settings in answer.only_b} == {"320"}
+    assert {settings["model.width"] for settings in answer.only_a} == {256}
+    assert {settings["model.width"] for settings in answer.only_b} == {320}
 
 
 def test_identical_sweeps_have_no_difference() -> None:

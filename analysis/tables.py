@@ -5,33 +5,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError, SkippedResultsWarning
-from analysis.results.columns import joined, typed, typed_frame
+from analysis.results.columns import REPORTED, joined, typed
 from analysis.results.experiment import Results, is_experiment, read_experiment
 from analysis.results.store import RESULT_FILE, Store, open_store
 
-REPORTED = (
-    "epoch",
-    "images_seen",
-    "loss",
-    "memorization_ratio",
-    "memorization_ratio_low",
-    "memorization_ratio_high",
-    "best_memorization_ratio",
-    "knn_distance",
-    "num_samples",
-    "images_per_second",
-    "seconds",
-)
-"""What a trial reports at every evaluation; a column that an older run lacks is missing values."""
-
 Metric = Literal["memorization_ratio", "fid", "knn_distance"]
 METRICS: tuple[Metric, ...] = ("memorization_ratio", "fid", "knn_distance")
-_Z = 1.959963984540054
-"""The normal distribution's 97.5% point."""
 
 
 def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.DataFrame:
@@ -149,33 +131,24 @@ def _origin(result: Results) -> str:
 
 
 def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
-    configs, evaluations, sweeps, offset = [], [], {}, 0
-    about: dict[str, list[str | None]] = {key: [] for key in ("experiment", "factor", "preset", "trial_id", "status")}
-    folders = []
+    frames, sweeps = [], {}
     for name, result in results:
         sweeps[name] = dict(result.manifest)
-        evaluations.append(result.evaluations.assign(trial=result.evaluations["trial"] + offset))
-        offset += len(result.trials)
-        for entry, status in zip(result.trials, result.statuses, strict=True):
-            configs.append(entry.config)
-            values = (name, result.manifest.get("factor"), result.manifest.get("preset"), entry.trial_id, status)
-            for key, value in zip(about, values, strict=True):
-                about[key].append(value)
-            folders.append(f"{result.store.location}/{entry.folder}")
-    trials = typed_frame(configs)
-    rows = joined(evaluations)
-    trial = rows.pop("trial").to_numpy(dtype=int)
-    cost = rows["images_seen"].groupby(trial).max() if "images_seen" in rows else pd.Series(dtype="Int64")
-    columns = {
-        **{key: typed(key, values).take(trial) for key, values in about.items()},
-        **{key: trials[key].take(trial) for key in trials.columns},
-        **{key: rows[key] if key in rows else typed(key, [None] * len(rows)) for key in REPORTED},
-        **{key: rows[key] for key in rows.columns if key not in REPORTED},
-        "cost_images": cost.reindex(trial).astype("Int64"),
-        "folder": pd.Series(folders, dtype="str").take(trial),
-    }
-    frame = pd.DataFrame({key: column.array for key, column in columns.items()})
-    frame = _completed(frame)
+        rows = result.evaluations
+        trial = rows["trial"].to_numpy(dtype=int)
+        location, factor, preset = result.store.location, result.manifest.get("factor"), result.manifest.get("preset")
+        about = {
+            "experiment": [name] * len(result.trials),
+            "factor": [factor] * len(result.trials),
+            "preset": [preset] * len(result.trials),
+            "trial_id": [entry.trial_id for entry in result.trials],
+            "status": result.statuses,
+            "folder": [f"{location}/{entry.folder}" for entry in result.trials],
+        }
+        columns = {key: typed(key, values).take(trial).array for key, values in about.items()}
+        folder = columns.pop("folder")
+        frames.append(pd.DataFrame({**columns, **{key: rows[key].array for key in rows}, "folder": folder}))
+    frame = _ordered(joined(frames))
     if len(results) > 1:
         frame = frame.sort_values(["experiment", "trial_id", "images_seen"], kind="stable", ignore_index=True)
         frame = frame.drop_duplicates(["experiment", "trial_id", "images_seen"], keep="last", ignore_index=True)
@@ -183,15 +156,9 @@ def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
     return frame
 
 
-def _completed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Fill what follows from other columns and older runs did not report."""
-    ratio, count = frame["memorization_ratio"], frame["num_samples"].astype("float64")
-    # Wilson's interval, as trials report it; a clean pandas expression, since scipy takes a second to import.
-    centre = (ratio + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
-    half = _Z * np.sqrt(ratio * (1 - ratio) / count + _Z**2 / (4 * count**2)) / (1 + _Z**2 / count)
-    running = ratio.groupby([frame["experiment"], frame["trial_id"]], sort=False).cummax()
-    return frame.assign(
-        memorization_ratio_low=frame["memorization_ratio_low"].fillna((centre - half).clip(0, 1)),
-        memorization_ratio_high=frame["memorization_ratio_high"].fillna((centre + half).clip(0, 1)),
-        best_memorization_ratio=frame["best_memorization_ratio"].fillna(running),
-    )
+def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
+    """Who, the experiment, what was reported, and where it lies."""
+    identity = ["experiment", "factor", "preset", "trial_id", "status"]
+    described = [*identity, *experiment_keys(frame), *REPORTED]
+    others = [name for name in frame.columns if name not in {*described, "trial", "cost_images", "folder"}]
+    return frame[[*described, *others, "cost_images", "folder"]]

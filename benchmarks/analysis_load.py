@@ -93,7 +93,7 @@ def _state(config: dict[str, Any], last: dict[str, Any], trial_id: str) -> list[
     analysed = {key: dict.fromkeys(("max", "min", "avg", "last", "last-5-avg", "last-10-avg"), 0.123456789012)
                 for key in (*last, *config)}  # fmt: skip
     runtime = {"start_time": 0.0, "last_result": {**last, "done": True}, "metric_analysis": analysed,
-               "metric_n_steps": {key: "80" * 60 for key in last}}  # fmt: skip
+               "metric_n_steps": dict.fromkeys(last, "80" * 60)}  # fmt: skip
     return [json.dumps(description, indent=2), json.dumps(runtime, indent=2)]
 
 

@@ -1,0 +1,104 @@
+"""How the studied factors are called and spaced, and where the paper shows them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+Scale = Literal["linear", "log", "category"]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One studied factor."""
+
+    title: str
+    """For axes and headings."""
+    short: str
+    """For legends."""
+    scale: Scale = "category"
+    over_size: str = ""
+    """The paper's figure of ratio over |D| with a curve per value."""
+    over_factor: str = ""
+    """The paper's figure of ratio over the factor with a curve per |D|."""
+    over_epochs: str = ""
+    """The paper's figure of ratio over training with a curve per value."""
+    names: Mapping[Any, str] = field(default_factory=dict)
+    """Values in the paper's words."""
+
+
+FACTORS: Mapping[str, Factor] = {
+    "data.size": Factor("Training data size |D|", "|D|", "log", over_epochs="Fig. 1c-d"),
+    "data.resolution": Factor("Resolution", "Res", "log", over_size="Fig. 2a, 11a"),
+    "data.classes": Factor("Number of classes", "C", over_size="Fig. 2b"),
+    "data.blend_ratio": Factor("Blended share alpha", "alpha", "linear", over_size="Fig. 2c"),
+    "data.labels": Factor(
+        "Conditioning",
+        "",
+        over_size="Fig. 5a, 5c",
+        over_epochs="Fig. 9",
+        names={"none": "unconditional", "true": "true labels", "random": "random labels", "unique": "unique labels"},
+    ),
+    "data.num_labels": Factor("Number of random classes C", "C", "log", over_size="Fig. 11c", over_factor="Fig. 5b"),
+    "model.width": Factor("Channel multiplier (width)", "Width", over_size="Fig. 3a", over_factor="Fig. 7a",
+                          over_epochs="Fig. 7c, 7e"),
+    "model.depth": Factor("Residual blocks per resolution (depth)", "Depth", over_size="Fig. 3b",
+                          over_factor="Fig. 7b", over_epochs="Fig. 7d, 7f"),
+    "model.time_embedding": Factor("Time embedding", "", over_size="Fig. 3c, 11b"),
+    "model.skip_connections": Factor("Skip connections kept", "Skips", over_factor="Fig. 4, 8"),
+    "model.architecture": Factor("Architecture", "", over_factor="Fig. 4",
+                                 names={"ddpmpp": "DDPM++", "ncsnpp": "NCSN++"}),
+    "training.batch_size": Factor("Batch size", "Batch", over_factor="Table 1"),
+    "training.weight_decay": Factor("Weight decay", "Decay", "log", over_factor="Table 2 (left)"),
+    "training.ema_decay": Factor("EMA decay", "EMA", over_factor="Table 2 (right)"),
+}  # fmt: skip
+
+TIED: Mapping[str, tuple[str, ...]] = {
+    # A value of the key brings these with it, so they may differ between its trials.
+    "data.resolution": ("model.attention_resolution", "model.channel_multipliers"),
+    "data.labels": ("data.num_labels",),
+    "data.blend_ratio": ("data.blend_dataset", "data.blend_classes"),
+    "model.depth": ("model.skip_connections",),
+    "model.architecture": ("model.preconditioning", "model.time_embedding"),
+    "training.batch_size": ("training.learning_rate",),
+}
+
+METRIC_TITLES: Mapping[str, str] = {
+    "memorization_ratio": "Ratio (%) of memorization",
+    "fid": "FID",
+    "knn_distance": "kNN distance",
+}
+
+
+def factor(key: str) -> Factor:
+    """What is known of a key; one that the paper does not study is called by its own name."""
+    return FACTORS.get(key) or Factor(key, key.rpartition(".")[2])
+
+
+def value_label(key: str, value: Any) -> str:
+    """A value as a legend or a tick says it, such as `|D| = 2k` or `true labels`."""
+    known = factor(key)
+    text = value_text(key, value)
+    return f"{known.short} = {text}" if known.short else text
+
+
+def value_text(key: str, value: Any) -> str:
+    """A value in few characters, such as `2k`, `1e-05`, `32x32` or `110110110`."""
+    known = factor(key)
+    if value is None or pd.isna(value):
+        return {"model.skip_connections": "all", "data.classes": "all", "data.resolution": "native"}.get(key, "none")
+    if value in known.names:
+        return known.names[value]
+    if key == "data.size":
+        return size_text(int(value))
+    if key == "data.resolution":
+        return f"{value}x{value}"
+    if key == "model.skip_connections":
+        return str(value).replace(",", "")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def size_text(size: int) -> str:
+    """`500`, `1k`, `2.5k`, `50k`: thousands from 1,000 on, as the paper's axes say them."""
+    return str(size) if size < 1000 else f"{size / 1000:g}k"

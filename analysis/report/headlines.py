@@ -74,7 +74,8 @@ def _size(slope: Effect) -> str:
     double = [math.exp(math.log(2) * value) for value in (slope.value, slope.low, slope.high)]
     return (
         f"Doubling |D| multiplies the odds of replication by {double[0]:.3g} "
-        f"(95%: {double[1]:.3g} to {double[2]:.3g}): {slope.value:.2f} log-odds per ln|D|, where the paper's Table 4 gives -2.9."
+        f"(95%: {double[1]:.3g} to {double[2]:.3g}): {slope.value:.2f} log-odds per ln|D|, "
+        "where the paper's Table 4 gives -2.9."
     )
 
 

@@ -1,70 +1,45 @@
-"""The figures that a table of evaluations allows."""
+"""The figures that a table of evaluations allows, each from a fair comparison (`analysis.panels`)."""
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from analysis.figures.factor import Scale, ratio_over_factor
+from analysis.figures.factor import ratio_over_factor
 from analysis.figures.style import PALETTE, new_figure
 from analysis.findings import finished_runs
+from analysis.panels import panels, studied_keys
 from analysis.report.blocks import FigureBlock
-from analysis.report.runs import Runs, setting_text, usual
+from analysis.report.runs import Runs, setting_text
 from analysis.report.svg import inline_svg
+from analysis.vocabulary import factor
 
 MAXIMUM_CURVES = 24
+PANELS = 3
+"""Of one factor, the largest."""
 
 
 def figures(frame: pd.DataFrame, runs: Runs) -> list[FigureBlock]:
-    """Ratio over each moved setting, and over training."""
+    """Ratio over each studied factor, and over training."""
     blocks: list[FigureBlock] = []
     finished = finished_runs(frame)
-    for key in runs.moved:
-        if key in ("data.size", "seed") or len(finished) < 2:
-            continue
-        name = key.rpartition(".")[2].replace("_", " ")
-        rows, fixed = at_usual_settings(finished, key, runs)
-        if len(rows[key].unique()) < 2:
-            continue
-        figure = ratio_over_factor(rows, key, name.capitalize(), _scale(rows[key]))
-        title = f"Ratio over {name}"
-        caption = "Best ratio of each setting with its 95% interval, a curve per |D|; seeds averaged."
-        caption += f" At {fixed}." if fixed else ""
-        blocks.append(_block(f"factor-{len(blocks)}", title, caption, figure))
+    for key in studied_keys(finished) if len(finished) else []:
+        known = factor(key)
+        for panel in panels(finished, key)[:PANELS]:
+            figure = ratio_over_factor(panel.frame, key, known.title, known.scale)
+            where = f" ({panel.title})" if panel.title else ""
+            paper = f" The paper's {known.over_factor}." if known.over_factor else ""
+            caption = f"Best ratio of each setting with its 95% interval, a curve per |D|; seeds averaged.{paper}"
+            title = f"Ratio over {known.title[0].lower()}{known.title[1:]}{where}"
+            blocks.append(block(f"factor{len(blocks)}", title, caption, figure))
     if len(frame) > len(frame[["experiment", "trial_id"]].drop_duplicates()):
         title = "Ratio over training"
-        blocks.append(_block("training", title, "Each trial's ratio at its evaluations.", _training(frame, runs)))
+        blocks.append(block("training", title, "Each trial's ratio at its evaluations.", _training(frame, runs)))
     return blocks
 
 
-def at_usual_settings(best: pd.DataFrame, key: str, runs: Runs) -> tuple[pd.DataFrame, str]:
-    """The runs in which nothing unusual moves but `key`, |D| and the seed, and what is held fixed in words.
-
-    Settings that are tied to `key` (the learning rate to the batch size) move along.
-    """
-    held = {}
-    rows = best
-    for other in runs.moved:
-        if other in (key, "data.size", "seed"):
-            continue
-        tied = rows.groupby(key, dropna=False)[other].nunique(dropna=False).max() <= 1
-        if tied:
-            continue
-        value = usual(rows[other])
-        rows = rows[rows[other].isna() if pd.isna(value) else rows[other] == value]
-        held[other] = value
-    return rows, setting_text(held, dict.fromkeys(held, "")) if held else ""
-
-
-def _block(ident: str, title: str, caption: str, figure: Figure) -> FigureBlock:
+def block(ident: str, title: str, caption: str, figure: Figure) -> FigureBlock:
+    """A drawn figure with its words."""
     return FigureBlock(ident, title, caption, inline_svg(figure, ident, f"{title}. {caption}"))
-
-
-def _scale(column: pd.Series) -> Scale:
-    numbers = pd.to_numeric(column, errors="coerce")
-    if numbers.isna().any() or len(set(numbers)) < 3:
-        return "category"
-    positive = numbers[numbers > 0]
-    return "log" if positive.max() / positive.min() >= 10 else "linear"
 
 
 def _training(frame: pd.DataFrame, runs: Runs) -> Figure:

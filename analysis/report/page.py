@@ -18,7 +18,7 @@ from analysis.report.figures import figures
 from analysis.report.gallery import gallery
 from analysis.report.headlines import headlines, tiles
 from analysis.report.runs import describe
-from analysis.report.tables import effects_table, importance_table, trials_table
+from analysis.report.tables import effects_table, importance_table, paper_blocks, trials_table
 
 RESAMPLES = 10
 REACH = 5.0
@@ -58,6 +58,7 @@ def build(frame: pd.DataFrame, title: str = "") -> str:
     answers = sorted(verdicts(frame), key=_rank)
     tables: list[Table] = [effects_table(found)] if found else []
     tables += _importances(frame, best)
+    tables += paper_blocks(frame)
     tables.append(trials_table(frame, runs.moved))
     return (
         _environment()

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from analysis.findings import finished_runs
 from analysis.importance import Ranking
 from analysis.noise import is_finished
+from analysis.paper_tables import paper_tables
 from analysis.report.blocks import Cell, Table, table
 from analysis.report.effects import Change
-from analysis.report.text import number, short
+from analysis.report.text import number
 from analysis.tables import best
 
 
@@ -90,6 +92,24 @@ def frame_table(ident: str, title: str, note: str, data: pd.DataFrame) -> Table:
     return table(ident, title, note, [str(column) for column in data.columns], rows)
 
 
+def paper_blocks(frame: pd.DataFrame) -> list[Table]:
+    """Tables 1 to 8 of the paper with ours beside the published numbers, those that the runs fill in part."""
+    found = []
+    for known in paper_tables(finished_runs(frame)):
+        for index, (block, cells) in enumerate(known.blocks):
+            if cells["ours"].isna().all():
+                continue
+            names = {key: key.rpartition(".")[2].replace("_", " ").capitalize() for key in block.keys}
+            renamed = cells.rename(
+                columns={**names, "dataset": "Data set", "data.size": "|D|", "ours": "Ours", "low": "95% low"}
+                | {"high": "95% high", "trials": "Trials", "published": "Published", "difference": "Difference"}
+            )
+            title = f"{block.source}: {block.caption[0].lower()}{block.caption[1:]}"
+            note = f"{known.caption}. Ours beside the published number; a difference where data set and |D| agree."
+            found.append(frame_table(f"paper{known.number}-{index}", title, note, renamed))
+    return found
+
+
 def _number(value: object) -> float:
     return math.nan if pd.isna(value) else float(value)  # type: ignore[arg-type, call-overload]
 
@@ -100,8 +120,10 @@ def _whole(value: object) -> Cell:
 
 
 def _setting(value: object, digits: int = 6) -> Cell:
-    if isinstance(value, str) or pd.isna(value):  # type: ignore[call-overload]
-        return Cell(short(value))
+    if pd.isna(value):  # type: ignore[call-overload]
+        return Cell("")
+    if isinstance(value, str):
+        return Cell(value)
     return Cell(number(float(value), digits), float(value))  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.findings import finished_runs
-from analysis.findings.effects import Effect, make_cells, pooled_effect, ratio_variance
+from analysis.findings.effects import Effect, cell_ratio_variances, make_cells, pooled_effect
 from analysis.noise import CONFIDENCE, SeedSpread, holm, normal_quantile, seed_spread, setting_keys, two_sided_p
 
 ABOUT = ("factor", "preset", "search", "command", "git_commit", "hardware", "resources", "versions")
@@ -164,7 +164,7 @@ def _matches(
     variance = second["variance"].to_numpy() + first["variance"].to_numpy()
     p_values = [two_sided_p(d / math.sqrt(v)) for d, v in zip(difference, variance, strict=True)]
     points = 100 * (second["ratio"].to_numpy() - first["ratio"].to_numpy())
-    point_variances = [ratio_variance(first.iloc[[i]]) + ratio_variance(second.iloc[[i]]) for i in range(len(common))]
+    point_variances = cell_ratio_variances(first) + cell_ratio_variances(second)
     reach = 100 * normal_quantile() * np.sqrt(point_variances)
     rows = zip(common, first["ratio"], second["ratio"], first["runs"], second["runs"], strict=True)
     matches = tuple(

@@ -1,14 +1,17 @@
 """Effects of one setting on the ratio, from runs that are equal in all others, with 95% intervals."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.noise import FloatArray, SeedSpread, empirical_log_odds, normal_quantile, seed_spread, setting_keys
+
+IntArray = NDArray[np.intp]
 
 LOG_ODDS = "log-odds"
 POINTS = "points of the ratio"
@@ -58,15 +61,23 @@ class Cells:
         except KeyError:
             return Cells(self.frame.iloc[:0], self.keys, self.spread)
 
+    def codes(self, moved: Collection[str]) -> IntArray:
+        """The stratum of each cell: cells of one stratum are equal in all settings but the `moved` ones.
+
+        Where a value leaves another setting without meaning (`data.num_labels` without labels), or brings it along
+        (the learning rate of a batch size), the callers name both as moved.
+        """
+        others = [key for key in self.keys if key not in moved and len(self.frame[key].unique()) > 1]
+        if not others:
+            return np.zeros(len(self.frame), dtype=np.intp)
+        groups = self.frame.groupby(others, dropna=False, sort=True).ngroup()
+        return np.asarray(groups, dtype=np.intp)
+
     def strata(self, moved: Collection[str]) -> Iterator[pd.DataFrame]:
-        """Groups of cells that are equal in all settings but `moved` ones."""
-        others = [key for key in self.keys if key not in moved]
-        if self.frame.empty:
-            return
-        # `data.labels` = none leaves `data.num_labels` without meaning: the callers name both as moved.
-        groups: Iterable[tuple[Any, pd.DataFrame]] = self.frame.groupby(others, dropna=False, sort=True)
-        for _, group in groups:
-            yield group
+        """The strata one by one; see `codes`."""
+        codes = self.codes(moved)
+        for code in np.unique(codes):
+            yield self.frame[codes == code]
 
 
 def make_cells(runs: pd.DataFrame, spread: SeedSpread | None = None) -> Cells:
@@ -92,9 +103,9 @@ def make_cells(runs: pd.DataFrame, spread: SeedSpread | None = None) -> Cells:
     return Cells(cells, keys, spread)
 
 
-def pool(values: Iterable[float], variances: Iterable[float]) -> tuple[float, float]:
+def pool(values: Sequence[float] | FloatArray, variances: Sequence[float] | FloatArray) -> tuple[float, float]:
     """Mean and standard error over settings whose true effects may differ (DerSimonian and Laird 1986)."""
-    y, v = np.array(list(values), dtype=float), np.array(list(variances), dtype=float)
+    y, v = np.asarray(values, dtype=float), np.asarray(variances, dtype=float)
     w = 1 / v
     fixed = float((w * y).sum() / w.sum())
     between = 0.0
@@ -117,22 +128,43 @@ def contrast(
     Returns:
         None where no stratum has both.
     """
-    differences, variances, points, point_variances, runs = [], [], [], [], 0
-    for stratum in cells.strata(moved):
-        try:
-            first, second = stratum[before(stratum)], stratum[after(stratum)]
-        except KeyError:
-            continue
-        if first.empty or second.empty:
-            continue
-        differences.append(second["log_odds"].mean() - first["log_odds"].mean())
-        variances.append(first["variance"].sum() / len(first) ** 2 + second["variance"].sum() / len(second) ** 2)
-        points.append(second["ratio"].mean() - first["ratio"].mean())
-        point_variances.append(ratio_variance(first) + ratio_variance(second))
-        runs += int(first["runs"].sum() + second["runs"].sum())
-    if not differences:
+    try:
+        masks = [np.asarray(keep(cells.frame), dtype=bool) for keep in (before, after)]
+    except KeyError:
         return None
-    return pooled_effect(name, differences, variances, points, point_variances, runs)
+    if not (masks[0].any() and masks[1].any()):
+        return None
+    codes = cells.codes(moved)
+    first, second = (_means(cells.frame[mask], codes[mask], int(codes.max()) + 1) for mask in masks)
+    both = (first["runs"] > 0) & (second["runs"] > 0)
+    if not both.any():
+        return None
+    return pooled_effect(
+        name,
+        (second["log_odds"] - first["log_odds"])[both],
+        (second["variance"] + first["variance"])[both],
+        (second["ratio"] - first["ratio"])[both],
+        (second["ratio_variance"] + first["ratio_variance"])[both],
+        int((first["runs"] + second["runs"])[both].sum()),
+    )
+
+
+def _means(frame: pd.DataFrame, codes: IntArray, strata: int) -> dict[str, FloatArray]:
+    """Means of some cells in each stratum, with the variances of the means."""
+    count = np.bincount(codes, minlength=strata)
+    divisor: FloatArray = np.maximum(count, 1).astype(float)
+
+    def total(column: Any) -> FloatArray:
+        sums: FloatArray = np.bincount(codes, weights=np.asarray(column, dtype=float), minlength=strata)
+        return sums
+
+    return {
+        "log_odds": total(frame["log_odds"]) / divisor,
+        "variance": total(frame["variance"]) / divisor**2,
+        "ratio": total(frame["ratio"]) / divisor,
+        "ratio_variance": total(cell_ratio_variances(frame)) / divisor**2,
+        "runs": total(frame["runs"]),
+    }
 
 
 def trend(
@@ -148,35 +180,36 @@ def trend(
     """
     if key not in cells.frame:
         return None
-    xx = xy = 0.0
-    rows: list[tuple[FloatArray, FloatArray, FloatArray]] = []
-    ranges, points, point_variances, runs = [], [], [], 0
-    for stratum in cells.strata({key, *also_moved}):
-        position = np.asarray(x(stratum[key]), dtype=float)
-        known = np.isfinite(position)
-        group, position = stratum[known], position[known]
-        if len(np.unique(position)) < 2:
-            continue
-        weight = 1 / group["variance"].to_numpy(dtype=float)
-        value = group["log_odds"].to_numpy(dtype=float)
-        dx = position - np.average(position, weights=weight)
-        dy = value - np.average(value, weights=weight)
-        xx += float((weight * dx**2).sum())
-        xy += float((weight * dx * dy).sum())
-        rows.append((dx, dy, weight))
-        ranges.append(np.ptp(position))
-        ends = group[position == position.min()], group[position == position.max()]
-        points.append(ends[1]["ratio"].mean() - ends[0]["ratio"].mean())
-        point_variances.append(ratio_variance(ends[0]) + ratio_variance(ends[1]))
-        runs += int(group["runs"].sum())
-    if not rows:
+    codes = cells.codes({key, *also_moved})
+    position = np.asarray(x(cells.frame[key]), dtype=float)
+    known = np.isfinite(position)
+    codes, position, frame = codes[known], position[known], cells.frame[known]
+    if len(frame) == 0:
         return None
+    strata = int(codes.max()) + 1
+    low, high = np.full(strata, np.inf), np.full(strata, -np.inf)
+    np.minimum.at(low, codes, position)
+    np.maximum.at(high, codes, position)
+    used = (high > low)[codes]
+    if not used.any():
+        return None
+    codes, position, frame = codes[used], position[used], frame[used]
+    weight, value = 1 / frame["variance"].to_numpy(dtype=float), frame["log_odds"].to_numpy(dtype=float)
+    sums = np.maximum(np.bincount(codes, weights=weight, minlength=strata), 1e-300)
+    dx = position - (np.bincount(codes, weights=weight * position, minlength=strata) / sums)[codes]
+    dy = value - (np.bincount(codes, weights=weight * value, minlength=strata) / sums)[codes]
+    xx, xy = float((weight * dx**2).sum()), float((weight * dx * dy).sum())
     slope = xy / xx
-    degrees = sum(len(dx) - 1 for dx, _, _ in rows) - 1
-    residual = sum(float((weight * (dy - slope * dx) ** 2).sum()) for dx, dy, weight in rows)
+    chosen = np.unique(codes)
+    degrees = len(codes) - len(chosen) - 1
+    residual = float((weight * (dy - slope * dx) ** 2).sum())
     birge = math.sqrt(max(1.0, residual / degrees)) if degrees > 0 else 1.0
-    length = float(np.mean(ranges))
-    return _effect(name, slope * length, birge * length / math.sqrt(xx), points, point_variances, runs)
+    length = float(np.mean((high - low)[chosen]))
+    ends = [_means(frame[at], codes[at], strata) for at in (position == low[codes], position == high[codes])]
+    points = (ends[1]["ratio"] - ends[0]["ratio"])[chosen]
+    point_variances = (ends[1]["ratio_variance"] + ends[0]["ratio_variance"])[chosen]
+    error = birge * length / math.sqrt(xx)
+    return _effect(name, slope * length, error, points, point_variances, int(frame["runs"].sum()))
 
 
 def ln(column: pd.Series) -> Any:
@@ -191,18 +224,19 @@ def per_unit(effect: Effect, length: float, unit: str) -> Effect:
     return Effect(effect.name, value, low, high, unit, effect.comparisons, effect.runs)
 
 
-def ratio_variance(group: pd.DataFrame) -> float:
-    """Variance of the mean ratio of some cells: that of the log-odds times (dp / d log-odds)^2."""
-    slope = (1 / (1 + np.exp(-group["log_odds"]))) * (1 / (1 + np.exp(group["log_odds"])))
-    return float((group["variance"] * slope**2).sum() / len(group) ** 2)
+def cell_ratio_variances(cells: pd.DataFrame) -> FloatArray:
+    """Variance of each cell's ratio: that of its log-odds times (dp / d log-odds)^2."""
+    log_odds, variance = cells["log_odds"].to_numpy(dtype=float), cells["variance"].to_numpy(dtype=float)
+    slope = 1 / (1 + np.exp(-log_odds)) / (1 + np.exp(log_odds))
+    return np.asarray(variance * slope**2, dtype=float)
 
 
 def pooled_effect(
     name: str,
-    differences: Sequence[float],
-    variances: Sequence[float],
-    points: Sequence[float],
-    point_variances: Sequence[float],
+    differences: Sequence[float] | FloatArray,
+    variances: Sequence[float] | FloatArray,
+    points: Sequence[float] | FloatArray,
+    point_variances: Sequence[float] | FloatArray,
     runs: int,
 ) -> Effect:
     """The effect behind several differences: of log-odds, with their variances, and of ratios, with theirs."""
@@ -211,12 +245,17 @@ def pooled_effect(
 
 
 def _effect(
-    name: str, value: float, error: float, points: Sequence[float], point_variances: Sequence[float], runs: int
+    name: str,
+    value: float,
+    error: float,
+    points: Sequence[float] | FloatArray,
+    point_variances: Sequence[float] | FloatArray,
+    runs: int,
 ) -> Effect:
     reach = normal_quantile() * error
     mean = 100 * float(np.mean(points))
     # Matched settings differ in their effect in points for real; their spread counts beside the noise.
-    noise = math.fsum(point_variances) / len(points) ** 2
+    noise = float(np.sum(point_variances)) / len(points) ** 2
     between = float(np.var(points, ddof=1)) / len(points) if len(points) > 1 else 0.0
     width = 100 * normal_quantile() * math.sqrt(max(noise, between))
     in_points = (mean, max(mean - width, -100.0), min(mean + width, 100.0))

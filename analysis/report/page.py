@@ -37,12 +37,13 @@ class Bar:
     """Whether it goes on beyond the plot."""
 
 
-def build(frame: pd.DataFrame, title: str = "") -> str:
+def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES) -> str:
     """The report as one HTML document that fetches nothing.
 
     Args:
         frame: from `analysis.load`.
         title: the heading; the experiments' names where not given.
+        resamples: of the runs, for the intervals of importances.
 
     Raises:
         AnalysisError: there is no evaluation at all.
@@ -57,7 +58,7 @@ def build(frame: pd.DataFrame, title: str = "") -> str:
     slope = size_slope(cells) if cells is not None else None
     answers = sorted(verdicts(frame), key=_rank)
     tables: list[Table] = [effects_table(found)] if found else []
-    tables += _importances(frame, best)
+    tables += _importances(frame, best, resamples)
     tables += paper_blocks(frame)
     tables.append(trials_table(frame, runs.moved))
     return (
@@ -89,12 +90,12 @@ def _title(factor: str | None, names: list[str]) -> str:
     return "Memorization in diffusion models" if len(names) > 3 else " · ".join(names)
 
 
-def _importances(frame: pd.DataFrame, best: pd.DataFrame) -> list[Table]:
+def _importances(frame: pd.DataFrame, best: pd.DataFrame, resamples: int) -> list[Table]:
     """Where there are enough runs over two settings at least."""
     if len(best) < MINIMUM_RUNS:
         return []
     try:
-        ranking = rank(frame, RESAMPLES)
+        ranking = rank(frame, resamples)
     except AnalysisError:
         return []
     return [importance_table(ranking)] if len(ranking.factors) > 1 else []

@@ -80,7 +80,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def html(sweep: Path) -> str:
-    return build(load(sweep, cache=False))
+    return build(load(sweep, cache=False), resamples=2)
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_headings_are_in_order(page: Page) -> None:
 
 
 def test_equal_data_give_an_equal_page(html: str, sweep: Path) -> None:
-    assert build(load(sweep, cache=False)) == html
+    assert build(load(sweep, cache=False), resamples=2) == html
 
 
 def test_failures_are_said_plainly(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_failures_are_said_plainly(tmp_path: Path) -> None:
 def test_a_hundred_trials_stay_below_five_megabytes(tmp_path: Path) -> None:
     widths = tuple(range(32, 32 + 4 * 25, 4))
     folder = write_sweep(tmp_path / "many", grid(model__width=widths, data__size=(500, 1000, 2000, 4000)), shift)
-    size = len(build(load(folder, cache=False)).encode())
+    size = len(build(load(folder, cache=False), resamples=2).encode())
     assert 50_000 < size < 2_000_000
 
 

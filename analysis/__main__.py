@@ -1,7 +1,8 @@
-"""`python -m analysis`: from result folders to tables, figures and reports."""
+"""`python -m analysis`: tables and figures from result folders."""
 
 import sys
 
-from analysis.commands import main
+from analysis.command_line import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -131,13 +131,14 @@ def _origin(result: Results) -> str:
 
 
 def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
-    frames, sweeps = [], {}
+    frames: list[pd.DataFrame] = []
+    sweeps: dict[str, Any] = {}
     for name, result in results:
         sweeps[name] = dict(result.manifest)
         rows = result.evaluations
         trial = rows["trial"].to_numpy(dtype=int)
         location, factor, preset = result.store.location, result.manifest.get("factor"), result.manifest.get("preset")
-        about = {
+        about: dict[str, Sequence[Any]] = {
             "experiment": [name] * len(result.trials),
             "factor": [factor] * len(result.trials),
             "preset": [preset] * len(result.trials),

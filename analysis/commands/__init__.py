@@ -1,36 +1,30 @@
-"""The commands of `python -m analysis`, one module each."""
+"""The commands of `python -m analysis`: a module each, with `add_arguments` and `run`."""
 
 import argparse
-import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from importlib import import_module
+from typing import Protocol, cast
 
-from analysis.commands import compare, importance, report
-from analysis.errors import AnalysisError
-
-COMMANDS = {"report": report, "compare": compare, "importance": importance}
-BAD_INPUT = 2
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that reports a mistake in one line, without repeating the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the line and exit with code 2."""
-        self.exit(BAD_INPUT, f"{self.prog}: {message} (see --help)\n")
+COMMANDS = {
+    "table": "the paper's tables beside the published numbers, or the best ratios by what moves",
+    "figures": "every figure that the results allow, as files",
+    "report": "one self-contained HTML page: what was run, findings with verdicts, figures, tables, gallery",
+    "compare": "what differs between two sweeps, and whether it is beyond noise",
+    "importance": "the settings by their effect on the ratio (fANOVA with bootstrap)",
+}
+"""Command and its line of help; `analysis.commands.NAME` is imported when it is asked for, so that one command
+does not wait for what another one imports."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code, 2 with one line on stderr where the input is bad."""
-    parser = Parser(prog="python -m analysis", description="Tables, figures and reports from result folders.")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar=" | ".join(COMMANDS))
-    for name, module in COMMANDS.items():
-        summary = (module.__doc__ or "").splitlines()[0]
-        module.add_arguments(subparsers.add_parser(name, help=summary, description=summary))
-    options = parser.parse_args(arguments)
-    try:
-        COMMANDS[options.command].run(options)
-    except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    return 0
+class Command(Protocol):
+    """A module of this package."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Describe its options."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it, and return the exit code; an `AnalysisError` becomes one line and code 2."""
+
+
+def command(name: str) -> Command:
+    """The module of a command."""
+    return cast("Command", import_module(f"analysis.commands.{name}"))

@@ -1,45 +1,45 @@
-"""Say what differs between two sweeps, and whether their ratios differ beyond noise."""
+"""`python -m analysis compare RUN_A RUN_B`."""
 
 import argparse
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from analysis.comparison import Comparison
+from analysis.commands.reading import load_results
+from analysis.comparison import Comparison, compare
+from analysis.paper_tables.render import Grid, render_grid
 
 SHOWN = 20
 """Trials of one sweep only that are listed before the rest is counted."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("run_a", metavar="RUN_A", help="an experiment folder")
+    """The options of `compare`."""
+    parser.add_argument("run_a", metavar="RUN_A", help="a Tune experiment folder, or its URL")
     parser.add_argument("run_b", metavar="RUN_B", help="another one")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--no-cache", action="store_true", help="write nothing into the result folders")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Read both, compare, print."""
-    from analysis.commands.reading import read  # noqa: PLC0415
-    from analysis.comparison import compare  # noqa: PLC0415
+    names = (arguments.run_a, arguments.run_b)
+    frames = [load_results(argparse.Namespace(paths=[name], no_cache=arguments.no_cache)) for name in names]
+    answer = compare(frames[0], frames[1], names)
+    print(json.dumps(answer.to_dict()) if arguments.json else as_text(answer))
+    return 0
 
-    answer = compare(read([options.run_a]), read([options.run_b]), (options.run_a, options.run_b))
-    print(json.dumps(answer.to_dict()) if options.json else as_text(answer))
 
-
-def as_text(answer: "Comparison") -> str:
+def as_text(answer: Comparison) -> str:
     """The comparison for a terminal."""
-    from analysis.commands.reading import aligned  # noqa: PLC0415
-
     parts = [f"A: {answer.a}\nB: {answer.b}", answer.conclusion]
     if answer.differences:
-        rows = [("what differs", "A", "B"), *((d.what, _cut(d.a), _cut(d.b)) for d in answer.differences)]
-        parts.append(aligned(rows))
+        rows = [(d.what, _cut(d.a), _cut(d.b)) for d in answer.differences]
+        parts.append(render_grid(Grid("What differs", ("", "A", "B"), rows), "text"))
     else:
         parts.append("No setting, version or commit differs.")
     if answer.matches:
-        heading = ("setting", "A %", "B %", "B - A", "95% interval", "adjusted p", "beyond noise")
+        heading = ("Setting", "A (%)", "B (%)", "B - A", "95% interval", "Adjusted p", "Beyond noise")
         lines = [
             (
                 _settings(match.settings),
@@ -52,7 +52,7 @@ def as_text(answer: "Comparison") -> str:
             )
             for match in answer.matches
         ]
-        parts.append(aligned([heading, *lines], right=(1, 2, 3, 4, 5)))
+        parts.append(render_grid(Grid("Matched settings", heading, lines), "text"))
     for name, only in (("A", answer.only_a), ("B", answer.only_b)):
         if only:
             listed = [f"  {_settings(settings)}" for settings in only[:SHOWN]]

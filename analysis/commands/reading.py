@@ -1,43 +1,49 @@
-"""Reading results for a command: what had to be skipped becomes a warning line, not a traceback."""
+"""What all commands share: paths in, skipped results said once."""
 
+import argparse
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from analysis.errors import SkippedResultsWarning
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
+from analysis.errors import AnalysisError, SkippedResultsWarning
+from analysis.tables import load
 
 
-def read(paths: Sequence[str]) -> "pd.DataFrame":
-    """`analysis.load` with its warnings on stderr, one line each.
+def add_paths(parser: argparse.ArgumentParser) -> None:
+    """The result folders, and whether to keep a cache in them."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a Tune experiment folder, or its URL (s3://...)")
+    parser.add_argument("--no-cache", action="store_true", help="write nothing into the result folders")
+
+
+def load_results(arguments: argparse.Namespace) -> pd.DataFrame:
+    """The table of `arguments.paths`; what was skipped goes to stderr, a line each.
 
     Raises:
         AnalysisError: nothing is left to read.
     """
-    from analysis.tables import load  # noqa: PLC0415
-
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SkippedResultsWarning)
-        frame = load(paths)
+        frame = load(arguments.paths, cache=not arguments.no_cache)
     for warning in caught:
         if issubclass(warning.category, SkippedResultsWarning):
-            print(f"warning: {warning.message}", file=sys.stderr)
+            print(f"skipped: {warning.message}", file=sys.stderr)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return frame
 
 
-def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Rows as text columns two spaces apart; the first row is the heading."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+def write_text(text: str, out: str | None) -> None:
+    """Print a text, or write it into a file.
+
+    Raises:
+        AnalysisError: the file cannot be written.
+    """
+    if out is None:
+        print(text)
+        return
+    try:
+        Path(out).write_text(text if text.endswith("\n") else text + "\n")
+    except OSError as error:
+        raise AnalysisError(f"--out {out} cannot be written ({error.strerror or error})") from None

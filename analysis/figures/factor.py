@@ -1,73 +1,85 @@
-"""The memorization ratio over a factor, a curve per size: Tables 1 and 2 as a figure, Fig. 4, 5b, 7a, 7b, 8."""
+"""A metric over a factor, a curve per size: Tables 1 and 2 as a figure, Fig. 4, 5b, 7a, 7b, 8; 12-21 for others."""
 
-from typing import Literal
+from typing import Any
 
-import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import MARKERS, PALETTE, new_figure
-from analysis.tables import best
+from analysis.figures.style import draw_curve, legend, metric_axis, new_figure
+from analysis.panels import summary
+from analysis.vocabulary import Scale, factor, value_label, value_text
 
-Scale = Literal["linear", "log", "category"]
+
+def factor_data(
+    frame: pd.DataFrame, key: str, hue: str = "data.size", metric: str = "memorization_ratio"
+) -> pd.DataFrame:
+    """What `metric_over_factor` draws: `key`, `hue`, `value`, `low`, `high`, `trials`; see `panels.summary`."""
+    return summary(frame, [key, hue], metric)
 
 
-def factor_data(frame: pd.DataFrame, key: str, hue: str = "data.size") -> pd.DataFrame:
-    """What `ratio_over_factor` draws: a row per (value, hue), the best ratio in percent with its interval.
+def metric_over_factor(
+    frame: pd.DataFrame,
+    key: str,
+    metric: str = "memorization_ratio",
+    hue: str = "data.size",
+    title: str = "",
+    xlabel: str | None = None,
+    scale: Scale | None = None,
+) -> Figure:
+    """Draw a metric over the values of a factor, with 95% intervals, a curve per `hue`.
 
-    Several seeds are averaged; their interval then spans the widest of their own intervals.
+    Args:
+        frame: of `analysis.load`, or one of its panels.
+        key: the factor, a dotted key.
+        metric: `memorization_ratio`, `fid`, `knn_distance`.
+        hue: the dotted key that has a curve per value.
+        title: of the axes.
+        xlabel: none takes the factor's own name.
+        scale: how the values are spaced; none takes the factor's own.
     """
-    runs = best(frame)
-    grouped = runs.groupby([key, hue], dropna=False, sort=True)
-    data = grouped.agg(
-        memorization_ratio=("memorization_ratio", "mean"),
-        low=("memorization_ratio_low", "min"),
-        high=("memorization_ratio_high", "max"),
-        trials=("memorization_ratio", "size"),
-    )
-    return (data.reset_index()).assign(
-        memorization_ratio=lambda d: 100 * d["memorization_ratio"],
-        low=lambda d: 100 * d["low"],
-        high=lambda d: 100 * d["high"],
-    )
+    data = factor_data(frame, key, hue, metric)
+    figure = new_figure()
+    axes = figure.axes[0]
+    values = list(dict.fromkeys(data[key]))
+    spacing = _possible(scale or factor(key).scale, values)
+    positions = [float(index) if spacing == "category" else float(value) for index, value in enumerate(values)]
+    groups = list(dict.fromkeys(data[hue]))
+    for index, group in enumerate(groups):
+        part = data[data[hue].isna() if pd.isna(group) else data[hue] == group]
+        x = [positions[_index(values, value)] for value in part[key]]
+        draw_curve(axes, x, part, index, len(groups), value_label(hue, group))
+    _ticks(axes, spacing, positions, [value_text(key, value) for value in values])
+    axes.set(xlabel=xlabel or factor(key).title, title=title)
+    metric_axis(axes, metric)
+    legend(axes)
+    return figure
 
 
 def ratio_over_factor(
     frame: pd.DataFrame, key: str, title: str, scale: Scale = "category", hue: str = "data.size"
 ) -> Figure:
-    """Draw the best ratio over the values of `key`, with 95% intervals, a curve per `hue`."""
-    data = factor_data(frame, key, hue)
-    figure = new_figure()
-    axes = figure.axes[0]
-    values = list(dict.fromkeys(data[key]))
-    positions = {value: float(index) if scale == "category" else float(value) for index, value in enumerate(values)}
-    groups = list(dict.fromkeys(data[hue]))
-    colours = sns.color_palette(PALETTE, len(groups))
-    for group, colour, marker in zip(groups, colours, MARKERS * len(groups), strict=False):
-        part = data[data[hue] == group]
-        x = part[key].map(positions).to_numpy(dtype=float)
-        y = part["memorization_ratio"].to_numpy()
-        errors = np.stack([y - part["low"].to_numpy(), part["high"].to_numpy() - y]).clip(min=0)
-        label = f"|D| = {group:,}" if hue == "data.size" else f"{hue.rpartition('.')[2]} = {group}"
-        axes.errorbar(x, y, errors, color=colour, marker=marker, capsize=3, label=label, linewidth=1.8)
-    _scale(axes, scale, values)
-    axes.set(xlabel=title, ylabel="Ratio (%) of memorization", ylim=(-3, 103))
-    axes.legend(frameon=True)
-    return figure
+    """The best memorization ratio over the values of `key`; `title` names the axis. See `metric_over_factor`."""
+    return metric_over_factor(frame, key, hue=hue, xlabel=title, scale=scale)
 
 
-def _scale(axes: Axes, scale: Scale, values: list[object]) -> None:
-    if scale == "category":
-        axes.set_xticks(range(len(values)), [str(value) for value in values])
-    elif scale == "log":
-        numbers = sorted(float(value) for value in values)  # type: ignore[arg-type]
-        positive = [number for number in numbers if number > 0]
-        if numbers[0] > 0:
+def _index(values: list[Any], value: Any) -> int:
+    return next(i for i, known in enumerate(values) if known == value or (pd.isna(known) and pd.isna(value)))
+
+
+def _possible(scale: Scale, values: list[Any]) -> Scale:
+    """A number axis needs numbers."""
+    return scale if all(isinstance(value, int | float) and not pd.isna(value) for value in values) else "category"
+
+
+def _ticks(axes: Axes, scale: Scale, positions: list[float], labels: list[str]) -> None:
+    if scale == "log":
+        positive = [number for number in positions if number > 0]
+        if min(positions) > 0:
             axes.set_xscale("log")
         elif positive:
             # Zero belongs on the axis of a decay: linear up to the smallest positive value.
-            axes.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
-        axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
-        axes.minorticks_off()
+            axes.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
+    rotated = sum(map(len, labels)) > 60
+    axes.set_xticks(positions, labels, rotation=40 if rotated else 0, ha="right" if rotated else "center")
+    axes.minorticks_off()

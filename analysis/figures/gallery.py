@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.figures.style import PALETTE
+from analysis.samples import best_samples
+from analysis.tables import best, moved_keys
+from analysis.vocabulary import value_label
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,42 @@ class GalleryRow:
     """(N, C, H, W), the nearest training images."""
     memorized: NDArray[np.bool_]
     """(N,)."""
+
+
+def gallery_rows(frame: pd.DataFrame, moved: Sequence[str] | None = None, limit: int = 6) -> list[GalleryRow]:
+    """Trials with samples, from most to least memorizing, evenly spaced.
+
+    Args:
+        frame: of `analysis.load`; `folder` says where the samples are.
+        moved: the dotted keys that name a trial; none takes those that differ in the frame.
+        limit: rows at most.
+    """
+    keys = [key for key in (moved_keys(frame) if moved is None else moved) if not key.startswith("evaluation.")]
+    runs = best(frame).sort_values("memorization_ratio", ascending=False, kind="stable")
+    step = max(1, round(len(runs) / limit))
+    rows = []
+    for _, run in runs.iloc[::step].head(limit).iterrows():
+        samples = best_samples(run["folder"])
+        if samples is None:
+            continue
+        names = ", ".join(value_label(key, run[key]) for key in keys)
+        ratio = f"{100 * run['memorization_ratio']:.1f}% memorized"
+        rows.append(
+            GalleryRow(
+                title=f"{names}: {ratio}" if names else ratio,
+                generated=samples["generated"].astype(np.uint8),
+                nearest=samples["nearest"].astype(np.uint8),
+                memorized=samples["memorized"].astype(bool),
+            )
+        )
+    return rows
+
+
+def gallery_data(rows: Sequence[GalleryRow], columns: int = 16) -> pd.DataFrame:
+    """What `gallery` frames: `title`, `column` and `memorized` of each pair shown."""
+    shown = [(row.title, column, bool(row.memorized[column]))
+             for row in rows for column in range(min(columns, len(row.generated)))]  # fmt: skip
+    return pd.DataFrame(shown, columns=["title", "column", "memorized"])
 
 
 def gallery(rows: Sequence[GalleryRow], columns: int = 16) -> Figure:

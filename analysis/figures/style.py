@@ -1,15 +1,95 @@
 """One look for all figures: colour-blind safe, readable in print and on a dark page."""
 
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
+
+from analysis.vocabulary import METRIC_TITLES, size_text
 
 PALETTE = "colorblind"
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":")
+_DISTINCT = 8
+"""So many colours of the palette are told apart with ease; more values take a sequential one."""
 
 
-def new_figure(width: float = 6.4, height: float = 4.2) -> Figure:
+def new_figure(width: float = 6.4, height: float = 4.2, columns: int = 1, rows: int = 1) -> Figure:
     """A figure on white, whatever the page, that no window system has to know of."""
     with sns.axes_style("whitegrid"):
         figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-        figure.add_subplot()
+        figure.subplots(rows, columns, squeeze=False)
+    for axes in figure.axes:
+        sns.despine(ax=axes)
     return figure
+
+
+def colours(count: int) -> list[tuple[float, float, float]]:
+    """Colours for curves: the colour-blind safe palette, and beyond it an ordered one."""
+    if count <= _DISTINCT:
+        return list(sns.color_palette(PALETTE, count))
+    return list(sns.color_palette("viridis", count))
+
+
+def draw_curve(axes: Axes, x: Sequence[float], data: pd.DataFrame, index: int, count: int, label: str) -> None:
+    """Draw one curve with its intervals; each has its own colour, marker and stroke, for print without colour.
+
+    Args:
+        axes: to draw into.
+        x: positions of the points.
+        data: columns `value`, `low`, `high`; an end that is missing is not drawn.
+        index: which of `count` curves.
+        count: of all curves.
+        label: for the legend.
+    """
+    y = data["value"].to_numpy(dtype=float)
+    ends = [y - data["low"].to_numpy(dtype=float), data["high"].to_numpy(dtype=float) - y]
+    errors = np.nan_to_num(np.stack(ends)).clip(min=0)
+    axes.errorbar(
+        np.asarray(x, dtype=float),
+        y,
+        errors if errors.any() else None,
+        color=colours(count)[index],
+        marker=MARKERS[index % len(MARKERS)],
+        linestyle=LINES[index // len(MARKERS) % len(LINES)],
+        markersize=5,
+        capsize=2.5,
+        elinewidth=1,
+        linewidth=1.7,
+        label=label,
+    )
+
+
+def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
+    """A logarithmic axis of |D| with the paper's ticks (0.5k, 1k, ...), thinned where they would touch."""
+    axes.set_xscale("log")
+    chosen: list[int] = []
+    for size in sorted(set(sizes)):
+        if not chosen or size / chosen[-1] >= 1.2:
+            chosen.append(size)
+    axes.set_xticks(chosen, [size_text(size) for size in chosen])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("Training data size |D|")
+
+
+def metric_axis(axes: Axes, metric: str) -> None:
+    """The axis of a metric: ratios from 0 to 100%, the others from 0 on."""
+    axes.set_ylabel(METRIC_TITLES.get(metric, metric))
+    if metric == "memorization_ratio":
+        axes.set_ylim(-3, 103)
+    else:
+        axes.set_ylim(bottom=0)
+
+
+def legend(axes: Axes, title: str = "") -> None:
+    """The legend, beside the axes where it has many entries."""
+    handles, _ = axes.get_legend_handles_labels()
+    if len(handles) > _DISTINCT:
+        axes.legend(title=title or None, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    elif handles:
+        axes.legend(title=title or None, fontsize=8.5, frameon=True)

@@ -151,8 +151,7 @@ def contrast(
 
 def _means(frame: pd.DataFrame, codes: IntArray, strata: int) -> dict[str, FloatArray]:
     """Means of some cells in each stratum, with the variances of the means."""
-    count = np.bincount(codes, minlength=strata)
-    divisor: FloatArray = np.maximum(count, 1).astype(float)
+    divisor: Any = np.maximum(np.bincount(codes, minlength=strata), 1)
 
     def total(column: Any) -> FloatArray:
         sums: FloatArray = np.bincount(codes, weights=np.asarray(column, dtype=float), minlength=strata)

@@ -41,6 +41,8 @@ class FigureBlock:
     title: str
     caption: str
     svg: str
+    main: bool = True
+    """Of the ratio itself; the page folds the others away."""
 
 
 def table(ident: str, title: str, note: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:

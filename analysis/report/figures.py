@@ -1,56 +1,41 @@
-"""The figures that a table of evaluations allows, each from a fair comparison (`analysis.panels`)."""
+"""The figures that a table of evaluations allows, from the catalog of all figures, as parts of the page."""
+
+from collections.abc import Iterator
 
 import pandas as pd
-import seaborn as sns
-from matplotlib.figure import Figure
 
-from analysis.figures.factor import ratio_over_factor
-from analysis.figures.style import PALETTE, new_figure
-from analysis.findings import finished_runs
-from analysis.panels import panels, studied_keys
+from analysis.figures.catalog import Missing, figures
 from analysis.report.blocks import FigureBlock
-from analysis.report.runs import Runs, setting_text
 from analysis.report.svg import inline_svg
-from analysis.vocabulary import factor
+from analysis.tables import METRICS
 
-MAXIMUM_CURVES = 24
-PANELS = 3
-"""Of one factor, the largest."""
+OWN = {"gallery"}
+"""Of the catalog, what the page shows in its own way."""
+TITLES = {"fid": "FID: ", "knn_distance": "kNN distance: "}
 
 
-def figures(frame: pd.DataFrame, runs: Runs) -> list[FigureBlock]:
-    """Ratio over each studied factor, and over training."""
+def figure_blocks(frame: pd.DataFrame) -> tuple[list[FigureBlock], list[str]]:
+    """All figures of all metrics, and in words which could not be drawn and why.
+
+    Args:
+        frame: from `analysis.load`.
+    """
     blocks: list[FigureBlock] = []
-    finished = finished_runs(frame)
-    for key in studied_keys(finished) if len(finished) else []:
-        known = factor(key)
-        for panel in panels(finished, key)[:PANELS]:
-            figure = ratio_over_factor(panel.frame, key, known.title, known.scale)
-            where = f" ({panel.title})" if panel.title else ""
-            paper = f" The paper's {known.over_factor}." if known.over_factor else ""
-            caption = f"Best ratio of each setting with its 95% interval, a curve per |D|; seeds averaged.{paper}"
-            title = f"Ratio over {known.title[0].lower()}{known.title[1:]}{where}"
-            blocks.append(block(f"factor{len(blocks)}", title, caption, figure))
-    if len(frame) > len(frame[["experiment", "trial_id"]].drop_duplicates()):
-        title = "Ratio over training"
-        blocks.append(block("training", title, "Each trial's ratio at its evaluations.", _training(frame, runs)))
-    return blocks
+    missing: list[str] = []
+    for metric in METRICS:
+        for entry in figures(frame, metric):
+            title = TITLES.get(metric, "") + entry.title
+            if isinstance(entry, Missing):
+                missing.append(f"{title}: {entry.reason}")
+            elif entry.name not in OWN:
+                ident = f"fig{len(blocks)}"
+                caption = f"Redraws the paper's {entry.paper}." if entry.paper else ""
+                svg = inline_svg(entry.figure, ident, f"{title}. {caption}")
+                blocks.append(FigureBlock(ident, title, caption, svg, metric == METRICS[0]))
+    return blocks, missing
 
 
-def block(ident: str, title: str, caption: str, figure: Figure) -> FigureBlock:
-    """A drawn figure with its words."""
-    return FigureBlock(ident, title, caption, inline_svg(figure, ident, f"{title}. {caption}"))
-
-
-def _training(frame: pd.DataFrame, runs: Runs) -> Figure:
-    figure = new_figure()
-    axes = figure.axes[0]
-    trials = list(frame.groupby(["experiment", "trial_id"], sort=False))
-    colours = sns.color_palette(PALETTE, len(trials))
-    for (_, rows), colour in zip(trials, colours, strict=True):
-        label = setting_text(rows.iloc[0], runs.moved, runs.base) if len(trials) <= MAXIMUM_CURVES else None
-        axes.plot(rows["images_seen"], 100 * rows["memorization_ratio"], color=colour, marker=".", label=label)
-    axes.set(xlabel="Training images seen", ylabel="Ratio (%) of memorization", ylim=(-3, 103))
-    if len(trials) <= MAXIMUM_CURVES:
-        axes.legend(fontsize=6)
-    return figure
+def split(blocks: list[FigureBlock]) -> Iterator[list[FigureBlock]]:
+    """The ratio's figures, then the others, which the page folds away."""
+    yield [block for block in blocks if block.main]
+    yield [block for block in blocks if not block.main]

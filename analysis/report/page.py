@@ -14,7 +14,7 @@ from analysis.importance import MINIMUM_RUNS, rank
 from analysis.noise import seed_spread
 from analysis.report.blocks import Table
 from analysis.report.effects import changes
-from analysis.report.figures import figures
+from analysis.report.figures import figure_blocks, split
 from analysis.report.gallery import gallery
 from analysis.report.headlines import headlines, tiles
 from analysis.report.runs import describe
@@ -61,6 +61,8 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES) -> s
     tables += _importances(frame, best, resamples)
     tables += paper_blocks(frame)
     tables.append(trials_table(frame, runs.moved))
+    blocks, missing = figure_blocks(frame)
+    main_figures, other_figures = split(blocks)
     return (
         _environment()
         .get_template("report.html.j2")
@@ -71,7 +73,9 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES) -> s
             headlines=headlines(runs, best, found, slope, answers, spread),
             verdicts=answers,
             counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
-            figures=figures(frame, runs),
+            figures=main_figures,
+            other_figures=other_figures,
+            missing_figures=missing,
             tables=tables,
             gallery=gallery(frame, runs),
             spread=spread,

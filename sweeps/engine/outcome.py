@@ -2,8 +2,6 @@
 
 import io
 import warnings
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -12,8 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.figures.factor import ratio_over_factor
-from analysis.figures.gallery import GalleryRow, gallery
-from analysis.samples import best_samples
+from analysis.figures.gallery import gallery, gallery_rows
 from analysis.tables import best, load
 from sweeps.engine.manifest import Manifest
 
@@ -41,7 +38,7 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
     figure = ratio_over_factor(frame, manifest.key, manifest.title, manifest.scale)  # type: ignore[arg-type]
     write("figure.png", _render(figure, "png"))
     write("figure.pdf", _render(figure, "pdf"))
-    rows = _gallery_rows(run_path, frame, manifest)
+    rows = gallery_rows(frame, manifest.moved, _GALLERY_TRIALS)
     if rows:
         write("gallery.png", _render(gallery(rows), "png"))
     for line in findings(frame, manifest):
@@ -71,30 +68,6 @@ def _render(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=160)
     return buffer.getvalue()
-
-
-def _gallery_rows(run_path: str, frame: pd.DataFrame, manifest: Manifest) -> Sequence[GalleryRow]:
-    runs = best(frame).sort_values("memorization_ratio", ascending=False)
-    # From most to least memorizing, evenly.
-    step = max(1, round(len(runs) / _GALLERY_TRIALS))
-    rows = []
-    for _, run in runs.iloc[::step].head(_GALLERY_TRIALS).iterrows():
-        samples = next(
-            (found for folder in Path(run_path).glob(f"*_{run['trial_id']}") if (found := best_samples(folder))),
-            None,
-        )
-        if samples is None:
-            continue
-        names = [f"{key.rpartition('.')[2]} = {_short(run[key])}" for key in manifest.moved]
-        rows.append(
-            GalleryRow(
-                title=f"{', '.join(names)}: {100 * run['memorization_ratio']:.1f}% memorized",
-                generated=samples["generated"],  # type: ignore[arg-type]
-                nearest=samples["nearest"],  # type: ignore[arg-type]
-                memorized=samples["memorized"],  # type: ignore[arg-type]
-            )
-        )
-    return rows
 
 
 __all__ = ["findings", "write_outcome"]

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from planted import SIZES, Settings, frame, grid, write_sweep
 
-from analysis.commands import main
+from analysis.command_line import main
 from analysis.errors import AnalysisError
 from analysis.findings import published, verdicts
 from analysis.report import build
@@ -271,7 +271,7 @@ def test_bad_input_is_one_line_and_exit_code_two(
     ):
         assert run(arguments) == 2
         error = capsys.readouterr().err
-        assert error.startswith("error: ")
+        assert error.startswith("python -m analysis ")
         assert error.count("\n") == 1, error
     assert not (tmp_path / "r.html").exists()
 
@@ -279,7 +279,7 @@ def test_bad_input_is_one_line_and_exit_code_two(
 def test_half_written_results_are_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_sweep(tmp_path / "cut", grid(model__width=(64, 128), data__size=SIZES), unfinished=(0,))
     assert run(["report", folder, "--out", tmp_path / "r.html"]) == 0
-    assert "warning: " in capsys.readouterr().err
+    assert "skipped: " in capsys.readouterr().err
 
 
 def test_compare_and_importance_print_text_and_json(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:

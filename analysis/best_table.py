@@ -1,0 +1,58 @@
+"""The best ratios of a table in few lines: by what moves, a column per |D|."""
+
+import pandas as pd
+
+from analysis.panels import REPEATS, summary
+from analysis.paper_tables.render import Grid
+from analysis.tables import best, moved_keys
+from analysis.vocabulary import size_text, value_text
+
+
+def naming_keys(frame: pd.DataFrame) -> list[str]:
+    """What tells experiments apart: the keys that move, seeds and measuring aside."""
+    keys = moved_keys(frame)
+    return [key for key in keys if key not in REPEATS and not key.startswith("evaluation.")]
+
+
+def best_grid(frame: pd.DataFrame) -> Grid:
+    """A row per combination of moved keys, a column per |D|; cells are best ratios in percent, means over seeds."""
+    keys = [key for key in naming_keys(frame) if key != "data.size"]
+    data = summary(frame, [*keys, "data.size"])
+    sizes = sorted(set(data["data.size"]))
+    rows = []
+    groups = data.groupby(keys, sort=True, dropna=False) if keys else [((), data)]
+    for values, part in groups:
+        cells = {row["data.size"]: f"{row['value']:.2f}" for _, row in part.iterrows()}
+        texts = [value_text(key, value) for key, value in zip(keys, values, strict=True)]
+        rows.append([*texts, *(cells.get(size, "") for size in sizes)])
+    header = [*(key.rpartition(".")[2] for key in keys), *(f"|D| = {size_text(int(size))}" for size in sizes)]
+    return Grid("Best memorization ratio (%)", header, rows, _notes(frame))
+
+
+def factor_grid(frame: pd.DataFrame) -> Grid:
+    """A row per experiment: its keys, best ratio, 95% interval, trials, and the epoch of the best (the last such)."""
+    keys = naming_keys(frame) or ["data.size"]
+    data = summary(frame, keys)
+    epochs = best(frame).groupby(keys, dropna=False, sort=True)["epoch"].max().to_numpy()
+    rows = [
+        [
+            *(value_text(key, row[key]) for key in keys),
+            f"{row['value']:.2f}",
+            f"{row['low']:.2f}",
+            f"{row['high']:.2f}",
+            str(row["trials"]),
+            f"{epoch:g}",
+        ]
+        for (_, row), epoch in zip(data.iterrows(), epochs, strict=True)
+    ]
+    header = [*(key.rpartition(".")[2] for key in keys), "ratio %", "low", "high", "trials", "best epoch"]
+    return Grid("Best memorization ratio (%) with its 95% interval", header, rows, _notes(frame))
+
+
+def _notes(frame: pd.DataFrame) -> list[str]:
+    runs = frame.drop_duplicates(["experiment", "trial_id"])
+    counts = runs["status"].value_counts()
+    status = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    images = int(runs["cost_images"].fillna(0).sum())
+    hours = frame.groupby(["experiment", "trial_id"])["seconds"].max().sum() / 3600
+    return [f"{len(runs):,} trials ({status}), {images:,} training images, {hours:.2f} trial hours"]

@@ -1,0 +1,31 @@
+"""`python -m analysis table PATH...`."""
+
+import argparse
+
+from analysis.best_table import best_grid, factor_grid
+from analysis.commands.reading import add_paths, load_results, write_text
+from analysis.paper_tables import FORMATS, NUMBERS, paper_table, render
+from analysis.paper_tables.render import render_grid
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `table`."""
+    add_paths(parser)
+    parser.add_argument("--table", choices=[*map(str, NUMBERS), "factor"], metavar="1..8|factor",
+                        help="a table of the paper, ours (published, difference); or factor: every experiment with "
+                        "its interval; without: best ratios by what moves")  # fmt: skip
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.add_argument("--out", metavar="FILE", help="write there instead of printing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print or write one table."""
+    frame = load_results(arguments)
+    if arguments.table is None:
+        text = render_grid(best_grid(frame), arguments.format)
+    elif arguments.table == "factor":
+        text = render_grid(factor_grid(frame), arguments.format)
+    else:
+        text = render(paper_table(int(arguments.table), frame), arguments.format)
+    write_text(text, arguments.out)
+    return 0

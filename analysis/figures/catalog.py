@@ -1,0 +1,210 @@
+"""Every figure of the study that a table allows, and for the others the reason why not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.errors import AnalysisError
+from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
+from analysis.figures.epochs import epochs_data, metric_over_epochs
+from analysis.figures.factor import factor_data, metric_over_factor
+from analysis.figures.gallery import gallery, gallery_data, gallery_rows
+from analysis.figures.memorization_time import memorization_time, memorization_time_data
+from analysis.figures.size import metric_over_size, size_data
+from analysis.figures.skips import metric_over_skips, skips_data
+from analysis.figures.zeta import emm_by_zeta, zeta_data
+from analysis.panels import Panel, panels, studied_keys
+from analysis.samples import best_samples
+from analysis.tables import METRICS, best, moved_keys
+from analysis.vocabulary import factor, value_label
+
+_PANELS = 4
+"""So many panels of one kind are drawn; a pooled table can have hundreds."""
+_OTHER_METRICS = {"fid": (12, 13, 14, 15), "knn_distance": (17, 18, 19, 20)}
+"""The paper's figures of data, model, skip connections and conditioning by metric (FFHQ: 16 and 21)."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure."""
+
+    name: str
+    """A file name without suffix, unique in a catalog."""
+    title: str
+    """What it shows, for a heading."""
+    paper: str
+    """The figure or table of the paper that it redraws; empty for none."""
+    figure: Figure
+    data: pd.DataFrame
+    """What is drawn."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A figure that the table does not allow."""
+
+    title: str
+    reason: str
+
+
+def figures(frame: pd.DataFrame, metric: str = "memorization_ratio", zeta: float = 0.1) -> Iterator[Drawn | Missing]:
+    """All figures of a table, one after the other.
+
+    Args:
+        frame: of `analysis.load`.
+        metric: `memorization_ratio`, `fid` or `knn_distance`; the gallery, the sample size, EMM by zeta and the
+            memorization time belong to the ratio alone.
+        zeta: see `analysis.figures.size`.
+
+    Raises:
+        AnalysisError: an unknown metric.
+    """
+    if metric not in METRICS:
+        raise AnalysisError(f"metric {metric} is unknown: {', '.join(METRICS)} are known")
+    if metric not in frame.columns or frame[metric].isna().all():
+        yield Missing(f"all figures of {metric}", f"no run reports {metric}")
+        return
+    frame = frame[frame[metric].notna()]
+    keys = studied_keys(frame)
+    yield from _over_epochs(frame, keys, metric)
+    yield from _over_size(frame, keys, metric, zeta)
+    yield from _over_factor(frame, keys, metric)
+    if "model.skip_connections" in keys:
+        yield from _over_skips(frame, metric)
+    if metric == "memorization_ratio":
+        yield from _zetas(frame, keys)
+        yield from _memorization_time(frame)
+        yield from _from_samples(frame)
+
+
+def _name(start: str, key: str, number: int, metric: str) -> str:
+    short = key.rpartition(".")[2]
+    prefix = "ratio" if metric == "memorization_ratio" else metric
+    return f"{prefix}_{start}_{short}" + (f"_{number + 1}" if number else "")
+
+
+def _paper(key: str, known: str, metric: str) -> str:
+    if metric == "memorization_ratio":
+        return known
+    data, model, skips, labels = _OTHER_METRICS[metric]
+    by_key = {"data.labels": labels, "data.num_labels": labels, "model.skip_connections": skips}
+    number = by_key.get(key) or {"data": data, "model": model}.get(key.partition(".")[0])
+    return f"Fig. {number}" if number else ""
+
+
+def _heading(panel: Panel, *names: str) -> str:
+    return ", ".join(filter(None, [*names, panel.title]))
+
+
+def _over_epochs(frame: pd.DataFrame, keys: list[str], metric: str) -> Iterator[Drawn | Missing]:
+    counts = frame.groupby(["experiment", "trial_id"]).size()
+    if counts.max() < 2:
+        yield Missing("over epochs", "every trial was evaluated once")
+        return
+    for key in ("data.size", *keys):
+        found = panels(frame, key, within=())
+        if not found:
+            yield Missing(f"over epochs by {factor(key).title}", "no two trials differ in it alone")
+        for number, panel in enumerate(found[:_PANELS]):
+            title = _heading(panel, f"Training, by {factor(key).title}")
+            figure = metric_over_epochs(panel.frame, key, metric, title=panel.title)
+            paper = _paper(key, factor(key).over_epochs, metric)
+            data = epochs_data(panel.frame, key, metric)
+            yield Drawn(_name("over_epochs_by", key, number, metric), title, paper, figure, data)
+
+
+def _over_size(frame: pd.DataFrame, keys: list[str], metric: str, zeta: float) -> Iterator[Drawn | Missing]:
+    for key in keys or ["data.size"]:
+        found = [panel for panel in panels(frame, key) if len(panel.frame["data.size"].unique()) > 1]
+        if not found:
+            yield Missing(f"over |D| by {factor(key).title}", "every such trial has the same |D|")
+        for number, panel in enumerate(found[:_PANELS]):
+            title = _heading(panel, "Over |D|" + (f", by {factor(key).title}" if key != "data.size" else ""))
+            figure = metric_over_size(panel.frame, key, metric, zeta, title=panel.title)
+            paper = _paper(key, factor(key).over_size, metric)
+            yield Drawn(_name("over_size_by", key, number, metric), title, paper, figure,
+                        size_data(panel.frame, key, metric))  # fmt: skip
+
+
+def _over_factor(frame: pd.DataFrame, keys: list[str], metric: str) -> Iterator[Drawn | Missing]:
+    if not keys:
+        yield Missing("over a factor", "no two trials differ in one factor alone, |D| aside")
+    for key in keys:
+        for number, panel in enumerate(panels(frame, key)[:_PANELS]):
+            figure = metric_over_factor(panel.frame, key, metric, title=panel.title)
+            paper = _paper(key, factor(key).over_factor, metric)
+            yield Drawn(_name("over", key, number, metric), _heading(panel, f"Over {factor(key).title}"), paper,
+                        figure, factor_data(panel.frame, key, metric=metric))  # fmt: skip
+
+
+def _over_skips(frame: pd.DataFrame, metric: str) -> Iterator[Drawn | Missing]:
+    drawn = 0
+    for panel in panels(frame, "model.skip_connections", within=())[:_PANELS]:
+        data = skips_data(panel.frame, metric)
+        if data.empty:
+            continue
+        resolution = panel.frame["data.resolution"].iloc[0] if "data.resolution" in panel.frame else None
+        title = _heading(panel, "Skip connections by resolution and place")
+        figure = metric_over_skips(data, None if pd.isna(resolution) else int(resolution), metric, panel.title)
+        paper = _paper("model.skip_connections", "Fig. 4, 8", metric)
+        yield Drawn(_name("over", "skip_places", drawn, metric), title, paper, figure, data)
+        drawn += 1
+    if not drawn:
+        yield Missing("skip connections by place", "no mask keeps connections of one resolution only")
+
+
+def _zetas(frame: pd.DataFrame, keys: list[str]) -> Iterator[Drawn | Missing]:
+    for key in keys:
+        found = [panel for panel in panels(frame, key) if len(panel.frame["data.size"].unique()) > 1]
+        if not found:
+            yield Missing(f"EMM by zeta, {factor(key).title}", "every such trial has the same |D|")
+        for number, panel in enumerate(found[:1]):
+            data = zeta_data(panel.frame, key)
+            figure = emm_by_zeta(data, key, panel.title)
+            yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], f"EMM by zeta, {factor(key).title}", "Fig. 22",
+                        figure, data)  # fmt: skip
+
+
+def _memorization_time(frame: pd.DataFrame, level: float = 0.5) -> Iterator[Drawn | Missing]:
+    found = panels(frame, "data.size", within=())
+    usable = []
+    for panel in found:
+        times, _ = memorization_time_data(panel.frame, level)
+        if len(times.loc[times["kind"] == "passed", "data.size"].unique()) > 1:
+            usable.append((panel, times))
+    if not usable:
+        yield Missing("memorization time", f"no two sizes pass {100 * level:g}% between two evaluations")
+    for number, (panel, times) in enumerate(usable[:_PANELS]):
+        figure = memorization_time(panel.frame, level, "images_seen", panel.title)
+        yield Drawn("memorization_time" + (f"_{number + 1}" if number else ""), _heading(panel, "Memorization time"), "",
+                    figure, times)  # fmt: skip
+
+
+def _from_samples(frame: pd.DataFrame) -> Iterator[Drawn | Missing]:
+    rows = gallery_rows(frame)
+    if not rows:
+        yield Missing("gallery and sample size", "no trial has a checkpoint with its samples (best.npz)")
+        return
+    title = "Generated images above their nearest training images"
+    yield Drawn("gallery", title, "Fig. 1a-b, 10", gallery(rows), gallery_data(rows))
+    data = bootstrap_data(_memorized(frame))
+    yield Drawn("sample_size", "Bootstrap of the sample size", "Fig. 6", sample_size_bootstrap(data), data)
+
+
+def _memorized(frame: pd.DataFrame, limit: int = 4) -> dict[str, "np.ndarray"]:
+    """Flags of trials with different ratios, nearest the middle first: there the deviation is largest."""
+    runs = best(frame)
+    order = (runs["memorization_ratio"] - 0.5).abs().sort_values(kind="stable").index
+    keys = [key for key in moved_keys(frame) if not key.startswith("evaluation.")]
+    found: dict[str, np.ndarray] = {}
+    for index in order:
+        samples = best_samples(runs.loc[index, "folder"])
+        label = ", ".join(value_label(key, runs.loc[index, key]) for key in keys) or "one trial"
+        if samples is not None and label not in found:
+            found[label] = samples["memorized"].astype(bool)
+        if len(found) == limit:
+            break
+    return found

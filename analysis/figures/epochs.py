@@ -1,0 +1,58 @@
+"""A metric over training, a curve per value: Fig. 1c, 1d, 7c-f and 9."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures.style import draw_curve, legend, metric_axis, new_figure
+from analysis.vocabulary import factor, value_label
+
+
+def epochs_data(
+    frame: pd.DataFrame, hue: str = "data.size", metric: str = "memorization_ratio", x: str = "epoch"
+) -> pd.DataFrame:
+    """What `metric_over_epochs` draws.
+
+    Args:
+        frame: of `analysis.load`, or one of its panels.
+        hue: the dotted key that has a curve per value.
+        metric: `memorization_ratio` (percent here), `fid`, `knn_distance`.
+        x: `epoch` or `images_seen`.
+
+    Returns:
+        `hue`, `x`, `value`, `low`, `high`, `trials`: the mean over trials that were evaluated at the same point.
+        The interval is the widest that the trials' own intervals span; FID and kNN distance have none of a
+        single trial, and span their trials.
+    """
+    usable = frame.dropna(subset=[metric, x])
+    grouped = usable.groupby([hue, x], dropna=False, sort=True)
+    ends = (f"{metric}_low", f"{metric}_high") if f"{metric}_low" in frame.columns else (metric, metric)
+    data = grouped.agg(
+        value=(metric, "mean"), low=(ends[0], "min"), high=(ends[1], "max"), trials=(metric, "size")
+    ).reset_index()
+    scale = 100 if metric == "memorization_ratio" else 1
+    return data.assign(**{name: scale * data[name] for name in ("value", "low", "high")})
+
+
+def metric_over_epochs(
+    frame: pd.DataFrame,
+    hue: str = "data.size",
+    metric: str = "memorization_ratio",
+    x: str = "epoch",
+    title: str = "",
+) -> Figure:
+    """Draw a metric over training, with 95% intervals, a curve per value of `hue`; see `epochs_data`."""
+    data = epochs_data(frame, hue, metric, x)
+    figure = new_figure()
+    axes = figure.axes[0]
+    values = list(dict.fromkeys(data[hue]))
+    for index, value in enumerate(values):
+        part = data[data[hue].isna() if pd.isna(value) else data[hue] == value]
+        draw_curve(axes, part[x].to_list(), part, index, len(values), value_label(hue, value))
+    spread = data[x].max() / max(data[x].min(), 1e-9)
+    if spread > 50:
+        # Trials of equal budget in images end at epochs that differ as their sizes do.
+        axes.set_xscale("log")
+    axes.set(xlabel="Epoch" if x == "epoch" else "Training images seen", title=title)
+    metric_axis(axes, metric)
+    legend(axes, factor(hue).title if len(values) > 8 else "")
+    return figure

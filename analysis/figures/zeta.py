@@ -1,0 +1,66 @@
+"""EMM by zeta: Fig. 22, how much the choice of zeta matters."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures.crossing import crossings
+from analysis.figures.size import size_data
+from analysis.figures.style import colours, legend, new_figure
+from analysis.vocabulary import factor, size_text, value_text
+
+ZETAS = (0.05, 0.1, 0.2, 0.3)
+
+
+def zeta_data(frame: pd.DataFrame, key: str, zetas: tuple[float, ...] = ZETAS) -> pd.DataFrame:
+    """The EMM of each value of a factor at each zeta, between measured sizes.
+
+    Returns:
+        `value`, `zeta`, `emm`, `emm_low`, `emm_high` and `kind` (`measured`, or a bound: `lower_bound`,
+        `upper_bound`).
+    """
+    return crossings(size_data(frame, key), key, zetas)
+
+
+def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
+    """Draw the EMM over the values of a factor, bars per zeta, on a logarithmic axis of |D|.
+
+    Args:
+        data: columns `value`, `zeta`, `emm`, `emm_low`, `emm_high`, `kind`, of `zeta_data` or of an EMM
+            estimate with confidence limits. An end at 0 or infinity, as bounds have, is drawn as a triangle that
+            points to where the EMM lies.
+        key: the factor that `value` belongs to.
+        title: of the axes.
+    """
+    figure = new_figure()
+    axes = figure.axes[0]
+    values, zetas = list(dict.fromkeys(data["value"])), sorted(set(data["zeta"]))
+    width = 0.8 / len(zetas)
+    for index, zeta in enumerate(zetas):
+        part = data[data["zeta"] == zeta]
+        x = np.array([_position(values, value) for value in part["value"]]) + (index - (len(zetas) - 1) / 2) * width
+        emm = part["emm"].to_numpy(dtype=float)
+        low, high = part["emm_low"].to_numpy(dtype=float), part["emm_high"].to_numpy(dtype=float)
+        open_low, open_high = ~(np.isfinite(low) & (low > 0)), ~np.isfinite(high)
+        errors = np.stack([np.where(open_low, 0, emm - low), np.where(open_high, 0, high - emm)]).clip(min=0)
+        axes.errorbar(x, emm, np.nan_to_num(errors), fmt="o", markersize=5, capsize=2.5, elinewidth=1.2,
+                      color=colours(len(zetas))[index], label=f"zeta = {zeta:g}")  # fmt: skip
+        for up, mask in ((True, open_high), (False, open_low)):
+            if mask.any():
+                axes.scatter(x[mask], emm[mask] * (1.12 if up else 0.88), marker="^" if up else "v", s=34,
+                             color=colours(len(zetas))[index])  # fmt: skip
+    axes.set_yscale("log")
+    ticks = sorted({float(size) for size in pd.concat([data["emm_low"], data["emm_high"]])
+                    if np.isfinite(size) and size > 0})  # fmt: skip
+    axes.set_yticks(ticks, [size_text(round(size)) for size in ticks])
+    axes.minorticks_off()
+    axes.set_xticks(range(len(values)), [value_text(key, value) for value in values])
+    axes.set(xlabel=factor(key).title, ylabel="EMM (training images)", title=title)
+    legend(axes)
+    return figure
+
+
+def _position(values: list[Any], value: Any) -> int:
+    return next(i for i, known in enumerate(values) if known == value or (pd.isna(known) and pd.isna(value)))

@@ -1,0 +1,101 @@
+"""When a model starts to memorize: the first epoch at which its ratio passes a level, and how that grows with |D|.
+
+Later work on implicit dynamical regularization (Bonnaire et al., 2025) finds that the time to memorize, counted in
+optimization steps, grows in proportion to |D|: a slope of 1 of images seen over |D| in log-log, 0 of epochs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.errors import AnalysisError
+from analysis.tables import experiment_keys
+
+Clock = Literal["epoch", "images_seen"]
+
+
+def memorization_times(frame: pd.DataFrame, level: float = 0.5, clock: Clock = "epoch") -> pd.DataFrame:
+    """The first time at which each trial's ratio passes a level.
+
+    Args:
+        frame: of `analysis.load`.
+        level: memorization ratio in (0, 1).
+        clock: `epoch` or `images_seen`.
+
+    Returns:
+        A row a trial: `experiment`, `trial_id`, the dotted keys, `time`, `low`, `high` and `kind`. `passed`: `time`
+        is interpolated linearly between the evaluations `low` and `high`. `first`: the first evaluation already
+        passes, so `time` = `high` is an upper bound. `never`: `time` = `low`, the last evaluation, is a lower bound.
+
+    Raises:
+        AnalysisError: a level outside (0, 1).
+    """
+    if not 0 < level < 1:
+        raise AnalysisError(f"a level of {level:g} is no memorization ratio between 0 and 1, such as 0.5")
+    usable = frame.dropna(subset=["memorization_ratio", clock])
+    rows = []
+    for (experiment, trial), part in usable.sort_values(clock).groupby(["experiment", "trial_id"], sort=True):
+        found = _first_passage(part[clock].to_numpy(dtype=float), part["memorization_ratio"].to_numpy(), level)
+        keys = {key: part[key].iloc[0] for key in experiment_keys(frame)}
+        rows.append({"experiment": experiment, "trial_id": trial, **keys, **found})
+    columns = ["experiment", "trial_id", *experiment_keys(frame), "time", "low", "high", "kind"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _first_passage(times: NDArray[np.float64], ratios: NDArray[np.float64], level: float) -> dict[str, float | str]:
+    passing = np.flatnonzero(ratios >= level)
+    if not len(passing):
+        return {"time": times[-1], "low": times[-1], "high": np.inf, "kind": "never"}
+    first = int(passing[0])
+    if first == 0:
+        return {"time": times[0], "low": 0.0, "high": times[0], "kind": "first"}
+    share = (level - ratios[first - 1]) / (ratios[first] - ratios[first - 1])
+    time = times[first - 1] + share * (times[first] - times[first - 1])
+    return {"time": time, "low": times[first - 1], "high": times[first], "kind": "passed"}
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """time = prefactor x |D|^slope, fitted by least squares in log-log."""
+
+    slope: float
+    low: float
+    """95% interval of the slope (Student); infinite for two points."""
+    high: float
+    intercept: float
+    """ln of the prefactor."""
+    trials: int
+    """Fitted trials."""
+    censored: int
+    """Trials left out since they never passed, or had passed at their first evaluation: with many of them at the
+    large sizes the slope is too small."""
+
+
+def time_scaling(times: pd.DataFrame) -> Scaling:
+    """The log-log slope of memorization time over |D|.
+
+    Args:
+        times: of `memorization_times`, trials that differ in |D| and seeds only.
+
+    Raises:
+        AnalysisError: fewer than two sizes have a trial that passed between two evaluations.
+    """
+    from scipy import stats  # noqa: PLC0415 (a second to import)
+
+    passed = times[times["kind"] == "passed"]
+    if passed["data.size"].nunique() < 2:
+        raise AnalysisError("a scaling needs two sizes whose ratio passes the level between two evaluations")
+    x, y = np.log(passed["data.size"].to_numpy(dtype=float)), np.log(passed["time"].to_numpy(dtype=float))
+    fit = stats.linregress(x, y)
+    half = float(stats.t.ppf(0.975, len(x) - 2) * fit.stderr) if len(x) > 2 else float("inf")
+    slope = float(fit.slope)
+    return Scaling(slope, slope - half, slope + half, float(fit.intercept), len(x), len(times) - len(x))
+
+
+def predicted(scaling: Scaling, sizes: Sequence[float]) -> list[float]:
+    """The fitted time at each |D|."""
+    return [float(np.exp(scaling.intercept + scaling.slope * np.log(size))) for size in sizes]

@@ -1,5 +1,6 @@
 """How much of the ratio's variation each factor explains: fANOVA (Hutter et al. 2014) from Optuna, with intervals."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -55,8 +56,9 @@ class _Axis:
 
     name: str
     scale: str
-    encoded: list[Any]
+    encoded: list[float]
     choices: int
+    bounds: tuple[float, float]
 
 
 def rank(frame: pd.DataFrame, resamples: int = 20, seed: int = 0, target: str = "memorization_ratio") -> Ranking:
@@ -119,28 +121,32 @@ def _axis(name: str, column: pd.Series) -> _Axis:
     count = int(column.nunique(dropna=False))
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if not numeric or column.isna().any() or name == "seed":
-        return _Axis(name, "category", ["none" if pd.isna(value) else str(value) for value in column], count)
+        return _coded(name, "category", ["none" if pd.isna(value) else str(value) for value in column], count)
     numbers = column.astype(float)
     positive = numbers[numbers > 0]
     wide = len(positive) > 0 and positive.max() / positive.min() >= WIDE
-    if numbers.min() > 0:
+    if numbers.min() > 0 and wide:
         # Optuna's fANOVA integrates over the raw values even of a logarithmic distribution: give it the logarithms.
-        return _Axis(name, "log", list(np.log(numbers)), count) if wide else _Axis(name, "linear", list(numbers), count)
-    if wide and numbers.min() == 0:
-        places = {value: float(place) for place, value in enumerate(sorted(set(numbers)))}
-        return _Axis(name, "rank", [places[value] for value in numbers], count)
-    return _Axis(name, "linear", list(numbers), count)
+        numbers = numbers.map(math.log)
+    elif numbers.min() == 0 and wide:
+        return _coded(name, "rank", list(numbers), count)
+    scale = "log" if wide and column.min() > 0 else "linear"
+    return _Axis(name, scale, list(numbers), count, (float(numbers.min()), float(numbers.max())))
+
+
+def _coded(name: str, scale: str, values: list[Any], count: int) -> _Axis:
+    """Places among the sorted values, in a space that gives each the same share.
+
+    Optuna's categorical distribution would do, but its fANOVA takes time exponential in the number of choices.
+    """
+    places = {value: float(place) for place, value in enumerate(sorted(set(values)))}
+    return _Axis(name, scale, [places[value] for value in values], count, (-0.5, len(places) - 0.5))
 
 
 def _fanova(axes: Sequence[_Axis], values: Any, picked: Any, seed: int) -> Mapping[str, float]:
     """Importances on the picked runs; a factor that does not move among them has none."""
     library = optuna()
-    distributions = {}
-    for axis in axes:
-        if axis.scale == "category":
-            distributions[axis.name] = library.distributions.CategoricalDistribution(sorted(set(axis.encoded)))
-        else:
-            distributions[axis.name] = library.distributions.FloatDistribution(min(axis.encoded), max(axis.encoded))
+    distributions = {axis.name: library.distributions.FloatDistribution(*axis.bounds) for axis in axes}
     study = library.create_study(direction="maximize")
     study.add_trials(
         [

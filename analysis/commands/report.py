@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `report`."""
     add_paths(parser)
     parser.add_argument("--out", default="report.html", metavar="FILE", help="the page; default: report.html")
+    parser.add_argument("--no-figures", action="store_true", help="leave them out, for a quick look")
     parser.add_argument("--title", default="", help="its heading; default: from the experiments")
 
 
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     frame = load_results(arguments)
     from analysis.report import build  # noqa: PLC0415 (what a wrong path need not wait for)
 
-    html = build(frame, arguments.title)
+    html = build(frame, arguments.title, draw=not arguments.no_figures)
     _write_whole(target, html)
     trials = len(frame[["experiment", "trial_id"]].drop_duplicates())
     print(f"{target}: {trials:,} trials, {len(html.encode()) / 1e6:.2f} MB")

@@ -154,8 +154,8 @@ def _means(frame: pd.DataFrame, codes: IntArray, strata: int) -> dict[str, Float
     divisor: Any = np.maximum(np.bincount(codes, minlength=strata), 1)
 
     def total(column: Any) -> FloatArray:
-        sums: FloatArray = np.bincount(codes, weights=np.asarray(column, dtype=float), minlength=strata)
-        return sums
+        sums = np.bincount(codes, weights=np.asarray(column, dtype=float), minlength=strata)
+        return np.asarray(sums, dtype=float)
 
     return {
         "log_odds": total(frame["log_odds"]) / divisor,

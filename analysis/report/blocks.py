@@ -41,8 +41,8 @@ class FigureBlock:
     title: str
     caption: str
     svg: str
-    main: bool = True
-    """Of the ratio itself; the page folds the others away."""
+    group: str = ""
+    """The page folds figures with a group away under its name."""
 
 
 def table(ident: str, title: str, note: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:

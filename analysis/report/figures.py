@@ -1,7 +1,5 @@
 """The figures that a table of evaluations allows, from the catalog of all figures, as parts of the page."""
 
-from collections.abc import Iterator
-
 import pandas as pd
 
 from analysis.figures.catalog import Missing, figures
@@ -31,11 +29,20 @@ def figure_blocks(frame: pd.DataFrame) -> tuple[list[FigureBlock], list[str]]:
                 ident = f"fig{len(blocks)}"
                 caption = f"Redraws the paper's {entry.paper}." if entry.paper else ""
                 svg = inline_svg(entry.figure, ident, f"{title}. {caption}")
-                blocks.append(FigureBlock(ident, title, caption, svg, metric == METRICS[0]))
+                blocks.append(FigureBlock(ident, title, caption, svg, _group(metric, entry.name)))
     return blocks, missing
 
 
-def split(blocks: list[FigureBlock]) -> Iterator[list[FigureBlock]]:
-    """The ratio's figures, then the others, which the page folds away."""
-    yield [block for block in blocks if block.main]
-    yield [block for block in blocks if not block.main]
+def grouped(blocks: list[FigureBlock]) -> dict[str, list[FigureBlock]]:
+    """Figures by their group, the main ones (no group) first."""
+    groups: dict[str, list[FigureBlock]] = {"": []}
+    for block in blocks:
+        groups.setdefault(block.group, []).append(block)
+    return groups
+
+
+def _group(metric: str, name: str) -> str:
+    """A pooled table has dozens of figures: those of the ratio over sizes and factors are the study."""
+    if metric != METRICS[0]:
+        return f"{TITLES[metric].rstrip(': ')} in place of the ratio"
+    return "Training curves" if "over_epochs" in name else ""

@@ -14,7 +14,7 @@ from analysis.importance import MINIMUM_RUNS, rank
 from analysis.noise import seed_spread
 from analysis.report.blocks import Table
 from analysis.report.effects import changes
-from analysis.report.figures import figure_blocks, split
+from analysis.report.figures import figure_blocks, grouped
 from analysis.report.gallery import gallery
 from analysis.report.headlines import headlines, tiles
 from analysis.report.runs import describe
@@ -37,13 +37,14 @@ class Bar:
     """Whether it goes on beyond the plot."""
 
 
-def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES) -> str:
+def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw: bool = True) -> str:
     """The report as one HTML document that fetches nothing.
 
     Args:
         frame: from `analysis.load`.
         title: the heading; the experiments' names where not given.
         resamples: of the runs, for the intervals of importances.
+        draw: whether to draw figures, which takes most of the time.
 
     Raises:
         AnalysisError: there is no evaluation at all.
@@ -61,8 +62,7 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES) -> s
     tables += _importances(frame, best, resamples)
     tables += paper_blocks(frame)
     tables.append(trials_table(frame, runs.moved))
-    blocks, missing = figure_blocks(frame)
-    main_figures, other_figures = split(blocks)
+    blocks, missing = figure_blocks(frame) if draw else ([], [])
     return (
         _environment()
         .get_template("report.html.j2")
@@ -73,8 +73,7 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES) -> s
             headlines=headlines(runs, best, found, slope, answers, spread),
             verdicts=answers,
             counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
-            figures=main_figures,
-            other_figures=other_figures,
+            figures=grouped(blocks),
             missing_figures=missing,
             tables=tables,
             gallery=gallery(frame, runs),

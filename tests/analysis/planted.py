@@ -91,7 +91,13 @@ def frame(trials: Sequence[Settings], shift: Shift = lambda _: 0.0, seed_spread:
     rows = []
     for index, settings in enumerate(trials):
         flat = {key: ",".join(map(str, v)) if isinstance(v, list | tuple) else v for key, v in settings.items()}
-        common = {"experiment": "planted", "trial_id": f"p_{index:05d}", "status": "terminated", **flat}
+        common = {
+            "experiment": "planted",
+            "trial_id": f"p_{index:05d}",
+            "status": "terminated",
+            **flat,
+            "folder": f"nowhere/{index}",
+        }
         rows += [{**common, **row} for row in evaluations(settings, shift, seed_spread)]
     return pd.DataFrame(rows)
 

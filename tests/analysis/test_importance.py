@@ -74,3 +74,11 @@ def test_without_optuna_the_error_names_the_pip_command(monkeypatch: pytest.Monk
     monkeypatch.setattr(optional, "import_module", missing)
     with pytest.raises(AnalysisError, match="pip install optuna"):
         rank(frame(TRIALS), resamples=2)
+
+
+def test_many_seeds_take_no_longer_than_few() -> None:
+    # Optuna's fANOVA is exponential in the choices of a categorical parameter: 25 seeds would take days.
+    answer = rank(
+        frame(grid(model__width=(64, 256), seed=tuple(range(25))), lambda s: s["model.width"] / 100), resamples=2
+    )
+    assert [factor.factor for factor in answer.factors] == ["model.width", "seed"]

@@ -27,8 +27,8 @@ def memorization_times(frame: pd.DataFrame, level: float = 0.5, clock: Clock = "
         clock: `epoch` or `images_seen`.
 
     Returns:
-        A row a trial: `experiment`, `trial_id`, the dotted keys, `time`, `low`, `high` and `kind`. `passed`: `time`
-        is interpolated linearly between the evaluations `low` and `high`. `first`: the first evaluation already
+        A row a trial, by size: `experiment`, `trial_id`, the dotted keys, `time`, `low`, `high` and `kind`.
+        `passed`: `time` is interpolated linearly between the evaluations `low` and `high`. `first`: the first evaluation already
         passes, so `time` = `high` is an upper bound. `never`: `time` = `low`, the last evaluation, is a lower bound.
 
     Raises:
@@ -43,7 +43,7 @@ def memorization_times(frame: pd.DataFrame, level: float = 0.5, clock: Clock = "
         keys = {key: part[key].iloc[0] for key in experiment_keys(frame)}
         rows.append({"experiment": experiment, "trial_id": trial, **keys, **found})
     columns = ["experiment", "trial_id", *experiment_keys(frame), "time", "low", "high", "kind"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).sort_values("data.size", kind="stable", ignore_index=True)
 
 
 def _first_passage(times: NDArray[np.float64], ratios: NDArray[np.float64], level: float) -> dict[str, float | str]:
@@ -91,7 +91,7 @@ def time_scaling(times: pd.DataFrame) -> Scaling:
         raise AnalysisError("a scaling needs two sizes whose ratio passes the level between two evaluations")
     x, y = np.log(passed["data.size"].to_numpy(dtype=float)), np.log(passed["time"].to_numpy(dtype=float))
     fit = stats.linregress(x, y)
-    half = float(stats.t.ppf(0.975, len(x) - 2) * fit.stderr) if len(x) > 2 else float("inf")
+    half = float(stats.t.ppf(0.975, len(x) - 2) * np.nan_to_num(fit.stderr)) if len(x) > 2 else float("inf")
     slope = float(fit.slope)
     return Scaling(slope, slope - half, slope + half, float(fit.intercept), len(x), len(times) - len(x))
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.results.store import open_store
+from analysis.loading.store import open_store
 
 SAMPLES_FILE = "best.npz"
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from analysis.errors import AnalysisError, SkippedResultsWarning
-from analysis.results.columns import REPORTED, joined, typed
-from analysis.results.experiment import Results, is_experiment, read_experiment
-from analysis.results.store import RESULT_FILE, Store, open_store
+from analysis.loading.columns import REPORTED, joined, typed
+from analysis.loading.experiment import Results, is_experiment, read_experiment
+from analysis.loading.store import RESULT_FILE, Store, open_store
 
 Metric = Literal["memorization_ratio", "fid", "knn_distance"]
 METRICS: tuple[Metric, ...] = ("memorization_ratio", "fid", "knn_distance")
@@ -146,9 +146,10 @@ def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
             "status": result.statuses,
             "folder": [f"{location}/{entry.folder}" for entry in result.trials],
         }
-        columns = {key: typed(key, values).take(trial).array for key, values in about.items()}
+        columns: dict[str, Any] = {key: typed(key, values).take(trial).array for key, values in about.items()}
         folder = columns.pop("folder")
-        frames.append(pd.DataFrame({**columns, **{key: rows[key].array for key in rows}, "folder": folder}))
+        columns.update({str(key): rows[key].array for key in rows})
+        frames.append(pd.DataFrame({**columns, "folder": folder}))
     frame = _ordered(joined(frames))
     if len(results) > 1:
         frame = frame.sort_values(["experiment", "trial_id", "images_seen"], kind="stable", ignore_index=True)

@@ -99,6 +99,8 @@ def value_text(key: str, value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def size_text(size: int) -> str:
-    """`500`, `1k`, `2.5k`, `50k`: thousands from 1,000 on, as the paper's axes say them."""
-    return str(size) if size < 1000 else f"{size / 1000:g}k"
+def size_text(size: float) -> str:
+    """`500`, `1k`, `2.5k`, `50k`, `2M`: thousands from 1,000 on, as the paper's axes say them."""
+    if size >= 1e6:
+        return f"{size / 1e6:g}M"
+    return f"{size:g}" if size < 1000 else f"{size / 1000:g}k"

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.figures.style import colours, draw_curve, legend, metric_axis, new_figure, size_axis
+from analysis.figures.style import colours, draw_curve, legend, metric_axis, new_figure, plain_log_axis, size_axis
 
 DEFAULT_REPEATS = 1000
 
@@ -53,7 +53,7 @@ def sample_size_bootstrap(data: pd.DataFrame) -> Figure:
         axes.set_xlabel("Number of generated samples")
         axes.tick_params(axis="x", labelsize=8)
     metric_axis(left, "memorization_ratio")
-    right.set_yscale("log")
+    plain_log_axis(right)
     right.set_ylabel("Standard deviation (percentage points)")
     legend(left)
     return figure

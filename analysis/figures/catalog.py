@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
@@ -179,8 +180,8 @@ def _memorization_time(frame: pd.DataFrame, level: float = 0.5) -> Iterator[Draw
         yield Missing("memorization time", f"no two sizes pass {100 * level:g}% between two evaluations")
     for number, (panel, times) in enumerate(usable[:_PANELS]):
         figure = memorization_time(panel.frame, level, "images_seen", panel.title)
-        yield Drawn("memorization_time" + (f"_{number + 1}" if number else ""), _heading(panel, "Memorization time"), "",
-                    figure, times)  # fmt: skip
+        name = "memorization_time" + (f"_{number + 1}" if number else "")
+        yield Drawn(name, _heading(panel, "Memorization time"), "", figure, times)
 
 
 def _from_samples(frame: pd.DataFrame) -> Iterator[Drawn | Missing]:
@@ -194,15 +195,16 @@ def _from_samples(frame: pd.DataFrame) -> Iterator[Drawn | Missing]:
     yield Drawn("sample_size", "Bootstrap of the sample size", "Fig. 6", sample_size_bootstrap(data), data)
 
 
-def _memorized(frame: pd.DataFrame, limit: int = 4) -> dict[str, "np.ndarray"]:
-    """Flags of trials with different ratios, nearest the middle first: there the deviation is largest."""
+def _memorized(frame: pd.DataFrame, limit: int = 4) -> dict[str, NDArray[np.bool_]]:
+    """Flags of trials, those of ratios near 50% first, where the deviation is largest, and of each |D| one first."""
     runs = best(frame)
-    order = (runs["memorization_ratio"] - 0.5).abs().sort_values(kind="stable").index
+    runs = runs.assign(off=(runs["memorization_ratio"] - 0.5).abs()).sort_values("off", kind="stable")
+    runs = runs.assign(turn=runs.groupby("data.size").cumcount()).sort_values(["turn", "off"], kind="stable")
     keys = [key for key in moved_keys(frame) if not key.startswith("evaluation.")]
-    found: dict[str, np.ndarray] = {}
-    for index in order:
-        samples = best_samples(runs.loc[index, "folder"])
-        label = ", ".join(value_label(key, runs.loc[index, key]) for key in keys) or "one trial"
+    found: dict[str, NDArray[np.bool_]] = {}
+    for _, run in runs.iterrows():
+        samples = best_samples(run["folder"])
+        label = ", ".join(value_label(key, run[key]) for key in keys) or "one trial"
         if samples is not None and label not in found:
             found[label] = samples["memorized"].astype(bool)
         if len(found) == limit:

@@ -7,12 +7,16 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from analysis.figures.style import PALETTE
 from analysis.samples import best_samples
 from analysis.tables import best, moved_keys
 from analysis.vocabulary import value_label
+
+_GAP = 0.08
+"""White between images, as a share of a place."""
 
 
 @dataclass(frozen=True)
@@ -66,34 +70,28 @@ def gallery_data(rows: Sequence[GalleryRow], columns: int = 16) -> pd.DataFrame:
 
 def gallery(rows: Sequence[GalleryRow], columns: int = 16) -> Figure:
     """Draw pairs of rows: samples, and below each the nearest training image; replicas are framed."""
-    frame_colour = sns.color_palette(PALETTE)[3]
-    figure = Figure(figsize=(0.55 * columns, 1.45 * len(rows)), facecolor="white")
-    parts = np.atleast_1d(np.asarray(figure.subfigures(len(rows), 1, hspace=0.05)))
-    for row, part in zip(rows, parts, strict=True):
+    colour = sns.color_palette(PALETTE)[3]
+    figure = Figure(figsize=(0.55 * columns, 1.45 * len(rows)), layout="constrained", facecolor="white")
+    for row, axes in zip(rows, figure.subplots(len(rows), 1, squeeze=False).flat, strict=True):
         count = min(columns, len(row.generated))
-        part.suptitle(row.title, fontsize=8, x=0.02, ha="left", y=0.99)
-        grid = part.subplots(
-            2,
-            columns,
-            gridspec_kw={
-                "top": 0.80,
-                "bottom": 0.04,
-                "left": 0.01,
-                "right": 0.99,
-                "wspace": 0.12,
-                "hspace": 0.12,
-            },
-        )
-        for column in range(columns):
-            for line, images in enumerate((row.generated, row.nearest)):
-                axes = grid[line, column]
-                axes.set(xticks=[], yticks=[])
-                marked = column < count and row.memorized[column]
-                for spine in axes.spines.values():
-                    spine.set(visible=bool(marked), color=frame_colour, linewidth=2.2)
-                if column < count:
-                    image = np.moveaxis(images[column], 0, 2)
-                    axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-                else:
-                    axes.set_visible(False)
+        axes.imshow(_tiled(row, count), extent=(0, count, 0, 2), interpolation="nearest", cmap="gray", vmin=0, vmax=255)
+        axes.set(xlim=(0, columns), ylim=(0, 2), xticks=[], yticks=[])
+        axes.set_title(row.title, fontsize=8, loc="left")
+        axes.axis("off")
+        for column in np.flatnonzero(row.memorized[:count]):
+            for line in (0, 1):
+                corner = (column + _GAP / 2, line + _GAP / 2)
+                axes.add_patch(Rectangle(corner, 1 - _GAP, 1 - _GAP, fill=False, edgecolor=colour, linewidth=2.2))
     return figure
+
+
+def _tiled(row: GalleryRow, count: int) -> NDArray[np.float64]:
+    """Both lines as one picture, pixels repeated so that the white gap is a small share of an image; grey or RGB."""
+    lines = np.stack([row.generated[:count], row.nearest[:count]]).astype(float)
+    repeat = max(1, 64 // lines.shape[-1])
+    lines = lines.repeat(repeat, axis=-1).repeat(repeat, axis=-2)
+    gap = max(1, round(lines.shape[-1] * _GAP / 2))
+    lines = np.pad(lines, [(0, 0), (0, 0), (0, 0), (gap, gap), (gap, gap)], constant_values=255.0)
+    _, _, channels, height, width = lines.shape
+    picture = lines.transpose(0, 3, 1, 4, 2).reshape(2 * height, count * width, channels)
+    return picture[..., 0] if channels == 1 else picture / 255

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.errors import AnalysisError
-from analysis.figures.style import colours, legend, new_figure, size_axis
+from analysis.figures.style import colours, legend, new_figure, plain_log_axis, size_axis
 from analysis.memorization_time import Clock, Scaling, memorization_times, predicted, time_scaling
 
 
@@ -43,12 +43,13 @@ def memorization_time(frame: pd.DataFrame, level: float = 0.5, clock: Clock = "e
         axes.errorbar(x, part["time"], errors, fmt=marker, color=colour, capsize=2.5, elinewidth=1, label=label,
                       markerfacecolor=colour if kind == "passed" else "white")  # fmt: skip
     if scaling is not None:
-        ends = [float(sizes.min()), float(sizes.max())]
+        fitted = sizes[times["kind"] == "passed"]
+        ends = [float(fitted.min()), float(fitted.max())]
         interval = f" [{scaling.low:.2f}, {scaling.high:.2f}]" if np.isfinite(scaling.low) else " (two points)"
         axes.plot(ends, predicted(scaling, ends), color=line, linestyle="--",
                   label=f"slope {scaling.slope:.2f}{interval}")  # fmt: skip
     size_axis(axes, times["data.size"].astype(int).to_list())
-    axes.set_yscale("log")
+    plain_log_axis(axes)
     axes.set(ylabel="Epoch" if clock == "epoch" else "Training images seen", title=title)
     legend(axes)
     return figure

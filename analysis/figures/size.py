@@ -1,5 +1,7 @@
 """A metric over |D|, a curve per value of a factor, with the 1 - zeta line: Fig. 2, 3, 5a, 11; 12-21 for others."""
 
+import math
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -63,5 +65,10 @@ def _mark(figure: Figure, part: pd.DataFrame, index: int, count: int, zeta: floa
             continue
         colour = colours(count)[index]
         axes.vlines(row["emm"], -3, 100 * (1 - zeta), color=colour, linestyle=":", linewidth=1.2)
-        axes.annotate(f"EMM {size_text(round(row['emm']))}", (row["emm"], 2 + 7 * (index % 8)), (3, 0), fontsize=7.5,
+        axes.annotate(f"EMM {_short(row['emm'])}", (row["emm"], 2 + 7 * (index % 8)), (3, 0), fontsize=7.5,
                       textcoords="offset points", color=colour)  # fmt: skip
+
+
+def _short(emm: float) -> str:
+    """Three digits: more than the interpolation knows."""
+    return size_text(round(emm, 2 - math.floor(math.log10(emm))))

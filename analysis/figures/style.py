@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from analysis.vocabulary import METRIC_TITLES, size_text
 
@@ -16,6 +16,9 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":")
 _DISTINCT = 8
 """So many colours of the palette are told apart with ease; more values take a sequential one."""
+
+_INSIDE = 5
+"""So many legend entries find room between the curves."""
 
 
 def new_figure(width: float = 6.4, height: float = 4.2, columns: int = 1, rows: int = 1) -> Figure:
@@ -77,6 +80,14 @@ def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
     axes.set_xlabel("Training data size |D|")
 
 
+def plain_log_axis(axes: Axes) -> None:
+    """A logarithmic y axis whose ticks read 0.5, 2, 10."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: size_text(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def metric_axis(axes: Axes, metric: str) -> None:
     """The axis of a metric: ratios from 0 to 100%, the others from 0 on."""
     axes.set_ylabel(METRIC_TITLES.get(metric, metric))
@@ -86,10 +97,10 @@ def metric_axis(axes: Axes, metric: str) -> None:
         axes.set_ylim(bottom=0)
 
 
-def legend(axes: Axes, title: str = "") -> None:
-    """The legend, beside the axes where it has many entries."""
+def legend(axes: Axes, title: str = "", beside: bool = False) -> None:
+    """The legend, beside the axes where that is asked for or it has many entries."""
     handles, _ = axes.get_legend_handles_labels()
-    if len(handles) > _DISTINCT:
+    if handles and (beside or len(handles) > _INSIDE):
         axes.legend(title=title or None, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     elif handles:
         axes.legend(title=title or None, fontsize=8.5, frameon=True)

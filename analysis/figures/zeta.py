@@ -58,7 +58,7 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
     axes.minorticks_off()
     axes.set_xticks(range(len(values)), [value_text(key, value) for value in values])
     axes.set(xlabel=factor(key).title, ylabel="EMM (training images)", title=title)
-    legend(axes)
+    legend(axes, beside=True)
     return figure
 
 

@@ -1,0 +1,69 @@
+"""What became of each trial: from Tune's `experiment_state-*.json` where there is one, else from its results."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Status = Literal["terminated", "error", "running", "interrupted"]
+
+QUIET_SECONDS = 900.0
+"""A sweep at work writes its state at least every few minutes; after so long a silence it is not at work."""
+
+_ID = re.compile(r'"trial_id":\s*"([^"]+)"')
+_STATUS = re.compile(r'"status":\s*"([A-Z_]+)"')
+_DONE = re.compile(r'"done":\s*(true|false)')
+
+
+@dataclass(frozen=True)
+class TuneState:
+    """What Tune last wrote of one trial."""
+
+    status: str
+    """TERMINATED, ERROR, RUNNING, PENDING, PAUSED."""
+    done: bool
+    """Its last result was its last."""
+
+
+def parse_state(content: bytes) -> dict[str, TuneState]:
+    """The trials of an `experiment_state-*.json`, by id; empty where it cannot be read."""
+    try:
+        pairs = json.loads(content)["trial_data"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    states = {}
+    for description, runtime in pairs:
+        # Both are JSON in a string, with the whole configuration in each: three fields are quicker found than parsed.
+        identity, status = _ID.search(description), _STATUS.findall(description)
+        if identity and status:
+            done = _DONE.search(runtime)
+            states[identity.group(1)] = TuneState(status[-1], bool(done and done.group(1) == "true"))
+    return states
+
+
+def status_of(state: TuneState | None, finished: bool, quiet: float) -> Status:
+    """The status of a trial in the words of the tables.
+
+    Args:
+        state: what Tune wrote of it, if anything.
+        finished: whether its own results say that it reached its end.
+        quiet: seconds since its sweep last wrote anything.
+    """
+    if state is not None and state.status == "ERROR":
+        return "error"
+    if finished or (state is not None and state.status == "TERMINATED" and state.done):
+        return "terminated"
+    if state is not None and state.status == "TERMINATED":
+        # Tune stopped it before its end: a signal, not a result.
+        return "interrupted"
+    return "running" if quiet < QUIET_SECONDS else "interrupted"
+
+
+def reached_budget(config: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
+    """Whether a trial saw all the images that its experiment asked for."""
+    seen, images = last.get("images_seen"), config.get("training.images")
+    epochs, size = config.get("training.epochs"), config.get("data.size")
+    if images is None and epochs is not None and size is not None:
+        images = epochs * size
+    return seen is not None and images is not None and seen >= images

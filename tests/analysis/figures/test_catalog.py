@@ -1,0 +1,54 @@
+import io
+
+import pandas as pd
+import pytest
+
+from analysis.errors import AnalysisError
+from analysis.figures.catalog import Drawn, Missing, figures
+from tests.analysis.conftest import make_table
+
+
+def test_a_real_folder_allows_these_figures_and_all_of_them_render(real: pd.DataFrame) -> None:
+    entries = list(figures(real))
+    drawn = [entry for entry in entries if isinstance(entry, Drawn)]
+    names = [entry.name for entry in drawn]
+    assert len(names) == len(set(names))
+    assert {
+        "ratio_over_epochs_by_size", "ratio_over_epochs_by_weight_decay", "ratio_over_size_by_weight_decay",
+        "ratio_over_weight_decay", "emm_by_zeta_weight_decay", "memorization_time", "gallery", "sample_size",
+    } <= set(names)  # fmt: skip
+    for entry in drawn:
+        buffer = io.BytesIO()
+        entry.figure.savefig(buffer, format="png", dpi=40)
+        assert buffer.tell() > 1000
+        assert len(entry.data)
+
+
+@pytest.mark.parametrize("metric", ["memorization_ratio", "knn_distance"])
+def test_the_paper_s_figure_is_named(metric: str) -> None:
+    frame = make_table({(128, 500): 0.9, (128, 1000): 0.5, (256, 500): 0.9, (256, 1000): 0.5})
+    papers = {entry.name: entry.paper for entry in figures(frame, metric) if isinstance(entry, Drawn)}
+    if metric == "memorization_ratio":
+        assert papers["ratio_over_size_by_width"] == "Fig. 3a"
+        assert papers["ratio_over_width"] == "Fig. 7a"
+    else:
+        assert set(papers) == {
+            "knn_distance_over_epochs_by_size", "knn_distance_over_epochs_by_size_2",
+            "knn_distance_over_epochs_by_width", "knn_distance_over_epochs_by_width_2",
+            "knn_distance_over_size_by_width", "knn_distance_over_width",
+        }  # fmt: skip
+        assert papers["knn_distance_over_width"] == "Fig. 18"
+
+
+def test_what_cannot_be_drawn_says_why() -> None:
+    frame = make_table({(128, 1000): 0.9}, epochs=(100.0,))
+    reasons = {entry.title: entry.reason for entry in figures(frame) if isinstance(entry, Missing)}
+    assert reasons["over epochs"] == "every trial was evaluated once"
+    assert "no two trials differ" in reasons["over a factor"]
+    assert "best.npz" in reasons["gallery and sample size"]
+    assert [entry.reason for entry in figures(frame, "fid") if isinstance(entry, Missing)] == ["no run reports fid"]
+
+
+def test_an_unknown_metric_is_refused() -> None:
+    with pytest.raises(AnalysisError, match="metric ratio is unknown"):
+        list(figures(make_table({(128, 1000): 0.9}), "ratio"))

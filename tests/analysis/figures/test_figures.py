@@ -1,0 +1,190 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
+from analysis.figures.crossing import crossing
+from analysis.figures.epochs import epochs_data, metric_over_epochs
+from analysis.figures.factor import factor_data, metric_over_factor, ratio_over_factor
+from analysis.figures.gallery import GalleryRow, gallery, gallery_data, gallery_rows
+from analysis.figures.memorization_time import memorization_time, memorization_time_data
+from analysis.figures.size import metric_over_size, size_data
+from analysis.figures.skips import metric_over_skips, skips_data
+from analysis.figures.zeta import emm_by_zeta, zeta_data
+from tests.analysis.conftest import make_table
+
+FINALS = {(128, 500): 0.95, (128, 1000): 0.85, (256, 500): 0.98, (256, 1000): 0.93, (256, 2000): 0.6}
+
+
+def curves(axes: Axes) -> dict[str, NDArray[np.float64]]:
+    """What error-bar curves show, by legend entry: (N, 2) points."""
+    found = {}
+    for container in axes.containers:
+        line = container[0]
+        found[str(container.get_label())] = np.column_stack([line.get_xdata(), line.get_ydata()])
+    return found
+
+
+def test_ratio_over_epochs_draws_a_curve_per_size_in_percent() -> None:
+    figure = metric_over_epochs(make_table({(128, 500): 0.9, (128, 1000): 0.5}))
+    drawn = curves(figure.axes[0])
+    assert drawn["|D| = 500"] == pytest.approx(np.array([(100, 22.5), (200, 45), (400, 90)]))
+    assert drawn["|D| = 1k"][-1] == pytest.approx(np.array((400, 50)))
+    assert figure.axes[0].get_ylabel() == "Ratio (%) of memorization"
+
+
+def test_epochs_data_averages_seeds_and_keeps_the_interval() -> None:
+    data = epochs_data(make_table({(128, 500): 0.5}, seeds=2), "model.width")
+    assert data["trials"].tolist() == [2, 2, 2]
+    assert data["value"].tolist() == pytest.approx([12.55, 25.05, 50.05])
+    assert ((data["low"] < data["value"]) & (data["value"] < data["high"])).all()
+
+
+def test_ratio_over_size_draws_a_curve_per_value_the_line_and_the_crossings() -> None:
+    figure = metric_over_size(make_table(FINALS), "model.width")
+    axes = figure.axes[0]
+    assert axes.get_xscale() == "log"
+    drawn = curves(axes)
+    assert drawn["Width = 128"] == pytest.approx(np.array([(500, 95), (1000, 85)]))
+    assert drawn["Width = 256"][:, 1] == pytest.approx([98, 93, 60])
+    texts = [text.get_text() for text in axes.texts]
+    assert "1 - zeta = 90%" in texts
+    assert "EMM 707" in texts  # halfway in ln |D| between 500 and 1,000
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["500", "1k", "2k"]
+
+
+def test_size_data_of_a_distance_is_its_lowest_and_has_no_line() -> None:
+    frame = make_table(FINALS)
+    data = size_data(frame, "model.width", "knn_distance")
+    assert data["value"].tolist() == pytest.approx([40 * (1 - ratio) for ratio in FINALS.values()])
+    axes = metric_over_size(frame, "model.width", "knn_distance").axes[0]
+    assert axes.get_ylabel() == "kNN distance"
+    assert not axes.texts
+
+
+def test_one_curve_over_size_where_nothing_else_moves() -> None:
+    figure = metric_over_size(make_table({(128, 500): 0.9, (128, 1000): 0.5}), "data.size")
+    assert len(figure.axes[0].containers) == 1
+
+
+@pytest.mark.parametrize(
+    ("ratios", "kind", "emm"),
+    [
+        ([0.95, 0.85], "measured", math.sqrt(500 * 1000)),
+        ([0.95, 0.92], "lower_bound", 1000),
+        ([0.8, 0.5], "upper_bound", 500),
+    ],
+)
+def test_the_crossing_is_interpolated_in_log_size_or_a_bound(ratios: list[float], kind: str, emm: float) -> None:
+    found = crossing([500.0, 1000.0], ratios, 0.1)
+    assert found["kind"] == kind
+    assert found["emm"] == pytest.approx(emm)
+
+
+def test_a_curve_that_crosses_twice_takes_the_largest_size() -> None:
+    assert crossing([1.0, 2.0, 3.0, 4.0], [0.8, 0.95, 0.95, 0.5], 0.1)["emm_low"] == 3.0
+
+
+def test_ratio_over_a_factor_draws_a_curve_per_size() -> None:
+    figure = metric_over_factor(make_table(FINALS), "model.width")
+    drawn = curves(figure.axes[0])
+    assert drawn["|D| = 500"] == pytest.approx(np.array([(0, 95), (1, 98)]))
+    assert drawn["|D| = 2k"] == pytest.approx(np.array([(1, 60)]))
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["128", "256"]
+
+
+def test_a_decay_of_zero_has_its_place_on_a_log_axis() -> None:
+    frame = make_table({(0.0, 10): 0.9, (0.001, 10): 0.8, (0.1, 10): 0.1}, "training.weight_decay")
+    axes = ratio_over_factor(frame, "training.weight_decay", "Weight decay", "log").axes[0]
+    assert axes.get_xscale() == "symlog"
+    assert curves(axes)["|D| = 10"][:, 0].tolist() == [0, 0.001, 0.1]
+    assert axes.get_xlabel() == "Weight decay"
+
+
+def test_a_missing_value_of_a_factor_is_a_category() -> None:
+    frame = make_table({(None, 10): 0.9, ("1,0,1", 10): 0.5}, "model.skip_connections")
+    data = factor_data(frame, "model.skip_connections")
+    assert len(data) == 2
+    axes = metric_over_factor(frame, "model.skip_connections").axes[0]
+    assert {tick.get_text() for tick in axes.get_xticklabels()} == {"101", "all"}
+
+
+def test_the_interval_of_a_ratio_is_drawn() -> None:
+    frame = make_table({(128, 1000): 0.5})
+    axes = metric_over_factor(frame, "model.width").axes[0]
+    segment = axes.containers[0][2][0].get_segments()[0]
+    low, high = frame["memorization_ratio_low"].iloc[-1], frame["memorization_ratio_high"].iloc[-1]
+    assert segment[:, 1].tolist() == pytest.approx([100 * low, 100 * high])
+
+
+def test_skip_connections_by_resolution_and_place() -> None:
+    masks = {"1,1,0,0,0,0": 0.9, "0,0,0,0,1,1": 0.2, "1,0,0,0,0,0": 0.8, "0,0,1,0,0,0": 0.4, "1,0,1,0,0,0": 0.5}
+    frame = make_table({(mask, 1000): ratio for mask, ratio in masks.items()}, "model.skip_connections",
+                       **{"model.depth": 1})  # fmt: skip
+    data = skips_data(frame)
+    assert len(data) == 4  # a mask over two resolutions has no place
+    figure = metric_over_skips(data, resolution=32)
+    left, right = (curves(axes) for axes in figure.axes)
+    assert left["2 kept"] == pytest.approx(np.array([(0, 90), (2, 20)]))
+    assert left["1 kept"] == pytest.approx(np.array([(0, 80), (1, 40)]))
+    assert right["32x32"] == pytest.approx(np.array([(1, 80)]))
+    assert right["16x16"] == pytest.approx(np.array([(3, 40)]))
+
+
+def test_emm_by_zeta_draws_points_and_arrows_for_bounds() -> None:
+    frame = make_table(FINALS)
+    data = zeta_data(frame, "model.width", (0.1, 0.5))
+    assert data["kind"].tolist() == ["measured", "lower_bound", "measured", "lower_bound"]
+    axes = emm_by_zeta(data, "model.width").axes[0]
+    assert axes.get_yscale() == "log"
+    drawn = curves(axes)
+    assert drawn["zeta = 0.1"][:, 1] == pytest.approx(data["emm"][data["zeta"] == 0.1].tolist())
+    assert len(axes.collections) > 2  # arrows of the bounds
+
+
+def test_the_bootstrap_has_the_mean_and_the_deviation_of_a_proportion() -> None:
+    flags = np.arange(1000) < 300
+    data = bootstrap_data({"a": flags}, sizes=[100, 1000])
+    assert data["value"].tolist() == pytest.approx([30, 30], abs=0.5)
+    assert data["deviation"].tolist() == pytest.approx([100 * math.sqrt(0.21 / n) for n in (100, 1000)], rel=0.1)
+    pd.testing.assert_frame_equal(data, bootstrap_data({"a": flags}, sizes=[100, 1000]))
+    left, right = sample_size_bootstrap(data).axes
+    assert curves(left)["a"] == pytest.approx(data[["samples", "value"]].to_numpy(dtype=float))
+    assert right.lines[0].get_ydata().tolist() == data["deviation"].tolist()
+
+
+def test_memorization_time_over_size_with_its_slope() -> None:
+    frame = make_table({(1, 500): 0.99, (1, 1000): 0.8, (1, 2000): 0.6, (1, 4000): 0.3})
+    times, scaling = memorization_time_data(frame)
+    axes = memorization_time(frame).axes[0]
+    assert scaling is not None
+    drawn = curves(axes)
+    assert drawn["ratio passes 50%"][:, 1] == pytest.approx(times["time"].tolist()[:3])
+    assert drawn["never passed (lower bound)"].tolist() == [[4000, 400]]
+    assert any(f"slope {scaling.slope:.2f}" in str(line.get_label()) for line in axes.lines)
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_the_gallery_frames_replicas_only() -> None:
+    images = np.zeros((2, 1, 4, 4), dtype=np.uint8)
+    row = GalleryRow("a", images, images, np.array([True, False]))
+    figure = gallery([row], columns=2)
+    frames = [patch.get_xy() for patch in figure.axes[0].patches]
+    assert [(int(x), int(y)) for x, y in frames] == [(0, 0), (0, 1)]
+    picture = figure.axes[0].images[0].get_array()
+    assert picture is not None
+    assert picture.shape == (2 * 70, 2 * 70)
+    assert gallery_data([row])["memorized"].tolist() == [True, False]
+
+
+def test_gallery_rows_go_from_most_to_least_memorizing(real: pd.DataFrame) -> None:
+    rows = gallery_rows(real, limit=8)
+    assert [row.title for row in rows] == [
+        "|D| = 10, Decay = 0: 95.7% memorized",
+        "|D| = 10, Decay = 0.001: 70.7% memorized",
+        "|D| = 20, Decay = 0: 55.9% memorized",
+    ]

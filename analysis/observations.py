@@ -1,0 +1,150 @@
+"""Tables of (factor value, size, ratio) as the estimators need them: checked and with counts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import special
+
+FloatArray = npt.NDArray[np.float64]
+PAPER_SAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class ValueData:
+    """The observations of one factor value, one entry a training, ascending in size.
+
+    Attributes:
+        value: of the factor.
+        sizes: (N,) images.
+        ratios: (N,) in [0, 1].
+        num_samples: (N,) samples behind each ratio.
+    """
+
+    value: object
+    sizes: FloatArray
+    ratios: FloatArray
+    num_samples: FloatArray
+
+
+def observations(
+    table: pd.DataFrame,
+    factor: str,
+    size: str = "size",
+    ratio: str = "memorization_ratio",
+    num_samples: int = PAPER_SAMPLES,
+    *,
+    seed: str | None = "seed",
+) -> list[ValueData]:
+    """Splits a table by factor value.
+
+    Rows of one value, size and seed are evaluations of the same training and are pooled by their samples;
+    rows with other seeds (or without a seed column, all rows) stay separate trainings.
+
+    Args:
+        table: one row an evaluation; ratios in [0, 1] (the paper's tables are in percent: divide by 100).
+        factor: column of the factor's values; a table without it has the single value None if factor is "".
+        size, ratio: columns of the training set's size and the memorization ratio.
+        num_samples: samples behind a ratio where the table has no column `num_samples`.
+        seed: column of the training seed, used where present.
+
+    Returns:
+        one entry for each factor value, in order of appearance.
+
+    Raises:
+        ValueError: missing columns, no rows, or numbers out of range.
+    """
+    missing = [c for c in (factor, size, ratio) if c and c not in table.columns]
+    if missing:
+        raise ValueError(
+            f"the table lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, table))}"
+        )
+    if table.empty:
+        raise ValueError("the table holds no rows")
+    rows = pd.DataFrame(
+        {
+            "value": table[factor].to_numpy() if factor else np.full(len(table), None, dtype=object),
+            "size": _numbers(table, size),
+            "ratio": _numbers(table, ratio),
+            "n": _numbers(table, "num_samples") if "num_samples" in table else float(num_samples),
+            "seed": table[seed].to_numpy() if seed and seed in table else np.arange(len(table)),
+        }
+    )
+    if (rows["size"] < 1).any():
+        raise ValueError(f"{size} {rows['size'].min():g} is below 1")
+    if ((rows["ratio"] < 0) | (rows["ratio"] > 1)).any():
+        wrong = rows["ratio"][(rows["ratio"] < 0) | (rows["ratio"] > 1)].iloc[0]
+        raise ValueError(f"{ratio} {wrong:g} is not in [0, 1]: give a fraction, not percent")
+    if (rows["n"] < 1).any():
+        raise ValueError(f"num_samples {rows['n'].min():g} is below 1")
+    rows["k"] = rows["ratio"] * rows["n"]
+    result = []
+    for value, group in rows.groupby("value", sort=False, dropna=False):
+        pooled = group.groupby(["size", "seed"], dropna=False, sort=True)[["k", "n"]].sum().reset_index()
+        k, n = pooled["k"].to_numpy(float), pooled["n"].to_numpy(float)
+        result.append(ValueData(value, pooled["size"].to_numpy(float), np.clip(k / n, 0.0, 1.0), n))
+    return result
+
+
+def _numbers(table: pd.DataFrame, column: str) -> FloatArray:
+    numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
+    if not np.isfinite(numbers).all():
+        raise ValueError(
+            f"column {column} holds {table[column][~np.isfinite(numbers)].iloc[0]!r}, which is no number"
+        )
+    return numbers
+
+
+def by_size(data: ValueData) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Sizes (M,), pooled ratios and total samples: all trainings of a size together."""
+    sizes, index = np.unique(data.sizes, return_inverse=True)
+    n = np.bincount(index, data.num_samples)
+    k = np.bincount(index, data.ratios * data.num_samples)
+    return sizes, k / n, np.asarray(n, float)
+
+
+def seed_variance(groups: list[ValueData]) -> float:
+    """Variance of the logit between trainings of the same value and size, beyond counting; 0 if unknown."""
+    excess, freedom = 0.0, 0
+    for data in groups:
+        for size in np.unique(data.sizes):
+            here = data.sizes == size
+            if here.sum() < 2:
+                continue
+            k, n = data.ratios[here] * data.num_samples[here], data.num_samples[here]
+            logits = np.log((k + 0.5) / (n - k + 0.5))
+            counting = np.mean(1 / (k + 0.5) + 1 / (n - k + 0.5))
+            excess += (len(k) - 1) * (np.var(logits, ddof=1) - counting)
+            freedom += len(k) - 1
+    return max(excess / freedom, 0.0) if freedom else 0.0
+
+
+def non_monotone(
+    table: pd.DataFrame, factor: str, confidence: float = 0.95, **columns: str | int | None
+) -> pd.DataFrame:
+    """Pairs of neighbouring sizes where the ratio rises with the size beyond its noise.
+
+    Hypothesis 2.2 of the paper says that it falls. The noise is counting plus, where trainings are repeated,
+    the spread of seeds.
+
+    Args:
+        table, factor, columns: as for `observations`.
+        confidence: one-sided, that the rise is real.
+
+    Returns:
+        a frame with the columns value, size, ratio, next_size, next_ratio, z; empty where all is monotone.
+    """
+    groups = observations(table, factor, **columns)  # type: ignore[arg-type]
+    spread = seed_variance(groups)
+    rows = []
+    for data in groups:
+        sizes, ratios, n = by_size(data)
+        trainings = np.array([(data.sizes == s).sum() for s in sizes])
+        k = ratios * n
+        logits = np.log((k + 0.5) / (n - k + 0.5))
+        variance = 1 / (k + 0.5) + 1 / (n - k + 0.5) + spread / trainings
+        z = np.diff(logits) / np.sqrt(variance[1:] + variance[:-1])
+        for i in np.flatnonzero(z > special.ndtri(confidence)):
+            rows.append((data.value, sizes[i], ratios[i], sizes[i + 1], ratios[i + 1], float(z[i])))
+    return pd.DataFrame(rows, columns=["value", "size", "ratio", "next_size", "next_ratio", "z"])

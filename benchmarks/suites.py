@@ -1,0 +1,179 @@
+"""The curves of the full EMM benchmark, and what is reported of each."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.curves import Curve, logistic, published, unfriendly
+from benchmarks.replay import Noise, Replay, plain_bisection, replay, replay_factor
+
+PAPER_GRID = (500, 1000, 2000, 3000, 4000, 5000)  # width 128 in Fig. 3a: 15.5k images
+LOW, HIGH = 100, 50_000
+
+
+def _unit(curve: Curve, truth: float | None, target: float) -> float:
+    """What costs are measured in: the EMM, or the limit that the curve leaves by."""
+    if truth is not None:
+        return truth
+    return float(curve.limits[1] if curve.ratios[-1] >= target else curve.limits[0])
+
+
+def summarize(
+    replays: list[Replay], truths: list[float | None], curves: list[Curve], target: float
+) -> dict[str, float | None]:
+    """Averages over replays of curves, each with its own truth; see `emm_cost.measure_curve`."""
+    errors, covered, costs = [], [], []
+    for done, truth, curve in zip(replays, truths, curves, strict=True):
+        estimate = done.estimate
+        if truth is None:
+            above = curve.ratios[-1] >= target
+            covered.append(estimate.kind == ("lower_bound" if above else "upper_bound"))
+        else:
+            errors.append(abs(estimate.emm / truth - 1))
+            covered.append(estimate.low <= truth <= estimate.high)
+        costs.append(estimate.images_trained / _unit(curve, truth, target))
+    return {
+        "replays": len(replays),
+        "median_error": float(np.median(errors)) if errors else None,
+        "error_95": float(np.quantile(errors, 0.95)) if errors else None,
+        "coverage": float(np.mean(covered)),
+        "mean_trainings": float(np.mean([r.estimate.trials for r in replays])),
+        "mean_rounds": float(np.mean([r.rounds for r in replays])),
+        "cost_in_emms": float(np.mean(costs)),
+        "images": float(np.mean([r.estimate.images_trained for r in replays])),
+    }
+
+
+def drawn_logistic(rng: np.random.Generator, target: float) -> Curve:
+    """A logistic curve with slope 2..4 and EMM 300..15,000 (uniform in its logarithm)."""
+    emm = float(np.exp(rng.uniform(np.log(300), np.log(15_000))))
+    return logistic("logistic", emm, float(rng.uniform(2, 4)), target, low=LOW, high=HIGH)
+
+
+def run_suite(
+    draw: Callable[[np.random.Generator], Curve],
+    target: float,
+    tolerance: float,
+    replays: int,
+    rng: np.random.Generator,
+    *,
+    noise: Noise,
+    slots: int = 1,
+    verdicts: bool = False,
+) -> dict[str, float | None]:
+    """Replays curves from `draw` and adds the plain bisection's cost and the early failures' error rate."""
+    curves = [draw(rng) for _ in range(replays)]
+    truths = [curve.emm(target, *curve.limits) for curve in curves]
+    done = [
+        replay(curve, target, tolerance, rng, noise=noise, slots=slots, verdicts=verdicts) for curve in curves
+    ]
+    row = summarize(done, truths, curves, target)
+    plain = [plain_bisection(curve, target, tolerance, rng, noise=noise)[0] for curve in curves]
+    units = [_unit(c, t, target) for c, t in zip(curves, truths, strict=True)]
+    row["bisection_cost_in_emms"] = float(np.mean(np.array(plain) / np.array(units)))
+    row["paper_grid_cost_in_emms"] = float(np.mean(sum(PAPER_GRID) / np.array(units)))
+    row["cost_over_bisection"] = float(np.mean([d.estimate.images_trained for d in done]) / np.mean(plain))
+    if verdicts:
+        failures = sum(d.early_failures for d in done)
+        row["early_failures"] = failures
+        row["false_stop_rate"] = sum(d.false_stops for d in done) / failures if failures else None
+    return row
+
+
+def run_factors(
+    values: int,
+    slots: int,
+    target: float,
+    tolerance: float,
+    replays: int,
+    *,
+    rng: np.random.Generator,
+    noise: Noise,
+) -> dict[str, float | None]:
+    """Searches `values` curves of one factor at once: EMMs differ, slopes are alike (spread of 10%).
+
+    `mean_rounds` is that of the whole factor.
+    """
+    curves: list[Curve] = []
+    done: list[Replay] = []
+    for _ in range(max(1, replays // values)):
+        slope = rng.uniform(2, 4)
+        drawn = [
+            logistic(
+                "value",
+                float(np.exp(rng.uniform(np.log(300), np.log(15_000)))),
+                float(slope * np.exp(0.1 * rng.standard_normal())),
+                target,
+                low=LOW,
+                high=HIGH,
+            )
+            for _ in range(values)
+        ]
+        curves += drawn
+        done += replay_factor(drawn, target, tolerance, rng, noise=noise, slots=slots)
+    return summarize(done, [c.emm(target, *c.limits) for c in curves], curves, target)
+
+
+def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: Noise) -> dict[str, Any]:
+    """All suites: {suite: {curves: numbers}}."""
+    streams = iter(np.random.default_rng(seed).spawn(200))
+
+    def suite(draw: Callable[[np.random.Generator], Curve], **options: Any) -> dict[str, float | None]:
+        return run_suite(draw, target, tolerance, replays, next(streams), noise=noise, **options)
+
+    def one_of(curves: Sequence[Curve]) -> Callable[[np.random.Generator], Curve]:
+        return lambda rng: curves[int(rng.integers(len(curves)))]
+
+    def line(rng: np.random.Generator) -> Curve:
+        return drawn_logistic(rng, target)
+
+    logistics = {f"slopes 2 to 4, {slots} slots": suite(line, slots=slots) for slots in (1, 4, 16)}
+    logistics["slopes 2 to 4, early verdicts"] = suite(line, verdicts=True)
+    for slope in (2.0, 3.0, 4.0):
+        curve = logistic(f"slope {slope:g}", 1100, slope, target, low=LOW, high=HIGH)
+        logistics[f"slope {slope:g}, EMM 1,100"] = suite(one_of([curve]))
+    factors = {
+        f"8 values, {slots} slots": run_factors(
+            8, slots, target, tolerance, replays, rng=next(streams), noise=noise
+        )
+        for slots in (1, 4, 16)
+    }
+    tables = {c.name: c for c in published(LOW, HIGH)}
+    groups = {
+        "Table 1": [n for n in tables if n.startswith("batch_size")],
+        "Table 2, weight decay up to 0.01": [f"weight_decay={v}" for v in (0.0, 1e-05, 0.0001, 0.001, 0.01)],
+        "Table 2, weight decay 0.05 and 0.1": ["weight_decay=0.05", "weight_decay=0.1"],
+        "Table 4, none and true labels": ["labels=none", "labels=true"],
+        "Table 4, unique labels": ["labels=unique"],
+    }
+    return {
+        "logistic": logistics,
+        "factors": factors,
+        "published": {g: suite(one_of([tables[n] for n in names])) for g, names in groups.items()},
+        "unfriendly": {name: suite(one_of([curve])) for name, curve in unfriendly(LOW, HIGH).items()},
+    }
+
+
+def to_markdown(outcome: dict[str, dict[str, dict[str, float | None]]]) -> str:
+    """One table for each suite."""
+    lines = []
+    for suite, rows in outcome.items():
+        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+        lines += [
+            f"### {suite}",
+            "",
+            "| curve | " + " | ".join(columns) + " |",
+            "|---" * (len(columns) + 1) + "|",
+        ]
+        for name, row in rows.items():
+            cells = [_cell(row.get(column)) for column in columns]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(number: float | None) -> str:
+    if number is None:
+        return "-"
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3f}".rstrip("0").rstrip(".")

@@ -18,6 +18,7 @@ def headlines(
     slope: Effect | None,
     verdicts: Sequence[Verdict],
     spread: SeedSpread,
+    further: Sequence[str] = (),
 ) -> list[str]:
     """Sentences, the most important first.
 
@@ -28,12 +29,14 @@ def headlines(
         slope: log-odds per ln|D|.
         verdicts: on the paper's findings.
         spread: of training seeds.
+        further: sentences on the size, such as the EMMs.
     """
     sentences = []
     if len(best):
         sentences.append(_range(best, runs))
     sentences += [_strongest(changes)] if changes else []
     sentences += [_size(slope)] if slope is not None else []
+    sentences += further
     sentences.append(_findings(verdicts))
     if len(best):
         sentences.append(_noise(spread))

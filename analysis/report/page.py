@@ -14,6 +14,7 @@ from analysis.importance import MINIMUM_RUNS, rank
 from analysis.noise import seed_spread
 from analysis.report.blocks import Table
 from analysis.report.effects import changes
+from analysis.report.emm import emm_frame, emm_headline, emm_table
 from analysis.report.figures import figure_blocks, grouped
 from analysis.report.gallery import gallery
 from analysis.report.headlines import headlines, tiles
@@ -57,9 +58,11 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw
     cells = make_cells(best, spread) if len(best) else None
     found = changes(cells) if cells is not None else []
     slope = size_slope(cells) if cells is not None else None
+    estimates = emm_frame(best)
     answers = sorted(verdicts(frame), key=_rank)
     tables: list[Table] = [effects_table(found)] if found else []
     tables += _importances(frame, best, resamples)
+    tables += emm_table(estimates)
     tables += paper_blocks(frame)
     tables.append(trials_table(frame, runs.moved))
     blocks, missing = figure_blocks(frame) if draw else ([], [])
@@ -70,7 +73,7 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw
             title=title or _title(runs.sweeps[0].facts.get("Studied factor"), [sweep.name for sweep in runs.sweeps]),
             runs=runs,
             tiles=tiles(runs, best),
-            headlines=headlines(runs, best, found, slope, answers, spread),
+            headlines=headlines(runs, best, found, slope, answers, spread, emm_headline(estimates)),
             verdicts=answers,
             counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
             figures=grouped(blocks),

@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from planted import SIZES, frame, grid
 
 from analysis.comparison import compare
 from analysis.errors import AnalysisError
+from tests.analysis.planted import SIZES, frame, grid
 
 AXES = {"data__size": SIZES, "seed": (0, 1)}
 

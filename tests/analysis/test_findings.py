@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from planted import BASE, SIZES, SLOPE, Settings, Shift, frame, grid
 
 from analysis.findings import TESTS, Verdict, published, size_slope, spread_of, verdicts
 from analysis.findings.effects import make_cells
 from analysis.noise import chi_square_quantile, holm, seed_spread
 from analysis.tables import best
+from tests.analysis.planted import BASE, SIZES, SLOPE, Settings, Shift, frame, grid
 
 MASKS = ("1,1,1,1,1,1,1,1,1", "1,0,0,0,0,0,0,0,0", "0,0,0,0,0,0,1,1,1")
 

@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 import pytest
-from planted import frame, grid
 
 from analysis.errors import AnalysisError
 from analysis.importance import rank
+from tests.analysis.planted import frame, grid
 
 TRIALS = grid(
     model__width=(64, 128, 256),

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from planted import SIZES, Settings, frame, grid, write_sweep
 
 from analysis.command_line import main
 from analysis.errors import AnalysisError
@@ -19,6 +18,7 @@ from analysis.report import build
 from analysis.report.gallery import data_uri
 from analysis.report.svg import embed
 from analysis.tables import best, load
+from tests.analysis.planted import SIZES, Settings, frame, grid, write_sweep
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "line"}
 
@@ -178,6 +178,13 @@ def test_figures_are_described_and_keep_their_text(page: Page, html: str) -> Non
     assert all(a["aria-label"] for a in drawings)
     assert "Ratio (%) of memorization" in page.words
     assert "#262626" not in html  # colours follow the theme
+
+
+def test_the_emm_stands_there_in_a_table_and_in_words(page: Page) -> None:
+    rows = page.tables["emm-table"][1:]
+    assert {row[1] for row in rows} == {"64", "128", "256"}
+    assert any("measured" in row[3] for row in rows)
+    assert "EMM (zeta = 0.1)" in page.words
 
 
 def test_headings_are_in_order(page: Page) -> None:

@@ -70,7 +70,7 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
     key = measured["key"].value_counts().index[0]
     chosen = measured[measured["key"] == key]
     texts = [
-        f"{number(round(row['emm']))} (95%: {number(round(row['emm_low']))} to {number(round(row['emm_high']))})"
+        f"{_text(row['emm'])} (95%: {_text(row['emm_low'])} to {_text(row['emm_high'])})"
         + ("" if key == "data.size" else f" at {value_text(key, row['value'])}")
         for _, row in chosen.head(5).iterrows()
         if math.isfinite(row["emm_high"])
@@ -81,8 +81,13 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
     return [f"The EMM (zeta = {ZETA:g}){name}: {'; '.join(texts)} training images."]
 
 
+def _text(size: float) -> str:
+    """Whole images, and a decimal below 100, where it tells."""
+    return f"{size:.3g}" if size < 100 else number(round(size))
+
+
 def _size(value: object) -> Cell:
     amount = float(value)  # type: ignore[arg-type]
     if math.isinf(amount):
         return Cell("no bound", amount)
-    return Cell.of(amount, number(round(amount)) if math.isfinite(amount) else "")
+    return Cell.of(amount, _text(amount) if math.isfinite(amount) else "")

@@ -11,7 +11,7 @@ from analysis.findings import Effect, SeedSpread, Verdict, finished_runs, size_s
 from analysis.findings.effects import LOG_ODDS, make_cells
 from analysis.findings.verdict import Question
 from analysis.importance import MINIMUM_RUNS, rank
-from analysis.noise import seed_spread
+from analysis.noise import is_finished, seed_spread
 from analysis.report.blocks import Table
 from analysis.report.effects import changes
 from analysis.report.emm import emm_frame, emm_headline, emm_table
@@ -65,7 +65,9 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw
     tables += emm_table(estimates)
     tables += paper_blocks(frame)
     tables.append(trials_table(frame, runs.moved))
-    blocks, missing = figure_blocks(frame) if draw else ([], [])
+    done = is_finished(frame)
+    # The best ratio of half a training would stand beside those of whole ones; with nothing finished, show what is.
+    blocks, missing = figure_blocks(frame[done] if done.any() else frame) if draw else ([], [])
     return (
         _environment()
         .get_template("report.html.j2")

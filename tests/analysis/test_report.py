@@ -302,3 +302,15 @@ def test_compare_and_importance_print_text_and_json(sweep: Path, capsys: pytest.
     assert run(["importance", sweep, "--resamples", "2", "--json"]) == 0
     factors = json.loads(capsys.readouterr().out)["factors"]
     assert {factor["factor"] for factor in factors} == {"data.size", "model.width", "seed"}
+
+
+def test_figures_show_finished_runs_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = frame(grid(model__width=(64, 128), data__size=SIZES))
+    cut = data["trial_id"] == "p_00000"
+    data.loc[cut, "status"] = "interrupted"
+    drawn: list[pd.DataFrame] = []
+    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda rows: drawn.append(rows) or ([], []))
+    build(data, resamples=2)
+    build(data.assign(status="running"), resamples=2)
+    assert "p_00000" not in set(drawn[0]["trial_id"])
+    assert len(drawn[1]) == len(data)  # nothing has finished: show what is there

@@ -28,8 +28,9 @@ def memorization_times(frame: pd.DataFrame, level: float = 0.5, clock: Clock = "
 
     Returns:
         A row a trial, by size: `experiment`, `trial_id`, the dotted keys, `time`, `low`, `high` and `kind`.
-        `passed`: `time` is interpolated linearly between the evaluations `low` and `high`. `first`: the first evaluation already
-        passes, so `time` = `high` is an upper bound. `never`: `time` = `low`, the last evaluation, is a lower bound.
+        `passed`: `time` is interpolated linearly between the evaluations `low` and `high`. `first`: the first
+        evaluation already passes, so `time` = `high` is an upper bound. `never`: `time` = `low`, the last
+        evaluation, is a lower bound.
 
     Raises:
         AnalysisError: a level outside (0, 1).

@@ -1,6 +1,6 @@
 """Columns with true types from values as JSON gives them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from numbers import Integral, Real
 from typing import Any
@@ -67,15 +67,18 @@ def typed(name: str, values: Sequence[Any]) -> pd.Series:
     return pd.Series([None if value is None else str(value) for value in values], name=name, dtype="str")
 
 
-def typed_frame(rows: Sequence[Mapping[str, Any]], without: Collection[str] = ()) -> pd.DataFrame:
+def typed_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """A frame of rows that need not have the same keys; columns of lists or mappings are left out."""
-    names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name not in without]
-    columns = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        if not set(map(type, values)) & {list, dict}:
-            columns[name] = typed(name, values)
-    return pd.DataFrame(columns)
+    names = tuple(rows[0]) if rows else ()
+    if all(tuple(row) == names for row in rows):
+        # The common case, several times faster.
+        found = zip(names, zip(*(row.values() for row in rows), strict=True), strict=True)
+    else:
+        names = tuple(dict.fromkeys(chain.from_iterable(rows)))
+        found = zip(names, (tuple(row.get(name) for row in rows) for name in names), strict=True)
+    return pd.DataFrame(
+        {name: typed(name, values) for name, values in found if not set(map(type, values)) & {list, dict}}
+    )
 
 
 def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.errors import SkippedResultsWarning
 from analysis.loading.cache import CACHE_FILE, Parsed, Trial, read_cache, write_cache
 from analysis.loading.columns import completed, joined, typed_frame
-from analysis.loading.records import BOOKKEEPING, TIME, parse_trial
+from analysis.loading.records import TIME, parse_trial
 from analysis.loading.state import parse_state, reached_budget, status_of
 from analysis.loading.store import RESULT_FILE, STATE_PREFIX, Stamp, Store
 
@@ -155,8 +155,7 @@ def _evaluations(new: list[_New], offset: int) -> list[pd.DataFrame]:
     counts = [len(entry.rows) for entry in new]
     trial = np.repeat(np.arange(len(new)), counts)
     configs = typed_frame([entry.config for entry in new])
-    reported = typed_frame(rows, without=BOOKKEEPING - {TIME})
-    reported = reported.rename(columns={TIME: "seconds"})
+    reported = typed_frame(rows).rename(columns={TIME: "seconds"})
     columns = {
         "trial": trial + offset,
         **{key: configs[key].take(trial).array for key in configs},

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-BOOKKEEPING = frozenset(
+_BOOKKEEPING = frozenset(
     {
         "checkpoint_dir_name", "config", "date", "done", "episodes_total", "experiment_id", "experiment_tag",
         "hostname", "iterations_since_restore", "node_ip", "pid", "should_checkpoint", "time_since_restore",
@@ -34,7 +34,8 @@ class TrialRecords:
     config: Mapping[str, Any]
     """Dotted keys; lists as text such as `1,0,1`."""
     evaluations: list[dict[str, Any]]
-    """Tune's results by images seen; of evaluations at the same point, which a restored trial repeats, the last."""
+    """What was reported, and `TIME`, by images seen; of evaluations at one point, which a restored trial repeats,
+    the last."""
     finished: bool
     """A line says `done`."""
     problems: list[str]
@@ -70,7 +71,7 @@ def parse_trial(folder: str, content: bytes) -> TrialRecords:
         problems.append("no result holds a memorization_ratio")
     if invalid:
         problems.append(f"{_count(invalid, 'ratio')} no number")
-    rows = sorted(evaluations.values(), key=lambda row: row.get("images_seen") or 0)
+    rows = sorted(map(_reported, evaluations.values()), key=lambda row: row.get("images_seen") or 0)
     finished = any(result.get("done") for result in results)
     return TrialRecords(identity or _id_of(folder), config, rows, finished, problems)
 
@@ -121,11 +122,18 @@ def _json(text: str) -> dict[str, Any] | None:
     return parsed if isinstance(parsed, dict) else None
 
 
+def _reported(result: dict[str, Any]) -> dict[str, Any]:
+    """What the trial reported, and its wall time."""
+    if "config" not in result:
+        return result  # read short, see `_reported_part`
+    return {key: value for key, value in result.items() if key == TIME or key not in _BOOKKEEPING}
+
+
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted keys, whatever the nesting; lists become text, so that they can be grouped and stored."""
     found: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             found.update({f"{key}.{inner}": entry for inner, entry in flat(value).items()})
         elif isinstance(value, list | tuple):
             found[key] = ",".join(map(str, value))

@@ -7,6 +7,9 @@ from typing import Protocol, cast
 COMMANDS = {
     "table": "the paper's tables beside the published numbers, or the best ratios by what moves",
     "figures": "every figure that the results allow, as files",
+    "report": "one self-contained HTML page: what was run, findings with verdicts, figures, tables, gallery",
+    "compare": "what differs between two sweeps, and whether it is beyond noise",
+    "importance": "the settings by their effect on the ratio (fANOVA with bootstrap)",
 }
 """Command and its line of help; `analysis.commands.NAME` is imported when it is asked for, so that one command
 does not wait for what another one imports."""

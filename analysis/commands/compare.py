@@ -1,0 +1,73 @@
+"""`python -m analysis compare RUN_A RUN_B`."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from analysis.commands.reading import load_results
+from analysis.comparison import Comparison, compare
+from analysis.paper_tables.render import Grid, render_grid
+
+SHOWN = 20
+"""Trials of one sweep only that are listed before the rest is counted."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `compare`."""
+    parser.add_argument("run_a", metavar="RUN_A", help="a Tune experiment folder, or its URL")
+    parser.add_argument("run_b", metavar="RUN_B", help="another one")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--no-cache", action="store_true", help="write nothing into the result folders")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read both, compare, print."""
+    names = (arguments.run_a, arguments.run_b)
+    frames = [load_results(argparse.Namespace(paths=[name], no_cache=arguments.no_cache)) for name in names]
+    answer = compare(frames[0], frames[1], names)
+    print(json.dumps(answer.to_dict()) if arguments.json else as_text(answer))
+    return 0
+
+
+def as_text(answer: Comparison) -> str:
+    """The comparison for a terminal."""
+    parts = [f"A: {answer.a}\nB: {answer.b}", answer.conclusion]
+    if answer.differences:
+        rows = [(d.what, _cut(d.a), _cut(d.b)) for d in answer.differences]
+        parts.append(render_grid(Grid("What differs", ("", "A", "B"), rows), "text"))
+    else:
+        parts.append("No setting, version or commit differs.")
+    if answer.matches:
+        heading = ("Setting", "A (%)", "B (%)", "B - A", "95% interval", "Adjusted p", "Beyond noise")
+        lines = [
+            (
+                _settings(match.settings),
+                f"{100 * match.ratio_a:.1f}",
+                f"{100 * match.ratio_b:.1f}",
+                f"{match.points:+.1f}",
+                f"{match.points_low:+.1f} to {match.points_high:+.1f}",
+                f"{match.p_adjusted:.2g}",
+                "yes" if match.beyond_noise else "no",
+            )
+            for match in answer.matches
+        ]
+        parts.append(render_grid(Grid("Matched settings", heading, lines), "text"))
+    for name, only in (("A", answer.only_a), ("B", answer.only_b)):
+        if only:
+            listed = [f"  {_settings(settings)}" for settings in only[:SHOWN]]
+            listed += [f"  and {len(only) - SHOWN} more"] if len(only) > SHOWN else []
+            parts.append("\n".join([f"Only in {name}: {len(only)}", *listed]))
+    for name, count in zip("AB", answer.unfinished, strict=True):
+        if count:
+            parts.append(f"Left out of {name}: {count} unfinished.")
+    parts.append(f"{answer.method} Between training seeds the ratio spreads by {answer.spread}.")
+    return "\n\n".join(parts)
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in settings.items()) or "the only setting"
+
+
+def _cut(text: str, width: int = 60) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."

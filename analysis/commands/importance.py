@@ -1,0 +1,38 @@
+"""`python -m analysis importance PATH...`."""
+
+import argparse
+import json
+
+from analysis.commands.reading import add_paths, load_results
+from analysis.importance import rank
+from analysis.paper_tables.render import Grid, render_grid
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `importance`."""
+    add_paths(parser)
+    parser.add_argument(
+        "--resamples", type=int, default=20, metavar="N", help="of the runs, for intervals; default: 20"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of forests and resampling; default: 0")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read, rank, print."""
+    ranking = rank(load_results(arguments), arguments.resamples, arguments.seed)
+    if arguments.json:
+        print(json.dumps(ranking.to_dict()))
+        return 0
+    caption = (
+        f"Share of the ratio's variance that each setting explains by itself: fANOVA on {ranking.runs:,} finished "
+        f"runs, intervals from {ranking.resamples} resamples of the runs"
+    )
+    heading = ("Setting", "Importance", "95% interval", "Values", "Scale")
+    rows = [
+        (f.factor, f"{f.importance:.3f}", f"{f.low:.3f} to {f.high:.3f}", str(f.values), f.scale)
+        for f in ranking.factors
+    ]
+    notes = [f"Note: {ranking.note}."] if ranking.note else []
+    print(render_grid(Grid(caption, heading, rows, notes), "text"))
+    return 0

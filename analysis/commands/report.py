@@ -1,0 +1,61 @@
+"""`python -m analysis report PATH... --out report.html`."""
+
+import argparse
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from analysis.commands.reading import add_paths, load_results
+from analysis.errors import AnalysisError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `report`."""
+    add_paths(parser)
+    parser.add_argument("--out", default="report.html", metavar="FILE", help="the page; default: report.html")
+    parser.add_argument("--no-figures", action="store_true", help="leave them out, for a quick look")
+    parser.add_argument("--title", default="", help="its heading; default: from the experiments")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read the results, write the page."""
+    target = Path(arguments.out)
+    # Before minutes of work: nobody wants to hear it afterwards.
+    _check_writable(target)
+    frame = load_results(arguments)
+    from analysis.report import build  # noqa: PLC0415 (what a wrong path need not wait for)
+
+    html = build(frame, arguments.title, draw=not arguments.no_figures)
+    _write_whole(target, html)
+    trials = len(frame[["experiment", "trial_id"]].drop_duplicates())
+    print(f"{target}: {trials:,} trials, {len(html.encode()) / 1e6:.2f} MB")
+    return 0
+
+
+def _check_writable(target: Path) -> None:
+    """Raise AnalysisError in one line where a file cannot be written."""
+    folder = target.parent
+    if target.is_dir():
+        raise AnalysisError(f"--out {target} is a folder: give a file such as {target / 'report.html'}")
+    if not folder.is_dir():
+        raise AnalysisError(f"--out {target} cannot be written: there is no folder {folder}")
+    if not os.access(target if target.exists() else folder, os.W_OK):
+        raise AnalysisError(f"--out {target} cannot be written (permission denied)")
+
+
+def _write_whole(target: Path, text: str) -> None:
+    """Write a file so that it is there completely or as it was before."""
+    temporary = ""
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, delete=False) as file:
+            temporary = file.name
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)  # temporary files are private, a report is not
+        Path(temporary).replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise AnalysisError(f"--out {target} cannot be written ({error.strerror or error})") from None

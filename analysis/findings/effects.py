@@ -1,0 +1,261 @@
+"""Effects of one setting on the ratio, from runs that are equal in all others, with 95% intervals."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.noise import FloatArray, SeedSpread, empirical_log_odds, normal_quantile, seed_spread, setting_keys
+
+IntArray = NDArray[np.intp]
+
+LOG_ODDS = "log-odds"
+POINTS = "points of the ratio"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One number with its 95% interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    unit: str = LOG_ODDS
+    comparisons: int = 0
+    """Matched settings behind it."""
+    runs: int = 0
+    points: tuple[float, float, float] | None = None
+    """The same effect in points of the ratio (0..100), with its interval, where it is one of log-odds."""
+
+    def __str__(self) -> str:
+        if self.unit != LOG_ODDS:
+            return f"{self.value:.3g} {self.unit} (95%: {self.low:.3g} to {self.high:.3g})"
+        text = f"odds x{_power(self.value)} (95%: {_power(self.low)} to {_power(self.high)})"
+        if self.points is not None:
+            value, low, high = self.points
+            text = f"{value:+.1f} points (95%: {low:+.1f} to {high:+.1f}), {text}"
+        return text
+
+
+def _power(log_odds: float) -> str:
+    return f"{math.exp(min(max(log_odds, -20.0), 20.0)):.2g}"
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One row per setting: `log_odds`, its `variance`, `ratio` and number of `runs`, beside the settings."""
+
+    frame: pd.DataFrame
+    keys: tuple[str, ...]
+    spread: SeedSpread
+
+    def where(self, keep: Callable[[pd.DataFrame], Any]) -> "Cells":
+        """The cells that a condition keeps; none where its column is absent."""
+        try:
+            return Cells(self.frame[keep(self.frame)], self.keys, self.spread)
+        except KeyError:
+            return Cells(self.frame.iloc[:0], self.keys, self.spread)
+
+    def codes(self, moved: Collection[str]) -> IntArray:
+        """The stratum of each cell: cells of one stratum are equal in all settings but the `moved` ones.
+
+        Where a value leaves another setting without meaning (`data.num_labels` without labels), or brings it along
+        (the learning rate of a batch size), the callers name both as moved.
+        """
+        others = [key for key in self.keys if key not in moved and len(self.frame[key].unique()) > 1]
+        if not others:
+            return np.zeros(len(self.frame), dtype=np.intp)
+        groups = self.frame.groupby(others, dropna=False, sort=True).ngroup()
+        return np.asarray(groups, dtype=np.intp)
+
+    def strata(self, moved: Collection[str]) -> Iterator[pd.DataFrame]:
+        """The strata one by one; see `codes`."""
+        codes = self.codes(moved)
+        for code in np.unique(codes):
+            yield self.frame[codes == code]
+
+
+def make_cells(runs: pd.DataFrame, spread: SeedSpread | None = None) -> Cells:
+    """Average the training seeds of each setting.
+
+    Args:
+        runs: a row per finished run, its best evaluation.
+        spread: of training seeds; estimated from the runs where not given.
+    """
+    spread = spread or seed_spread(runs)
+    keys = tuple(setting_keys(runs))
+    values, variances = empirical_log_odds(runs["memorization_ratio"], runs["num_samples"])
+    work = runs[list(keys)].assign(
+        log_odds=values, variance=variances, ratio=runs["memorization_ratio"].to_numpy(), runs=1
+    )
+    if work.empty:
+        return Cells(work, keys, spread)
+    grouped = work.groupby(list(keys), dropna=False, sort=True)
+    cells = grouped.agg(
+        log_odds=("log_odds", "mean"), variance=("variance", "mean"), ratio=("ratio", "mean"), runs=("runs", "sum")
+    ).reset_index()
+    cells["variance"] = (cells["variance"] + spread.log_odds**2) / cells["runs"]
+    return Cells(cells, keys, spread)
+
+
+def pool(values: Sequence[float] | FloatArray, variances: Sequence[float] | FloatArray) -> tuple[float, float]:
+    """Mean and standard error over settings whose true effects may differ (DerSimonian and Laird 1986)."""
+    y, v = np.asarray(values, dtype=float), np.asarray(variances, dtype=float)
+    w = 1 / v
+    fixed = float((w * y).sum() / w.sum())
+    between = 0.0
+    if len(y) > 1:
+        excess = float((w * (y - fixed) ** 2).sum()) - (len(y) - 1)
+        between = max(0.0, excess / float(w.sum() - (w**2).sum() / w.sum()))
+    w = 1 / (v + between)
+    return float((w * y).sum() / w.sum()), float(1 / math.sqrt(w.sum()))
+
+
+def contrast(
+    cells: Cells,
+    moved: Collection[str],
+    before: Callable[[pd.DataFrame], Any],
+    after: Callable[[pd.DataFrame], Any],
+    name: str,
+) -> Effect | None:
+    """The change from the runs `before` to those `after`, within strata that differ in `moved` settings only.
+
+    Returns:
+        None where no stratum has both.
+    """
+    try:
+        masks = [np.asarray(keep(cells.frame), dtype=bool) for keep in (before, after)]
+    except KeyError:
+        return None
+    if not (masks[0].any() and masks[1].any()):
+        return None
+    codes = cells.codes(moved)
+    first, second = (_means(cells.frame[mask], codes[mask], int(codes.max()) + 1) for mask in masks)
+    both = (first["runs"] > 0) & (second["runs"] > 0)
+    if not both.any():
+        return None
+    return pooled_effect(
+        name,
+        (second["log_odds"] - first["log_odds"])[both],
+        (second["variance"] + first["variance"])[both],
+        (second["ratio"] - first["ratio"])[both],
+        (second["ratio_variance"] + first["ratio_variance"])[both],
+        int((first["runs"] + second["runs"])[both].sum()),
+    )
+
+
+def _means(frame: pd.DataFrame, codes: IntArray, strata: int) -> dict[str, FloatArray]:
+    """Means of some cells in each stratum, with the variances of the means."""
+    divisor: Any = np.maximum(np.bincount(codes, minlength=strata), 1)
+
+    def total(column: Any) -> FloatArray:
+        sums = np.bincount(codes, weights=np.asarray(column, dtype=float), minlength=strata)
+        return np.asarray(sums, dtype=float)
+
+    return {
+        "log_odds": total(frame["log_odds"]) / divisor,
+        "variance": total(frame["variance"]) / divisor**2,
+        "ratio": total(frame["ratio"]) / divisor,
+        "ratio_variance": total(cell_ratio_variances(frame)) / divisor**2,
+        "runs": total(frame["runs"]),
+    }
+
+
+def trend(
+    cells: Cells, key: str, x: Callable[[pd.Series], Any], name: str, also_moved: Collection[str] = ()
+) -> Effect | None:
+    """The change over the range of a numeric setting: a weighted straight line of log-odds over x(setting).
+
+    One slope, an intercept per stratum of equal other settings; residuals larger than the noise widen the
+    interval (Birge's ratio).
+
+    Returns:
+        The change from the smallest to the largest x within a stratum (their mean range); None without two values.
+    """
+    if key not in cells.frame:
+        return None
+    codes = cells.codes({key, *also_moved})
+    position = np.asarray(x(cells.frame[key]), dtype=float)
+    known = np.isfinite(position)
+    codes, position, frame = codes[known], position[known], cells.frame[known]
+    if len(frame) == 0:
+        return None
+    strata = int(codes.max()) + 1
+    low, high = np.full(strata, np.inf), np.full(strata, -np.inf)
+    np.minimum.at(low, codes, position)
+    np.maximum.at(high, codes, position)
+    used = (high > low)[codes]
+    if not used.any():
+        return None
+    codes, position, frame = codes[used], position[used], frame[used]
+    weight, value = 1 / frame["variance"].to_numpy(dtype=float), frame["log_odds"].to_numpy(dtype=float)
+    sums = np.maximum(np.bincount(codes, weights=weight, minlength=strata), 1e-300)
+    dx = position - (np.bincount(codes, weights=weight * position, minlength=strata) / sums)[codes]
+    dy = value - (np.bincount(codes, weights=weight * value, minlength=strata) / sums)[codes]
+    xx, xy = float((weight * dx**2).sum()), float((weight * dx * dy).sum())
+    slope = xy / xx
+    chosen = np.unique(codes)
+    degrees = len(codes) - len(chosen) - 1
+    residual = float((weight * (dy - slope * dx) ** 2).sum())
+    birge = math.sqrt(max(1.0, residual / degrees)) if degrees > 0 else 1.0
+    length = float(np.mean((high - low)[chosen]))
+    ends = [_means(frame[at], codes[at], strata) for at in (position == low[codes], position == high[codes])]
+    points = (ends[1]["ratio"] - ends[0]["ratio"])[chosen]
+    point_variances = (ends[1]["ratio_variance"] + ends[0]["ratio_variance"])[chosen]
+    error = birge * length / math.sqrt(xx)
+    return _effect(name, slope * length, error, points, point_variances, int(frame["runs"].sum()))
+
+
+def ln(column: pd.Series) -> Any:
+    """Natural logarithm of a setting; nan where it is no positive number, so that such a cell is left out."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    return np.log(numbers.where(numbers > 0).astype(float))
+
+
+def per_unit(effect: Effect, length: float, unit: str) -> Effect:
+    """An effect over a range as one per unit of that range."""
+    value, low, high = (number / length for number in (effect.value, effect.low, effect.high))
+    return Effect(effect.name, value, low, high, unit, effect.comparisons, effect.runs)
+
+
+def cell_ratio_variances(cells: pd.DataFrame) -> FloatArray:
+    """Variance of each cell's ratio: that of its log-odds times (dp / d log-odds)^2."""
+    log_odds, variance = cells["log_odds"].to_numpy(dtype=float), cells["variance"].to_numpy(dtype=float)
+    slope = 1 / (1 + np.exp(-log_odds)) / (1 + np.exp(log_odds))
+    return np.asarray(variance * slope**2, dtype=float)
+
+
+def pooled_effect(
+    name: str,
+    differences: Sequence[float] | FloatArray,
+    variances: Sequence[float] | FloatArray,
+    points: Sequence[float] | FloatArray,
+    point_variances: Sequence[float] | FloatArray,
+    runs: int,
+) -> Effect:
+    """The effect behind several differences: of log-odds, with their variances, and of ratios, with theirs."""
+    value, error = pool(differences, variances)
+    return _effect(name, value, error, points, point_variances, runs)
+
+
+def _effect(
+    name: str,
+    value: float,
+    error: float,
+    points: Sequence[float] | FloatArray,
+    point_variances: Sequence[float] | FloatArray,
+    runs: int,
+) -> Effect:
+    reach = normal_quantile() * error
+    mean = 100 * float(np.mean(points))
+    # Matched settings differ in their effect in points for real; their spread counts beside the noise.
+    noise = float(np.sum(point_variances)) / len(points) ** 2
+    between = float(np.var(points, ddof=1)) / len(points) if len(points) > 1 else 0.0
+    width = 100 * normal_quantile() * math.sqrt(max(noise, between))
+    in_points = (mean, max(mean - width, -100.0), min(mean + width, 100.0))
+    return Effect(name, value, value - reach, value + reach, LOG_ODDS, len(points), runs, in_points)

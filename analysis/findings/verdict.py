@@ -1,0 +1,107 @@
+"""Verdicts: questions with an effect and an answer, and what follows from them for a claim."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from analysis.findings.effects import Effect
+
+Answer = Literal["yes", "no", "open"]
+Outcome = Literal["supported", "contradicted", "undecided"]
+
+WEAK = math.log(2)
+"""An effect is weak when the odds of replication change by less than a factor of 2 (at the paper's slope of
+about -2.9 log-odds per ln|D|, that moves the EMM by less than 27%)."""
+
+MINIMUM_RUNS = 4
+"""Runs behind an effect below which nothing is decided: two settings, each twice (two sizes or two seeds)."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing that a claim asserts, as a question to the data."""
+
+    asks: str
+    """The test in words."""
+    answer: Answer
+    effect: Effect | None = None
+    missing: str = ""
+    """What the data lack, where there is no effect."""
+
+    def __str__(self) -> str:
+        answer = {"yes": "yes", "no": "no", "open": "not decided"}[self.answer]
+        if self.effect is None:
+            return f"{self.asks}: {answer} ({self.missing})"
+        return f"{self.asks}: {answer}; {self.effect}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What some data say on one of the paper's findings."""
+
+    id: str
+    source: str
+    claim: str
+    outcome: Outcome
+    questions: tuple[Question, ...]
+    """All must be answered yes for support; one no contradicts."""
+    needs: str
+    """The least data that can decide."""
+
+    @property
+    def headline(self) -> str:
+        """`supported`, `contradicted` or `undecided: too little data`."""
+        return "undecided: too little data" if self.outcome == "undecided" else self.outcome
+
+    @property
+    def effect(self) -> Effect | None:
+        """The first effect that was measured."""
+        return next((question.effect for question in self.questions if question.effect is not None), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "verdict": self.headline}
+
+
+def decide(questions: Sequence[Question]) -> Outcome:
+    """Supported where all answers are yes, contradicted where one is no."""
+    answers = {question.answer for question in questions}
+    if "no" in answers:
+        return "contradicted"
+    return "supported" if answers == {"yes"} else "undecided"
+
+
+def _question(asks: str, effect: Effect | None, missing: str, yes: bool, no: bool) -> Question:
+    if effect is None:
+        return Question(asks, "open", None, missing)
+    enough = effect.runs >= MINIMUM_RUNS
+    if not enough:
+        asks = f"{asks} [{effect.runs} runs, {MINIMUM_RUNS} needed]"
+    answer: Answer = "yes" if yes and enough else "no" if no and enough else "open"
+    return Question(asks, answer, effect)
+
+
+def rises(asks: str, effect: Effect | None, missing: str, beyond: float = 0.0) -> Question:
+    """Yes where the whole 95% interval lies above `beyond`, no where it lies below it."""
+    high, low = (effect.high, effect.low) if effect else (0.0, 0.0)
+    return _question(f"{asks} (95% interval above {_number(beyond)})", effect, missing, low > beyond, high < beyond)
+
+
+def falls(asks: str, effect: Effect | None, missing: str, beyond: float = 0.0) -> Question:
+    """Yes where the whole 95% interval lies below `beyond`, no where it lies above it."""
+    high, low = (effect.high, effect.low) if effect else (0.0, 0.0)
+    return _question(f"{asks} (95% interval below {_number(beyond)})", effect, missing, high < beyond, low > beyond)
+
+
+def little(asks: str, effect: Effect | None, missing: str, lower: float = -WEAK, upper: float = WEAK) -> Question:
+    """Equivalence: yes where the 95% interval lies between the limits, no where it lies outside them."""
+    high, low = (effect.high, effect.low) if effect else (0.0, 0.0)
+    text = f"{asks} (95% interval within {_number(lower)} to {_number(upper)})"
+    return _question(text, effect, missing, low > lower and high < upper, low > upper or high < lower)
+
+
+def _number(log_odds: float) -> str:
+    if abs(log_odds) == WEAK:
+        return "ln 2" if log_odds > 0 else "-ln 2"
+    return "infinity" if math.isinf(log_odds) else f"{log_odds:g}"

@@ -1,0 +1,67 @@
+"""How far each moved setting moves the ratio, against a baseline value, at equal other settings."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.findings.effects import Cells, Effect, contrast
+from analysis.report.text import short
+
+LIMIT = 40
+"""Values of one setting beyond which it is no factor but a continuum (a search), and has no table."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """From the baseline value of a setting to another one."""
+
+    key: str
+    """Dotted; keys that always move together are joined by ` + `."""
+    before: str
+    after: str
+    effect: Effect
+
+
+def changes(cells: Cells) -> list[Change]:
+    """All values of all moved settings against each setting's baseline.
+
+    The baseline is the smallest number, or the most frequent word (`none` first among equals).
+    """
+    found = []
+    for keys in tied_keys(cells.frame[list(cells.keys)]):
+        column = cells.frame[keys[0]]
+        values = _ordered(column)
+        if len(values) > LIMIT:
+            continue
+        for value in values[1:]:
+            before, after = is_value(keys[0], values[0]), is_value(keys[0], value)
+            effect = contrast(cells, set(keys), before, after, f"{short(values[0])} to {short(value)}")
+            if effect is not None:
+                found.append(Change(" + ".join(keys), short(values[0]), short(value), effect))
+    return found
+
+
+def tied_keys(settings: pd.DataFrame) -> list[list[str]]:
+    """The moved settings; those that always move together, such as batch size and learning rate, in one group."""
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for key in settings.columns:
+        codes = tuple(int(code) for code in pd.factorize(settings[key], use_na_sentinel=False)[0])
+        if len(set(codes)) > 1:
+            groups.setdefault(codes, []).append(key)
+    return list(groups.values())
+
+
+def is_value(key: str, value: Any) -> Callable[[pd.DataFrame], Any]:
+    """The rows where a setting has a value; a missing value is one, too."""
+    if pd.isna(value):
+        return lambda rows: rows[key].isna()
+    return lambda rows: (rows[key] == value).fillna(False).astype(bool)
+
+
+def _ordered(column: pd.Series) -> list[Any]:
+    counts: Mapping[Any, int] = column.value_counts(dropna=False).to_dict()
+    if pd.api.types.is_numeric_dtype(column):
+        return sorted(counts, key=lambda value: (not pd.isna(value), value if not pd.isna(value) else 0))
+    return sorted(counts, key=lambda value: (-counts[value], value != "none" and not pd.isna(value), str(value)))

@@ -1,0 +1,93 @@
+"""The effective model memorization of each factor value, where a sweep covers several sizes."""
+
+import math
+
+import pandas as pd
+
+from analysis.emm import emm
+from analysis.panels import panels, studied_keys
+from analysis.report.blocks import Cell, Table, table
+from analysis.report.text import number
+from analysis.vocabulary import factor, value_text
+
+ZETA = 0.1
+"""The paper's."""
+KINDS = {
+    "measured": "measured",
+    "lower_bound": "at least (largest size run)",
+    "upper_bound": "below (smallest size run)",
+    "predicted": "predicted beyond the sizes run",
+}
+
+
+def emm_frame(best: pd.DataFrame) -> pd.DataFrame:
+    """EMMs by the columns of `analysis.emm` with `key` and `panel`, of each factor's largest panel.
+
+    Args:
+        best: a row per finished run, its best evaluation.
+    """
+    parts = []
+    for key in (studied_keys(best) or ["data.size"]) if len(best) else []:
+        found = panels(best, key)
+        if not found or len(found[0].frame["data.size"].unique()) < 2:
+            continue
+        rows = found[0].frame
+        try:
+            part = emm(rows, "" if key == "data.size" else key, ZETA, size="data.size")
+        except ValueError:  # fewer numbers than the estimators need
+            continue
+        parts.append(part.assign(key=key, panel=found[0].title))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def emm_table(estimates: pd.DataFrame) -> list[Table]:
+    """The table, if there is anything to show."""
+    if estimates.empty:
+        return []
+    rows = []
+    for _, row in estimates.iterrows():
+        alone = row["key"] == "data.size"
+        setting = "all runs" if alone else factor(row["key"]).title
+        value = "" if alone else value_text(row["key"], row["value"])
+        numbers = [_size(row[name]) for name in ("emm", "emm_low", "emm_high")]
+        kind = KINDS.get(str(row["kind"]), str(row["kind"]))
+        rows.append([Cell(setting), Cell(value), Cell(str(row["method"])), Cell(kind), *numbers, _size(row["sizes"])])
+    columns = ["Factor", "Value", "Method", "What the number is", "EMM", "95% low", "95% high", "Sizes"]
+    note = (
+        f"The largest training set of which a model still replicates {100 * (1 - ZETA):g}% (zeta = {ZETA:g}): where "
+        "the ratio crosses, interpolated (isotonic) or on a line of log-odds over ln|D| whose slope all values share."
+    )
+    return [table("emm", "Effective model memorization (EMM)", note, columns, rows)]
+
+
+def emm_headline(estimates: pd.DataFrame) -> list[str]:
+    """The measured EMMs of the factor with most of them, in a sentence."""
+    if estimates.empty:
+        return []
+    measured = estimates[(estimates["kind"] == "measured") & (estimates["method"] == "isotonic")]
+    if measured.empty:
+        return ["No setting's ratio crosses 90% between two of the sizes run, so that no EMM is measured."]
+    key = measured["key"].value_counts().index[0]
+    chosen = measured[measured["key"] == key]
+    texts = [
+        f"{_text(row['emm'])} (95%: {_text(row['emm_low'])} to {_text(row['emm_high'])})"
+        + ("" if key == "data.size" else f" at {value_text(key, row['value'])}")
+        for _, row in chosen.head(5).iterrows()
+        if math.isfinite(row["emm_high"])
+    ]
+    if not texts:
+        return []
+    name = "" if key == "data.size" else f" by {factor(key).title[0].lower()}{factor(key).title[1:]}"
+    return [f"The EMM (zeta = {ZETA:g}){name}: {'; '.join(texts)} training images."]
+
+
+def _text(size: float) -> str:
+    """Whole images, and a decimal below 100, where it tells."""
+    return f"{size:.3g}" if size < 100 else number(round(size))
+
+
+def _size(value: object) -> Cell:
+    amount = float(value)  # type: ignore[arg-type]
+    if math.isinf(amount):
+        return Cell("no bound", amount)
+    return Cell.of(amount, _text(amount) if math.isfinite(amount) else "")

@@ -1,0 +1,48 @@
+"""The figures that a table of evaluations allows, from the catalog of all figures, as parts of the page."""
+
+import pandas as pd
+
+from analysis.figures.catalog import Missing, figures
+from analysis.report.blocks import FigureBlock
+from analysis.report.svg import inline_svg
+from analysis.tables import METRICS
+
+OWN = {"gallery"}
+"""Of the catalog, what the page shows in its own way."""
+TITLES = {"fid": "FID: ", "knn_distance": "kNN distance: "}
+
+
+def figure_blocks(frame: pd.DataFrame) -> tuple[list[FigureBlock], list[str]]:
+    """All figures of all metrics, and in words which could not be drawn and why.
+
+    Args:
+        frame: from `analysis.load`.
+    """
+    blocks: list[FigureBlock] = []
+    missing: list[str] = []
+    for metric in METRICS:
+        for entry in figures(frame, metric):
+            title = TITLES.get(metric, "") + entry.title
+            if isinstance(entry, Missing):
+                missing.append(f"{title}: {entry.reason}")
+            elif entry.name not in OWN:
+                ident = f"fig{len(blocks)}"
+                caption = f"Redraws the paper's {entry.paper}." if entry.paper else ""
+                svg = inline_svg(entry.figure, ident, f"{title}. {caption}")
+                blocks.append(FigureBlock(ident, title, caption, svg, _group(metric, entry.name)))
+    return blocks, missing
+
+
+def grouped(blocks: list[FigureBlock]) -> dict[str, list[FigureBlock]]:
+    """Figures by their group, the main ones (no group) first."""
+    groups: dict[str, list[FigureBlock]] = {"": []}
+    for block in blocks:
+        groups.setdefault(block.group, []).append(block)
+    return groups
+
+
+def _group(metric: str, name: str) -> str:
+    """A pooled table has dozens of figures: those of the ratio over sizes and factors are the study."""
+    if metric != METRICS[0]:
+        return f"{TITLES[metric].rstrip(': ')} in place of the ratio"
+    return "Training curves" if "over_epochs" in name else ""

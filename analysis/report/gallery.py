@@ -1,0 +1,97 @@
+"""Samples above their nearest training images, as data URIs; replicas marked by frame and word."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from analysis.findings import finished_runs
+from analysis.report.runs import Runs, setting_text
+from analysis.report.text import plural
+from analysis.samples import best_samples
+
+ROWS = 8
+COLUMNS = 16
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One sample and its nearest training image."""
+
+    generated: str
+    nearest: str
+    """PNGs as data URIs."""
+    replica: bool
+    label: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """The first samples of one trial's best evaluation."""
+
+    title: str
+    note: str
+    pixels: int
+    pairs: tuple[Pair, ...]
+
+
+def gallery(frame: pd.DataFrame, runs: Runs, rows: int = ROWS, columns: int = COLUMNS) -> list[Row]:
+    """Rows for finished trials that left samples, spread evenly from the highest ratio to the lowest."""
+    if "folder" not in frame or frame.empty:
+        return []
+    ordered = finished_runs(frame).sort_values("memorization_ratio", ascending=False, kind="stable")
+    found = []
+    for position in _spread(len(ordered), rows):
+        run = ordered.iloc[position]
+        if "://" in str(run["folder"]) or not Path(str(run["folder"])).is_dir():
+            continue
+        try:
+            samples = best_samples(str(run["folder"]))
+        except (OSError, ValueError):  # half-written by a killed trial
+            samples = None
+        if samples is not None and {"generated", "nearest", "memorized"} <= set(samples):
+            title = f"{setting_text(run, runs.moved, runs.base)}: ratio {100 * run['memorization_ratio']:.1f}%"
+            found.append(_row(title, samples, int(run["data.size"]), columns))
+    return found
+
+
+def _spread(count: int, wanted: int) -> Sequence[int]:
+    if count <= wanted:
+        return range(count)
+    return [int(position) for position in np.unique(np.linspace(0, count - 1, wanted).round())]
+
+
+def _row(title: str, samples: Mapping[str, NDArray[np.generic]], size: int, columns: int) -> Row:
+    generated, nearest = samples["generated"][:columns], samples["nearest"][:columns]
+    memorized = samples["memorized"].astype(bool)
+    pairs = tuple(
+        Pair(data_uri(image), data_uri(other), bool(replica), f"sample {index + 1}{', a replica' if replica else ''}")
+        for index, (image, other, replica) in enumerate(zip(generated, nearest, memorized, strict=False))
+    )
+    return Row(title, _concentration(samples, memorized, size), int(generated.shape[-1]), pairs)
+
+
+def _concentration(samples: Mapping[str, NDArray[np.generic]], memorized: NDArray[np.bool_], size: int) -> str:
+    """Which training images are replicated, and how unevenly."""
+    replicas = f"{plural(int(memorized.sum()), 'replica')} among {plural(len(memorized), 'sample')}"
+    if not memorized.any() or "nearest_index" not in samples:
+        return replicas
+    _, counts = np.unique(samples["nearest_index"][memorized], return_counts=True)
+    return (
+        f"{replicas}, of {len(counts):,} of the {size:,} training images; "
+        f"the most frequent one {int(counts.max()):,} times"
+    )
+
+
+def data_uri(image: NDArray[np.generic]) -> str:
+    """A (C, H, W) uint8 image as a PNG inside the page."""
+    pixels = np.moveaxis(np.asarray(image, dtype=np.uint8), 0, 2)
+    stream = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels[..., :3]).save(stream, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,0 +1,110 @@
+"""The report's first sentences, computed from the data."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.findings import Effect, SeedSpread, Verdict
+from analysis.report.effects import Change
+from analysis.report.runs import Runs, setting_text
+from analysis.report.text import compact, plural
+
+
+def headlines(
+    runs: Runs,
+    best: pd.DataFrame,
+    changes: Sequence[Change],
+    slope: Effect | None,
+    verdicts: Sequence[Verdict],
+    spread: SeedSpread,
+    further: Sequence[str] = (),
+) -> list[str]:
+    """Sentences, the most important first.
+
+    Args:
+        runs: what was run.
+        best: a row per finished run, its best evaluation.
+        changes: of the ratio with each setting.
+        slope: log-odds per ln|D|.
+        verdicts: on the paper's findings.
+        spread: of training seeds.
+        further: sentences on the size, such as the EMMs.
+    """
+    sentences = []
+    if len(best):
+        sentences.append(_range(best, runs))
+    sentences += [_strongest(changes)] if changes else []
+    sentences += [_size(slope)] if slope is not None else []
+    sentences += further
+    sentences.append(_findings(verdicts))
+    if len(best):
+        sentences.append(_noise(spread))
+    return sentences
+
+
+def _range(best: pd.DataFrame, runs: Runs) -> str:
+    ordered = best.sort_values("memorization_ratio", kind="stable")
+    low, high = ordered.iloc[0], ordered.iloc[-1]
+    text = (
+        f"The highest memorization ratio is {100 * high['memorization_ratio']:.1f}% "
+        f"(95%: {100 * high['memorization_ratio_low']:.1f} to {100 * high['memorization_ratio_high']:.1f}%), "
+        f"at {setting_text(high, runs.moved, runs.base)}"
+    )
+    if len(best) == 1:
+        return f"{text}."
+    where = setting_text(low, runs.moved, runs.base)
+    return f"{text}; the lowest is {100 * low['memorization_ratio']:.1f}%, at {where}."
+
+
+def _strongest(changes: Sequence[Change]) -> str:
+    """The setting with the largest change that is beyond noise; |D| has a sentence of its own."""
+    others = [change for change in changes if change.key != "data.size"]
+    clear = [change for change in others if change.effect.low > 0 or change.effect.high < 0]
+    if not others:
+        return "Only the size of the training set moves in these runs."
+    if not clear:
+        return "No setting but |D| moves the ratio beyond noise in these runs."
+    # By the end of the interval that is nearer to zero: what is sure of the effect.
+    most = max(clear, key=lambda change: min(abs(change.effect.low), abs(change.effect.high)))
+    return (
+        f"The strongest effect beside |D| is that of {most.key}: from {most.before} to {most.after} the ratio changes "
+        f"by {most.effect}, at {plural(most.effect.comparisons, 'matched setting')}."
+    )
+
+
+def _size(slope: Effect) -> str:
+    double = [math.exp(math.log(2) * value) for value in (slope.value, slope.low, slope.high)]
+    return (
+        f"Doubling |D| multiplies the odds of replication by {double[0]:.3g} "
+        f"(95%: {double[1]:.3g} to {double[2]:.3g}): {slope.value:.2f} log-odds per ln|D|, "
+        "where the paper's Table 4 gives -2.9."
+    )
+
+
+def _findings(verdicts: Sequence[Verdict]) -> str:
+    counts = {
+        outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in ("supported", "contradicted")
+    }
+    contradicted = [verdict.id for verdict in verdicts if verdict.outcome == "contradicted"]
+    named = f" ({', '.join(contradicted)})" if contradicted else ""
+    undecided = len(verdicts) - sum(counts.values())
+    return (
+        f"Of the paper's {len(verdicts)} findings these runs support {counts['supported']}, contradict "
+        f"{counts['contradicted']}{named} and leave {undecided} undecided for want of data."
+    )
+
+
+def _noise(spread: SeedSpread) -> str:
+    return f"Between training seeds the ratio is taken to spread by {spread}."
+
+
+def tiles(runs: Runs, best: pd.DataFrame) -> list[tuple[str, str]]:
+    """Numbers at the top of the page: (value, what it is)."""
+    top = f"{100 * best['memorization_ratio'].max():.1f}%" if len(best) else "none"
+    return [
+        (f"{runs.finished:,} / {runs.trials:,}", "trials finished"),
+        (top, "highest memorization ratio"),
+        (compact(runs.images), "training images seen"),
+        (f"{runs.hours:.3g}", runs.hours_unit),
+    ]

@@ -1,0 +1,140 @@
+"""From a table of evaluations to the page."""
+
+import math
+from dataclasses import dataclass
+
+import jinja2
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.findings import Effect, SeedSpread, Verdict, finished_runs, size_slope, verdicts
+from analysis.findings.effects import LOG_ODDS, make_cells
+from analysis.findings.verdict import Question
+from analysis.importance import MINIMUM_RUNS, rank
+from analysis.noise import is_finished, seed_spread
+from analysis.report.blocks import Table
+from analysis.report.effects import changes
+from analysis.report.emm import emm_frame, emm_headline, emm_table
+from analysis.report.figures import figure_blocks, grouped
+from analysis.report.gallery import gallery
+from analysis.report.headlines import headlines, tiles
+from analysis.report.runs import describe
+from analysis.report.tables import effects_table, importance_table, paper_blocks, trials_table
+
+RESAMPLES = 10
+REACH = 5.0
+"""Log-odds at the ends of the small interval plots; beyond, an arrow."""
+ORDER = {"supported": 0, "contradicted": 1, "undecided": 2}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An interval as shares of a small plot's width, 0..100; zero lies at 50."""
+
+    low: float
+    high: float
+    value: float
+    cut: bool
+    """Whether it goes on beyond the plot."""
+
+
+def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw: bool = True) -> str:
+    """The report as one HTML document that fetches nothing.
+
+    Args:
+        frame: from `analysis.load`.
+        title: the heading; the experiments' names where not given.
+        resamples: of the runs, for the intervals of importances.
+        draw: whether to draw figures, which takes most of the time.
+
+    Raises:
+        AnalysisError: there is no evaluation at all.
+    """
+    if frame.empty:
+        raise AnalysisError("no trial has reported yet: nothing to write about")
+    runs = describe(frame)
+    best = finished_runs(frame)
+    spread = seed_spread(best) if len(best) else SeedSpread(0.2, 0)
+    cells = make_cells(best, spread) if len(best) else None
+    found = changes(cells) if cells is not None else []
+    slope = size_slope(cells) if cells is not None else None
+    estimates = emm_frame(best)
+    answers = sorted(verdicts(frame), key=_rank)
+    tables: list[Table] = [effects_table(found)] if found else []
+    tables += _importances(frame, best, resamples)
+    tables += emm_table(estimates)
+    tables += paper_blocks(frame)
+    tables.append(trials_table(frame, runs.moved))
+    done = is_finished(frame)
+    # The best ratio of half a training would stand beside those of whole ones; with nothing finished, show what is.
+    blocks, missing = figure_blocks(frame[done] if done.any() else frame) if draw else ([], [])
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title or _title(runs.sweeps[0].facts.get("Studied factor"), [sweep.name for sweep in runs.sweeps]),
+            runs=runs,
+            tiles=tiles(runs, best),
+            headlines=headlines(runs, best, found, slope, answers, spread, emm_headline(estimates)),
+            verdicts=answers,
+            counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
+            figures=grouped(blocks),
+            missing_figures=missing,
+            tables=tables,
+            gallery=gallery(frame, runs),
+            spread=spread,
+        )
+    )
+
+
+def _rank(verdict: Verdict) -> tuple[int, bool]:
+    """Decided findings first, then those with some data; otherwise the paper's order."""
+    return ORDER[verdict.outcome], verdict.effect is None
+
+
+def _title(factor: str | None, names: list[str]) -> str:
+    if len(names) == 1 and factor:
+        return f"{factor.replace('_', ' ').capitalize()} and memorization"
+    return "Memorization in diffusion models" if len(names) > 3 else " · ".join(names)
+
+
+def _importances(frame: pd.DataFrame, best: pd.DataFrame, resamples: int) -> list[Table]:
+    """Where there are enough runs over two settings at least."""
+    if len(best) < MINIMUM_RUNS:
+        return []
+    try:
+        ranking = rank(frame, resamples)
+    except AnalysisError:
+        return []
+    return [importance_table(ranking)] if len(ranking.factors) > 1 else []
+
+
+def bar(effect: Effect | None) -> Bar | None:
+    """The small plot of an effect in log-odds."""
+    if effect is None or effect.unit != LOG_ODDS:
+        return None
+
+    def place(value: float) -> float:
+        return 50 + 50 * min(max(value / REACH, -1.0), 1.0)
+
+    ends = (effect.low, effect.high)
+    return Bar(place(ends[0]), place(ends[1]), place(effect.value), any(abs(end) > REACH for end in ends))
+
+
+def measured(question: Question) -> str:
+    """An effect's numbers, or what is missing."""
+    return str(question.effect) if question.effect is not None else question.missing
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("analysis", "templates"),
+        autoescape=jinja2.select_autoescape(("html", "html.j2")),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["bar"] = bar
+    environment.filters["measured"] = measured
+    environment.filters["sort_value"] = lambda value: "" if value is None or math.isnan(value) else f"{value:.10g}"
+    return environment

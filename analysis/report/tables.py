@@ -1,0 +1,134 @@
+"""The tables of a report: trials, effects of settings, experiments."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from analysis.findings import finished_runs
+from analysis.importance import Ranking
+from analysis.noise import is_finished
+from analysis.paper_tables import paper_tables
+from analysis.report.blocks import Cell, Table, table
+from analysis.report.effects import Change
+from analysis.report.text import number
+from analysis.tables import best
+
+
+def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
+    """A row per trial at its best evaluation, with its interval, whether finished or not."""
+    top = best(frame)
+    done = is_finished(frame).groupby([frame["experiment"], frame["trial_id"]]).last()
+    last = frame.groupby(["experiment", "trial_id"])[["images_seen", "seconds"]].max()
+    fid = "fid" in frame and bool(frame["fid"].notna().any())
+    several = len(frame["experiment"].unique()) > 1
+    columns = [*(["Experiment"] if several else []), "Trial", "Status"]
+    columns += ["Ratio (%)", "95% low", "95% high"]
+    columns += [key.replace("data.size", "|D| (data.size)") for key in moved]
+    columns += ["kNN distance", *(["FID"] if fid else [])]
+    columns += ["Best epoch", "Images seen", "Minutes"]
+    rows = []
+    for _, run in top.iterrows():
+        ident = (run["experiment"], run["trial_id"])
+        status = str(run["status"]) if "status" in run else ("finished" if done[ident] else "unfinished")
+        cells = [*([Cell(str(run["experiment"]))] if several else []), Cell(str(run["trial_id"])), Cell(status)]
+        for key in ("memorization_ratio", "memorization_ratio_low", "memorization_ratio_high"):
+            cells.append(Cell.of(_number(100 * run[key]), f"{100 * run[key]:.2f}"))
+        cells += [_setting(run[key]) for key in moved]
+        cells.append(Cell.of(_number(run["knn_distance"]), digits=4))
+        cells += [Cell.of(_number(run["fid"]), digits=4)] if fid else []
+        cells.append(_whole(run["epoch"]))
+        cells.append(_whole(last.loc[ident, "images_seen"]))
+        cells.append(Cell.of(_number(last.loc[ident, "seconds"]) / 60, digits=3))
+        rows.append(cells)
+    note = "Each trial at its best evaluation, the paper's number of a run; the interval is Wilson's, of the samples."
+    return table("trials", "Trials", note, columns, rows)
+
+
+def effects_table(changes: Sequence[Change]) -> Table:
+    """From each setting's baseline value to every other one."""
+    columns = ["Setting", "From", "To", "Change (points)", "95% low", "95% high", "Odds times", "Matched", "Runs"]
+    rows = []
+    for change in changes:
+        value, low, high = change.effect.points or (math.nan,) * 3
+        odds = math.exp(change.effect.value)
+        rows.append(
+            [
+                *(Cell(change.key), _text(change.before), _text(change.after)),
+                *(Cell.of(points, f"{points:+.1f}") for points in (value, low, high)),
+                Cell.of(odds, f"{odds:.2g}"),
+                *(Cell.of(count, f"{count:,}") for count in (change.effect.comparisons, change.effect.runs)),
+            ]
+        )
+    note = (
+        "The change of the best ratio at equal other settings, in points and as a factor of its odds; 95% intervals "
+        "hold the noise of samples and training seeds. Matched: how many settings have both values."
+    )
+    return table("effects", "What each setting does", note, columns, rows)
+
+
+def importance_table(ranking: Ranking) -> Table:
+    """fANOVA's shares."""
+    rows = [
+        [
+            Cell(factor.factor),
+            *(Cell.of(share, f"{share:.3f}") for share in (factor.importance, factor.low, factor.high)),
+            Cell.of(factor.values),
+            Cell(factor.scale),
+        ]
+        for factor in ranking.factors
+    ]
+    note = (
+        f"The share of the ratio's variance that each setting explains by itself (fANOVA, {ranking.runs:,} runs; "
+        f"intervals from {ranking.resamples} resamples of the runs). {ranking.note}"
+    )
+    columns = ["Setting", "Importance", "95% low", "95% high", "Values", "Scale"]
+    return table("importance", "Which setting matters most", note.strip(), columns, rows)
+
+
+def frame_table(ident: str, title: str, note: str, data: pd.DataFrame) -> Table:
+    """Any frame; numbers with four significant digits."""
+    rows = [[_setting(value, 4) for value in row] for row in data.itertuples(index=False)]
+    return table(ident, title, note, [str(column) for column in data.columns], rows)
+
+
+def paper_blocks(frame: pd.DataFrame) -> list[Table]:
+    """Tables 1 to 8 of the paper with ours beside the published numbers, those that the runs fill in part."""
+    found = []
+    for known in paper_tables(finished_runs(frame)):
+        for index, (block, cells) in enumerate(known.blocks):
+            if cells["ours"].isna().all():
+                continue
+            names = {key: key.rpartition(".")[2].replace("_", " ").capitalize() for key in block.keys}
+            renamed = cells.rename(
+                columns={**names, "dataset": "Data set", "data.size": "|D|", "ours": "Ours", "low": "95% low"}
+                | {"high": "95% high", "trials": "Trials", "published": "Published", "difference": "Difference"}
+            )
+            title = f"{block.source}: {block.caption[0].lower()}{block.caption[1:]}"
+            note = f"{known.caption}. Ours beside the published number; a difference where data set and |D| agree."
+            found.append(frame_table(f"paper{known.number}-{index}", title, note, renamed))
+    return found
+
+
+def _number(value: object) -> float:
+    return math.nan if pd.isna(value) else float(value)  # type: ignore[arg-type, call-overload]
+
+
+def _whole(value: object) -> Cell:
+    amount = _number(value)
+    return Cell.of(amount, number(amount, 5))
+
+
+def _setting(value: object, digits: int = 6) -> Cell:
+    if pd.isna(value):  # type: ignore[call-overload]
+        return Cell("")
+    if isinstance(value, str):
+        return Cell(value)
+    return Cell(number(float(value), digits), float(value))  # type: ignore[arg-type]
+
+
+def _text(value: str) -> Cell:
+    try:
+        return Cell(value, float(value.replace(",", "")))
+    except ValueError:
+        return Cell(value)

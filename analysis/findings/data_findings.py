@@ -17,9 +17,9 @@ OPTIMUM_SAMPLES = 100
 
 
 def optimum_replicates(cells: Cells, frame: pd.DataFrame) -> list[Question]:
-    """The closed-form optimum: rows of a frame whose column `denoiser` says `optimum`."""
+    """The closed-form optimum: runs of the architecture `optimum`."""
     asks = f"ratio of the closed-form optimum (95% Wilson interval above {100 * OPTIMUM_RATIO:g}%)"
-    rows = frame[frame["denoiser"] == "optimum"] if "denoiser" in frame else frame.iloc[:0]
+    rows = frame[frame["model.architecture"] == "optimum"] if "model.architecture" in frame else frame.iloc[:0]
     if rows.empty:
         return [Question(asks, "open", None, "these are trained models; no samples of the optimal denoiser")]
     n = float(rows["num_samples"].sum())

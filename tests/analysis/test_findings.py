@@ -165,7 +165,7 @@ def test_missing_values_and_nullable_columns_do_no_harm() -> None:
 
 def test_samples_of_the_optimum_are_training_images() -> None:
     def of(ratio: float, samples: int) -> Verdict:
-        data = frame(grid(data__size=SIZES)).assign(denoiser="optimum")
+        data = frame(grid(data__size=SIZES)).assign(**{"model.architecture": "optimum"})
         return verdict("optimum_replicates", data.assign(memorization_ratio=ratio, num_samples=samples))
 
     assert of(1.0, 2000).headline == "supported"

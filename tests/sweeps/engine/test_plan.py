@@ -101,7 +101,7 @@ def test_ranges_are_told_from_settings():
 
 @pytest.mark.parametrize("text", ["range(1)", "range(2,1)", "range(0,1,log)", "range(1,2,cubic)", "range(a,b)"])
 def test_a_range_that_is_none_is_refused(text):
-    with pytest.raises(MemosweepError, match="training.learning_rate"):
+    with pytest.raises(MemosweepError, match=r"training\.learning_rate"):
         split_ranges([f"training.learning_rate={text}"])
 
 
@@ -125,7 +125,7 @@ def test_optuna_completes_whole_experiments(tmp_path):
 
 def test_optuna_needs_one_size_and_valid_ends():
     ranges = {"training.weight_decay": {"low": -1, "high": 1, "log": False, "integer": False}}
-    with pytest.raises(MemosweepError, match="training.weight_decay"):
+    with pytest.raises(MemosweepError, match=r"training\.weight_decay"):
         optuna_plan(WIDTH, LAPTOP_SELECTION, ranges, OptunaOptions())
     with pytest.raises(MemosweepError, match="--trials 0"):
         optuna_plan(WIDTH, LAPTOP_SELECTION, {}, OptunaOptions(num_trials=0))

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import fsspec
@@ -64,7 +65,7 @@ def emm_findings(search: Search) -> list[str]:
     return [_emm_line(row) for row in emm_table(search).to_dict("records")]
 
 
-def _emm_line(row: dict[str, Any]) -> str:
+def _emm_line(row: Mapping[Any, Any]) -> str:
     if row["trials"] == 0:
         return f"{row['value']}: no training finished yet"
     sign = {"lower_bound": "at least ", "upper_bound": "at most "}.get(row["kind"], "")

@@ -71,14 +71,14 @@ def test_an_existing_run_is_refused_and_a_finished_one_can_be_resumed(cluster, s
     pd.testing.assert_frame_equal(numbers(tmp_path / "run"), before)
 
 
-SLOW = settings(training__images=1600, evaluation__count=8)
+SLOW = settings(training__images=960, evaluation__count=6)
 
 
 def test_a_killed_driver_and_a_killed_trial_resume_to_the_same_numbers(cluster, script, start_script, tmp_path):
     common = ["--storage-path", str(tmp_path)]
     assert script("weight_decay", *TWO, *SLOW, *common, "--name", "whole")[0] == 0
     expected = numbers(tmp_path / "whole")
-    assert len(expected) == 2 * 8
+    assert len(expected) == 2 * 6
 
     # A trial's process dies: Tune restarts it from its last checkpoint.
     process = start_script("weight_decay", *TWO, *SLOW, *common, "--name", "trial")
@@ -111,7 +111,7 @@ def test_ctrl_c_says_how_to_go_on(cluster, script, start_script, tmp_path):
     assert process.returncode == 130
     assert "--resume --name run" in output
     assert script("weight_decay", "--resume", "--storage-path", str(tmp_path), "--name", "run")[0] == 0
-    assert len(numbers(tmp_path / "run")) == 2 * 8
+    assert len(numbers(tmp_path / "run")) == 2 * 6
 
 
 def test_a_union_of_figures_runs_each_trial_once(cluster, script, tmp_path):

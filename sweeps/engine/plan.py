@@ -10,6 +10,8 @@ from sweeps.engine.factor import Factor, Selection, moved_keys, trials_of
 from sweeps.engine.space import short_name
 
 Search = Literal["grid", "bisect", "optuna"]
+SEED_SPREAD = {"laptop": 0.2, "paper": 0.08}
+"""Standard deviation of the ratio's logit among training seeds: larger for small networks and short trainings."""
 SIZE_LIMITS = {"laptop": (4, 100), "paper": (100, 50_000)}
 """Sizes that an EMM search may train on, where none are given."""
 
@@ -81,6 +83,7 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
             "max_size": maximum,
             "target": 1 - options.zeta,
             "tolerance": options.tolerance,
+            "seed_spread": SEED_SPREAD[selection.preset],
             "early_success": options.early_success,
             "early_failure": options.early_failure,
             "sequential_sampling": options.sequential_sampling,

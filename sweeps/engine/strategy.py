@@ -6,7 +6,7 @@ from typing import Any
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from analysis.bisection import Search
+from analysis.bisection import CurvePrior, Search
 from memo_core.experiment import Experiment, FlatExperiment
 from sweeps.engine.emm_search import EMMSearcher
 from sweeps.engine.factor import Factor
@@ -71,6 +71,7 @@ def _bisect(plan: Plan) -> EMMSearcher:
         tolerance=settings["tolerance"],
         num_samples=experiment.evaluation.num_samples,
         seed=experiment.seed,
+        prior=CurvePrior(seed_spread=settings["seed_spread"]),
     )
     return EMMSearcher(search, variants_of(settings["labels"], plan.trials))
 

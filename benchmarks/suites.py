@@ -127,21 +127,16 @@ def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: 
         return drawn_logistic(rng, target)
 
     logistics = {
-        f"slopes 2 to 4, {slots} slot{'s' if slots > 1 else ''}": suite(line, slots=slots)
-        for slots in (1, 4, 16)
+        f"slopes 2 to 4, {slots} slot{'s' if slots > 1 else ''}": suite(line, slots=slots) for slots in (1, 4, 16)
     }
     logistics["slopes 2 to 4, early verdicts"] = suite(line, verdicts=True)
     for slope in (2.0, 3.0, 4.0):
         curve = logistic(f"slope {slope:g}", 1100, slope, target, low=LOW, high=HIGH)
         logistics[f"slope {slope:g}, EMM 1,100"] = suite(one_of([curve]))
     factors = {
-<<<<<<< HEAD
-        f"8 values, {slots} slots": run_factors(8, slots, target, tolerance, replays, rng=next(streams), noise=noise)
-=======
         f"8 values, {slots} slot{'s' if slots > 1 else ''}": run_factors(
             8, slots, target, tolerance, replays, rng=next(streams), noise=noise
         )
->>>>>>> emm
         for slots in (1, 4, 16)
     }
     tables = {c.name: c for c in published(LOW, HIGH)}

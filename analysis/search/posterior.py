@@ -88,9 +88,7 @@ def _log_prior(
     return np.asarray(-outside[:, None, None] + log_slopes[None, :, None] + np.log(spread_weights))
 
 
-def _grid_likelihood(
-    told: Evidence, crossings: FloatArray, prior: CurvePrior, target_logit: float
-) -> FloatArray:
+def _grid_likelihood(told: Evidence, crossings: FloatArray, prior: CurvePrior, target_logit: float) -> FloatArray:
     """(C, S, T) log likelihood on all slopes and seed spreads."""
     return log_likelihood(
         told,
@@ -152,9 +150,7 @@ def curve_posterior(
             total += _grid_likelihood(told, crossings, prior, target_logit)
     weights = np.exp(total - total.max())
     weights /= weights.sum()
-    return CurvePosterior(
-        crossings, weights.sum(axis=2), float(np.sqrt(weights.sum(axis=(0, 1)) @ spreads**2))
-    )
+    return CurvePosterior(crossings, weights.sum(axis=2), float(np.sqrt(weights.sum(axis=(0, 1)) @ spreads**2)))
 
 
 def slope_log_likelihood(

@@ -7,6 +7,8 @@ from typing import Protocol, cast
 COMMANDS = {
     "table": "the paper's tables beside the published numbers, or the best ratios by what moves",
     "figures": "every figure that the results allow, as files",
+    "emm": "the largest training set that a model still memorizes, for each factor value, with its interval",
+    "predict": "what memorization ratio to expect at a setting that nobody ran",
 }
 """Command and its line of help; `analysis.commands.NAME` is imported when it is asked for, so that one command
 does not wait for what another one imports."""

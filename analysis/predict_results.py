@@ -196,5 +196,5 @@ def _check_constant(runs: pd.DataFrame, key: str, text: str) -> None:
 
 
 def _values(column: pd.Series) -> str:
-    values = sorted({_plain(value) for value in column}, key=lambda text: (len(text), text))
+    values = list(dict.fromkeys(_plain(value) for value in column.sort_values(na_position="first")))
     return ", ".join(values[:6]) + (", ..." if len(values) > 6 else "")

@@ -57,6 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     estimates = emm_of_results(found, zetas, METHODS if arguments.method is None else (arguments.method,))
     notes = emm_notes(estimates, found, key)
     if arguments.figure is not None:
+        if len(zetas) == 1:
+            notes.append(
+                "the figure draws the fit of a search: its slopes have a prior, and its crossings may differ a little"
+            )
         _save(_figure(found[0], estimates, zetas), arguments.figure)
     if arguments.format == "csv":
         text = estimates.to_csv(index=False)

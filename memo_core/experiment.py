@@ -220,9 +220,13 @@ class EvaluationConfig(_Frozen):
     threshold: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
     batch_size: Annotated[int, Field(ge=1)] = 500
     """Images drawn at once; bounds the memory of an evaluation."""
+    fid: bool = False
+    """Report the FID against the training set too (Appendix E); needs InceptionV3 (`memosweep[fid]`)."""
 
     @model_validator(mode="after")
     def _one_schedule(self) -> Self:
+        if self.fid and self.num_samples < 2:
+            raise ValueError(f"evaluation.num_samples = {self.num_samples}: evaluation.fid needs at least 2")
         given = [self.every_epochs, self.every_images, self.count]
         if sum(value is not None for value in given) != 1:
             raise ValueError(

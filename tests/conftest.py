@@ -62,6 +62,17 @@ def tiny() -> dict[str, object]:
 
 
 @pytest.fixture
+def small_inception(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six features of colour images in the place of InceptionV3, whose weights are not at hand."""
+
+    class ChannelMeans(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.float().unflatten(2, (2, -1)).mean((3, 4)).flatten(1) / 255
+
+    monkeypatch.setattr("memo_core.measure.fid.inception", ChannelMeans)
+
+
+@pytest.fixture
 def tiny_experiment(tiny: dict[str, object]) -> Iterator[Experiment]:
     """The same, validated."""
     yield Experiment.from_flat(tiny)

@@ -10,6 +10,8 @@ COMMANDS = {
     "report": "one self-contained HTML page: what was run, findings with verdicts, figures, tables, gallery",
     "compare": "what differs between two sweeps, and whether it is beyond noise",
     "importance": "the settings by their effect on the ratio (fANOVA with bootstrap)",
+    "emm": "the largest training set that a model still memorizes, for each factor value, with its interval",
+    "predict": "what memorization ratio to expect at a setting that nobody ran",
 }
 """Command and its line of help; `analysis.commands.NAME` is imported when it is asked for, so that one command
 does not wait for what another one imports."""

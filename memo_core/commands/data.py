@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from memo_core.commands.duplicates import add_duplicates_argument, wants_duplicates
 from memo_core.commands.train import add_experiment_arguments, experiment_of
 from memo_core.errors import MemosweepError
 
@@ -14,27 +15,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_experiment_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.npz|FILE.zip",
                         help="write the images and labels, as .npz or in EDM format")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="one JSON object per image: index, origin, class, label")
+    parser.add_argument("--json", action="store_true",
+                        help="one JSON object per image: index, origin, class, label, duplicates or not")  # fmt: skip
+    add_duplicates_argument(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Load the set that a trial would see; describe it, list it or write it."""
     from memo_core.data import load_training_set, write_edm_zip, write_npz  # noqa: PLC0415
+    from memo_core.measure.duplicates import find_duplicates  # noqa: PLC0415
 
     if options.out is not None and options.out.suffix not in (".npz", ".zip"):
         raise MemosweepError(f"--out {options.out}: expected a file ending in .npz or .zip")
-    training = load_training_set(experiment_of(options).data)
+    experiment = experiment_of(options)
+    training = load_training_set(experiment.data)
+    found = None
+    if wants_duplicates(options, len(training)):
+        found = find_duplicates(training.images, experiment.evaluation.threshold)
     labels = None if training.labels is None else training.labels.numpy()
     if options.json:
         for index, (name, own) in enumerate(zip(training.names, training.classes, strict=True)):
             label = None if labels is None else int(labels[index])
-            print(json.dumps({"index": index, "origin": name, "class": own, "label": label}))
+            line = {"index": index, "origin": name, "class": own, "label": label}
+            if found is not None:
+                line |= {"near_duplicate": bool(found.near[index]), "exact_duplicate": bool(found.exact[index])}
+            print(json.dumps(line))
     else:
         channels, height, width = training.image_shape
         print(f"{len(training):,} images of {width} x {height} pixels, {channels} channels")
         counts = sorted(Counter(training.classes).items(), key=lambda item: (item[0] is None, item[0]))
         print("classes: " + ", ".join(f"{own}: {count}" for own, count in counts))
         print("labels: none" if labels is None else f"labels: {training.num_labels:,} different")
+        if found is not None:
+            counts_of = found.summary()
+            print(f"duplicates: {counts_of['near_duplicates']:,} images have a near copy among the others, "
+                  f"{counts_of['exact_duplicates']:,} an exact one")  # fmt: skip
     if options.out is not None:
         write = write_npz if options.out.suffix == ".npz" else write_edm_zip
         write(options.out, training.images.numpy(), labels)

@@ -39,7 +39,7 @@ def nearest_neighbors(queries: UInt8[Tensor, "n c h w"], training: UInt8[Tensor,
     """The k nearest training images of each query, with exact squared l2 distances.
 
     The distances are integers: |a|^2 + |b|^2 - 2ab is assembled from float32 matrix products over slices of
-    1,024 pixels, each of which is exact. Memory beyond the two sets stays under 1 GiB for any size.
+    1,024 pixels, each of which is exact. Memory beyond the two sets and the result stays under 1 GiB for any size.
 
     Args:
         queries: generated images, on any device.

@@ -12,6 +12,7 @@ from torch import Tensor
 from memo_core.data.training_set import load_training_set
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
+from memo_core.measure.fid import FrechetDistance
 from memo_core.measure.memorization import Memorization, measure_memorization
 from memo_core.model.denoiser import Denoiser
 from memo_core.optimum import OptimalDenoiser
@@ -54,6 +55,7 @@ def evaluate(
     experiment: Experiment,
     on_batch: Callable[[int], None] | None = None,
     next_batch: NextBatch | None = None,
+    fid: FrechetDistance | None = None,
 ) -> tuple[Memorization, UInt8[Tensor, "g c h w"]]:
     """Draw the experiment's samples and measure them.
 
@@ -64,6 +66,7 @@ def evaluate(
         on_batch: called with the number of samples just drawn.
         next_batch: called with the memorized and the drawn samples so far, answers how many more to draw before
             the next look, 0 to stop; None draws all `evaluation.num_samples` at once.
+        fid: counts the samples in; the caller takes its value.
 
     Returns:
         The measure of all samples drawn, and the first `GALLERY_SIZE` of them.
@@ -86,6 +89,8 @@ def evaluate(
             sampler=settings.sampler,
         )
         parts.append(measure_memorization(images, training_images, settings.threshold))
+        if fid is not None:
+            fid.add(images)
         first = images[:GALLERY_SIZE] if first is None else torch.cat([first, images])[:GALLERY_SIZE]
         drawn += count
         memorized += int(parts[-1].memorized.sum())
@@ -102,12 +107,13 @@ def evaluate_optimum(
     Nothing is trained: `epoch`, `images_seen` and `images_per_second` are 0, and there is no `loss`.
 
     Raises:
-        MemosweepError: the data cannot serve the experiment.
+        MemosweepError: the data cannot serve the experiment, or `evaluation.fid` has no InceptionV3.
     """
     data = load_training_set(experiment.data)
     data = data.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     denoiser = OptimalDenoiser(data.images, data.labels, data.num_labels)
-    memorization, generated = evaluate(denoiser, data.images, experiment, on_batch)
+    fid = FrechetDistance(data.images) if experiment.evaluation.fid else None
+    memorization, generated = evaluate(denoiser, data.images, experiment, on_batch, fid=fid)
     metrics = {
         "epoch": 0.0,
         "images_seen": 0,
@@ -115,6 +121,7 @@ def evaluate_optimum(
         **memorization.summary(),
         "best_memorization_ratio": memorization.ratio,
         "images_per_second": 0.0,
+        **({} if fid is None else {"fid": fid.take()}),
     }
     nearest = nearest_images(memorization, data.images, len(generated))
     return Evaluation(metrics, memorization, generated, nearest)

@@ -11,6 +11,7 @@ from torch import Tensor
 from memo_core.data.training_set import TrainingSet, load_training_set
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
+from memo_core.measure.fid import FrechetDistance
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.randomness import named_generator, named_seed
 from memo_core.training.evaluation import Evaluation, NextBatch, evaluate, nearest_images
@@ -30,7 +31,7 @@ class Trainer:
         training_set: already loaded data; loaded from the experiment by default.
 
     Raises:
-        MemosweepError: the data or the network cannot serve the experiment.
+        MemosweepError: the data or the network cannot serve the experiment, or `evaluation.fid` has no InceptionV3.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Trainer:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # One tensor on the training device: images that fit need no loader processes.
         self.data = (training_set or load_training_set(experiment.data)).to(self.device)
+        # Before anything is trained: a missing InceptionV3 shows at once, not at the first evaluation.
+        self._fid = FrechetDistance(self.data.images) if experiment.evaluation.fid else None
         denoiser, ema = self._network(), self._network()
         self.state = TrainingState.create(denoiser.train(), ema, experiment.training.weight_decay)
         self.images_seen = 0
@@ -119,7 +122,9 @@ class Trainer:
         return loss
 
     def _evaluate(self, loss: float, images_per_second: float, next_batch: NextBatch | None) -> Evaluation:
-        memorization, generated = evaluate(self.state.ema, self.data.images, self.experiment, next_batch=next_batch)
+        memorization, generated = evaluate(
+            self.state.ema, self.data.images, self.experiment, next_batch=next_batch, fid=self._fid
+        )
         self.history.append((self.images_seen, memorization.ratio, memorization.num_samples))
         improved = self._best_arrays is None or memorization.ratio > self.best_memorization_ratio
         self.best_memorization_ratio = max(self.best_memorization_ratio, memorization.ratio)
@@ -131,6 +136,7 @@ class Trainer:
                 **memorization.summary(),
                 "best_memorization_ratio": self.best_memorization_ratio,
                 "images_per_second": images_per_second,
+                **({} if self._fid is None else {"fid": self._fid.take()}),
             },
             memorization=memorization,
             generated=generated,

@@ -45,6 +45,7 @@ def test_the_paper_preset_is_the_basic_setup_of_appendix_b():
         ({"training.epochs": 3}, "set one of the two"),
         ({"training.images": None}, "set one of the two"),
         ({"evaluation.every_epochs": 3}, "set one of the three"),
+        ({"evaluation.fid": True, "evaluation.num_samples": 1}, "evaluation.fid needs at least 2"),
         ({"data.resolution": 6}, "a multiple of 4"),
         ({"data.resolution": 16}, "only ever made smaller"),
         ({"model.skip_connections": [1, 0]}, "2 entries"),

@@ -60,7 +60,7 @@ def test_the_interval_is_wilsons():
 
 def test_replicas_are_counted_per_training_image():
     result = measure_memorization(flat_images(1, 2, 99, 50), flat_images(0, 100, 200))
-    assert memorized_counts(result, 3).tolist() == [2, 1, 0]
+    assert memorized_counts(result).tolist() == [2, 1, 0]
 
 
 def test_sets_that_do_not_match_are_refused():

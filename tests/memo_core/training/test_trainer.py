@@ -5,6 +5,7 @@ from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.training import Trainer
 from memo_core.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+from memo_core.training.evaluation import evaluate_optimum
 
 
 def run_through(trainer):
@@ -23,9 +24,33 @@ def test_a_run_reports_what_it_promises(tiny_experiment):
         assert set(report) == {
             "epoch", "images_seen", "loss", "memorization_ratio", "memorization_ratio_low",
             "memorization_ratio_high", "best_memorization_ratio", "knn_distance", "num_samples", "images_per_second",
+            "coverage", "calibrated_distance", "calibrated_ratio",
         }  # fmt: skip
         assert report["memorization_ratio_low"] <= report["memorization_ratio"] <= report["memorization_ratio_high"]
         assert report["num_samples"] == 12
+
+
+@pytest.mark.usefixtures("small_inception")
+def test_fid_is_reported_at_every_evaluation_where_asked_for_and_changes_nothing_else(tiny):
+    with_fid = run_through(Trainer(Experiment.from_flat({**tiny, "evaluation.fid": True}), "cpu"))
+    without = run_through(Trainer(Experiment.from_flat(tiny), "cpu"))
+    assert all(report.pop("fid") > 0 for report in with_fid)
+    assert [comparable(report) for report in with_fid] == [comparable(report) for report in without]
+
+
+def test_fid_without_its_network_fails_before_anything_is_trained(tiny, monkeypatch):
+    monkeypatch.setattr("memo_core.measure.fid.find_spec", lambda name: None)
+    with pytest.raises(MemosweepError, match="pip install torch-fidelity"):
+        Trainer(Experiment.from_flat({**tiny, "evaluation.fid": True}), "cpu")
+
+
+@pytest.mark.usefixtures("small_inception")
+def test_the_optimum_reports_its_fid_too(tiny):
+    settings = {**tiny, "model.architecture": "optimum", "evaluation.fid": True, "evaluation.num_samples": 100}
+    evaluation = evaluate_optimum(Experiment.from_flat(settings), "cpu")
+    assert evaluation.metrics["memorization_ratio"] == 1
+    assert evaluation.metrics["coverage"] >= 0.8
+    assert 0 <= evaluation.metrics["fid"] < 0.01
 
 
 def test_equal_experiments_give_equal_results_whatever_was_drawn_before(tiny_experiment):

@@ -1,0 +1,119 @@
+"""`python -m analysis emm PATH...`: the effective model memorization of each factor value."""
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.commands.reading import add_paths, load_results, write_text
+from analysis.emm import METHODS
+from analysis.emm_results import (
+    KINDS,
+    SIZE,
+    comparable_runs,
+    emm_grid,
+    emm_notes,
+    emm_of_results,
+    find_factor,
+)
+from analysis.errors import AnalysisError
+from analysis.figures.emm import draw_emm, emm_figure_data
+from analysis.figures.zeta import emm_by_zeta
+from analysis.outcome import search_of
+from analysis.panels import Panel
+from analysis.paper_tables.render import render_grid
+from analysis.vocabulary import factor, size_text, value_label
+
+FORMATS = ("text", "csv", "json", "markdown")
+FIGURES = (".png", ".pdf", ".svg")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `emm`."""
+    add_paths(parser)
+    parser.add_argument("--factor", metavar="KEY",
+                        help="an EMM for each value of it, such as model.width; default: what moved")  # fmt: skip
+    parser.add_argument("--zeta", type=float, nargs="+", default=[0.1], metavar="Z",
+                        help="the ratio at the EMM is 1 - zeta; several for Fig. 22; default: 0.1")  # fmt: skip
+    parser.add_argument("--method", choices=METHODS, help="interpolation, or a line of logits with a slope that all "
+                        "values share; default: both")  # fmt: skip
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.add_argument("--out", metavar="FILE", help="write there instead of printing")
+    parser.add_argument("--figure", metavar="FILE.png", type=Path,
+                        help="ratio over size with the crossings; EMM by zeta (Fig. 22) for several zeta")  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Estimate, print or write the table, draw the figure."""
+    _check(arguments)
+    zetas = list(dict.fromkeys(arguments.zeta))
+    frame = load_results(arguments)
+    key = find_factor(frame, arguments.factor)
+    found = comparable_runs(frame, key)
+    estimates = emm_of_results(found, zetas, METHODS if arguments.method is None else (arguments.method,))
+    notes = emm_notes(estimates, found, key)
+    if arguments.figure is not None:
+        if len(zetas) == 1:
+            notes.append(
+                "the figure draws the fit of a search: its slopes have a prior, and its crossings may differ a little"
+            )
+        _save(_figure(found[0], estimates, zetas), arguments.figure)
+    if arguments.format == "csv":
+        text = estimates.to_csv(index=False)
+    elif arguments.format == "json":
+        text = json.dumps({"factor": key, "rows": _records(estimates), "kinds": KINDS, "notes": notes}, indent=1)
+    else:
+        text = render_grid(emm_grid(estimates, key, notes), arguments.format)
+    write_text(text, arguments.out)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    for zeta in arguments.zeta:
+        if not 0 < zeta < 1:
+            raise AnalysisError(f"--zeta {zeta:g}: between 0 and 1, such as 0.1")
+    if arguments.figure is not None and arguments.figure.suffix not in FIGURES:
+        raise AnalysisError(f"--figure {arguments.figure}: expected a file ending in {', '.join(FIGURES)}")
+
+
+def _records(estimates: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON knows them: an open side of an interval, and what is undefined, is null."""
+
+    def plain(value: Any) -> Any:
+        if pd.isna(value) or (isinstance(value, float) and math.isinf(value)):
+            return None
+        return value.item() if hasattr(value, "item") else value
+
+    return [{str(name): plain(value) for name, value in row.items()} for row in estimates.to_dict("records")]
+
+
+def _figure(panel: Panel, estimates: pd.DataFrame, zetas: list[float]) -> Figure:
+    """The figure of the panel with most runs."""
+    about = factor(panel.key).title if panel.key != SIZE else ""
+    title = ", ".join(text for text in (about, panel.title) if text)
+    if len(zetas) > 1:
+        chosen = estimates[(estimates["panel"] == panel.title) & (estimates["kind"] != "predicted")]
+        # One mark per value and zeta: the first method that was asked for.
+        figure = emm_by_zeta(chosen.drop_duplicates(["value", "zeta"]), panel.key, panel.title)
+        # Its own ticks are the ends of the intervals, which crowd; the sizes run are what the numbers rest on.
+        sizes = sorted(set(panel.frame[SIZE]))
+        figure.axes[0].set_yticks(sizes, [size_text(int(size)) for size in sizes])
+        return figure
+    runs = panel.frame
+    values = ["all runs"] * len(runs) if panel.key == SIZE else [value_label(panel.key, v) for v in runs[panel.key]]
+    try:
+        search = search_of(runs.assign(value=values), "value", 1 - zetas[0], size=SIZE, seed=None)
+        return draw_emm(emm_figure_data(search), title)
+    except ValueError as error:
+        raise AnalysisError(f"--figure cannot be drawn from these runs: {error}") from None
+
+
+def _save(figure: Figure, file: Path) -> None:
+    try:
+        figure.savefig(file, dpi=160)
+    except OSError as error:
+        raise AnalysisError(f"--figure {file} cannot be written ({error.strerror or error})") from None

@@ -1,0 +1,158 @@
+"""EMM of result folders: which factor, which trials may be compared, and how the numbers read."""
+
+import difflib
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.best_runs import best_runs, caveats
+from analysis.emm import METHODS, Method, emm
+from analysis.errors import AnalysisError
+from analysis.panels import REPEATS, Panel, panels, studied_keys
+from analysis.paper_tables.render import Grid
+from analysis.tables import experiment_keys
+from analysis.vocabulary import factor, value_text
+
+SIZE = "data.size"
+KINDS = {
+    "measured": "the ratio crosses 1 - zeta between two of the sizes run",
+    "lower_bound": "even the largest size run reaches 1 - zeta: no number, the EMM is at least this",
+    "upper_bound": "not even the smallest size run reaches 1 - zeta: no number, the EMM is below this",
+    "predicted": "not measured: where the fitted line crosses, outside the sizes run",
+}
+"""What a number may be used for, by the `kind` of `analysis.emm`."""
+
+
+def find_factor(frame: pd.DataFrame, asked: str | None = None) -> str:
+    """The dotted key whose values have an EMM each.
+
+    Args:
+        frame: of `analysis.load`.
+        asked: a key, its last part (`width`) or a sweep's name; None takes the key that the sweeps moved, or
+            the only one that differs among the trials.
+
+    Returns:
+        The key; `data.size` where nothing but the size moves, which makes one curve.
+
+    Raises:
+        AnalysisError: no such key, or several factors to choose from.
+    """
+    keys = experiment_keys(frame)
+    sweeps = frame.attrs.get("sweeps", {}).values()
+    if asked is not None:
+        named = {str(sweep.get("factor")): str(sweep.get("key")) for sweep in sweeps}
+        found = [key for key in keys if asked in (key, key.rpartition(".")[2])] or [named.get(asked, "")]
+        if found[0] in keys:
+            return found[0]
+        near = difflib.get_close_matches(asked, [*keys, *(key.rpartition(".")[2] for key in keys)], n=1)
+        hint = f"did you mean {near[0]}?" if near else f"these differ: {', '.join(studied_keys(frame)) or 'none'}"
+        raise AnalysisError(f"--factor {asked}: no trial has such a setting, {hint}")
+    moved = list(dict.fromkeys(key for sweep in sweeps if (key := str(sweep.get("key"))) in keys))
+    candidates = moved or studied_keys(frame) or [SIZE]
+    if len(candidates) > 1:
+        candidates = [key for key in candidates if key != SIZE]
+    if len(candidates) > 1:
+        raise AnalysisError(f"several factors differ among the trials: choose one by --factor {' | '.join(candidates)}")
+    return candidates[0]
+
+
+def comparable_runs(frame: pd.DataFrame, key: str) -> list[Panel]:
+    """The best runs in panels within which only the factor, the size and seeds differ.
+
+    Raises:
+        AnalysisError: no trial has a ratio.
+    """
+    return panels(best_runs(frame), key, least=1)
+
+
+def emm_of_results(found: Sequence[Panel], zetas: Sequence[float], methods: Sequence[Method] = METHODS) -> pd.DataFrame:
+    """EMM of each factor value.
+
+    Args:
+        found: of `comparable_runs`.
+        zetas: in (0, 1).
+        methods: of `analysis.emm`.
+
+    Returns:
+        The columns of `analysis.emm` behind `panel`, what all runs of the row share and others do not (`""` where
+        there is one panel). Sizes in images; an open side of a bound's interval is 0 or infinity.
+
+    Raises:
+        AnalysisError: zeta out of range.
+    """
+    parts = []
+    for panel in found:
+        try:
+            part = emm(
+                panel.frame.assign(training=_training(panel.frame)),
+                "" if panel.key == SIZE else panel.key,
+                list(zetas),
+                methods,
+                size=SIZE,
+                seed="training",
+            )
+        except ValueError as error:
+            raise AnalysisError(f"no EMM: {error}") from None
+        part.insert(0, "panel", panel.title)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _training(runs: pd.DataFrame) -> pd.Series:
+    """Equal for repetitions of the same training: another data seed is another training too."""
+    seeds = [runs[name].astype(str) for name in REPEATS if name in runs.columns]
+    return pd.Series(["/".join(row) for row in zip(*seeds, strict=True)] or runs["trial_id"], index=runs.index)
+
+
+def emm_grid(estimates: pd.DataFrame, key: str, notes: Sequence[str] = ()) -> Grid:
+    """The estimates as a table to read, with what each kind of number means."""
+    several = len(estimates["panel"].unique()) > 1
+    rows = [
+        [
+            *([str(row["panel"])] if several else []),
+            *([] if key == SIZE else [value_text(key, row["value"])]),
+            f"{row['zeta']:g}",
+            str(row["method"]),
+            _emm_text(row),
+            *(["-", "-"] if row["kind"].endswith("bound") else [_size(row["emm_low"]), _size(row["emm_high"])]),
+            str(row["kind"]).replace("_", " "),
+            str(row["sizes"]),
+            str(row["trainings"]),
+        ]
+        for _, row in estimates.iterrows()
+    ]
+    header = [
+        *(["among"] if several else []),
+        *([] if key == SIZE else [key.rpartition(".")[2]]),
+        *("zeta", "method", "EMM", "95% low", "95% high", "kind", "sizes", "trainings"),
+    ]
+    by = "" if key == SIZE else f" by {factor(key).title[0].lower()}{factor(key).title[1:]}"
+    meanings = [
+        f"{kind.replace('_', ' ')}: {text}" for kind, text in KINDS.items() if (estimates["kind"] == kind).any()
+    ]
+    return Grid(f"Effective model memorization (EMM, in training images){by}", header, rows, [*meanings, *notes])
+
+
+def emm_notes(estimates: pd.DataFrame, found: Sequence[Panel], key: str) -> list[str]:
+    """What a reader of the numbers has to know beside their kind: unfinished trials, ratios that rise with |D|."""
+    lines = caveats(pd.concat([panel.frame for panel in found]))
+    for value in dict.fromkeys(
+        estimates[~estimates["monotone"].astype(bool)]["value"].map(lambda v: value_text(key, v))
+    ):
+        lines.append(
+            ("" if key == SIZE else f"{value}: ") + "the ratio rises with |D| somewhere, beyond noise (against "
+            "Hypothesis 2.2): the crossing is that of the closest falling curve"
+        )
+    return lines
+
+
+def _emm_text(row: pd.Series) -> str:
+    sign = {"lower_bound": ">= ", "upper_bound": "< ", "predicted": "~ "}.get(str(row["kind"]), "")
+    return sign + _size(row["emm"])
+
+
+def _size(size: float) -> str:
+    if not 0 < size < math.inf:
+        return "open"
+    return f"{size:,.0f}" if size >= 100 else f"{size:.3g}"

@@ -1,0 +1,79 @@
+"""Which training images are replicated, and how unevenly: coverage and concentration of the replicas."""
+
+import math
+from dataclasses import dataclass
+
+from jaxtyping import Int64
+from torch import Tensor
+
+from memo_core.measure.memorization import Memorization, memorized_counts
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How the replicas among the samples spread over the training set."""
+
+    counts: Int64[Tensor, " m"]
+    """Replicas of each training image."""
+
+    @property
+    def replicas(self) -> int:
+        """Memorized samples."""
+        return int(self.counts.sum())
+
+    @property
+    def fraction(self) -> float:
+        """The share of training images that were replicated at least once, in [0, 1].
+
+        It is bounded by the samples drawn: at most samples / |D|.
+        """
+        return float((self.counts > 0).double().mean())
+
+    @property
+    def uniform_fraction(self) -> float:
+        """What `fraction` would be on average, had as many replicas fallen on training images at random."""
+        size = len(self.counts)
+        return 1 - (1 - 1 / size) ** self.replicas
+
+    def summary(self) -> dict[str, float | int]:
+        """The reported numbers by their names."""
+        return {
+            "replicas": self.replicas,
+            "coverage": self.fraction,
+            "coverage_if_uniform": self.uniform_fraction,
+            "replica_gini": self.gini,
+            "replica_share_top_1_percent": self.top_share(0.01),
+            "replica_share_top_10_percent": self.top_share(0.1),
+            "most_replicas_of_one_image": int(self.counts.max()),
+        }
+
+    @property
+    def gini(self) -> float:
+        """Gini coefficient of the replicas over all training images, never replicated ones included.
+
+        0 where all are replicated equally often, (m - 1) / m where one image holds all; NaN without replicas.
+        Replicas that fall at random have a positive one too, which shrinks with the replicas per image.
+        """
+        if not self.replicas:
+            return math.nan
+        ordered = self.counts.sort().values.double()
+        size = len(ordered)
+        ranks = ordered.new_tensor(range(1, size + 1))
+        return float(((2 * ranks - size - 1) * ordered).sum() / (size * ordered.sum()))
+
+    def top_share(self, share: float) -> float:
+        """The share of the replicas that the most replicated images hold, in [0, 1]; NaN without replicas.
+
+        Args:
+            share: of the training images, in (0, 1]; rounded up to whole images.
+        """
+        if not self.replicas:
+            return math.nan
+        # A hair less, so that 1% of 300 images is 3 of them, not 4.
+        count = max(1, math.ceil(share * len(self.counts) - 1e-9))
+        return float(self.counts.topk(count).values.sum()) / self.replicas
+
+
+def measure_coverage(result: Memorization) -> Coverage:
+    """The coverage of a measured set of samples."""
+    return Coverage(memorized_counts(result))

@@ -1,0 +1,155 @@
+import io
+import json
+
+import pandas as pd
+import pytest
+
+from analysis.command_line import main
+from tests.analysis.commands.conftest import falling
+
+SIZES = (500, 1000, 2000, 4000)
+EMMS = {128: 1100, 256: 2300}
+
+
+def two_widths():
+    return [
+        ({"model.width": width, "data.size": size}, falling(size, emm)) for width, emm in EMMS.items() for size in SIZES
+    ]
+
+
+def rows_of(capsys):
+    return json.loads(capsys.readouterr().out)["rows"]
+
+
+def test_the_emm_of_each_value_is_where_the_best_ratio_crosses(write_sweep, capsys):
+    assert main(["emm", str(write_sweep(two_widths())), "--format", "json", "--method", "logistic"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["factor"] == "model.width"
+    assert content["notes"] == []
+    assert [(row["value"], row["kind"]) for row in content["rows"]] == [(128, "measured"), (256, "measured")]
+    for row in content["rows"]:
+        assert row["emm"] == pytest.approx(EMMS[row["value"]], rel=0.02)
+        assert row["emm_low"] < EMMS[row["value"]] < row["emm_high"]
+        assert row["slope"] == pytest.approx(2.9, abs=0.1)
+
+
+def test_bounds_are_no_numbers_and_predictions_are_marked(write_sweep, capsys):
+    folder = str(write_sweep([trial for trial in two_widths() if trial[0]["data.size"] >= 2000]))
+    assert main(["emm", folder]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[3:8] for line in lines if line.startswith("128")] == [
+        ["<", "2,000", "-", "-", "upper"],
+        ["<", "2,000", "-", "-", "upper"],
+        ["~", *next(line.split()[4:8] for line in lines if "~" in line)],
+    ]
+    assert next(line for line in lines if "~" in line).split()[7] == "predicted"
+    assert "predicted: not measured: where the fitted line crosses, outside the sizes run" in lines
+    assert any(line.startswith("upper bound: not even the smallest size run") for line in lines)
+    assert main(["emm", folder, "--format", "json", "--zeta", "0.5"]) == 0
+    bounds = [row for row in rows_of(capsys) if row["kind"] == "lower_bound"]
+    assert {row["value"] for row in bounds} == {256}
+    assert {(row["emm"], row["emm_low"], row["emm_high"]) for row in bounds} == {(4000, 4000, None)}
+
+
+def test_several_zeta_and_formats(write_sweep, tmp_path, capsys):
+    folder, out = str(write_sweep(two_widths())), tmp_path / "emm.csv"
+    options = [folder, "--zeta", "0.1", "0.2", "0.5", "--method", "isotonic"]
+    assert main(["emm", *options, "--format", "csv", "--out", str(out)]) == 0
+    table = pd.read_csv(out)
+    assert len(table) == 6
+    for _, row in table.groupby("value"):
+        assert row["emm"].is_monotonic_increasing
+    assert main(["emm", *options, "--format", "markdown"]) == 0
+    assert "| 128 | 0.2 | isotonic |" in capsys.readouterr().out
+
+
+def test_trials_that_differ_otherwise_are_not_mixed(write_sweep, capsys):
+    deep = [({**changes, "model.depth": 6}, min(1.0, 1.3 * ratio)) for changes, ratio in two_widths()]
+    assert main(["emm", str(write_sweep([*two_widths(), *deep])), "--factor", "width", "--format", "json"]) == 0
+    rows = rows_of(capsys)
+    assert {row["panel"] for row in rows} == {"Depth = 2", "Depth = 6"}
+    assert {row["trainings"] for row in rows} == {4}
+    assert main(["emm", str(write_sweep([*two_widths(), *deep], name="again"))]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["among", "width"]
+
+
+def test_repeated_seeds_are_trainings_of_their_own(write_sweep, capsys):
+    seeds = [
+        ({**changes, key: 1}, ratio)
+        for changes, ratio in two_widths()
+        if changes["model.width"] == 128
+        for key in ("seed", "data.seed")
+    ]
+    assert main(["emm", str(write_sweep([*two_widths(), *seeds])), "--format", "json", "--method", "isotonic"]) == 0
+    assert [(row["value"], row["sizes"], row["trainings"]) for row in rows_of(capsys)] == [(128, 4, 12), (256, 4, 4)]
+
+
+def test_where_only_the_size_moves_there_is_one_curve(write_sweep, capsys):
+    trials = [({"data.size": size}, falling(size, 1500)) for size in SIZES]
+    folder = str(write_sweep(trials, key="data.size"))
+    assert main(["emm", folder, "--format", "json", "--method", "logistic"]) == 0
+    (row,) = rows_of(capsys)
+    assert row["value"] is None
+    assert row["emm"] == pytest.approx(1500, rel=0.02)
+    assert main(["emm", folder]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["zeta", "method", "EMM"]
+
+
+def test_sweeps_of_two_factors_ask_which(write_sweep, capsys):
+    wide = write_sweep(two_widths(), name="width")
+    deep = write_sweep([({"model.depth": 4, "data.size": 500}, 0.9)], key="model.depth", name="depth")
+    assert main(["emm", str(wide), str(deep)]) == 2
+    assert "choose one by --factor model.width | model.depth" in capsys.readouterr().err
+    assert main(["emm", str(wide), str(deep), "--factor", "depth", "--format", "csv"]) == 0
+
+
+def test_a_ratio_that_rises_with_the_size_is_said(write_sweep, capsys):
+    trials = [({"data.size": size}, ratio) for size, ratio in ((500, 0.98), (1000, 0.7), (2000, 0.85), (4000, 0.1))]
+    assert main(["emm", str(write_sweep(trials))]) == 0
+    assert "128: the ratio rises with |D| somewhere, beyond noise" in capsys.readouterr().out
+
+
+def test_early_verdicts_are_said(write_sweep, capsys):
+    folder = write_sweep(two_widths(), verdict="reached")
+    assert main(["emm", str(folder)]) == 0
+    assert "8 of 8 trials were stopped by an early verdict" in capsys.readouterr().out
+
+
+def test_the_real_sweep(real_sweep, tmp_path, capsys):
+    one, several = tmp_path / "one.png", tmp_path / "several.svg"
+    assert main(["emm", str(real_sweep), "--figure", str(one)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("Effective model memorization (EMM, in training images) by weight decay")
+    assert "2 of 8 trials are unfinished" in out
+    assert err == "skipped: weight_decay: 6 trials have no evaluation yet\n"
+    assert main(["emm", str(real_sweep), "--zeta", "0.1", "0.5", "--figure", str(several), "--format", "csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    measured = table[(table["zeta"] == 0.1) & (table["kind"] == "measured")]
+    assert measured["emm"].between(10, 20).all()
+    assert set(measured["value"]) == {0, 1e-5, 1e-4}
+    assert one.stat().st_size > 10_000
+    assert "zeta = 0.5" in several.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["NOWHERE"], "does not exist"),
+        (["SWEEP", "--zeta", "1.5"], "--zeta 1.5: between 0 and 1"),
+        (["SWEEP", "--factor", "widht"], "did you mean width?"),
+        (["SWEEP", "--factor", "zzz"], "no trial has such a setting"),
+        (["SWEEP", "--figure", "emm.bmp"], "ending in .png"),
+        (["SWEEP", "--figure", "/nowhere/emm.png"], "--figure /nowhere/emm.png cannot be written"),
+        (["SWEEP", "--out", "/nowhere/emm.txt"], "--out /nowhere/emm.txt cannot be written"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(real_sweep, capsys, arguments, message):
+    assert main(["emm", *(str(real_sweep) if word == "SWEEP" else word for word in arguments)]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("skipped")]
+    assert len(error) == 1
+    assert message in error[0]
+
+
+def test_a_sweep_without_ratios_is_a_clear_error(write_sweep, capsys):
+    assert main(["emm", str(write_sweep([({}, float("nan"))]))]) == 2
+    assert "no trial has reported a memorization ratio yet" in capsys.readouterr().err

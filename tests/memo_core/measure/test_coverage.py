@@ -1,0 +1,60 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memo_core.measure import Coverage, measure_coverage, measure_memorization
+
+
+def coverage(*counts):
+    return Coverage(torch.tensor(counts))
+
+
+def test_it_counts_the_replicas_of_a_measurement():
+    def flat(*values):
+        return torch.stack([torch.full((1, 2, 2), value, dtype=torch.uint8) for value in values])
+
+    result = measure_memorization(flat(1, 2, 99, 50), flat(0, 100, 200, 250))
+    found = measure_coverage(result)
+    assert found.counts.tolist() == [2, 1, 0, 0]
+    assert found.fraction == result.summary()["coverage"] == 0.5
+    assert found.replicas == 3
+
+
+def test_what_holds_the_replicas():
+    one_image, all_alike = coverage(0, 0, 0, 8), coverage(2, 2, 2, 2)
+    assert one_image.gini == pytest.approx(3 / 4)
+    assert all_alike.gini == 0
+    assert one_image.top_share(0.01) == 1
+    assert all_alike.top_share(0.25) == 0.25
+    assert all_alike.top_share(0.5) == 0.5
+    assert coverage(5, 1, 2, 0).summary()["most_replicas_of_one_image"] == 5
+
+
+def test_a_share_of_the_images_is_rounded_up_but_not_by_rounding_errors():
+    counts = Coverage(torch.arange(300))
+    assert counts.top_share(0.01) == (299 + 298 + 297) / (299 * 150)
+    assert counts.top_share(0.0101) == (299 + 298 + 297 + 296) / (299 * 150)
+
+
+def test_without_replicas_there_is_nothing_to_concentrate():
+    empty = coverage(0, 0, 0)
+    assert empty.fraction == empty.uniform_fraction == 0
+    assert math.isnan(empty.gini)
+    assert math.isnan(empty.top_share(0.1))
+
+
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=30).filter(any))
+def test_gini_is_the_mean_difference_between_images_over_twice_their_mean(counts):
+    values = np.array(counts, float)
+    expected = np.abs(values[:, None] - values[None]).mean() / (2 * values.mean())
+    assert coverage(*counts).gini == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_uniform_fraction_is_what_random_replicas_cover():
+    random = np.random.default_rng(0).integers(0, 50, (4000, 60))
+    covered = np.mean([len(set(row)) / 50 for row in random.tolist()])
+    assert coverage(60, *[0] * 49).uniform_fraction == pytest.approx(covered, abs=0.005)

@@ -1,16 +1,22 @@
 """One experiment, described completely: frozen models, and their dotted keys in a flat dictionary."""
 
-import difflib
-import json
 import math
-import types
-import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from memo_core.errors import MemosweepError
+from memo_core.keys import check_key_of, constraint_of, keys_of, nested, one_line, parse_value_of
 
 EMBEDDED_RESOLUTION = {"digits": 8, "cifar10": 32}
 EMBEDDED_SIZE = {"digits": 1797, "cifar10": 50_000}
@@ -29,10 +35,10 @@ def _as_mask(value: Any) -> Any:
     return value
 
 
-def _as_classes(value: Any) -> Any:
-    """Accept a number of classes as `5`, chosen class indices as `3,5` or as a sequence."""
+def _as_list(value: Any) -> Any:
+    """Accept a comma-separated list (`3,5`) where a sequence is meant."""
     if isinstance(value, str) and "," in value:
-        return tuple(part for part in value.split(",") if part.strip())
+        return tuple(part for part in value.strip("[]() ").split(",") if part.strip())
     return value
 
 
@@ -41,7 +47,7 @@ SkipMask = Annotated[tuple[Bit, ...], BeforeValidator(_as_mask)]
 ClassIndex = Annotated[int, Field(ge=0)]
 Classes = Annotated[
     Annotated[int, Field(ge=1)] | Annotated[tuple[ClassIndex, ...], Field(min_length=1)],
-    BeforeValidator(_as_classes),
+    BeforeValidator(_as_list),
 ]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -49,6 +55,13 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("expected a number or a word, not true or false")
+        return value
 
 
 class DataConfig(_Frozen):
@@ -131,7 +144,9 @@ class ModelConfig(_Frozen):
     attention_resolution: Annotated[int, Field(ge=0)] | None = None
     """Where self-attention stands; none takes EDM's (16 for 32 and 64 pixels, 8 for 16, 4 for 8), 0 leaves
     it to the decoder's first block alone."""
-    channel_multipliers: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (2, 2, 2)
+    channel_multipliers: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), BeforeValidator(_as_list)
+    ] = (2, 2, 2)
 
     @model_validator(mode="before")
     @classmethod
@@ -184,7 +199,7 @@ class ModelConfig(_Frozen):
 class TrainingConfig(_Frozen):
     """The training procedure: paper section 5 and Appendix B."""
 
-    epochs: Positive | None = None
+    epochs: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """The budget in passes over the training set, as in the paper; or `images`."""
     images: Annotated[int, Field(ge=1)] | None = None
     """The budget in images seen, whatever |D|; or `epochs`."""
@@ -257,6 +272,15 @@ class Experiment(_Frozen):
             self.model.check_resolution(resolution)
         return self
 
+    @model_validator(mode="after")
+    def _evaluations_apart(self) -> Self:
+        every = self.evaluation.every_epochs
+        if every is not None and every * self.data.size < 1:
+            raise ValueError(
+                f"evaluation.every_epochs = {every}: less than one image of {self.data.size} (data.size), take more"
+            )
+        return self
+
     @property
     def total_images(self) -> int:
         """The training budget in images seen, rounded up."""
@@ -293,97 +317,34 @@ class Experiment(_Frozen):
         Raises:
             MemosweepError: an unknown key, or a value that is not allowed; one line.
         """
-        nested: dict[str, Any] = {}
-        for key, value in flat.items():
+        for key in flat:
             check_key(key)
-            section, _, name = key.rpartition(".")
-            if section:
-                nested.setdefault(section, {})[name] = value
-            else:
-                nested[name] = value
         try:
-            return cls.model_validate(nested)
+            return cls.model_validate(nested(flat))
         except ValidationError as error:
-            raise MemosweepError(_one_line(error)) from None
-
-
-def _sections() -> dict[str, dict[str, Any]]:
-    sections: dict[str, dict[str, Any]] = {}
-    for name, field in Experiment.model_fields.items():
-        annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            sections[name] = {key: inner.annotation for key, inner in annotation.model_fields.items()}
-    return sections
+            raise MemosweepError(one_line(error, cls)) from None
 
 
 def keys() -> dict[str, Any]:
     """All dotted experiment keys with their types."""
-    flat = {f"{section}.{key}": kind for section, fields in _sections().items() for key, kind in fields.items()}
-    flat["seed"] = int
-    return flat
+    return keys_of(Experiment)
 
 
 def check_key(key: str) -> None:
     """Raise MemosweepError for a key that no experiment has, with the nearest one that exists."""
-    known = keys()
-    if key in known:
-        return
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
-    raise MemosweepError(f"unknown experiment key {key!r}: {hint}")
-
-
-def field_constraint(key: str, name: Literal["type", "multiple_of"]) -> Any:
-    """The plain type of a dotted key's values (int, float, ...), or the number that they must be a multiple of."""
-    if name == "type":
-        return next((kind for kind in _alternatives(keys()[key]) if kind is not types.NoneType), None)
-    section, _, field = key.rpartition(".")
-    annotation = Experiment.model_fields[section or field].annotation
-    if not section or not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-        return None
-    found = (getattr(entry, name, None) for entry in annotation.model_fields[field].metadata)
-    return next((value for value in found if value is not None), None)
-
-
-def _alternatives(kind: Any) -> Iterable[Any]:
-    if typing.get_origin(kind) is Annotated:
-        yield from _alternatives(typing.get_args(kind)[0])
-    elif typing.get_origin(kind) in (typing.Union, types.UnionType):
-        for option in typing.get_args(kind):
-            yield from _alternatives(option)
-    else:
-        yield kind
+    check_key_of(Experiment, key)
 
 
 def parse_value(key: str, text: str) -> Any:
-    """Read the value of a dotted key as written on a command line.
+    """Read the value of a dotted key as written on a command line; `Experiment.from_flat` checks it.
 
-    `none` stands for an unset key, except where it is itself a choice (`data.labels=none`).
-    Lists are JSON (`[1,0,1]`) or comma-separated. The result is checked by `Experiment.from_flat`.
+    Raises:
+        MemosweepError: no such key.
     """
     check_key(key)
-    options = list(_alternatives(keys()[key]))
-    choices = [
-        choice for option in options if typing.get_origin(option) is Literal for choice in typing.get_args(option)
-    ]
-    if text in choices:
-        return text
-    if text.lower() in ("none", "null") and types.NoneType in options:
-        return None
-    if str in options or choices:
-        return text
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+    return parse_value_of(Experiment, key, text)
 
 
-def _one_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    message = first["msg"]
-    if first["type"] == "value_error":
-        return message.removeprefix("Value error, ")
-    where = ".".join(str(part) for part in first["loc"] if part in keys() or str(part).isidentifier())
-    location = [str(part) for part in first["loc"]]
-    where = ".".join(location[:2]) if location and location[0] != "seed" else "seed"
-    return f"{where} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+def field_constraint(key: str, name: Literal["type", "multiple_of"]) -> Any:
+    """The plain type of an experiment key's values, or the number that they must be a multiple of."""
+    return constraint_of(Experiment, key, name)

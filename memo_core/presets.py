@@ -84,8 +84,15 @@ _ALTERNATIVES = (
 
 
 def with_settings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with changes; a budget given in one unit replaces the budget in another."""
+    """Settings with changes.
+
+    A budget given in one unit replaces the budget in another; another architecture brings its own preconditioning and
+    time embedding, unless they are among the changes.
+    """
     merged = dict(base)
+    if changes.get("model.architecture", merged.get("model.architecture")) != merged.get("model.architecture"):
+        merged.pop("model.preconditioning", None)
+        merged.pop("model.time_embedding", None)
     for group in _ALTERNATIVES:
         if any(changes.get(key) is not None for key in group):
             merged = {key: value for key, value in merged.items() if key not in group}

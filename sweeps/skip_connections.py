@@ -3,8 +3,8 @@
 The paper finds that one connection at the highest resolution keeps the ratio of all nine, and that those at low
 resolution do not; NCSN++ memorizes about 45% where DDPM++ exceeds 90%.
 
-    python sweeps/skip_connections.py                 # laptop: digits, 12 trials, about 6 minutes on 2 cores
-    python sweeps/skip_connections.py --preset paper  # CIFAR-10, 80 trials; one figure alone: --figure 4a
+    python sweeps/skip_connections.py                 # laptop: digits, 11 trials, about 6 minutes on 2 cores
+    python sweeps/skip_connections.py --preset paper  # CIFAR-10, 78 trials; one figure alone: --figure 4a
 """
 
 from memo_core.presets import LAPTOP, PAPER

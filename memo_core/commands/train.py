@@ -58,5 +58,6 @@ def run(options: argparse.Namespace) -> None:
                 f"[{numbers['memorization_ratio_low']:.4f}, {numbers['memorization_ratio_high']:.4f}]  "
                 f"kNN distance {numbers['knn_distance']:.2f}",
                 highlight=False,
+                soft_wrap=True,
             )
     console.print(f"best memorization ratio {trainer.best_memorization_ratio:.4f}; checkpoint in {options.out}")

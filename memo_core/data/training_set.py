@@ -9,7 +9,7 @@ from torch import Tensor
 
 from memo_core.data.image_sets import resize_image
 from memo_core.data.sources import ImageSource, open_source
-from memo_core.data.subset import balanced_order, from_second_source
+from memo_core.data.subset import balanced_order, choose_classes, from_second_source
 from memo_core.errors import MemosweepError
 from memo_core.experiment import DataConfig
 from memo_core.randomness import named_generator
@@ -52,6 +52,7 @@ def load_training_set(config: DataConfig) -> TrainingSet:
     """
     second = from_second_source(config.size, config.blend_ratio)
     parts: list[list[_Item]] = []
+    chosen: list[tuple[int, ...]] = []
     for dataset, classes, count in (
         (config.dataset, config.classes, int((~second).sum())),
         (config.blend_dataset, config.blend_classes, int(second.sum())),
@@ -61,9 +62,10 @@ def load_training_set(config: DataConfig) -> TrainingSet:
             source = open_source(dataset)
             order = balanced_order(source, count, classes, config.seed)
             parts[-1] = _read(source, order, config.resolution)
+            chosen.append(choose_classes(source, classes, config.seed) or ())
     first, blended = iter(parts[0]), iter(parts[1])
     items = [next(blended) if is_second else next(first) for is_second in second]
-    labels, num_labels = _labels(config, [item.label for item in items])
+    labels, num_labels = _labels(config, [item.label for item in items], chosen)
     return TrainingSet(
         torch.from_numpy(_stack(items)),
         None if labels is None else torch.from_numpy(labels),
@@ -113,7 +115,7 @@ def _stack(items: list[_Item]) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8
 
 
 def _labels(
-    config: DataConfig, classes: list[int | None]
+    config: DataConfig, classes: list[int | None], chosen: list[tuple[int, ...]]
 ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]] | None", int]:
     """Conditions of section 6: true classes, C uniform random labels, or one label per image."""
     if config.labels == "none":
@@ -124,10 +126,10 @@ def _labels(
         generator = named_generator(config.seed, "labels")
         drawn = torch.randint(config.num_labels, (config.size,), generator=generator)
         return drawn.numpy(), config.num_labels
-    if config.blend_ratio > 0 and config.blend_ratio < 1:
+    if len(chosen) > 1:
         raise MemosweepError("data.labels = true: the classes of two blended sources are not comparable")
-    if any(label is None for label in classes):
+    if not chosen[0]:
         raise MemosweepError("data.labels = true: the data set has no labels (EDM format: dataset.json with `labels`)")
-    present = sorted({label for label in classes if label is not None})
-    position = {label: index for index, label in enumerate(present)}
-    return np.array([position[label] for label in classes if label is not None], dtype=np.int64), len(present)
+    # Numbered over all chosen classes, not those drawn so far: the labels of nested sets then nest too.
+    position = {label: index for index, label in enumerate(sorted(chosen[0]))}
+    return np.array([position[label] for label in classes if label is not None], dtype=np.int64), len(position)

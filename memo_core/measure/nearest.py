@@ -10,6 +10,12 @@ from torch import Tensor
 _EXACT_FEATURES = 1024
 _QUERY_CHUNK = 2048
 _TRAINING_CHUNK = 8192
+_CHUNK_BYTES = 128 * 2**20
+
+
+def _rows(most: int, images: Tensor) -> int:
+    """Images at once, so that their float32 pixels stay within the bytes of a chunk."""
+    return max(1, min(most, _CHUNK_BYTES // (4 * images[0].numel())))
 
 
 class Neighbors(NamedTuple):
@@ -23,6 +29,12 @@ class Neighbors(NamedTuple):
 def _features(images: UInt8[Tensor, "n c h w"]) -> Tensor:
     """Pixel values -128..127 as float32 (N, C x H x W)."""
     return images.flatten(1).float() - 128
+
+
+def _squared_norms(features: Tensor) -> Tensor:
+    """Exact in float64: float32 holds each square, and sums of 1,024 of them."""
+    slices = features.square().split(_EXACT_FEATURES, dim=1)  # type: ignore[no-untyped-call]
+    return torch.stack([part.sum(1).double() for part in slices]).sum(0)
 
 
 def _exact_products(queries: Tensor, training: Tensor) -> Tensor:
@@ -52,14 +64,15 @@ def nearest_neighbors(queries: UInt8[Tensor, "n c h w"], training: UInt8[Tensor,
     device = training.device
     distances = torch.empty(len(queries), k, dtype=torch.float64)
     indices = torch.empty(len(queries), k, dtype=torch.int64)
-    norms = torch.cat([_features(part).double().square().sum(1) for part in torch.split(training, _TRAINING_CHUNK)])
-    for start in range(0, len(queries), _QUERY_CHUNK):
-        block = _features(queries[start : start + _QUERY_CHUNK].to(device))
-        own = block.double().square().sum(1, keepdim=True)
+    query_rows, training_rows = _rows(_QUERY_CHUNK, queries), _rows(_TRAINING_CHUNK, training)
+    norms = torch.cat([_squared_norms(_features(part)) for part in torch.split(training, training_rows)])
+    for start in range(0, len(queries), query_rows):
+        block = _features(queries[start : start + query_rows].to(device))
+        own = _squared_norms(block)[:, None]
         best = torch.empty(len(block), 0, dtype=torch.float64, device=device)
         at = torch.empty(len(block), 0, dtype=torch.int64, device=device)
-        for offset in range(0, len(training), _TRAINING_CHUNK):
-            part = _features(training[offset : offset + _TRAINING_CHUNK])
+        for offset in range(0, len(training), training_rows):
+            part = _features(training[offset : offset + training_rows])
             squared = own + norms[offset : offset + len(part)] - 2 * _exact_products(block, part)
             # Distance and index in one number (below 2^53), so that no two are equal and ties have an order.
             keys = squared.mul_(_TRAINING_CHUNK) + torch.arange(len(part), device=device)

@@ -7,9 +7,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from memo_core.experiment import ModelConfig
+from memo_core.model.layers import initialize
 from memo_core.model.preconditioning import PRECONDITIONINGS, Preconditioning
 from memo_core.model.unet import UNet
-from memo_core.randomness import named_seed
 
 
 @runtime_checkable
@@ -79,7 +79,7 @@ def build_denoiser(
     device: torch.device | str = "cpu",
     precision: str = "float32",
 ) -> NetworkDenoiser:
-    """A freshly initialized denoiser; initialization draws from the stream "initialization" of `seed`.
+    """A freshly initialized denoiser; each layer draws from a stream of its own.
 
     Args:
         config: the model's settings.
@@ -90,7 +90,8 @@ def build_denoiser(
         device: where it will live; initialization is drawn on the CPU, so it is the same everywhere.
         precision: `float32` or `bfloat16` (autocast).
     """
+    # Construction draws from the default generator, which is the caller's.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(named_seed(seed, "initialization"))
         model = UNet(config, resolution, channels, num_labels)
+    initialize(model, seed)
     return NetworkDenoiser(model, PRECONDITIONINGS[config.preconditioning], precision).to(device)

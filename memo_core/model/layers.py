@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from memo_core.errors import MemosweepError
+from memo_core.randomness import named_generator
 
 RESIDUAL_SCALE = math.sqrt(0.5)
 NORM_EPS = 1e-6
@@ -21,9 +22,12 @@ QKV_GAIN = math.sqrt(0.2)
 Resample = Literal["none", "up", "down"]
 
 
-def _xavier_uniform(shape: tuple[int, ...], fan_in: int, fan_out: int, gain: float) -> nn.Parameter:
-    bound = math.sqrt(6 / (fan_in + fan_out))
-    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound) * gain)
+def _xavier_bound(fan_in: int, fan_out: int, gain: float) -> float:
+    return gain * math.sqrt(6 / (fan_in + fan_out))
+
+
+def _uniform(shape: tuple[int, ...], bound: float) -> nn.Parameter:
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
 
 
 class Linear(nn.Module):
@@ -31,7 +35,8 @@ class Linear(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, gain: float = 1.0) -> None:
         super().__init__()
-        self.weight = _xavier_uniform((out_features, in_features), in_features, out_features, gain)
+        self.bound = _xavier_bound(in_features, out_features, gain)
+        self.weight = _uniform((out_features, in_features), self.bound)
         self.bias = nn.Parameter(torch.zeros(out_features))
 
     def forward(self, x: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
@@ -63,7 +68,8 @@ class Conv2d(nn.Module):
         self.kernel, self.resample, self.taps, self.convolve_first = kernel, resample, taps, convolve_first
         area = kernel * kernel
         shape = (out_channels, in_channels, kernel, kernel)
-        self.weight = _xavier_uniform(shape, in_channels * area, out_channels * area, gain)
+        self.bound = _xavier_bound(in_channels * area, out_channels * area, gain)
+        self.weight = _uniform(shape, self.bound)
         self.bias = nn.Parameter(torch.zeros(out_channels))
         if resample != "none":
             row = torch.tensor(taps, dtype=torch.float32)
@@ -183,6 +189,7 @@ class FourierEmbedding(nn.Module):
 
     def __init__(self, channels: int, scale: float = 16.0) -> None:
         super().__init__()
+        self.scale = scale
         self.register_buffer("freqs", torch.randn(channels // 2) * scale)
 
     def forward(self, condition: Float[Tensor, " n"]) -> Float[Tensor, "n c"]:
@@ -200,7 +207,8 @@ class LabelEmbedding(nn.Module):
 
     def __init__(self, num_labels: int, channels: int) -> None:
         super().__init__()
-        self.weight = _xavier_uniform((channels, num_labels), num_labels, channels, gain=1.0)
+        self.bound = _xavier_bound(num_labels, channels, gain=1.0)
+        self.weight = _uniform((channels, num_labels), self.bound)
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, labels: Int[Tensor, " n"] | None) -> Float[Tensor, "n c"] | Float[Tensor, " c"]:
@@ -209,3 +217,17 @@ class LabelEmbedding(nn.Module):
             return self.bias
         rows = self.weight.index_select(1, labels).t()
         return rows * math.sqrt(self.weight.shape[1]) + self.bias
+
+
+def initialize(model: nn.Module, seed: int) -> None:
+    """Draw every weight of a network on the CPU from a stream of its own, named after the layer.
+
+    Networks that share a layer (of the same name and shape) then share its weights, whatever else differs: labels, an
+    embedding or attention added leave the other draws as they were.
+    """
+    for name, layer in model.named_modules():
+        generator = named_generator(seed, "initialization", name)
+        if isinstance(layer, Linear | Conv2d | LabelEmbedding):
+            layer.weight.data.uniform_(-layer.bound, layer.bound, generator=generator)
+        elif isinstance(layer, FourierEmbedding):
+            layer.freqs.normal_(generator=generator).mul_(layer.scale)

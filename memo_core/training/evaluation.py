@@ -111,7 +111,9 @@ def evaluate_optimum(
     """
     data = load_training_set(experiment.data)
     data = data.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    denoiser = OptimalDenoiser(data.images, data.labels, data.num_labels)
+    # Renumbered to the labels that occur: there is no optimum for a label without images.
+    labels = None if data.labels is None else torch.unique(data.labels, return_inverse=True)[1]
+    denoiser = OptimalDenoiser(data.images, labels)
     fid = FrechetDistance(data.images) if experiment.evaluation.fid else None
     memorization, generated = evaluate(denoiser, data.images, experiment, on_batch, fid=fid)
     metrics = {

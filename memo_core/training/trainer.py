@@ -86,7 +86,8 @@ class Trainer:
             start, seen = time.perf_counter(), self.images_seen
             loss = self._train_until(point, on_progress)
             rate = (self.images_seen - seen) / (time.perf_counter() - start)
-            last = point == self.experiment.evaluation_points[-1]
+            # A batch may pass several points at once.
+            last = self.images_seen >= self.experiment.evaluation_points[-1]
             yield self._evaluate(loss, rate, None if last else next_batch)
 
     def _train_until(self, point: int, on_progress: Progress | None) -> float:

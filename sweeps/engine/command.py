@@ -11,6 +11,7 @@ from memo_core.command_line import Parser, run
 from memo_core.errors import MemosweepError
 from memo_core.experiment import parse_value
 from sweeps.engine import ray_session
+from sweeps.engine.data_check import check_networks
 from sweeps.engine.factor import Factor, Selection
 from sweeps.engine.optuna_search import split_ranges
 from sweeps.engine.plan import BisectOptions, OptunaOptions, Plan, bisect_plan, grid_plan, optuna_plan
@@ -142,9 +143,10 @@ def _command(factor: Factor, options: argparse.Namespace) -> int:
     cluster = ray_session.look()
     preset, reason = _choose_preset(options.preset, cluster)
     plan = _plan(factor, options, preset)
+    check_networks(plan.trials)
     if options.dry_run:
         # A dry run describes a run wherever it may be: GPUs that are asked for count as there.
-        wished = math.ceil(options.gpus_per_trial or 0)
+        wished = math.ceil(options.gpus_per_trial or 0) if math.isfinite(options.gpus_per_trial or 0) else 0
         cluster = ray_session.Cluster(cluster.cpus, max(cluster.gpus, wished), cluster.description)
         resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
         for trial in _first_trials(factor, plan, resources, cluster):
@@ -152,6 +154,8 @@ def _command(factor: Factor, options: argparse.Namespace) -> int:
         return 0
     resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
     print(f"preset {preset}, {reason}", flush=True)
+    if plan.search == "optuna":
+        print(f"searching at |D| = {plan.trials[0]['data.size']:,}; --sizes N chooses another", flush=True)
     return start_sweep(factor, plan, preset, resources, options.storage_path, options.name, options.max_failures)
 
 

@@ -140,6 +140,7 @@ def _trials_of_study(factor: Factor, study: Study, selection: Selection) -> Iter
             moved[factor.key] = value
         settings = with_settings(with_settings(study.preset, study.settings), selection.settings)
         if factor.tied is not None:
+            Experiment.from_flat(with_settings(settings, moved))
             settings = {**settings, **factor.tied(value, settings)}
         settings = with_settings(settings, moved)
         yield Experiment.from_flat(settings).to_flat()

@@ -1,5 +1,6 @@
 """Optuna under Tune: the one place that knows its distributions; ranges are written `range(...)` in `--set`."""
 
+import math
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -11,6 +12,10 @@ from ray.tune.search import Searcher
 from memo_core.command_line import parse_settings
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment, FlatExperiment, check_key, field_constraint, parse_value
+from memo_core.presets import with_settings
+
+_EVEN_WIDTHS_ABOVE = 32
+"""Above it only multiples of 32 give layers that the normalization's 32 groups can share."""
 
 Complete = Callable[[FlatExperiment], FlatExperiment]
 
@@ -48,6 +53,8 @@ def _range(key: str, text: str, parts: list[str]) -> dict[str, Any]:
     except (ValueError, IndexError):
         raise MemosweepError(f"--set {key}={text}: expected range(low,high) or range(low,high,log)") from None
     log = parts[2:] == ["log"]
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise MemosweepError(f"--set {key}={text}: expected finite ends")
     if not low < high or (parts[2:] and not log) or (log and low <= 0):
         raise MemosweepError(f"--set {key}={text}: expected low < high, and low > 0 where log")
     integer = field_constraint(key, "type") is int
@@ -89,12 +96,14 @@ class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no typ
             return suggested  # type: ignore[no-any-return]
         self._left -= 1
         values = {key: self._value(key, value) for key, value in suggested.items()}
-        return Experiment.from_flat(self._complete({**self._base, **values})).to_flat()
+        return Experiment.from_flat(self._complete(with_settings(self._base, values))).to_flat()
 
     def _value(self, key: str, value: Any) -> Any:
         if key in self._choices:
             return self._choices[key][int(value)]
         multiple = field_constraint(key, "multiple_of")
+        if key == "model.width" and value > _EVEN_WIDTHS_ABOVE:
+            multiple = _EVEN_WIDTHS_ABOVE
         return max(multiple, multiple * round(value / multiple)) if multiple else value
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

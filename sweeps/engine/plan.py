@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_SIZE, Experiment, FlatExperiment
+from memo_core.presets import with_settings
 from sweeps.engine.factor import Factor, Selection, moved_keys, trials_of
 from sweeps.engine.space import short_name
 
@@ -116,12 +117,12 @@ def optuna_plan(
 
     Args:
         factor: its range is searched (`SearchRange`, or its values as choices).
-        selection: exactly one size; values replace the range by choices.
+        selection: the smallest of its sizes is taken; values replace the range by choices.
         ranges: further dotted keys with their ranges, from `--set KEY=range(...)`.
         options: trials, direction, scheduler.
 
     Raises:
-        MemosweepError: several sizes, no trials, or a range with an invalid end.
+        MemosweepError: no trials, or a range with an invalid end.
     """
     if options.num_trials < 1:
         raise MemosweepError(f"--trials {options.num_trials}: expected at least 1")
@@ -134,9 +135,11 @@ def optuna_plan(
         sizes = sorted({flat["data.size"] for flat in bases})
         if len(sizes) > 1:
             bases = [flat for flat in bases if flat["data.size"] == sizes[0]]
+    if options.asha and "data.size" in space:
+        raise MemosweepError("--asha compares trials of one budget: leave it out where data.size is searched")
     for key, span in ranges.items():
         for end in _ends(span):
-            Experiment.from_flat({**bases[0], key: end})
+            Experiment.from_flat(with_settings(bases[0], {key: end}))
     return Plan(
         "optuna",
         [bases[0]],
@@ -159,7 +162,7 @@ def _range_of(factor: Factor, selection: Selection) -> dict[str, Any]:
 
 
 def _ends(span: Mapping[str, Any]) -> list[Any]:
-    return list(span["choices"]) if "choices" in span else [span["low"]]
+    return list(span["choices"]) if "choices" in span else [span["low"], span["high"]]
 
 
 def variants_of(labels: Sequence[str], trials: Sequence[FlatExperiment]) -> dict[str, FlatExperiment]:

@@ -68,7 +68,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Say that a trial failed for good."""
-        self._say(f"failed: {self._title(trial)}, see {trial.local_path}/error.txt")
+        self._say(f"failed: {self._title(trial)}, see {trial.path}/error.txt")
 
     def on_experiment_end(self, trials: list[Trial], **_: Any) -> None:
         """Leave the last state on the screen."""
@@ -79,7 +79,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
 
     def _say(self, line: str) -> None:
         if self._console is not None:
-            self._console.print(line, highlight=False)
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def _title(self, trial: Trial) -> str:
         return short_name(trial.config, self._moved) or trial.trial_id

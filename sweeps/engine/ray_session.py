@@ -46,7 +46,8 @@ def start() -> Cluster:
     if not ray.is_initialized():
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
     for name in ("ray", "ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        # A failed trial is reported in one line, with the place of its traceback.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     resources = ray.cluster_resources()
     cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     where = f"the Ray cluster at {address}" if address else "this machine"

@@ -1,5 +1,7 @@
 """What each trial reserves."""
 
+import math
+
 from memo_core.errors import MemosweepError
 from sweeps.engine.ray_session import Cluster
 
@@ -14,14 +16,14 @@ def trial_resources(cluster: Cluster, gpus_per_trial: float | None, cpus_per_tri
         MemosweepError: the cluster can never hold such a trial.
     """
     gpus = (1.0 if cluster.gpus else 0.0) if gpus_per_trial is None else gpus_per_trial
-    if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+    if not math.isfinite(gpus) or gpus < 0 or (gpus > 1 and gpus != int(gpus)):
         raise MemosweepError(f"--gpus-per-trial {gpus}: expected a fraction of one GPU or a whole number")
     if gpus > cluster.gpus:
         raise MemosweepError(f"--gpus-per-trial {gpus:g}: {cluster.description}")
     at_once = int(cluster.gpus / gpus) if gpus else cluster.cpus
     cpus = max(1, cluster.cpus // max(1, at_once)) if gpus else 1
     if cpus_per_trial is not None:
-        if cpus_per_trial <= 0 or cpus_per_trial > cluster.cpus:
+        if not math.isfinite(cpus_per_trial) or cpus_per_trial <= 0 or cpus_per_trial > cluster.cpus:
             raise MemosweepError(f"--cpus-per-trial {cpus_per_trial:g}: {cluster.description}")
         cpus = cpus_per_trial  # type: ignore[assignment]
     return {"cpu": cpus, "gpu": gpus}

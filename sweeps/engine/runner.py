@@ -176,8 +176,11 @@ def _exists(run_path: str) -> bool:
 
 
 def _latest_run(storage: str, factor: str) -> str:
-    filesystem, path = fsspec.core.url_to_fs(storage)
-    found = filesystem.glob(f"{path}/{factor}-*/sweep.json")
+    try:
+        filesystem, path = fsspec.core.url_to_fs(storage)
+        found = filesystem.glob(f"{path}/{factor}-*/sweep.json")
+    except (OSError, ValueError, ImportError) as error:
+        raise MemosweepError(f"--storage-path: {storage} cannot be reached ({error})") from None
     if not found:
         raise MemosweepError(f"--resume: {storage} holds no run of {factor} with a default name, give --name")
     return str(sorted(found)[-1]).split("/")[-2]

@@ -41,6 +41,7 @@ def test_the_paper_preset_is_the_basic_setup_of_appendix_b():
         ({"training.learning_rate": -1e-3}, "training.learning_rate = -0.001"),
         ({"training.learning_rate": float("nan")}, "training.learning_rate = nan"),
         ({"training.weight_decay": float("nan")}, "training.weight_decay = nan"),
+        ({"training.images": None, "training.epochs": 1e308}, "training.epochs = 1e+308"),
         ({"training.weight_decay": -1}, "training.weight_decay = -1"),
         ({"training.epochs": 3}, "set one of the two"),
         ({"training.images": None}, "set one of the two"),
@@ -58,6 +59,9 @@ def test_the_paper_preset_is_the_basic_setup_of_appendix_b():
         ({"data.classes": [3, 3]}, "named twice"),
         ({"data.classes": [12]}, "0 to 9"),
         ({"model.width": 6}, "model.width = 6"),
+        ({"model.depth": True}, "model.depth = True"),
+        ({"data.classes": True}, "data.classes"),
+        ({"evaluation.count": None, "evaluation.every_epochs": 1e-9}, "less than one image"),
     ],
 )
 def test_bad_settings_are_refused_in_one_line(changes, message):
@@ -84,6 +88,14 @@ def test_values_are_read_as_their_key_demands(key, text, value):
     assert parse_value(key, text) == value
 
 
+def test_lists_may_be_comma_separated():
+    texts = {"model.channel_multipliers": "1,2", "data.classes": "3,5"}
+    flat = {**LAPTOP, **{key: parse_value(key, text) for key, text in texts.items()}}
+    experiment = Experiment.from_flat(flat)
+    assert experiment.model.channel_multipliers == (1, 2)
+    assert experiment.data.classes == (3, 5)
+
+
 @pytest.mark.parametrize("text", ["101010", "1,0,1,0,1,0", "[1,0,1,0,1,0]"])
 def test_a_skip_mask_may_be_written_in_three_ways(text):
     flat = {**LAPTOP, "model.skip_connections": parse_value("model.skip_connections", text)}
@@ -103,12 +115,20 @@ def test_ncsnpp_brings_ve_and_fourier_unless_told_otherwise():
     assert (model.preconditioning, model.time_embedding) == ("edm", "fourier")
 
 
+@pytest.mark.parametrize("preset", [LAPTOP, PAPER])
+def test_another_architecture_brings_its_own_preconditioning_and_embedding(preset):
+    model = Experiment.from_flat(with_settings(preset, {"model.architecture": "ncsnpp"})).model
+    assert (model.preconditioning, model.time_embedding) == ("ve", "fourier")
+    changes = {"model.architecture": "ncsnpp", "model.preconditioning": "vp"}
+    assert Experiment.from_flat(with_settings(preset, changes)).model.preconditioning == "vp"
+
+
 @given(
     total=st.integers(1, 10_000),
     schedule=st.one_of(
         st.integers(1, 50).map(lambda count: {"evaluation.count": count}),
         st.integers(1, 20_000).map(lambda every: {"evaluation.every_images": every}),
-        st.floats(0.01, 500).map(lambda every: {"evaluation.every_epochs": every}),
+        st.floats(0.1, 500).map(lambda every: {"evaluation.every_epochs": every}),
     ),
 )
 def test_evaluation_points_ascend_and_end_with_the_budget(total, schedule):

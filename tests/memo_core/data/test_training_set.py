@@ -34,6 +34,13 @@ def test_labels_of_each_kind():
     assert [(2, 7)[label] for label in true.labels] == list(true.classes)
 
 
+def test_true_labels_nest_whatever_the_size():
+    small = load_training_set(DataConfig(size=5, labels="true"))
+    large = load_training_set(DataConfig(size=40, labels="true"))
+    assert (small.num_labels, large.num_labels) == (10, 10)
+    assert torch.equal(small.labels, large.labels[:5])
+
+
 def test_random_labels_are_uniform():
     labels = load_training_set(DataConfig(size=1700, labels="random", num_labels=4)).labels
     counts = torch.bincount(labels, minlength=4)

@@ -136,6 +136,28 @@ def test_changing_the_seed_of_the_data_leaves_initialization_and_noise(tiny):
     assert torch.equal(one._noise.get_state(), other._noise.get_state())
 
 
+def test_labels_and_embeddings_leave_the_other_weights_as_they_were(tiny):
+    plain = Trainer(Experiment.from_flat(tiny), "cpu").state.denoiser.state_dict()
+    for change in ({"data.labels": "unique"}, {"model.time_embedding": "fourier"}, {"model.attention_resolution": 0}):
+        other = Trainer(Experiment.from_flat({**tiny, **change}), "cpu").state.denoiser.state_dict()
+        shared = [name for name in plain if name in other and plain[name].shape == other[name].shape]
+        assert len(shared) > 50
+        assert all(torch.equal(plain[name], other[name]) for name in shared)
+
+
+def test_another_seed_draws_other_weights(tiny):
+    one = Trainer(Experiment.from_flat(tiny), "cpu").state.parameters.values
+    other = Trainer(Experiment.from_flat({**tiny, "seed": 1}), "cpu").state.parameters.values
+    assert not torch.equal(one, other)
+
+
+def test_the_last_evaluation_draws_all_samples_even_when_a_batch_passes_several_points(tiny):
+    settings = {**tiny, "training.images": 100, "training.batch_size": 64, "evaluation.count": 10}
+    trainer = Trainer(Experiment.from_flat(settings), "cpu")
+    reports = [evaluation.metrics for evaluation in trainer.evaluations(next_batch=lambda _, drawn: 5 * (drawn == 0))]
+    assert [(report["images_seen"], report["num_samples"]) for report in reports] == [(64, 5), (128, 12)]
+
+
 def test_conditional_training_runs_with_every_kind_of_label(tiny):
     for labels in ("true", "random", "unique"):
         settings = {**tiny, "data.labels": labels, "data.num_labels": 4, "training.images": 16, "evaluation.count": 1}

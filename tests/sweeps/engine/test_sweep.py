@@ -83,8 +83,8 @@ def test_a_killed_driver_and_a_killed_trial_resume_to_the_same_numbers(cluster, 
     # A trial's process dies: Tune restarts it from its last checkpoint.
     process = start_script("weight_decay", *TWO, *SLOW, *common, "--name", "trial")
     wait_for(lambda: evaluations(tmp_path / "trial") >= 2)
-    for victim in psutil.process_iter(["cmdline"]):
-        if any("ray::" in part and "train" in part.lower() for part in victim.info["cmdline"] or []):
+    for victim in psutil.Process().children(recursive=True):
+        if any("ray::" in part and "train" in part.lower() for part in victim.cmdline()):
             victim.kill()
             break
     else:

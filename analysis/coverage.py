@@ -72,8 +72,7 @@ def concentration(counts: NDArray[np.int64]) -> Concentration:
     ordered = np.sort(counts)[::-1].astype(float)
 
     def top(share: float) -> float:
-        # A hair less, so that 1% of 300 images is 3 of them, not 4.
-        return float(ordered[: max(1, math.ceil(share * size - 1e-9))].sum() / replicas) if replicas else math.nan
+        return float(ordered[: math.ceil(share * size)].sum() / replicas) if replicas else math.nan
 
     ranks = np.arange(size, 0, -1)
     gini = float(((2 * ranks - size - 1) * ordered).sum() / (size * replicas)) if replicas else math.nan

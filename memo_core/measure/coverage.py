@@ -69,7 +69,7 @@ class Coverage:
         """
         if not self.replicas:
             return math.nan
-        # A hair less, so that 1% of 300 images is 3 of them, not 4.
+        # A hair less: 0.07 x 100 is a little above 7.
         count = max(1, math.ceil(share * len(self.counts) - 1e-9))
         return float(self.counts.topk(count).values.sum()) / self.replicas
 

@@ -87,7 +87,10 @@ def test_the_real_sweep(real_sweep, capsys):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["data.size=15"], "--set training.weight_decay=... is missing: it differs among the runs"),
+        (
+            ["data.size=15"],
+            "--set training.weight_decay=... is missing: it differs among the runs (0, 1e-05, 0.0001, 0.001)",
+        ),
         (["data.size"], "expected KEY=VALUE"),
         (["data.sizes=3"], "did you mean data.size?"),
         (["data.size=many", "training.weight_decay=0"], "--set data.size=many: expected a number"),

@@ -35,9 +35,10 @@ def test_what_holds_the_replicas():
 
 
 def test_a_share_of_the_images_is_rounded_up_but_not_by_rounding_errors():
-    counts = Coverage(torch.arange(300))
-    assert counts.top_share(0.01) == (299 + 298 + 297) / (299 * 150)
-    assert counts.top_share(0.0101) == (299 + 298 + 297 + 296) / (299 * 150)
+    counts = Coverage(torch.arange(100))
+    assert 0.07 * 100 > 7
+    assert counts.top_share(0.07) == sum(range(93, 100)) / sum(range(100))
+    assert counts.top_share(0.0701) == sum(range(92, 100)) / sum(range(100))
 
 
 def test_without_replicas_there_is_nothing_to_concentrate():

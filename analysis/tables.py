@@ -66,6 +66,10 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
     return frame
 
 
+SHARES = ("memorization_ratio", "best_memorization_ratio", "calibrated_ratio", "coverage")
+"""Metrics that grow with memorization."""
+
+
 def best(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.DataFrame:
     """One row per trial: its best evaluation, the paper's number of a run.
 
@@ -75,14 +79,15 @@ def best(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.DataFram
 
     Args:
         frame: of `load`.
-        metric: `memorization_ratio` (highest), or `fid`, `knn_distance` or any other (lowest).
+        metric: `memorization_ratio` or another share that grows with memorization (highest); `fid`,
+            `knn_distance` or any other distance (lowest).
 
     Returns:
         Rows of `frame` in its order; trials where the metric is never a number are left out.
     """
     if metric not in frame.columns:
         return frame.iloc[:0]
-    ranked = frame.dropna(subset=[metric]).sort_values(metric, ascending=metric != "memorization_ratio", kind="stable")
+    ranked = frame.dropna(subset=[metric]).sort_values(metric, ascending=metric not in SHARES, kind="stable")
     return ranked.drop_duplicates(["experiment", "trial_id"]).sort_index(ignore_index=True)
 
 

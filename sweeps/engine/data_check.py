@@ -8,6 +8,7 @@ import torch
 from memo_core.data import load_training_set
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_RESOLUTION, Experiment, FlatExperiment, ModelConfig
+from memo_core.measure.fid import inception
 from memo_core.model import UNet
 
 
@@ -39,6 +40,8 @@ def check_data(trials: Sequence[FlatExperiment]) -> None:
     Raises:
         MemosweepError: what is wrong with the data.
     """
+    if any(flat["evaluation.fid"] for flat in trials):
+        inception()  # its absence would fail every trial
     largest: dict[str, Experiment] = {}
     experiments = [Experiment.from_flat(flat) for flat in trials]
     for experiment in experiments:

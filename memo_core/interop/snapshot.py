@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import Experiment, FlatExperiment, ModelConfig
-from memo_core.interop.admitted import first_line
+from memo_core.files import write_atomically
 from memo_core.interop.edm import (
     Network,
     attention_resolution,
@@ -144,21 +144,8 @@ def save_safetensors(
     weights = {name: value.contiguous().clone() for name, value in snapshot.denoiser.state_dict().items()}
     description = json.dumps(snapshot.description, indent=1)
     # The description first: whoever sees the weights finds it.
-    _write_atomically(path.with_suffix(".json"), description.encode())
-    _write_atomically(path, safetensors.torch.save(weights))
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise MemosweepError(f"{path}: cannot be written ({error.strerror})") from None
+    write_atomically(path.with_suffix(".json"), description.encode())
+    write_atomically(path, safetensors.torch.save(weights))
 
 
 def _snapshot(

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from memo_core.data.image_sets import write_atomically
 from memo_core.errors import MemosweepError
+from memo_core.files import write_atomically
 from memo_core.training.trainer import Trainer
 
 CHECKPOINT_FILE = "checkpoint.pt"

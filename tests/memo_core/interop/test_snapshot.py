@@ -98,9 +98,10 @@ def test_missing_files_are_named(tmp_path):
     for path in (tmp_path / "absent.pkl", tmp_path):
         with pytest.raises(MemosweepError, match=str(path)):
             load_snapshot(path)
+    (tmp_path / "file").write_bytes(b"")
     with pytest.raises(MemosweepError, match="cannot be written"):
         save_safetensors(
-            tmp_path / "absent" / "a.safetensors",
+            tmp_path / "file" / "a.safetensors",
             build_denoiser(ModelConfig(width=8, channel_multipliers=(1,)), 8, 1, 0).state_dict(),
             ModelConfig(width=8, channel_multipliers=(1,)),
             8,

@@ -36,7 +36,7 @@ def decode_image(file: BinaryIO, name: str) -> ImageArray:
             pixels = np.asarray(_to_8_or_16_bits(image))
     # Over a damaged file, Pillow's decoders fail in whatever way the damage takes them.
     except Exception as error:
-        raise MemosweepError(f"{name}: a broken or truncated image ({first_line(error)})") from None
+        raise MemosweepError(f"{name}: a broken, truncated or oversized image ({first_line(error)})") from None
     if mode in _NO_RANGE:
         raise MemosweepError(f"{name}: pixels of {_NO_RANGE[mode]} have no known range; save it with 8 or 16 bits")
     if pixels.dtype != np.uint8:

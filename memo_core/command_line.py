@@ -1,13 +1,16 @@
-"""What all command lines share: one-line errors with exit code 2, `--set KEY=VALUE`, seeds."""
+"""What all command lines share: one-line errors with exit code 2, `--set KEY=VALUE`, seeds, devices."""
 
 import argparse
 import re
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from memo_core.errors import MemosweepError
 from memo_core.experiment import parse_value
+
+if TYPE_CHECKING:
+    import torch
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -61,3 +64,24 @@ def parse_seeds(text: str) -> list[int]:
             raise MemosweepError(f"--seeds {text}: expected ascending ranges, such as 0-15 or 3,7,20-29")
         seeds.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
     return seeds
+
+
+def parse_device(text: str | None) -> "torch.device":
+    """Read `--device`: `cpu`, `cuda`, `cuda:1`, ...; None takes a GPU when there is one.
+
+    Raises:
+        MemosweepError: another kind of device, or one that this machine lacks.
+    """
+    import torch  # noqa: PLC0415 - seconds that --help should not take
+
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if text is None:
+        return torch.device("cuda" if available else "cpu")
+    # Sampling needs float64 and generators of the device's own, which other kinds lack.
+    match = re.fullmatch(r"cpu|cuda(?::([0-9]{1,4}))?", text)
+    if match is None:
+        raise MemosweepError(f"--device {text}: expected cpu, cuda or a numbered GPU such as cuda:1")
+    if text.startswith("cuda") and int(match[1] or 0) >= available:
+        known = ", ".join(["cpu", *(f"cuda:{index}" for index in range(available))])
+        raise MemosweepError(f"--device {text}: not available on this machine, which has {known}")
+    return torch.device(text)

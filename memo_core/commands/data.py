@@ -8,6 +8,7 @@ from pathlib import Path
 from memo_core.commands.duplicates import add_duplicates_argument, wants_duplicates
 from memo_core.commands.train import add_experiment_arguments, experiment_of
 from memo_core.errors import MemosweepError
+from memo_core.files import check_output_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +26,10 @@ def run(options: argparse.Namespace) -> None:
     from memo_core.data import load_training_set, write_edm_zip, write_npz  # noqa: PLC0415
     from memo_core.measure.duplicates import find_duplicates  # noqa: PLC0415
 
-    if options.out is not None and options.out.suffix not in (".npz", ".zip"):
-        raise MemosweepError(f"--out {options.out}: expected a file ending in .npz or .zip")
+    if options.out is not None:
+        if options.out.suffix not in (".npz", ".zip"):
+            raise MemosweepError(f"--out {options.out}: expected a file ending in .npz or .zip")
+        check_output_file(options.out, "--out")
     experiment = experiment_of(options)
     training = load_training_set(experiment.data)
     found = None

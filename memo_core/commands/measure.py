@@ -5,6 +5,7 @@ import json
 import math
 from typing import Any
 
+from memo_core.command_line import parse_device
 from memo_core.commands.duplicates import add_duplicates_argument, wants_duplicates
 from memo_core.errors import MemosweepError
 
@@ -23,15 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Read both sets, measure, print the numbers."""
-    import torch  # noqa: PLC0415
-
     from memo_core.data.training_set import load_image_set  # noqa: PLC0415
     from memo_core.measure import FrechetDistance, find_duplicates, measure_coverage  # noqa: PLC0415
     from memo_core.measure.memorization import measure_memorization  # noqa: PLC0415
 
     if not 0 < options.threshold < 1:
         raise MemosweepError(f"--threshold {options.threshold}: expected a number between 0 and 1")
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = parse_device(options.device)
     training = load_image_set(options.training).to(device)
     generated = load_image_set(options.generated)
     # First, since it may lack its network.

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from memo_core.command_line import parse_settings
+from memo_core.command_line import parse_device, parse_settings
 from memo_core.commands.progress import progress_bar
 from memo_core.commands.train import add_experiment_arguments
 from memo_core.experiment import Experiment
@@ -23,9 +23,10 @@ def run(options: argparse.Namespace) -> None:
 
     settings = {**parse_settings(options.set), "model.architecture": "optimum"}
     experiment = Experiment.from_flat(with_settings(PRESETS[options.preset], settings))
+    device = parse_device(options.device)
     with progress_bar() as progress:
         task = progress.add_task("sampling", total=experiment.evaluation.num_samples)
-        evaluation = evaluate_optimum(experiment, options.device, lambda count: progress.advance(task, count))
+        evaluation = evaluate_optimum(experiment, device, lambda count: progress.advance(task, count))
     numbers = evaluation.memorization.summary()
     if options.json:
         print(json.dumps({**numbers, "training_size": experiment.data.size}))

@@ -4,9 +4,10 @@ import argparse
 import io
 from pathlib import Path
 
-from memo_core.command_line import parse_seeds
+from memo_core.command_line import parse_device, parse_seeds
 from memo_core.commands.progress import progress_bar
 from memo_core.errors import MemosweepError
+from memo_core.files import check_output_file, write_atomically
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Sample and write the image set, image i from its own seed."""
-    import torch  # noqa: PLC0415
     from torchvision.utils import make_grid, save_image  # noqa: PLC0415
 
-    from memo_core.data.image_sets import write_atomically, write_npz  # noqa: PLC0415
+    from memo_core.data.image_sets import write_npz  # noqa: PLC0415
     from memo_core.interop import load_snapshot  # noqa: PLC0415
     from memo_core.sampling import generate  # noqa: PLC0415
 
@@ -34,8 +34,9 @@ def run(options: argparse.Namespace) -> None:
         raise MemosweepError(f"--out {options.out}: expected a file ending in .npz or .png")
     if options.steps < 2 or options.batch_size < 1:
         raise MemosweepError(f"--steps {options.steps} --batch-size {options.batch_size}: at least 2 and 1")
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    denoiser = load_snapshot(options.snapshot).denoiser.to(device)
+    check_output_file(options.out, "--out")
+    device = parse_device(options.device)
+    denoiser = load_snapshot(options.snapshot, device).denoiser
     with progress_bar() as progress:
         task = progress.add_task("sampling", total=len(seeds))
         images, labels = generate(

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from memo_core.command_line import parse_settings
+from memo_core.command_line import parse_device, parse_settings
 from memo_core.commands.progress import progress_bar
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
+from memo_core.files import check_output_folder
 from memo_core.presets import PRESETS, with_settings
 
 
@@ -38,12 +39,13 @@ def run(options: argparse.Namespace) -> None:
     from memo_core.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint  # noqa: PLC0415
     from memo_core.training.trainer import Trainer  # noqa: PLC0415
 
+    check_output_folder(options.out, "--out")
     exists = (options.out / CHECKPOINT_FILE).exists()
     if exists and not options.resume:
         raise MemosweepError(f"{options.out} holds a checkpoint: --resume continues it, --out names another folder")
     if options.resume and not exists:
         raise MemosweepError(f"{options.out} holds no checkpoint to resume")
-    trainer = Trainer(experiment_of(options), options.device)
+    trainer = Trainer(experiment_of(options), parse_device(options.device))
     if options.resume:
         load_checkpoint(trainer, options.out)
     console = Console()

@@ -2,36 +2,57 @@
 
 import io
 import json
-import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, first_line
+from memo_core.files import write_atomically
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+
+_NO_RANGE = {"I": "32-bit integers", "F": "floating-point numbers"}
+"""Pillow's modes whose black and white are unknown."""
 
 ImageArray = UInt8[np.ndarray, "c h w"]
 
 
 def decode_image(file: BinaryIO, name: str) -> ImageArray:
-    """Decode one image file; grey stays grey, everything else becomes RGB.
+    """Decode one image file: grey, with or without alpha or of 1 or 16 bits, becomes (1, H, W), all else RGB.
+
+    Alpha is dropped. 16 bits become v / 257 rounded, so that white stays white (Pillow itself keeps the
+    higher byte of 16-bit colours).
 
     Raises:
-        MemosweepError: the file is broken, truncated or no image.
+        MemosweepError: the file is broken, truncated or no image, or its values have no known range.
     """
     try:
         with Image.open(file) as image:
-            converted = image if image.mode in ("L", "RGB") else image.convert("RGB")
-            pixels = np.asarray(converted)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, EOFError) as error:
-        raise MemosweepError(f"{name}: a broken or truncated image ({error})") from None
+            mode = image.mode
+            pixels = np.asarray(_to_8_or_16_bits(image))
+    # Over a damaged file, Pillow's decoders fail in whatever way the damage takes them.
+    except Exception as error:
+        raise MemosweepError(f"{name}: a broken, truncated or oversized image ({first_line(error)})") from None
+    if mode in _NO_RANGE:
+        raise MemosweepError(f"{name}: pixels of {_NO_RANGE[mode]} have no known range; save it with 8 or 16 bits")
+    if pixels.dtype != np.uint8:
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+
+
+def _to_8_or_16_bits(image: Image.Image) -> Image.Image:
+    if image.mode in ("L", "RGB") or image.mode in _NO_RANGE or image.mode.startswith("I;16"):
+        return image
+    if image.mode in ("1", "LA", "La"):
+        return image.convert("L")
+    if image.mode == "P" and "transparency" in image.info:
+        # Straight to RGB, Pillow warns of the transparency that is dropped.
+        image = image.convert("RGBA")
+    return image.convert("RGB")
 
 
 def resize_image(image: ImageArray, resolution: int | None, name: str) -> ImageArray:
@@ -77,27 +98,6 @@ def write_npz(path: str | Path, images: UInt8[np.ndarray, "n c h w"], labels: In
     else:
         np.savez_compressed(buffer, images=images, labels=labels)
     write_atomically(path, buffer.getvalue())
-
-
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Replace a file by `content` in one step: a reader or a crash sees the old one or the new one.
-
-    Raises:
-        MemosweepError: the place cannot be written.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise MemosweepError(f"{path}: cannot be written ({error.strerror})") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def write_edm_zip(

@@ -84,14 +84,9 @@ def _check_size(size: int, available: int, what: str) -> None:
         raise MemosweepError(f"data.size = {size}: {what} has {available:,} images")
 
 
-def blend_counts(size: int, blend_ratio: float) -> int:
-    """How many of the first `size` images come from the second source: floor(alpha x size)."""
-    # The tolerance keeps 0.2 x 5 at 1, whatever the rounding of 0.2.
-    return int(size * blend_ratio + 1e-9)
-
-
 def from_second_source(size: int, blend_ratio: float) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
     """For each position 0..size-1, whether the second source fills it; evenly spread, so prefixes nest."""
+    # The tolerance keeps 0.2 x 5 at 1, whatever the rounding of 0.2.
     counts = np.floor(np.arange(size + 1) * blend_ratio + 1e-9).astype(np.int64)
     chosen: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.diff(counts) > 0
     return chosen

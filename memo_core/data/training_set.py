@@ -104,14 +104,16 @@ def _read(
 
 
 def _stack(items: list[_Item]) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
-    shape = items[0].image.shape
-    for item in items:
-        if item.image.shape != shape:
+    """All images as one array; where grey and colour meet, in one source or two blended ones, grey becomes RGB."""
+    channels = max(len(item.image) for item in items)
+    images = [item.image if len(item.image) == channels else item.image.repeat(channels, axis=0) for item in items]
+    for item, image in zip(items, images, strict=True):
+        if image.shape != images[0].shape:
             raise MemosweepError(
-                f"{item.name}: (channels, height, width) {item.image.shape} differs from {shape} of "
-                f"{items[0].name}; data.resolution makes sizes alike"
+                f"{item.name}: {image.shape[2]} x {image.shape[1]} pixels differ from {images[0].shape[2]} x "
+                f"{images[0].shape[1]} of {items[0].name}; data.resolution makes sizes alike"
             )
-    return np.stack([item.image for item in items])
+    return np.stack(images)
 
 
 def _labels(

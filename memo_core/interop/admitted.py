@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from memo_core.errors import first_line
+
 
 @dataclass(frozen=True)
 class Name:
@@ -44,11 +46,6 @@ class PersistentObject:
 
 class Refusal(Exception):  # noqa: N818 -- never leaves this package
     """Why a pickle is not read."""
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, cut to 200 characters."""
-    return (str(error).splitlines() or [""])[0][:200]
 
 
 def plain_key(key: Any) -> Any:

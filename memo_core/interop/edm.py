@@ -70,15 +70,19 @@ class Network:
 
 
 def model_config(path: object, **settings: Any) -> ModelConfig:
-    """ModelConfig, with its complaints as one line about the file `path`."""
+    """ModelConfig, with its complaints as one line about the file `path`; a mask that keeps all is none."""
     try:
-        return ModelConfig(**settings)
+        config = ModelConfig(**settings)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         value = f" = {first['input']!r}" if where else ""
         message = first["msg"].removeprefix("Value error, ")
         raise MemosweepError(f"{path}: {where}{value}{': ' if where else ''}{message}") from None
+    # Only now, since a mask of the wrong length must not pass.
+    if config.skip_connections is not None and all(config.skip_connections):
+        return config.model_copy(update={"skip_connections": None})
+    return config
 
 
 def attention_resolution(resolutions: Any, resolution: int, levels: int, path: object) -> int:
@@ -96,11 +100,10 @@ def attention_resolution(resolutions: Any, resolution: int, levels: int, path: o
 
 
 def skip_mask(values: Any) -> Any:
-    """A skip mask as a tuple, or None where all connections are kept; what is no list stays as it is."""
+    """A skip mask as a tuple, or None where it is empty (EDM's way of keeping all); what is no list stays as it is."""
     if values is not None and not isinstance(values, list | tuple):
         return values
-    mask = tuple(values or ())
-    return None if all(value == 1 for value in mask) else mask
+    return tuple(values) if values else None
 
 
 def network_from_pickle(content: Any, path: object) -> Network:
@@ -151,6 +154,8 @@ def _arguments(network: PersistentObject, path: object) -> dict[str, Any]:
         raise MemosweepError(f"{path}: {network.class_name} lacks the arguments that it was built with")
     if len(positional) > len(_COMMON):
         raise MemosweepError(f"{path}: {network.class_name} was built with {len(positional)} unnamed arguments")
+    if any(not isinstance(key, str) for key in named):
+        raise MemosweepError(f"{path}: {network.class_name} was built with arguments whose names are not text")
     arguments = {**dict(zip(_COMMON, positional, strict=False)), **named}
     for key, value in arguments.items():
         parts = value if isinstance(value, list | tuple) else [value]
@@ -161,7 +166,7 @@ def _arguments(network: PersistentObject, path: object) -> dict[str, Any]:
 
 def whole_number(value: Any, key: str, path: object, least: int = 0) -> int:
     """`value` as an int of at least `least`, or MemosweepError about `key` of the file `path`."""
-    if not isinstance(value, int) or value < least:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise MemosweepError(f"{path}: {key} = {value!r}; a whole number of at least {least} is needed")
     return int(value)
 

@@ -13,14 +13,13 @@ import pickletools
 from collections.abc import Callable
 from typing import Any
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, first_line
 from memo_core.interop.admitted import (
     CALLS,
     INERT_NAMES,
     Name,
     Record,
     Refusal,
-    first_line,
     is_torch_module,
     plain_key,
     plain_set,

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import Experiment, FlatExperiment, ModelConfig
-from memo_core.interop.admitted import first_line
+from memo_core.files import write_atomically
 from memo_core.interop.edm import (
     Network,
     attention_resolution,
@@ -26,10 +25,11 @@ from memo_core.interop.edm import (
 from memo_core.interop.inert_pickle import load_inert
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.model.unet import count_parameters
+from memo_core.training.checkpoint import read_checkpoint
 
 Format = Literal["checkpoint", "edm-pickle", "safetensors"]
 
-_CHECKPOINT_KEYS = ("experiment", "resolution", "channels", "num_labels", "ema")
+_WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _JSON_MODEL_KEYS = (
     "architecture",
     "preconditioning",
@@ -105,8 +105,7 @@ def load_snapshot(path: str | os.PathLike[str], device: torch.device | str = "cp
     if head.startswith(b"PK\x03\x04"):
         return _from_checkpoint(path, device)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
-        network = _from_safetensors(path)
-        return _snapshot(network, "safetensors", path, device)
+        return _from_safetensors(path, device)
     if head.startswith(b"\x80") or head[:1] in b"(}cd":
         network = network_from_pickle(load_inert(path.read_bytes(), path), path)
         return _snapshot(network, "edm-pickle", path, device)
@@ -139,26 +138,13 @@ def save_safetensors(
     path = Path(path)
     if path.suffix == ".json":
         raise MemosweepError(f"{path}: the ending .json is that of the description; use .safetensors")
-    state = {name: value.detach().to("cpu", torch.float32) for name, value in denoiser_state.items()}
+    state = {name: value.detach().to("cpu", torch.float32).contiguous() for name, value in denoiser_state.items()}
     snapshot = _snapshot(Network(config, resolution, channels, num_labels, state), "safetensors", path, "cpu")
     weights = {name: value.contiguous().clone() for name, value in snapshot.denoiser.state_dict().items()}
     description = json.dumps(snapshot.description, indent=1)
     # The description first: whoever sees the weights finds it.
-    _write_atomically(path.with_suffix(".json"), description.encode())
-    _write_atomically(path, safetensors.torch.save(weights))
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise MemosweepError(f"{path}: cannot be written ({error.strerror})") from None
+    write_atomically(path.with_suffix(".json"), description.encode())
+    write_atomically(path, safetensors.torch.save(weights))
 
 
 def _snapshot(
@@ -166,37 +152,63 @@ def _snapshot(
 ) -> Snapshot:
     config = network.config
     sizes = network.resolution, network.channels, network.num_labels
-    for name, value in network.state.items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            raise MemosweepError(f"{path}: weight {name!r} is not a tensor of floating-point numbers")
+    if config.architecture == "optimum":
+        raise MemosweepError(f"{path}: architecture = 'optimum' has no weights; it must be ddpmpp or ncsnpp")
+    _check_weights(network.state, path)
+    misfit = (
+        f"{path}: weights do not fit {config.architecture}, width {config.width}, depth {config.depth} "
+        f"at {network.resolution} pixels"
+    )
+    # The sizes are only what the file claims: nothing of that size is made before they prove to be the weights'.
+    blocks = len(config.channel_multipliers) * (2 * config.depth + 1)
+    if blocks > len(network.state):
+        raise MemosweepError(f"{misfit}: {len(network.state)} tensors for {blocks} blocks")
     try:
-        denoiser = build_denoiser(config, *sizes, precision=precision)
-        denoiser.load_state_dict(network.state)
+        with torch.device("meta"):
+            denoiser = build_denoiser(config, *sizes, device="meta", precision=precision)
     except MemosweepError as error:
         raise MemosweepError(f"{path}: {error}") from None
-    except RuntimeError as error:
-        problem = " ".join(str(error).split()).partition(": ")[2]
-        raise MemosweepError(
-            f"{path}: weights do not fit {config.architecture}, width {config.width}, depth {config.depth} "
-            f"at {network.resolution} pixels: {problem[:200]}"
-        ) from None
-    denoiser = denoiser.to(device).eval().requires_grad_(False)
+    # Sizes beyond what any tensor has.
+    except (RuntimeError, TypeError, OverflowError) as error:
+        raise MemosweepError(f"{misfit}: {first_line(error)}") from None
+    _compare(denoiser, network.state, misfit)
+    denoiser = denoiser.to_empty(device=device)
+    denoiser.load_state_dict(network.state)
+    denoiser = denoiser.eval().requires_grad_(False)
     return Snapshot(denoiser, config, *sizes, source=source)
 
 
-def _from_safetensors(path: Path) -> Network:
+def _check_weights(state: Mapping[str, Any], path: Path) -> None:
+    for name, value in state.items():
+        usual = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
+        if not usual or value.dtype not in _WEIGHT_TYPES:
+            raise MemosweepError(f"{path}: weight {name!r} is not a tensor of floating-point numbers")
+        # Stride 0 would blow a few bytes up to any shape.
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise MemosweepError(f"{path}: weight {name!r} claims {list(value.shape)}, more than its bytes hold")
+
+
+def _compare(denoiser: NetworkDenoiser, state: Mapping[str, Tensor], misfit: str) -> None:
+    """Raise MemosweepError, starting with `misfit`, where names or shapes differ from the network's."""
+    expected = denoiser.state_dict()
+    for name, value in expected.items():
+        if name not in state:
+            raise MemosweepError(f"{misfit}: {name} is missing")
+        if state[name].shape != value.shape:
+            raise MemosweepError(f"{misfit}: {name} is {list(state[name].shape)}, not {list(value.shape)}")
+    for name in state:
+        if name not in expected:
+            raise MemosweepError(f"{misfit}: it has no {str(name)[:100]!r}")
+
+
+def _from_safetensors(path: Path, device: torch.device | str) -> Snapshot:
     beside = path.with_suffix(".json")
+    description = _description(beside)
     try:
-        description = json.loads(beside.read_text())
         state = safetensors.torch.load_file(path)
-    except OSError as error:
-        raise MemosweepError(f"{beside}: {error.strerror or error}; safetensors need their description") from None
-    except ValueError as error:
-        raise MemosweepError(f"{beside}: not JSON ({first_line(error)})") from None
-    except safetensors.SafetensorError as error:
+    # Damage, or kinds of numbers that PyTorch does not know.
+    except Exception as error:
         raise MemosweepError(f"{path}: damaged ({first_line(error)})") from None
-    if not isinstance(description, dict):
-        raise MemosweepError(f"{beside}: a JSON object is needed")
     sizes = _sizes(description, beside)
     settings = {key: description[key] for key in _JSON_MODEL_KEYS if key in description}
     if "architecture" not in settings or "preconditioning" not in settings:
@@ -207,21 +219,29 @@ def _from_safetensors(path: Path) -> Network:
         levels = len(config.channel_multipliers)
         attention = attention_resolution(config.attention_resolution, sizes[0], levels, beside)
         config = config.model_copy(update={"attention_resolution": attention})
-    return Network(config, *sizes, state=state)
+    snapshot = _snapshot(Network(config, *sizes, state=state), "safetensors", path, device)
+    claimed, found = description.get("num_params"), count_parameters(snapshot.denoiser)
+    if claimed is not None and claimed != found:
+        raise MemosweepError(f"{beside}: num_params = {claimed!r}, but the network has {found}")
+    return snapshot
+
+
+def _description(beside: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(beside.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MemosweepError(f"{beside}: {error.strerror or error}; safetensors need their description") from None
+    except (ValueError, RecursionError) as error:
+        raise MemosweepError(f"{beside}: not JSON ({first_line(error)})") from None
+    if not isinstance(description, dict):
+        raise MemosweepError(f"{beside}: a JSON object is needed")
+    return description
 
 
 def _from_checkpoint(path: Path, device: torch.device | str) -> Snapshot:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise MemosweepError(f"{path}: not a checkpoint of memosweep ({first_line(error)})") from None
-    if not isinstance(content, dict) or any(key not in content for key in _CHECKPOINT_KEYS):
-        raise MemosweepError(f"{path}: a checkpoint of memosweep has {', '.join(_CHECKPOINT_KEYS)}")
-    if not isinstance(content["experiment"], dict) or not isinstance(content["ema"], dict):
-        raise MemosweepError(f"{path}: `experiment` and `ema` must be dictionaries")
+    content = read_checkpoint(path)
     experiment = Experiment.from_flat(content["experiment"])
-    sizes = _sizes(content, path)
-    network = Network(experiment.model, *sizes, state=content["ema"])
+    network = Network(experiment.model, *_sizes(content, path), state=content["ema"])
     snapshot = _snapshot(network, "checkpoint", path, device, experiment.training.precision)
     return replace(snapshot, experiment=experiment.to_flat())
 

@@ -1,11 +1,15 @@
 import json
+import zipfile
 
 import numpy as np
 import pytest
+import torch
 
+from memo_core.command_line import parse_device
 from memo_core.commands import main
 from memo_core.data import write_npz
 from memo_core.data.training_set import load_image_set
+from memo_core.errors import MemosweepError
 
 TINY = [
     "data.size=10", "model.width=8", "model.channel_multipliers=[1,1]", "training.images=32",
@@ -67,17 +71,13 @@ def test_what_is_undefined_without_replicas_is_null(tmp_path, capsys):
     assert "Gini" not in capsys.readouterr().out
 
 
-def test_data_says_which_images_have_duplicates(tmp_path, capsys):
-    images = load_image_set("digits")[[0, 1, 2, 3, 4, 5, 6, 7, 8, 2]].numpy()
-    write_npz(tmp_path / "set.npz", images, None)
-    arguments = ["data", "--set", f"data.dataset={tmp_path}/set.npz", "--set", "data.size=10"]
-    assert main(arguments) == 0
-    assert "duplicates: 2 images have a near copy among the others, 2 an exact one" in capsys.readouterr().out
+def test_samples_of_the_optimum_are_all_memorized(capsys):
+    arguments = ["optimum", "--device", "cpu", "--set", "data.size=20", "--set", "evaluation.num_samples=30"]
     assert main([*arguments, "--json"]) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert sum(line["near_duplicate"] for line in lines) == sum(line["exact_duplicate"] for line in lines) == 2
-    assert main([*arguments, "--json", "--no-duplicates"]) == 0
-    assert "duplicate" not in capsys.readouterr().out
+    numbers = json.loads(capsys.readouterr().out)
+    assert (numbers["memorization_ratio"], numbers["num_samples"], numbers["training_size"]) == (1.0, 30, 20)
+    assert main(arguments) == 0
+    assert "the optimum of 20 training images: memorization ratio 1.0000" in capsys.readouterr().out
 
 
 def test_a_seed_gives_the_same_image_alone_and_among_others(tmp_path):
@@ -122,6 +122,121 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory):
+    """A folder of what is no image set, no snapshot and no place for results."""
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "file").write_bytes(b"")
+    for name in ("folder.npz", "folder.png", "folder.zip", "empty_checkpoint"):
+        (folder / name).mkdir()
+    (folder / "empty_checkpoint/checkpoint.pt").write_bytes(b"")
+    (folder / "npy.npz").write_bytes(b"\x93NUMPY")
+    write_npz(folder / "none.npz", np.zeros((0, 1, 8, 8), np.uint8), None)
+    for name, content in (("json", "{"), ("list", "[1]"), ("labels", '{"labels": [[5, 1]]}')):
+        with zipfile.ZipFile(folder / f"{name}.zip", "w") as archive:
+            archive.writestr("a.png", b"no image")
+            archive.writestr("dataset.json", content)
+    with zipfile.ZipFile(folder / "image.zip", "w") as archive:
+        archive.writestr("a.png", b"no image")
+    experiment = {"model.architecture": "optimum", "training.images": 1, "evaluation.count": 1}
+    content = {"experiment": experiment, "resolution": 8, "channels": 1, "num_labels": 0, "ema": {}}
+    torch.save(content, folder / "optimum.pt")
+    torch.save({**content, "experiment": {5: 1}}, folder / "numbered.pt")
+    return folder
+
+
+NOWHERE = ["--set", "data.dataset=/nowhere.zip"]
+"""What comes later than the mistake that is to be named."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", *NOWHERE, "--out", "{at}/file"], "file: is a file, name a folder"),
+        (["train", *NOWHERE, "--out", "{at}/file/run"], "file/run: cannot be written"),
+        (["train", *NOWHERE, "--out", "{at}/" + "a" * 300], "cannot be written"),
+        (["sample", "--snapshot", "x", "--out", "{at}/folder.npz"], "folder.npz: is a folder, name a file"),
+        (["sample", "--snapshot", "x", "--out", "{at}/folder.png"], "folder.png: is a folder, name a file"),
+        (["sample", "--snapshot", "x", "--out", "{at}/file/a.npz"], "file/a.npz: cannot be written"),
+        (["data", *NOWHERE, "--out", "{at}/folder.zip"], "folder.zip: is a folder, name a file"),
+        (["data", *NOWHERE, "--out", "{at}/file/a.zip"], "file/a.zip: cannot be written"),
+        (["data", *NOWHERE, "--out", "a.txt"], "ending in .npz or .zip"),
+        (["data", "--set", "data.dataset="], "empty name"),
+        (["data", "--set", "data.dataset=~nosuchuser/x.zip"], "cannot be read"),
+        (["data", "--set", "data.dataset=" + "a" * 5000], "cannot be read"),
+        (["measure", "--training", "", "--generated", "digits"], "empty name"),
+        (["measure", "--training", "{at}/folder.zip", "--generated", "digits"], "holds no images"),
+        (["measure", "--training", "{at}/none.npz", "--generated", "digits"], "holds no images"),
+        (["measure", "--training", "{at}/npy.npz", "--generated", "digits"], "broken .npz"),
+        (["measure", "--training", "{at}/json.zip", "--generated", "digits"], "not readable JSON"),
+        (["measure", "--training", "{at}/list.zip", "--generated", "digits"], "is a list"),
+        (["measure", "--training", "{at}/labels.zip", "--generated", "digits"], "not a list of [file name, class]"),
+        (["measure", "--training", "{at}/image.zip", "--generated", "digits"], "a.png: a broken"),
+        (["train", "--resume", "--out", "{at}/empty_checkpoint"], "not a readable checkpoint"),
+        (["sample", "--snapshot", "{at}/optimum.pt", "--out", "{at}/a.npz"], "'optimum' has no weights"),
+        (["sample", "--snapshot", "{at}/numbered.pt", "--out", "{at}/a.npz"], "keys that are not text"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else " ".join(value)[:60],
+)
+def test_bad_files_are_one_line_and_exit_code_2(bad_files, arguments, message, capsys):
+    before = sorted(bad_files.rglob("*"))
+    assert main([argument.replace("{at}", str(bad_files)) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert sorted(bad_files.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", *NOWHERE, "--out", "unused"],
+        ["sample", "--snapshot", "/nowhere.pkl", "--out", "unused.npz"],
+        ["measure", "--training", "/nowhere", "--generated", "/nowhere"],
+        ["optimum", *NOWHERE],
+    ],
+    ids=lambda value: value[0],
+)
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("foo", "expected cpu, cuda or a numbered GPU"),
+        ("", "expected cpu, cuda or a numbered GPU"),
+        ("meta", "expected cpu, cuda or a numbered GPU"),
+        ("cuda:x", "expected cpu, cuda or a numbered GPU"),
+        ("cuda", "not available on this machine, which has cpu"),
+        ("cuda:3", "not available on this machine, which has cpu"),
+    ],
+)
+def test_devices_that_are_not_there_are_refused_first(monkeypatch, capsys, arguments, device, message):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main([*arguments, "--device", device]) == 2
+    error = capsys.readouterr().err
+    assert f"--device {device}: " in error
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_devices_that_are_there_are_taken(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert [str(parse_device(text)) for text in (None, "cpu", "cuda", "cuda:1")] == ["cuda", "cpu", "cuda", "cuda:1"]
+    with pytest.raises(MemosweepError, match="which has cpu, cuda:0, cuda:1"):
+        parse_device("cuda:2")
+
+
+def test_a_full_disk_is_one_line(tmp_path, capsys, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    assert main(["data", "--set", "data.size=10", "--out", str(tmp_path / "a.npz")]) == 2
+    assert capsys.readouterr().err.endswith("a.npz: cannot be written (No space left on device)\n")
+    assert main(["train", *SETTINGS, "--out", str(tmp_path), "--device", "cpu"]) == 2
+    assert capsys.readouterr().err.endswith("checkpoint.pt: cannot be written (No space left on device)\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sets_of_different_shape_are_refused(tmp_path, capsys):

@@ -61,9 +61,16 @@ def test_a_truncated_image_is_named(tmp_path, images):
         load_image_set(str(edm_zip(tmp_path / "a.zip", images, broken=3)))
 
 
+def npy():
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((2, 1, 8, 8), np.uint8))
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("a.npz", npy(), "a single array"),
         ("a.zip", b"no zip", "broken zip"),
         ("a.npz", b"no npz", "broken .npz"),
         ("a.tar", b"", "only .zip and .npz"),
@@ -75,6 +82,115 @@ def test_files_that_are_no_image_set_are_refused(tmp_path, name, content, messag
         (tmp_path / name).write_bytes(content)
     with pytest.raises(MemosweepError, match=message):
         open_source(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("", "empty name"),
+        (" ", "empty name"),
+        ("~nosuchuser/x.zip", "cannot be read"),
+        ("a" * 5000 + ".zip", "cannot be read"),
+        ("/" + "a" * 300 + "/x.npz", "cannot be read"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_names_that_cannot_be_paths_are_refused(dataset, message):
+    with pytest.raises(MemosweepError, match=message) as caught:
+        open_source(dataset)
+    assert len(str(caught.value)) < 300
+
+
+INDICES = [
+    (b"{broken", "not readable JSON"),
+    (b"\xff\xfe\x80{", "not readable JSON"),
+    (b"[" * 100_000, "not readable JSON"),
+    (b'[["a.png", 0]]', "is a list"),
+    (b"null", "is a NoneType"),
+    (b'{"labels": 5}', "not a list of"),
+    (b'{"labels": {"ab": 1}}', "not a list of"),
+    (b'{"labels": [[5, 1]]}', "not a list of"),
+    (b'{"labels": ["ab"]}', "not a list of"),
+    (b'{"labels": [["a.png", [0, 1]], ["b.png", 1]]}', "not all integers"),
+    (b'{"labels": [["a.png", null], ["b.png", 1]]}', "expected 2 integers"),
+    (b'{"labels": [["a.png", -1], ["b.png", 1]]}', "label -1"),
+    (b'{"labels": [["a.png", 9223372036854775808], ["b.png", 9223372036854775808]]}', "9223372036854775808"),
+    (b'{"labels": [["a.png", 0]]}', "no label for 'b.png'"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), INDICES, ids=lambda value: repr(value)[:30])
+def test_a_broken_dataset_json_is_refused_in_a_folder_and_in_a_zip(tmp_path, content, message):
+    folder = tmp_path / "folder.zip"  # a folder may be called so
+    folder.mkdir()
+    (folder / "dataset.json").write_bytes(content)
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(png(np.zeros((8, 8), np.uint8)))
+    with zipfile.ZipFile(tmp_path / "file.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    for where in (folder, tmp_path / "file.zip"):
+        with pytest.raises(MemosweepError, match=message) as caught:
+            open_source(str(where))
+        assert str(where) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def damaged_deflate(path, kind):
+    """Overwrites the compressed bytes of every member, leaving the directory of the archive as it is."""
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            start = member.header_offset + 30 + len(member.filename) + len(member.extra)
+            content[start + 1 : start + member.compress_size] = b"\xff" * (member.compress_size - 1)
+            if kind == "encrypted":
+                content[member.header_offset + 6] |= 1
+            elif kind == "unknown compression":
+                content[member.header_offset + 8] = 99
+    # The same bits of the directory at the end.
+    position = content.find(b"PK\x01\x02")
+    while position >= 0:
+        if kind == "encrypted":
+            content[position + 8] |= 1
+        elif kind == "unknown compression":
+            content[position + 10] = 99
+        position = content.find(b"PK\x01\x02", position + 4)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["damaged", "encrypted", "unknown compression"])
+def test_members_that_cannot_be_unpacked_are_refused(tmp_path, images, kind):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", png(images[0]))
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((2, 3, 8, 8), np.uint8))
+    for name in ("a.zip", "a.npz"):
+        damaged_deflate(tmp_path / name, kind)
+        with pytest.raises(MemosweepError, match=r"a\..*(broken|unreadable)") as caught:
+            load_image_set(str(tmp_path / name))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 8, 8), (2, 1, 0, 8)])
+def test_an_npz_without_images_is_refused(tmp_path, shape):
+    write_npz(tmp_path / "a.npz", np.zeros(shape, np.uint8), None)
+    with pytest.raises(MemosweepError, match="holds no images"):
+        open_source(str(tmp_path / "a.npz"))
+
+
+def test_files_that_may_not_be_read_are_named(tmp_path, monkeypatch):
+    for name in ("a.npz", "a.zip", "folder/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+
+    # The permissions themselves do not stop root.
+    def forbidden(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("io.open", forbidden)
+    monkeypatch.setattr("builtins.open", forbidden)
+    for name in ("a.npz", "a.zip", "folder"):
+        with pytest.raises(MemosweepError, match=rf"{name}.*Permission denied"):
+            load_image_set(str(tmp_path / name))
 
 
 def test_an_npz_of_floats_is_refused(tmp_path):

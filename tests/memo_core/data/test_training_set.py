@@ -6,8 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from memo_core.data import load_training_set, open_source
+from memo_core.data import load_training_set, open_source, write_npz
 from memo_core.data.image_sets import resize_image
+from memo_core.data.training_set import load_image_set
 from memo_core.errors import MemosweepError
 from memo_core.experiment import DataConfig
 
@@ -71,6 +72,32 @@ def test_an_oblong_image_is_cut_at_the_centre():
 def test_blending_takes_its_share_of_the_second_source(ratio, threes):
     config = DataConfig(size=20, classes=(3,), blend_dataset="digits", blend_classes=(0, 1), blend_ratio=ratio)
     assert load_training_set(config).classes.count(3) == threes
+
+
+def test_grey_becomes_rgb_where_a_set_holds_both(tmp_path):
+    grey, colour = np.full((8, 8), 9, np.uint8), np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    for name, pixels in (("a.png", grey), ("b.png", colour), ("c.png", grey)):
+        Image.fromarray(pixels).save(tmp_path / name)
+    images = load_image_set(str(tmp_path))
+    assert images.shape == (3, 3, 8, 8)
+    assert torch.equal(images[0], torch.full((3, 8, 8), 9, dtype=torch.uint8))
+    assert torch.equal(images[1], torch.from_numpy(np.moveaxis(colour, 2, 0)))
+
+
+@pytest.mark.parametrize("grey_first", [True, False])
+def test_blending_a_grey_with_a_colour_source_makes_all_rgb(tmp_path, grey_first):
+    write_npz(tmp_path / "colour.npz", np.random.default_rng(0).integers(0, 256, (9, 3, 8, 8), np.uint8), None)
+    first, second = ["digits", str(tmp_path / "colour.npz")][:: 1 if grey_first else -1]
+    blended = load_training_set(DataConfig(dataset=first, size=8, blend_dataset=second, blend_ratio=0.5)).images
+    assert blended.shape == (8, 3, 8, 8)
+    assert [bool((image == image[0]).all()) for image in blended].count(True) == 4
+
+
+def test_sizes_that_differ_are_named(tmp_path):
+    for name, side in (("a.png", 8), ("b.png", 9)):
+        Image.fromarray(np.zeros((side, side), np.uint8)).save(tmp_path / name)
+    with pytest.raises(MemosweepError, match=r"b.png: 9 x 9 pixels differ from 8 x 8 of .*a.png"):
+        load_image_set(str(tmp_path))
 
 
 def test_true_labels_need_labelled_images(tmp_path):

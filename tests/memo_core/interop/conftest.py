@@ -94,13 +94,15 @@ def arguments_of(description):
     }
 
 
-def _write_pickle(path, description, state, easy_dict=dict, protocol=None, class_name=None, source="", **changes):
-    """An EDM network pickle; `changes` replaces constructor arguments, None removes them."""
+def _write_pickle(
+    path, description, state, easy_dict=dict, protocol=None, class_name=None, source="", odd=(), **changes
+):
+    """An EDM network pickle; `changes` replaces constructor arguments, None removes them, `odd` are more of them."""
     arguments = {**arguments_of(description), **changes}
     arguments = {key: value for key, value in arguments.items() if value is not None}
     class_name = class_name or PRECONDITIONINGS[description["preconditioning"]]
-    network = Persistent(class_name, source, **arguments)
-    network._init_kwargs = easy_dict(arguments)
+    network = Persistent(class_name, source)
+    network._init_kwargs = easy_dict({**arguments, **dict(odd)})
     network.sigma_data = np.float64(0.5)
     network.model = Persistent("SongUNet", source, skip_scale=np.sqrt(0.5))
     plant(network, state)

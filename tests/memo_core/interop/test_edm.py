@@ -92,6 +92,8 @@ def test_augmentation_layer_contributes_nothing_and_is_dropped(small, tmp_path, 
         ({"model_channels": 16}, "weights do not fit ddpmpp, width 16"),
         ({"label_dim": 5}, "weights do not fit"),
         ({"num_blocks": torch.ones(2)}, "num_blocks is a Tensor"),
+        ({"skip_connections": [1, 1]}, "2 entries"),
+        ({"num_blocks": 10**9, "skip_connections": None}, "blocks"),
     ],
     ids=str,
 )
@@ -102,6 +104,14 @@ def test_networks_that_we_do_not_implement_are_named(small, tmp_path, write_pick
         load_snapshot(tmp_path / "a.pkl")
     assert "\n" not in str(caught.value)
     assert "a.pkl" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [5, None, b"adaptive_scale"])
+def test_arguments_whose_names_are_not_text_are_refused(small, tmp_path, write_pickle, key):
+    description, state = small
+    write_pickle(tmp_path / "a.pkl", description, state, odd={"more": 1, key: 2})
+    with pytest.raises(MemosweepError, match="names are not text"):
+        load_snapshot(tmp_path / "a.pkl")
 
 
 def test_source_in_a_network_pickle_is_never_run(small, tmp_path, write_pickle):

@@ -143,7 +143,7 @@ def test_the_attacks_would_work_on_an_unsafe_reader(canary):
 
 def test_a_checkpoint_that_smuggles_code_is_refused(tmp_path, canary):
     torch.save({"ema": Calls(os.system, f"touch {canary}")}, tmp_path / "checkpoint.pt")
-    with pytest.raises(MemosweepError, match="not a checkpoint") as caught:
+    with pytest.raises(MemosweepError, match="not a readable checkpoint") as caught:
         load_snapshot(tmp_path / "checkpoint.pt")
     assert "\n" not in str(caught.value)
     assert not canary.exists()

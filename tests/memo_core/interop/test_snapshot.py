@@ -82,7 +82,7 @@ def test_weights_that_are_views_of_one_tensor_are_written_whole(small, tmp_path)
         (b"\x80\x04", "damaged"),
         (pickle.dumps([1, 2]), "no network under `ema`"),
         (pickle.dumps({"ema": {"a": 1}}), "no network under `ema`"),
-        (b"PK\x03\x04broken", "not a checkpoint"),
+        (b"PK\x03\x04broken", "not a readable checkpoint"),
         (b"\x02\0\0\0\0\0\0\0{}", "description"),
     ],
     ids=lambda value: repr(value)[:20],
@@ -98,9 +98,10 @@ def test_missing_files_are_named(tmp_path):
     for path in (tmp_path / "absent.pkl", tmp_path):
         with pytest.raises(MemosweepError, match=str(path)):
             load_snapshot(path)
+    (tmp_path / "file").write_bytes(b"")
     with pytest.raises(MemosweepError, match="cannot be written"):
         save_safetensors(
-            tmp_path / "absent" / "a.safetensors",
+            tmp_path / "file" / "a.safetensors",
             build_denoiser(ModelConfig(width=8, channel_multipliers=(1,)), 8, 1, 0).state_dict(),
             ModelConfig(width=8, channel_multipliers=(1,)),
             8,
@@ -117,6 +118,18 @@ def test_missing_files_are_named(tmp_path):
         ({"architecture": "unet"}, "architecture = 'unet'"),
         ({"skip_connections": 5}, "skip_connections"),
         ({"preconditioning": None}, "preconditioning"),
+        ({"architecture": "optimum"}, "architecture = 'optimum' has no weights"),
+        ({"skip_connections": [1, 1, 1]}, "3 entries"),
+        ({"skip_connections": [1] * 5}, "5 entries"),
+        ({"num_params": 1}, "num_params = 1, but the network has"),
+        ({"num_params": "many"}, "num_params = 'many'"),
+        # What such networks would take, no machine has.
+        ({"width": 4 * 10**6}, "weights do not fit ddpmpp, width 4000000"),
+        ({"width": 4 * 10**15}, "weights do not fit"),
+        ({"width": 4 * 10**400}, "weights do not fit"),
+        ({"depth": 10**9, "skip_connections": None}, "tensors for 4000000002 blocks"),
+        ({"num_labels": 10**12}, "map_label.weight is"),
+        ({"channels": 10**12}, "8x8_conv.weight is"),
     ],
     ids=str,
 )
@@ -124,5 +137,54 @@ def test_a_description_that_does_not_fit_is_named(small, tmp_path, changes, mess
     description, state = small
     save_file(state, tmp_path / "a.safetensors")
     (tmp_path / "a.json").write_text(json.dumps({**description, **changes}))
-    with pytest.raises(MemosweepError, match=message):
+    with pytest.raises(MemosweepError, match=message) as caught:
         load_snapshot(tmp_path / "a.safetensors")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_description_that_says_what_is_true_is_taken(small, tmp_path):
+    description, state = small
+    save_file(state, tmp_path / "a.safetensors")
+    (tmp_path / "a.json").write_text(json.dumps(description))
+    description = load_snapshot(tmp_path / "a.safetensors").description
+    (tmp_path / "a.json").write_text(json.dumps(description))
+    assert load_snapshot(tmp_path / "a.safetensors").description == description
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b"[]"], ids=lambda value: repr(value)[:8])
+def test_a_description_that_is_no_json_object_is_named(small, tmp_path, content):
+    save_file(small[1], tmp_path / "a.safetensors")
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(MemosweepError, match=r"a\.json: (not JSON|a JSON object is needed)"):
+        load_snapshot(tmp_path / "a.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("model.map_layer0.bias"), "map_layer0.bias is missing"),
+        (lambda state: state.update({"model.more": torch.zeros(1)}), "it has no 'model.more'"),
+        (lambda state: state.update({5: torch.zeros(1)}), "it has no '5'"),
+        (lambda state: state.update({"model.map_layer0.bias": torch.zeros(1).expand(32)}), "more than its bytes hold"),
+        (lambda state: state.update({"model.map_layer0.bias": torch.zeros(32).to_sparse()}), "floating-point"),
+        (lambda state: state.update({"model.map_layer0.bias": torch.zeros(32, dtype=torch.int32)}), "floating-point"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(small, tmp_path, change, message):
+    _, state = small
+    change(state)
+    experiment = {
+        "model.preconditioning": "edm",
+        "model.width": 8,
+        "model.depth": 1,
+        "model.channel_multipliers": [2, 2],
+        "training.images": 1,
+        "evaluation.count": 1,
+    }
+    content = {"experiment": experiment, "resolution": 8, "channels": 3, "num_labels": 4, "ema": state}
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(MemosweepError, match=message) as caught:
+        load_snapshot(tmp_path / "a.pt")
+    assert "\n" not in str(caught.value)
+    assert "a.pt" in str(caught.value)

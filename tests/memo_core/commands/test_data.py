@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import pytest
+
+from memo_core.commands import main
+from memo_core.data import load_training_set, open_source, write_npz
+from memo_core.data.training_set import load_image_set
+from memo_core.experiment import DataConfig
+
+LABELLED = ["--set", "data.size=12", "--set", "data.classes=3,5", "--set", "data.labels=true"]
+
+
+def test_data_describes_and_lists_the_training_set(capsys):
+    assert main(["data", *LABELLED]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["12 images of 8 x 8 pixels, 1 channels", "classes: 3: 6, 5: 6", "labels: 2 different"]
+    assert main(["data", *LABELLED, "--json"]) == 0
+    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    expected = load_training_set(DataConfig(size=12, classes=(3, 5), labels="true"))
+    assert [image["index"] for image in listed] == list(range(12))
+    assert [image["origin"] for image in listed] == list(expected.names)
+    assert [image["class"] for image in listed] == list(expected.classes)
+    assert [image["label"] for image in listed] == expected.labels.tolist()
+    assert main(["data", "--set", "data.size=3"]) == 0
+    assert "labels: none" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["npz", "zip"])
+@pytest.mark.parametrize("labels", ["true", "none"])
+def test_data_writes_what_it_reads_again(tmp_path, capsys, kind, labels):
+    file = tmp_path / "new folder" / f"set.{kind}"
+    assert main(["data", *LABELLED, "--set", f"data.labels={labels}", "--out", str(file)]) == 0
+    capsys.readouterr()
+    written = load_training_set(DataConfig(size=12, classes=(3, 5), labels=labels))
+    source = open_source(str(file))
+    np.testing.assert_array_equal(np.stack([source.read(index) for index in range(12)]), written.images.numpy())
+    assert (source.labels is None) == (labels == "none")
+    if source.labels is not None:
+        assert source.labels.tolist() == written.labels.tolist()
+    first = file.read_bytes()
+    assert main(["data", *LABELLED, "--set", f"data.labels={labels}", "--out", str(file)]) == 0
+    assert file.read_bytes() == first
+
+
+def test_data_says_which_images_have_duplicates(tmp_path, capsys):
+    images = load_image_set("digits")[[0, 1, 2, 3, 4, 5, 6, 7, 8, 2]].numpy()
+    write_npz(tmp_path / "set.npz", images, None)
+    arguments = ["data", "--set", f"data.dataset={tmp_path}/set.npz", "--set", "data.size=10"]
+    assert main(arguments) == 0
+    assert "duplicates: 2 images have a near copy among the others, 2 an exact one" in capsys.readouterr().out
+    assert main([*arguments, "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sum(line["near_duplicate"] for line in lines) == sum(line["exact_duplicate"] for line in lines) == 2
+    assert main([*arguments, "--json", "--no-duplicates"]) == 0
+    assert "duplicate" not in capsys.readouterr().out

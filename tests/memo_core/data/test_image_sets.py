@@ -1,0 +1,96 @@
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from memo_core.data.image_sets import decode_image
+from memo_core.errors import MemosweepError
+
+GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+COLOUR = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+RGB = np.moveaxis(COLOUR, 2, 0)
+
+
+def decoded(image, kind="png", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    buffer.seek(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return decode_image(buffer, f"a.{kind}")
+
+
+def with_alpha(pixels):
+    return np.concatenate([pixels.reshape(8, 8, -1), GREY[..., None]], axis=2)
+
+
+def test_grey_stays_grey_and_colour_stays_colour():
+    np.testing.assert_array_equal(decoded(Image.fromarray(GREY)), GREY[None])
+    np.testing.assert_array_equal(decoded(Image.fromarray(COLOUR)), RGB)
+
+
+def test_alpha_is_dropped():
+    np.testing.assert_array_equal(decoded(Image.fromarray(with_alpha(GREY))), GREY[None])
+    np.testing.assert_array_equal(decoded(Image.fromarray(with_alpha(COLOUR))), RGB)
+
+
+@pytest.mark.parametrize("options", [{}, {"transparency": 3}, {"transparency": bytes(range(64))}], ids=str)
+def test_a_palette_becomes_its_colours(options):
+    image = Image.frombytes("P", (8, 8), bytes(range(64)))
+    image.putpalette(COLOUR.tobytes())
+    np.testing.assert_array_equal(decoded(image, **options), RGB)
+
+
+def test_one_bit_becomes_black_and_white():
+    bits = np.arange(64).reshape(8, 8) % 3 == 0
+    np.testing.assert_array_equal(decoded(Image.fromarray(bits)), bits[None] * np.uint8(255))
+
+
+@pytest.mark.parametrize(("kind", "order"), [("png", "<u2"), ("tiff", "<u2"), ("tiff", ">u2")])
+def test_sixteen_bits_are_scaled_to_eight(kind, order):
+    values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    pixels = decoded(Image.fromarray(values.astype(order)), kind)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels[0], np.rint(values / 257))
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+def test_eight_bits_survive_the_way_through_sixteen():
+    np.testing.assert_array_equal(decoded(Image.fromarray(GREY.astype(np.uint16) * 257)), GREY[None])
+
+
+@pytest.mark.parametrize(("kind", "message"), [(np.int32, "32-bit integers"), (np.float32, "floating-point numbers")])
+def test_pixels_without_a_known_range_are_refused(kind, message):
+    with pytest.raises(MemosweepError, match=f"a.tiff: pixels of {message}"):
+        decoded(Image.fromarray(GREY.astype(kind)), "tiff")
+
+
+def test_a_decompression_bomb_is_refused():
+    buffer = io.BytesIO()
+    Image.fromarray(GREY).save(buffer, "png")
+    content = bytearray(buffer.getvalue())
+    content[16:24] = struct.pack(">II", 60_000, 60_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    with pytest.raises(MemosweepError, match=r"a\.png: .*decompression bomb"):
+        decode_image(io.BytesIO(content), "a.png")
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "bmp", "webp", "tiff"])
+def test_damaged_images_fail_in_one_way_only(kind):
+    buffer = io.BytesIO()
+    Image.fromarray(COLOUR).save(buffer, kind)
+    generator = np.random.default_rng(0)
+    for _ in range(100):
+        content = bytearray(buffer.getvalue())
+        for position in generator.integers(len(content), size=4):
+            content[position] = generator.integers(256)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                assert decode_image(io.BytesIO(content), "a").dtype == np.uint8
+            except MemosweepError as error:
+                assert "\n" not in str(error)

@@ -62,7 +62,7 @@ LAPTOP: Mapping[str, Any] = MappingProxyType(
         "model.dropout": 0.0,
         "training.images": 16_000,
         "training.batch_size": 32,
-        "training.learning_rate": 4e-3,
+        "training.learning_rate": 1.5e-2,
         "training.weight_decay": 0.0,
         "training.ema_decay": 0.98,
         "training.warmup_epochs": 50,

@@ -112,8 +112,8 @@ def test_optuna_completes_whole_experiments(tmp_path):
     searcher = searcher_of(BATCH_SIZE, plan)
     for number in range(3):
         trial = searcher.suggest(str(number))
-        assert 16 <= trial["training.batch_size"] <= 64
-        assert trial["training.learning_rate"] == pytest.approx(4e-3 / 32 * trial["training.batch_size"])
+        assert 16 <= trial["training.batch_size"] <= 32
+        assert trial["training.learning_rate"] == pytest.approx(1.5e-2 / 32 * trial["training.batch_size"])
         assert trial["model.width"] % 4 == 0
         searcher.on_trial_complete(str(number), {"best_memorization_ratio": 0.5, "training_iteration": 1})
     searcher.save(str(tmp_path / "state"))

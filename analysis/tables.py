@@ -66,6 +66,17 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
     return frame
 
 
+def finished(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of trials that ended; half-trained ones would pass for a low ratio.
+
+    Where `status` is not known, or no trial ended yet, all rows.
+    """
+    if "status" not in frame.columns:
+        return frame
+    ended = frame[frame["status"] == "terminated"]
+    return frame if ended.empty else ended.reset_index(drop=True)
+
+
 SHARES = ("memorization_ratio", "best_memorization_ratio", "calibrated_ratio", "coverage")
 """Metrics that grow with memorization."""
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from analysis.commands.reading import add_paths, load_results
+from analysis.commands.reading import add_paths, finished_results, load_results
 from analysis.errors import AnalysisError
 from analysis.figures.catalog import Missing, figures
 from analysis.tables import METRICS
@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write every figure that the results allow, and say which could not be drawn and why."""
     if not 0 < arguments.zeta < 1:
         raise AnalysisError(f"--zeta {arguments.zeta:g}: between 0 and 1, such as 0.1")
-    frame = load_results(arguments)
+    frame = finished_results(load_results(arguments))
     folder = Path(arguments.out)
     written = 0
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.errors import AnalysisError, SkippedResultsWarning
-from analysis.tables import load
+from analysis.tables import finished, load
 
 
 def add_paths(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,18 @@ def load_results(arguments: argparse.Namespace) -> pd.DataFrame:
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return frame
+
+
+def finished_results(frame: pd.DataFrame) -> pd.DataFrame:
+    """The trials that ended; those left out are counted on stderr."""
+    ended = finished(frame)
+    left_out = frame["trial_id"].nunique() - ended["trial_id"].nunique()
+    if left_out:
+        print(f"left out: {left_out} unfinished trials, whose ratio may still rise", file=sys.stderr)
+    elif len(frame) and not (frame["status"] == "terminated").any():
+        print("note: no trial has finished yet, so these numbers may still rise", file=sys.stderr)
+    ended.attrs = frame.attrs
+    return ended
 
 
 def write_text(text: str, out: str | None) -> None:

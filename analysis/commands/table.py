@@ -3,7 +3,7 @@
 import argparse
 
 from analysis.best_table import best_grid, factor_grid
-from analysis.commands.reading import add_paths, load_results, write_text
+from analysis.commands.reading import add_paths, finished_results, load_results, write_text
 from analysis.paper_tables import FORMATS, NUMBERS, paper_table, render
 from analysis.paper_tables.render import render_grid
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or write one table."""
-    frame = load_results(arguments)
+    frame = finished_results(load_results(arguments))
     if arguments.table is None:
         text = render_grid(best_grid(frame), arguments.format)
     elif arguments.table == "factor":

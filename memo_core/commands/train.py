@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -12,12 +13,20 @@ from memo_core.experiment import Experiment
 from memo_core.files import check_output_folder
 from memo_core.presets import PRESETS, with_settings
 
+if TYPE_CHECKING:
+    from memo_core.training.trainer import Trainer
+
+_SMALL_NETWORK = 2_000_000
+"""Parameters below which one thread is faster than several."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_experiment_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("results/experiment"), metavar="DIR",
                         help="folder of the checkpoint (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--threads", type=int, metavar="N",
+                        help="of the CPU (default: 1 for small networks, else all)")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU when there is one)")
 
@@ -46,6 +55,7 @@ def run(options: argparse.Namespace) -> None:
     if options.resume and not exists:
         raise MemosweepError(f"{options.out} holds no checkpoint to resume")
     trainer = Trainer(experiment_of(options), parse_device(options.device))
+    _set_threads(options.threads, trainer)
     if options.resume:
         load_checkpoint(trainer, options.out)
     console = Console()
@@ -63,3 +73,14 @@ def run(options: argparse.Namespace) -> None:
                 soft_wrap=True,
             )
     console.print(f"best memorization ratio {trainer.best_memorization_ratio:.4f}; checkpoint in {options.out}")
+
+
+def _set_threads(threads: int | None, trainer: "Trainer") -> None:
+    import torch  # noqa: PLC0415
+
+    if threads is not None and threads < 1:
+        raise MemosweepError(f"--threads {threads}: expected at least 1")
+    if threads is None and trainer.state.parameters.values.numel() < _SMALL_NETWORK:
+        threads = 1
+    if threads is not None:
+        torch.set_num_threads(threads)

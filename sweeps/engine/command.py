@@ -29,8 +29,9 @@ def main(
         search: the default of `--search`.
         arguments: of the command line; None takes the process's own.
     """
-    options = _parser(factor, description, search).parse_args(arguments)
-    sys.exit(run(lambda: _command(factor, options)))
+    parser = _parser(factor, description, search)
+    options = parser.parse_args(arguments)
+    sys.exit(run(lambda: _command(factor, parser, options)))
 
 
 def _parser(factor: Factor, description: str | None, search: str) -> Parser:
@@ -52,7 +53,9 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
     what.add_argument("--search", choices=["grid", "bisect", "optuna"], default=search,
                       help="grid: all trials; bisect: find the EMM of each value; optuna: find the extreme ratio "
                            "(default: %(default)s)")  # fmt: skip
-    what.add_argument("--dry-run", action="store_true", help="start nothing, print one JSON object per trial")
+    what.add_argument(
+        "--dry-run", action="store_true", help="start nothing and read no data, print one JSON object per trial"
+    )
     _add_bisect_arguments(parser.add_argument_group("with --search bisect"))
     _add_optuna_arguments(parser.add_argument_group("with --search optuna"))
     where = parser.add_argument_group("where and how")
@@ -110,6 +113,10 @@ def _selection(
 ) -> Selection:
     if options.repeats < 1:
         raise MemosweepError(f"--repeats {options.repeats}: expected at least 1")
+    if options.repeats > 1 and "seed" in settings:
+        raise MemosweepError(
+            f"--set seed={settings['seed']} with --repeats: the repeats are the seeds, give one of them"
+        )
     return Selection(
         preset=preset,
         figures=options.figure,
@@ -130,15 +137,15 @@ def _choose_preset(wish: str, cluster: ray_session.Cluster) -> tuple[Literal["la
     return "laptop", f"since {cluster.description}; --preset paper is the published study"
 
 
-def _command(factor: Factor, options: argparse.Namespace) -> int:
-    from sweeps.engine.runner import resume_sweep, start_sweep  # noqa: PLC0415 - loads Tune, --help need not wait
-
+def _command(factor: Factor, parser: Parser, options: argparse.Namespace) -> int:
+    _check_options(parser, options)
     if options.max_failures < 0:
         raise MemosweepError(f"--max-failures {options.max_failures}: expected at least 0")
     if options.name is not None and (not options.name.strip(". ") or "/" in options.name):
         raise MemosweepError(f"--name {options.name}: expected the name of a folder, without a slash")
     if options.resume:
-        _check_resume(options)
+        from sweeps.engine.runner import resume_sweep  # noqa: PLC0415 - loads Tune, bad input need not wait
+
         return resume_sweep(factor, options.storage_path, options.name)
     cluster = ray_session.look()
     preset, reason = _choose_preset(options.preset, cluster)
@@ -152,6 +159,8 @@ def _command(factor: Factor, options: argparse.Namespace) -> int:
         for trial in _first_trials(factor, plan, resources, cluster):
             print(json.dumps({"config": trial, "resources": resources}))
         return 0
+    from sweeps.engine.runner import start_sweep  # noqa: PLC0415
+
     resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
     print(f"preset {preset}, {reason}", flush=True)
     if plan.search == "optuna":
@@ -190,11 +199,21 @@ def _first_trials(
     return [trial for trial in suggested if isinstance(trial, dict)]
 
 
-def _check_resume(options: argparse.Namespace) -> None:
-    given = [f"--{name}" for name in ("figure", "values", "sizes", "set") if getattr(options, name)]
-    if options.preset != "auto":
-        given.append("--preset")
-    if options.repeats != 1:
-        given.append("--repeats")
-    if given:
-        raise MemosweepError(f"--resume with {given[0]}: a resumed run keeps its trials, leave it out")
+_BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", "early_success", "early_failure",
+                   "sequential_sampling")  # fmt: skip
+_OPTUNA_OPTIONS = ("trials", "direction", "asha")
+
+
+def _check_options(parser: Parser, options: argparse.Namespace) -> None:
+    """Refuse options that would be ignored."""
+    given = [name for name, value in vars(options).items() if value != parser.get_default(name)]
+    for search, names in (("bisect", _BISECT_OPTIONS), ("optuna", _OPTUNA_OPTIONS)):
+        for name in names:
+            if name in given and options.search != search:
+                raise MemosweepError(f"--{name.replace('_', '-')} goes with --search {search}")
+    if options.resume:
+        # What a resumed run does was settled when it started.
+        changed = [name for name in given if name not in ("resume", "name", "storage_path")]
+        if changed:
+            option = changed[0].replace("_", "-")
+            raise MemosweepError(f"--resume with --{option}: a resumed run keeps its trials, leave it out")

@@ -15,7 +15,7 @@ from analysis.figures.emm import draw_emm, emm_figure_data
 from analysis.figures.factor import ratio_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
 from analysis.outcome import emm_table
-from analysis.tables import best, load
+from analysis.tables import best, finished, load
 from sweeps.engine.emm_search import saved_search
 from sweeps.engine.manifest import Manifest
 
@@ -38,15 +38,18 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
         with filesystem.open(f"{path}/{name}", "wb") as file:
             file.write(content)
 
+    # The table has every evaluation with its trial's status; figure and findings leave half-trained trials out.
     write("table.csv", frame.to_csv(index=False).encode())
     write("table.parquet", frame.to_parquet(index=False))
-    figure = ratio_over_factor(frame, manifest.key, manifest.title, manifest.scale)  # type: ignore[arg-type]
+    whole = finished(frame)
+    whole.attrs = frame.attrs
+    figure = ratio_over_factor(whole, manifest.key, manifest.title, manifest.scale)  # type: ignore[arg-type]
     write("figure.png", _render(figure, "png"))
     write("figure.pdf", _render(figure, "pdf"))
-    rows = gallery_rows(frame, manifest.moved, _GALLERY_TRIALS)
+    rows = gallery_rows(whole, manifest.moved, _GALLERY_TRIALS)
     if rows:
         write("gallery.png", _render(gallery(rows), "png"))
-    written = ["table.csv", "table.parquet", "figure.png", *(["gallery.png"] if rows else [])]
+    written = ["table.csv", "table.parquet", "figure.png", "figure.pdf", *(["gallery.png"] if rows else [])]
     search = saved_search(run_path) if manifest.search == "bisect" else None
     if search is not None:
         table = emm_table(search)
@@ -54,7 +57,7 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
         write("emm.parquet", table.to_parquet(index=False))
         write("emm.png", _render(draw_emm(emm_figure_data(search), title=f"EMM by {manifest.title.lower()}"), "png"))
         written += ["emm.csv", "emm.parquet", "emm.png"]
-    lines = findings(frame, manifest) if search is None else emm_findings(search)
+    lines = findings(whole, manifest) if search is None else emm_findings(search)
     for line in lines:
         print(line)
     print(f"results in {run_path}: {', '.join(written)}", flush=True)

@@ -60,8 +60,10 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
     if selection.repeats != 1:
         raise MemosweepError("--search bisect repeats trainings where they are needed: leave --repeats out")
     low, high = SIZE_LIMITS[selection.preset]
-    minimum = options.min_size or low
-    maximum = options.max_size or high
+    minimum = low if options.min_size is None else options.min_size
+    maximum = high if options.max_size is None else options.max_size
+    if minimum < 2:
+        raise MemosweepError(f"--min-size {minimum}: expected at least 2")
     if options.max_size is None:
         known = [EMBEDDED_SIZE.get(flat["data.dataset"]) for flat in _at_size(factor, selection, minimum)]
         maximum = min([maximum, *(size for size in known if size is not None)])
@@ -72,6 +74,8 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
             raise MemosweepError(f"--{name} {share}: expected a positive number{' below 1' if name == 'zeta' else ''}")
     _at_size(factor, selection, minimum)
     variants = _at_size(factor, selection, maximum)
+    if any(flat["model.architecture"] == "optimum" for flat in variants):
+        raise MemosweepError("--search bisect: the optimum memorizes every training set, it has no EMM")
     moved = [key for key in moved_keys(variants) if key != "data.size"]
     labels = [short_name(flat, moved) or "all" for flat in variants]
     return Plan(

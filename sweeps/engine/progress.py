@@ -32,6 +32,8 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         self._started = self._drawn = 0.0
         self._images_before: float | None = None
         self._budgets: dict[str, int] = {}
+        self._done: set[str] = set()
+        self._failed: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune stores callbacks with the experiment; a display is made anew."""
@@ -53,21 +55,23 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         now = time.monotonic()
         if self._images_before is None:
             self._images_before = self._images(trials)
+            # A resumed run starts with what was done before.
+            self._done = {trial.trial_id for trial in trials if trial.status == Trial.TERMINATED}
         if self._live is not None and now - self._drawn > _REFRESH_SECONDS:
             self._drawn = now
             self._live.update(self._render(trials), refresh=True)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Say how a trial ended."""
-        result = trial.last_result or {}
-        ratio = result.get("best_memorization_ratio")
-        # Tune calls this before it marks the trial itself.
-        done = sum(other.status == Trial.TERMINATED for other in trials if other is not trial) + 1
+        self._done.add(trial.trial_id)
+        ratio = (trial.last_result or {}).get("best_memorization_ratio")
         if self._live is None and ratio is not None:
-            self._say(f"{done}{self._of_total('/')}  {self._title(trial)}  best memorization ratio {ratio:.3f}")
+            done = f"{len(self._done)}{self._of_total('/')}"
+            self._say(f"{done}  {self._title(trial)}  best memorization ratio {ratio:.3f}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Say that a trial failed for good."""
+        self._failed.add(trial.trial_id)
         self._say(f"failed: {self._title(trial)}, see {trial.path}/error.txt")
 
     def on_experiment_end(self, trials: list[Trial], **_: Any) -> None:
@@ -90,7 +94,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         return self._budgets[trial.trial_id]
 
     def _images(self, trials: list[Trial]) -> float:
-        return sum(self._budget(trial) if trial.status == Trial.TERMINATED else _seen(trial) for trial in trials)
+        return sum(self._budget(trial) if trial.trial_id in self._done else _seen(trial) for trial in trials)
 
     def _of_total(self, separator: str) -> str:
         return "" if self._total is None else f"{separator}{self._total}"
@@ -112,10 +116,13 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         return f"time left: about {_duration(seconds)}"
 
     def _render(self, trials: list[Trial]) -> Group:
-        done = sum(trial.status in (Trial.TERMINATED, Trial.ERROR) for trial in trials)
         running = [trial for trial in trials if trial.status == Trial.RUNNING]
-        head = Text(f"{self._name}  {done}{self._of_total(' of ')} trials done, {len(running)} running  ", style="bold")
-        head.append(f"{_duration(time.monotonic() - self._started)} so far, {self._time_left(trials)}", style="dim")
+        counts = f"{len(self._done)}{self._of_total(' of ')} trials done, {len(running)} running"
+        if self._failed:
+            counts += f", {len(self._failed)} failed"
+        head = Text(f"{self._name}  {counts}  ", style="bold")
+        elapsed = _duration(time.monotonic() - self._started)
+        head.append(f"{elapsed} so far, {self._time_left(trials)}", style="dim")
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column, justify in (
             ("trial", "left"),
@@ -132,7 +139,9 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
             table.add_row(f"and {len(running) - _ROWS} more", "", "", "", "")
         images = self._all_images(trials)
         bar = ProgressBar(total=max(1.0, images), completed=self._images(trials), width=60)
-        return Group(head, bar, table)
+        line = Table.grid()
+        line.add_row(bar)
+        return Group(head, line, table)
 
 
 _COLUMNS = (

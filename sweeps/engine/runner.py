@@ -8,6 +8,8 @@ from typing import Any
 
 import fsspec
 from ray import tune
+from ray.exceptions import RayError
+from ray.tune import TuneError
 
 from memo_core.command_line import INTERRUPTED
 from memo_core.errors import MemosweepError
@@ -123,14 +125,20 @@ def _new_tuner(factor: Factor, manifest: Manifest, storage: str, name: str) -> t
 def _fit(tuner: tune.Tuner, run_path: str, manifest: Manifest) -> int:
     # Tune answers the first SIGINT by saving its state; a polite kill deserves the same.
     previous = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    name = run_path.rpartition("/")[2]
     try:
         results = tuner.fit()
+    except (RayError, TuneError, RuntimeError) as error:
+        # Lost workers or memory: what was reported is on disk.
+        write_outcome(run_path, manifest)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        print(f"the sweep broke off ({reason}); finish it with --resume --name {name}", flush=True)
+        return 1
     finally:
         signal.signal(signal.SIGTERM, previous)
     finished = sum(result.error is None and _is_finished(result, manifest) for result in results)
     errors = results.num_errors
     write_outcome(run_path, manifest)
-    name = run_path.rpartition("/")[2]
     unfinished = _unfinished(manifest, run_path, finished, errors, len(results))
     if unfinished:
         print(f"interrupted{unfinished}; finish it with --resume --name {name}", flush=True)

@@ -71,7 +71,7 @@ def test_an_existing_run_is_refused_and_a_finished_one_can_be_resumed(cluster, s
     pd.testing.assert_frame_equal(numbers(tmp_path / "run"), before)
 
 
-SLOW = settings(training__images=960, evaluation__count=6)
+SLOW = settings(training__images=1920, evaluation__count=6)
 
 
 def test_a_killed_driver_and_a_killed_trial_resume_to_the_same_numbers(cluster, script, start_script, tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from analysis.binomial import wilson_interval
 from analysis.findings.effects import Cells, Effect, ln, per_unit, pool, trend
 from analysis.findings.verdict import Question, falls, little, rises
 from analysis.noise import empirical_log_odds, normal_quantile
@@ -24,9 +25,7 @@ def optimum_replicates(cells: Cells, frame: pd.DataFrame) -> list[Question]:
         return [Question(asks, "open", None, "these are trained models; no samples of the optimal denoiser")]
     n = float(rows["num_samples"].sum())
     p = float((rows["memorization_ratio"] * rows["num_samples"]).sum() / n)
-    z = normal_quantile()
-    middle, reach = p + z**2 / (2 * n), z * float(np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)))
-    low, high = (middle - reach) / (1 + z**2 / n), (middle + reach) / (1 + z**2 / n)
+    low, high = (float(end) for end in wilson_interval(p * n, n))
     effect = Effect("ratio", 100 * p, 100 * low, 100 * high, "%", len(rows), len(rows))
     if n < OPTIMUM_SAMPLES:
         return [Question(f"{asks} [{n:.0f} samples, {OPTIMUM_SAMPLES} needed]", "open", effect)]

@@ -1,6 +1,6 @@
 """What a run will do: its trials, or the search that proposes them; plain data, stored in `sweep.json`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -167,8 +167,3 @@ def _range_of(factor: Factor, selection: Selection) -> dict[str, Any]:
 
 def _ends(span: Mapping[str, Any]) -> list[Any]:
     return list(span["choices"]) if "choices" in span else [span["low"], span["high"]]
-
-
-def variants_of(labels: Sequence[str], trials: Sequence[FlatExperiment]) -> dict[str, FlatExperiment]:
-    """The experiments of a bisect plan by their labels."""
-    return dict(zip(labels, trials, strict=True))

@@ -12,7 +12,7 @@ from sweeps.engine.emm_search import EMMSearcher
 from sweeps.engine.factor import Factor
 from sweeps.engine.manifest import Manifest
 from sweeps.engine.optuna_search import OptunaExperimentSearch
-from sweeps.engine.plan import Plan, variants_of
+from sweeps.engine.plan import Plan
 from sweeps.engine.space import grid_space, point_space
 from sweeps.engine.trainable import train_trial
 from sweeps.engine.verdicts import VerdictRules
@@ -73,7 +73,7 @@ def _bisect(plan: Plan) -> EMMSearcher:
         seed=experiment.seed,
         prior=CurvePrior(seed_spread=settings["seed_spread"]),
     )
-    return EMMSearcher(search, variants_of(settings["labels"], plan.trials))
+    return EMMSearcher(search, dict(zip(settings["labels"], plan.trials, strict=True)))
 
 
 def _optuna(factor: Factor, plan: Plan) -> OptunaExperimentSearch:

@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.tables import has_ended
+
 FloatArray = NDArray[np.float64]
 
 ASSUMED_SPREAD = 0.2
@@ -27,7 +29,6 @@ ASSUMED_WEIGHT = 2
 IGNORED = ("seed", "evaluation.every_epochs", "evaluation.every_images", "evaluation.count", "evaluation.batch_size")
 """Settings that two comparable runs may differ in; so may `evaluation.num_samples`, whose noise is accounted for."""
 
-FINISHED = {"terminated", "finished", "completed", "complete", "done"}
 
 CONFIDENCE = 0.95
 
@@ -89,7 +90,7 @@ def is_finished(frame: pd.DataFrame) -> pd.Series:
     `training.epochs` times `data.size`.
     """
     if "status" in frame:
-        return frame["status"].astype(str).str.lower().isin(FINISHED)
+        return has_ended(frame["status"])
     seen = frame.groupby(["experiment", "trial_id"])["images_seen"].transform("max")
     budget = pd.Series(np.nan, index=frame.index)
     if "training.images" in frame:

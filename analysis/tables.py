@@ -66,6 +66,14 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
     return frame
 
 
+FINISHED = {"terminated", "finished", "completed", "complete", "done"}
+
+
+def has_ended(status: pd.Series) -> pd.Series:
+    """For each status of a trial, whether the trial came to its end."""
+    return status.astype(str).str.lower().isin(FINISHED)
+
+
 def finished(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of trials that ended; half-trained ones would pass for a low ratio.
 
@@ -73,7 +81,7 @@ def finished(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if "status" not in frame.columns:
         return frame
-    ended = frame[frame["status"] == "terminated"]
+    ended = frame[has_ended(frame["status"])]
     return frame if ended.empty else ended.reset_index(drop=True)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.errors import AnalysisError, SkippedResultsWarning
-from analysis.tables import finished, load
+from analysis.tables import finished, has_ended, load
 
 
 def add_paths(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def finished_results(frame: pd.DataFrame) -> pd.DataFrame:
     left_out = frame["trial_id"].nunique() - ended["trial_id"].nunique()
     if left_out:
         print(f"left out: {left_out} unfinished trials, whose ratio may still rise", file=sys.stderr)
-    elif len(frame) and not (frame["status"] == "terminated").any():
+    elif len(frame) and not has_ended(frame["status"]).any():
         print("note: no trial has finished yet, so these numbers may still rise", file=sys.stderr)
     ended.attrs = frame.attrs
     return ended

@@ -1,21 +1,13 @@
 """The command line that every sweep script has."""
 
 import argparse
-import json
-import math
 import sys
 from collections.abc import Sequence
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from memo_core.command_line import Parser, run
 from memo_core.errors import MemosweepError
-from memo_core.experiment import parse_value
-from sweeps.engine import ray_session
-from sweeps.engine.data_check import check_networks
-from sweeps.engine.factor import Factor, Selection
-from sweeps.engine.optuna_search import split_ranges
-from sweeps.engine.plan import BisectOptions, OptunaOptions, Plan, bisect_plan, grid_plan, optuna_plan
-from sweeps.engine.resources import trial_resources
+from sweeps.engine.factor import Factor
 
 
 def main(
@@ -31,7 +23,14 @@ def main(
     """
     parser = _parser(factor, description, search)
     options = parser.parse_args(arguments)
-    sys.exit(run(lambda: _command(factor, parser, options)))
+    sys.exit(run(lambda: _checked(factor, parser, options)))
+
+
+def _checked(factor: Factor, parser: Parser, options: argparse.Namespace) -> int:
+    _check_options(parser, options)
+    from sweeps.engine.execution import execute  # noqa: PLC0415 - loads Ray and torch, help and typing errors need not wait
+
+    return execute(factor, options)
 
 
 def _parser(factor: Factor, description: str | None, search: str) -> Parser:
@@ -108,97 +107,6 @@ def _add_optuna_arguments(group: Any) -> None:
     group.add_argument("--asha", action="store_true", help="stop the worse half of the trials early")
 
 
-def _selection(
-    factor: Factor, options: argparse.Namespace, preset: Literal["laptop", "paper"], settings: dict[str, Any]
-) -> Selection:
-    if options.repeats < 1:
-        raise MemosweepError(f"--repeats {options.repeats}: expected at least 1")
-    if options.repeats > 1 and "seed" in settings:
-        raise MemosweepError(
-            f"--set seed={settings['seed']} with --repeats: the repeats are the seeds, give one of them"
-        )
-    return Selection(
-        preset=preset,
-        figures=options.figure,
-        values=[parse_value(factor.key, text) for text in options.values],
-        sizes=[parse_value("data.size", text) for text in options.sizes],
-        settings=settings,
-        repeats=options.repeats,
-    )
-
-
-def _choose_preset(wish: str, cluster: ray_session.Cluster) -> tuple[Literal["laptop", "paper"], str]:
-    if wish == "paper":
-        return "paper", "as asked"
-    if wish == "laptop":
-        return "laptop", "as asked"
-    if cluster.gpus:
-        return "paper", f"since {cluster.description}; --preset laptop is the small study"
-    return "laptop", f"since {cluster.description}; --preset paper is the published study"
-
-
-def _command(factor: Factor, parser: Parser, options: argparse.Namespace) -> int:
-    _check_options(parser, options)
-    if options.max_failures < 0:
-        raise MemosweepError(f"--max-failures {options.max_failures}: expected at least 0")
-    if options.name is not None and (not options.name.strip(". ") or "/" in options.name):
-        raise MemosweepError(f"--name {options.name}: expected the name of a folder, without a slash")
-    if options.resume:
-        from sweeps.engine.runner import resume_sweep  # noqa: PLC0415 - loads Tune, bad input need not wait
-
-        return resume_sweep(factor, options.storage_path, options.name)
-    cluster = ray_session.look()
-    preset, reason = _choose_preset(options.preset, cluster)
-    plan = _plan(factor, options, preset)
-    check_networks(plan.trials)
-    if options.dry_run:
-        # A dry run describes a run wherever it may be: GPUs that are asked for count as there.
-        wished = math.ceil(options.gpus_per_trial or 0) if math.isfinite(options.gpus_per_trial or 0) else 0
-        cluster = ray_session.Cluster(cluster.cpus, max(cluster.gpus, wished), cluster.description)
-        resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
-        for trial in _first_trials(factor, plan, resources, cluster):
-            print(json.dumps({"config": trial, "resources": resources}))
-        return 0
-    from sweeps.engine.runner import start_sweep  # noqa: PLC0415
-
-    resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
-    print(f"preset {preset}, {reason}", flush=True)
-    if plan.search == "optuna":
-        print(f"searching at |D| = {plan.trials[0]['data.size']:,}; --sizes N chooses another", flush=True)
-    return start_sweep(factor, plan, preset, resources, options.storage_path, options.name, options.max_failures)
-
-
-def _plan(factor: Factor, options: argparse.Namespace, preset: Literal["laptop", "paper"]) -> Plan:
-    settings, ranges = split_ranges(options.set)
-    selection = _selection(factor, options, preset, settings)
-    if ranges and options.search != "optuna":
-        raise MemosweepError(f"--set {next(iter(ranges))}=range(...): only --search optuna searches a range")
-    if options.search == "optuna":
-        return optuna_plan(factor, selection, ranges, OptunaOptions(options.trials, options.direction, options.asha))
-    if options.search == "bisect":
-        early = {
-            name: options.protocol == "early" if getattr(options, name) is None else getattr(options, name)
-            for name in ("early_success", "early_failure", "sequential_sampling")
-        }
-        limits = BisectOptions(options.zeta, options.tolerance, options.min_size, options.max_size, **early)
-        return bisect_plan(factor, selection, limits)
-    return grid_plan(factor, selection)
-
-
-def _first_trials(
-    factor: Factor, plan: Plan, resources: dict[str, float], cluster: ray_session.Cluster
-) -> list[dict[str, Any]]:
-    """All trials of a grid; of a search, those that it would start with."""
-    if plan.search == "grid":
-        return plan.trials
-    from sweeps.engine.strategy import searcher_of  # noqa: PLC0415 - loads Tune
-
-    at_once = int(cluster.gpus / resources["gpu"]) if resources["gpu"] else int(cluster.cpus / resources["cpu"])
-    searcher = searcher_of(factor, plan)
-    suggested = [searcher.suggest(f"dry-run-{index}") for index in range(max(1, at_once))]
-    return [trial for trial in suggested if isinstance(trial, dict)]
-
-
 _BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", "early_success", "early_failure",
                    "sequential_sampling")  # fmt: skip
 _OPTUNA_OPTIONS = ("trials", "direction", "asha")
@@ -217,3 +125,9 @@ def _check_options(parser: Parser, options: argparse.Namespace) -> None:
         if changed:
             option = changed[0].replace("_", "-")
             raise MemosweepError(f"--resume with --{option}: a resumed run keeps its trials, leave it out")
+    if options.repeats < 1:
+        raise MemosweepError(f"--repeats {options.repeats}: expected at least 1")
+    if options.max_failures < 0:
+        raise MemosweepError(f"--max-failures {options.max_failures}: expected at least 0")
+    if options.name is not None and (not options.name.strip(". ") or "/" in options.name):
+        raise MemosweepError(f"--name {options.name}: expected the name of a folder, without a slash")

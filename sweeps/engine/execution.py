@@ -1,0 +1,96 @@
+"""What a sweep's command line asks for, done: a dry run, a new run, or a run resumed."""
+
+import argparse
+import json
+import math
+from typing import Any, Literal
+
+from memo_core.errors import MemosweepError
+from memo_core.experiment import parse_value
+from sweeps.engine import ray_session
+from sweeps.engine.data_check import check_networks
+from sweeps.engine.factor import Factor, Selection
+from sweeps.engine.optuna_search import split_ranges
+from sweeps.engine.plan import BisectOptions, OptunaOptions, Plan, bisect_plan, grid_plan, optuna_plan
+from sweeps.engine.resources import trial_resources
+from sweeps.engine.runner import resume_sweep, start_sweep
+from sweeps.engine.strategy import searcher_of
+
+
+def execute(factor: Factor, options: argparse.Namespace) -> int:
+    """Run what the checked options ask for; returns the exit code."""
+    if options.resume:
+        return resume_sweep(factor, options.storage_path, options.name)
+    cluster = ray_session.look()
+    preset, reason = _choose_preset(options.preset, cluster)
+    plan = _plan(factor, options, preset)
+    check_networks(plan.trials)
+    if options.dry_run:
+        # A dry run describes a run wherever it may be: GPUs that are asked for count as there.
+        wished = math.ceil(options.gpus_per_trial or 0) if math.isfinite(options.gpus_per_trial or 0) else 0
+        cluster = ray_session.Cluster(cluster.cpus, max(cluster.gpus, wished), cluster.description)
+        resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
+        for trial in _first_trials(factor, plan, resources, cluster):
+            print(json.dumps({"config": trial, "resources": resources}))
+        return 0
+    resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
+    print(f"preset {preset}, {reason}", flush=True)
+    if plan.search == "optuna":
+        print(f"searching at |D| = {plan.trials[0]['data.size']:,}; --sizes N chooses another", flush=True)
+    return start_sweep(factor, plan, preset, resources, options.storage_path, options.name, options.max_failures)
+
+
+def _choose_preset(wish: str, cluster: ray_session.Cluster) -> tuple[Literal["laptop", "paper"], str]:
+    if wish == "paper":
+        return "paper", "as asked"
+    if wish == "laptop":
+        return "laptop", "as asked"
+    if cluster.gpus:
+        return "paper", f"since {cluster.description}; --preset laptop is the small study"
+    return "laptop", f"since {cluster.description}; --preset paper is the published study"
+
+
+def _plan(factor: Factor, options: argparse.Namespace, preset: Literal["laptop", "paper"]) -> Plan:
+    settings, ranges = split_ranges(options.set)
+    selection = _selection(factor, options, preset, settings)
+    if ranges and options.search != "optuna":
+        raise MemosweepError(f"--set {next(iter(ranges))}=range(...): only --search optuna searches a range")
+    if options.search == "optuna":
+        return optuna_plan(factor, selection, ranges, OptunaOptions(options.trials, options.direction, options.asha))
+    if options.search == "bisect":
+        early = {
+            name: options.protocol == "early" if getattr(options, name) is None else getattr(options, name)
+            for name in ("early_success", "early_failure", "sequential_sampling")
+        }
+        limits = BisectOptions(options.zeta, options.tolerance, options.min_size, options.max_size, **early)
+        return bisect_plan(factor, selection, limits)
+    return grid_plan(factor, selection)
+
+
+def _selection(
+    factor: Factor, options: argparse.Namespace, preset: Literal["laptop", "paper"], settings: dict[str, Any]
+) -> Selection:
+    if options.repeats > 1 and "seed" in settings:
+        raise MemosweepError(
+            f"--set seed={settings['seed']} with --repeats: the repeats are the seeds, give one of them"
+        )
+    return Selection(
+        preset=preset,
+        figures=options.figure,
+        values=[parse_value(factor.key, text) for text in options.values],
+        sizes=[parse_value("data.size", text) for text in options.sizes],
+        settings=settings,
+        repeats=options.repeats,
+    )
+
+
+def _first_trials(
+    factor: Factor, plan: Plan, resources: dict[str, float], cluster: ray_session.Cluster
+) -> list[dict[str, Any]]:
+    """All trials of a grid; of a search, those that it would start with."""
+    if plan.search == "grid":
+        return plan.trials
+    at_once = int(cluster.gpus / resources["gpu"]) if resources["gpu"] else int(cluster.cpus / resources["cpu"])
+    searcher = searcher_of(factor, plan)
+    suggested = [searcher.suggest(f"dry-run-{index}") for index in range(max(1, at_once))]
+    return [trial for trial in suggested if isinstance(trial, dict)]

@@ -2,9 +2,9 @@
 
 The logit of the ratio grows like a concave parabola in ln(progress), progress being the share of the
 training budget done: logit r(u) = final + g ln u - h (ln u)^2, g, h >= 0. Measured runs on 8x8 digits rise
-by 3 to 5 logits per unit of ln u with little curvature (0.31, 0.73, 0.92 at u = 1/2, 3/4, 1), and on longer
-ones from 7 down to 2.5 (0.03, 0.82, 0.96, 0.98 at u = 1/4, 1/2, 3/4, 1). With normal priors this is a
-Bayesian linear regression in closed form. numpy and scipy only: trials call it while they train.
+by 3 to 5 logits per unit of ln u at a low learning rate (0.31, 0.73, 0.92 at u = 1/2, 3/4, 1), by 4 to 9 at a
+high one (0.16, 0.92, 0.99), and bend by up to 3 (0.03, 0.82, 0.96, 0.98 at u = 1/4, 1/2, 3/4, 1): the prior is
+as wide as that. With normal priors this is a Bayesian linear regression in closed form. numpy and scipy only: trials call it while they train.
 """
 
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ class GrowthPrior:
     """
 
     final: tuple[float, float] = (0.0, 20.0)
-    slope: tuple[float, float] = (3.2, 1.4)
-    curvature: tuple[float, float] = (0.9, 0.9)
+    slope: tuple[float, float] = (5.0, 3.0)
+    curvature: tuple[float, float] = (2.0, 2.0)
     wobble: float = 0.1
 
 

@@ -213,7 +213,8 @@ class Search:
                 "prior": vars(self.prior),
                 "next_id": self._next_id,
                 "states": [state.to_dict() for state in self._states.values()],
-            }
+            },
+            allow_nan=False,
         )
 
     @classmethod
@@ -229,9 +230,12 @@ class Search:
                 raise ValueError(f"this search was saved in format {saved['format']}, expected {FORMAT}")
             search = cls(**saved["arguments"], prior=CurvePrior(**saved["prior"]))
             search._next_id = saved["next_id"]
-            search._states = {value_key(s["value"]): ValueState.from_dict(s) for s in saved["states"]}
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"this is no saved search: {error!r}") from error
+            states = {value_key(s["value"]): ValueState.from_dict(s) for s in saved["states"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"this is no saved search: {error}") from error
+        if list(states) != list(search._states):
+            raise ValueError(f"this is no saved search: it searches {search.values} and holds {list(states)}")
+        search._states = states
         return search
 
     def _state(self, value: Scalar) -> ValueState:

@@ -10,7 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
+from analysis.search.observation import MAX_SIZE
+
 FloatArray = npt.NDArray[np.float64]
+COLUMNS = ("curve", "size", "ratio")
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,15 @@ def read_curves(path: str | Path) -> list[Curve]:
             a size twice, or a curve of one size.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, header=None)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"cannot read curves from {path}: {str(error).splitlines()[0]}") from error
-    missing = [c for c in ("curve", "size", "ratio") if c not in table.columns]
+    header = table.iloc[0].str.strip().tolist()
+    table = table.iloc[1:].reset_index(drop=True).set_axis(header, axis=1)
+    twice = [c for c in COLUMNS if header.count(c) > 1]
+    if twice:
+        raise ValueError(f"{path} has the column {twice[0]} twice")
+    missing = [c for c in COLUMNS if c not in table.columns]
     if missing:
         raise ValueError(f"{path} lacks the column(s) {', '.join(missing)}: it needs curve, size, ratio")
     if table.empty:
@@ -77,6 +85,9 @@ def read_curves(path: str | Path) -> list[Curve]:
             raise ValueError(f"{path} line {row + 2}: {column} {table[column].iloc[row]!r} is no number")
         table[column] = numbers.astype(float)
     _in_range(table, path)
+    table["curve"] = table["curve"].str.strip()
+    if (table["curve"] == "").any():
+        raise ValueError(f"{path} line {int(np.argmax(table['curve'] == '')) + 2}: the curve has no name")
     curves = []
     for name, rows in table.groupby("curve", sort=False):
         ordered = rows.sort_values("size")
@@ -91,7 +102,7 @@ def read_curves(path: str | Path) -> list[Curve]:
 
 def _in_range(table: pd.DataFrame, path: str | Path) -> None:
     for column, wrong, rule in (
-        ("size", table["size"] < 1, "a size is at least 1"),
+        ("size", (table["size"] < 1) | (table["size"] > MAX_SIZE), "a size lies between 1 and 10^15"),
         ("ratio", (table["ratio"] < 0) | (table["ratio"] > 1), "a ratio lies in [0, 1], not in percent"),
     ):
         if wrong.any():
@@ -130,6 +141,17 @@ def published(low: int = 100, high: int = 50_000) -> list[Curve]:
             ratios = np.clip(rows["memorization_ratio"].to_numpy(float) / 100, 1e-4, 1 - 1e-4)
             curves.append(_joined(f"{factor}={value}", rows["size"].to_numpy(float), ratios, low, high))
     return curves
+
+
+def published_ratios() -> list[Curve]:
+    """Table 4's none and true labels between 1k and 5k, the ratios and not their logits joined linearly in ln size."""
+    with (resources.files("analysis") / "paper" / "conditioning.csv").open() as stream:
+        table = pd.read_csv(stream)
+    return [
+        Curve(f"labels={value}", rows["size"].to_numpy(float), rows["memorization_ratio"].to_numpy(float) / 100)
+        for value, rows in table.groupby("labels", sort=False)
+        if value in ("none", "true")
+    ]
 
 
 def _joined(name: str, sizes: FloatArray, ratios: FloatArray, low: int, high: int) -> Curve:

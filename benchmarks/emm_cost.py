@@ -4,7 +4,7 @@
     python -m benchmarks.emm_cost --curves FILE.csv    anybody's curves (columns curve, size, ratio)
 
 Trainings are simulated: the true ratio at the proposed size, changed by the spread of training seeds (in
-logits, `--seed-spread`, 0 for none) and by the counting of 10,000 samples; see `benchmarks.replay.Noise`.
+logits, `--seed-spread`, 0 for none) and by the counting of 10,000 samples; see `benchmarks.trainings.Noise`.
 """
 
 import argparse
@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from benchmarks.curves import Curve, read_curves
-from benchmarks.replay import Noise, Replay, plain_bisection, replay
+from benchmarks.replay import Replay, plain_bisection, replay
 from benchmarks.suites import run_suites, to_markdown
+from benchmarks.trainings import Noise
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,6 +121,8 @@ def _check(arguments: argparse.Namespace) -> None:
         size = getattr(arguments, name)
         if size is not None and size < 1:
             raise ValueError(f"{name.replace('_', ' ')} {size} must be at least 1")
+        if size is not None and arguments.curves is None:
+            raise ValueError(f"{name.replace('_', ' ')} {size} goes with --curves: the suites have their own sizes")
     if arguments.min_size and arguments.max_size and arguments.min_size > arguments.max_size:
         raise ValueError(f"min size {arguments.min_size} is above max size {arguments.max_size}")
 
@@ -133,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         noise = Noise(seed_spread=given.seed_spread)
         if given.curves is None:
             outcome = run_suites(given.target, given.tolerance, given.replays or 1000, given.seed, noise)
-            print(json.dumps(outcome, indent=2) if given.json else to_markdown(outcome))
+            print(json.dumps(outcome, indent=2, allow_nan=False) if given.json else to_markdown(outcome))
             return 0
         curves = read_curves(given.curves)
         limits = [limits_of(curve, given.min_size, given.max_size) for curve in curves]

@@ -1,89 +1,13 @@
-"""Replays a curve through the searcher: simulated trainings instead of real ones, images counted."""
+"""Replays of searches over known curves: ours, and the plain bisection as a yardstick."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
-from analysis.binomial import logit, wilson_interval
 from analysis.bisection import Estimate, Proposal, Search
-from analysis.growth import forecast, will_not_reach
-from analysis.search.observation import Verdict
 from benchmarks.curves import Curve
-
-EVALUATIONS = 16
-
-
-@dataclass(frozen=True)
-class Noise:
-    """What a simulated training adds to the true ratio.
-
-    Attributes:
-        seed_spread: standard deviation of the final logit between trainings. 0.08 is +-0.7 points at a
-            ratio of
-            0.9: above the paper's three seeds (0.2 points), below laptop runs of 500 samples (3 points).
-        growth: range of the growth's slope at the end of training, logits per unit of ln(progress).
-        curvature: range of its curvature.
-        wobble: deviation of an evaluation from smooth growth, in logits.
-    """
-
-    seed_spread: float = 0.08
-    growth: tuple[float, float] = (2.0, 5.0)
-    curvature: tuple[float, float] = (0.0, 2.0)
-    wobble: float = 0.05
-
-
-@dataclass(frozen=True)
-class Training:
-    """The outcome of a simulated training, as `Search.observe` takes it."""
-
-    ratio: float
-    verdict: Verdict = "full"
-    fraction: float = 1.0
-    forecast: tuple[float, float] | None = None
-    final_ratio: float | None = None
-
-
-def train(curve: Curve, proposal: Proposal, noise: Noise, rng: np.random.Generator) -> Training:
-    """One training to the end of its budget."""
-    logits = logit(curve.ratio(proposal.size)) + noise.seed_spread * rng.standard_normal()
-    return Training(rng.binomial(proposal.num_samples, special.expit(logits)) / proposal.num_samples)
-
-
-def train_with_verdicts(
-    curve: Curve,
-    proposal: Proposal,
-    noise: Noise,
-    rng: np.random.Generator,
-    target: float,
-    *,
-    confidence: float = 0.99,
-) -> Training:
-    """One training, evaluated 16 times, that stops as soon as its verdict is sure.
-
-    `final_ratio` is the true one that it would have reached: whether a stop was false.
-    """
-    final = float(logit(curve.ratio(proposal.size))) + noise.seed_spread * rng.standard_normal()
-    progress = np.arange(1, EVALUATIONS + 1) / EVALUATIONS
-    x = np.log(progress)
-    slope, bend = rng.uniform(*noise.growth), rng.uniform(*noise.curvature)
-    logits = final + slope * x - bend * x**2 + noise.wobble * rng.standard_normal(EVALUATIONS) * (progress < 1)
-    n = proposal.num_samples
-    ratios = rng.binomial(n, special.expit(logits)) / n
-    true_final = float(special.expit(final))
-    low, _ = wilson_interval(ratios * n, n, 1 - 0.05 / EVALUATIONS)
-    for i in range(EVALUATIONS - 1):
-        seen = slice(0, i + 1)
-        if low[i] > target:
-            foreseen = forecast(progress[seen], ratios[seen], n)
-            told = (max(foreseen.logit, float(logit(target))), foreseen.sd) if foreseen.exact else None
-            return Training(float(ratios[i]), "reached", float(progress[i]), told, true_final)
-        if i >= 1 and will_not_reach(progress[seen], ratios[seen], n, target, confidence=confidence):
-            foreseen = forecast(progress[seen], ratios[seen], n)
-            told = (foreseen.logit, foreseen.sd) if foreseen.exact else None
-            return Training(float(ratios[i]), "will_not_reach", float(progress[i]), told, true_final)
-    return Training(float(ratios[-1]), final_ratio=true_final)
+from benchmarks.trainings import Noise, train, train_with_verdicts
 
 
 @dataclass(frozen=True)
@@ -140,7 +64,14 @@ def replay_factor(
                 false_stops[index] += stopped and (done.final_ratio or 0.0) >= target
             else:
                 done = train(curves[index], proposal, noise, rng)
-            search.observe(proposal, done.ratio, verdict=done.verdict, forecast=done.forecast, fraction=done.fraction)
+            search.observe(
+                proposal,
+                done.ratio,
+                done.num_samples,
+                verdict=done.verdict,
+                forecast=done.forecast,
+                fraction=done.fraction,
+            )
     return [Replay(found, rounds, failures[i], false_stops[i]) for i, found in enumerate(search.estimates())]
 
 

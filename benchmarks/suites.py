@@ -5,9 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy import special
 
-from benchmarks.curves import Curve, logistic, published, unfriendly
-from benchmarks.replay import Noise, Replay, plain_bisection, replay, replay_factor
+from analysis.bisection import Proposal
+from benchmarks.curves import Curve, logistic, published, published_ratios, unfriendly
+from benchmarks.replay import Replay, plain_bisection, replay, replay_factor
+from benchmarks.trainings import GROWTHS, Growth, Noise, train_with_verdicts
 
 PAPER_GRID = (500, 1000, 2000, 3000, 4000, 5000)  # width 128 in Fig. 3a: 15.5k images
 LOW, HIGH = 100, 50_000
@@ -80,6 +83,33 @@ def run_suite(
     return row
 
 
+def false_stops(growth: Growth, target: float, runs: int, rng: np.random.Generator) -> dict[str, float | None]:
+    """Early verdicts against full runs: trainings whose final logit is uniform in -2..5, told by the rules of a trial.
+
+    Returns:
+        runs; stopped_early (share stopped as failures); budget_saved (share of their budget);
+        false_stop_rate (of those stops, the share that would have reached the target);
+        false_of_reaching (the same, of all runs that would have).
+    """
+    stopped, false, reaching, saved = 0, 0, 0, 0.0
+    for _ in range(runs):
+        ratio = float(special.expit(rng.uniform(-2, 5)))
+        curve = Curve("flat", np.array([1.0, 2.0]), np.array([ratio, ratio]))
+        done = train_with_verdicts(
+            curve, Proposal(0, None, 1, 0, 10_000), Noise(seed_spread=0, growth=growth), rng, target
+        )
+        reaching += ratio >= target
+        if done.verdict == "will_not_reach":
+            stopped, false, saved = stopped + 1, false + (ratio >= target), saved + 1 - done.fraction
+    return {
+        "runs": runs,
+        "stopped_early": stopped / runs,
+        "budget_saved": saved / stopped if stopped else None,
+        "false_stop_rate": false / stopped if stopped else None,
+        "false_of_reaching": false / reaching if reaching else None,
+    }
+
+
 def run_factors(
     values: int,
     slots: int,
@@ -127,13 +157,13 @@ def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: 
     def line(rng: np.random.Generator) -> Curve:
         return drawn_logistic(rng, target)
 
-    # As laptop runs at a high learning rate grow; the default is the slower growth of Fig. 1d and 7c.
-    steep = replace(noise, growth=(4.0, 9.0), curvature=(0.0, 4.0))
     logistics = {
         f"slopes 2 to 4, {slots} slot{'s' if slots > 1 else ''}": suite(line, slots=slots) for slots in (1, 4, 16)
     }
-    logistics["slopes 2 to 4, early verdicts"] = suite(line, verdicts=True)
-    logistics["slopes 2 to 4, early verdicts, steep growth"] = suite(line, verdicts=True, noise=steep)
+    for growth in GROWTHS:
+        logistics[f"slopes 2 to 4, early verdicts, {growth} growth"] = suite(
+            line, verdicts=True, noise=replace(noise, growth=growth)
+        )
     for slope in (2.0, 3.0, 4.0):
         curve = logistic(f"slope {slope:g}", 1100, slope, target, low=LOW, high=HIGH)
         logistics[f"slope {slope:g}, EMM 1,100"] = suite(one_of([curve]))
@@ -152,9 +182,13 @@ def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: 
         "Table 4, unique labels": ["labels=unique"],
     }
     return {
+        "early failures": {
+            f"{growth} growth": false_stops(growth, target, replays, next(streams)) for growth in GROWTHS
+        },
         "logistic": logistics,
         "factors": factors,
-        "published": {g: suite(one_of([tables[n] for n in names])) for g, names in groups.items()},
+        "published": {g: suite(one_of([tables[n] for n in names])) for g, names in groups.items()}
+        | {f"Table 4, {c.name}, ratios joined": suite(one_of([c])) for c in published_ratios()},
         "unfriendly": {name: suite(one_of([curve])) for name, curve in unfriendly(LOW, HIGH).items()},
     }
 

@@ -18,5 +18,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fit all runs, and answer."""
     answer = ask(load_results(arguments), arguments.set)
-    print(json.dumps(answer.record()) if arguments.json else "\n".join(answer.lines()))
+    print(json.dumps(answer.record(), allow_nan=False) if arguments.json else "\n".join(answer.lines()))
     return 0

@@ -110,7 +110,12 @@ def bracket(
     sizes = tuple(size_verdict(size, by_size[size], target, seed_spread, max_trainings) for size in sorted(by_size))
     low = max((s.size for s in sizes if s.decision > 0), default=None)
     floor = 0 if low is None else low
-    high = min((s.size for s in sizes if s.decision < 0 and s.size > floor), default=None)
+    leaning = max((s.size for s in sizes if s.logit >= logit(target)), default=0)
+    # A failure that the noise does not support settles nothing against a larger size that leans to success.
+    high = min(
+        (s.size for s in sizes if s.decision < 0 and s.size > floor and not (s.forced and s.size < leaning)),
+        default=None,
+    )
     ceiling = np.inf if high is None else high
     return Bracket(
         low,

@@ -19,7 +19,8 @@ class Estimate:
     Attributes:
         value: of the factor.
         emm: images; the bound itself where `kind` is a bound.
-        low, high: 95% interval; 0 or infinity on the open side of a bound.
+        low, high: 95% interval; 0 or infinity on the open side of a bound, the nearest size that the noise decides on
+            the other.
         kind: `measured` (sizes run enclose the crossing), `lower_bound` (the EMM is at least `emm`),
             `upper_bound` (it is below `emm`) or `predicted` (nothing was run yet).
         method: `model`, `free`, `local` or `bisection`, what the interval rests on (see `Judgement`).
@@ -105,9 +106,11 @@ def _claim(judgement: Judgement, goal: Goal) -> tuple[Kind, float, float, float]
         # The line crosses just beyond a size that straddles the target: the size itself is what was run.
         emm = float(np.clip(judgement.emm, smallest, largest))
         return "measured", emm, min(judgement.low, emm), max(judgement.high, emm)
+    # A limit that only leans to its side bounds no more than the sizes that the noise decides.
+    sure_low, sure_high = found.sure
     if judgement.bounded == "upper" or (found.low is None and found.high is not None):
         bound = float(goal.min_size if judgement.bounded == "upper" else found.high or goal.min_size)
-        return "upper_bound", bound, 0.0, bound
+        return "upper_bound", bound, 0.0, float("inf") if sure_high is None else float(sure_high)
     successes = [s.size for s in found.sizes if s.decision >= 0]
     bound = float(goal.max_size if judgement.bounded == "lower" else max(successes))
-    return "lower_bound", bound, bound, float("inf")
+    return "lower_bound", bound, 0.0 if sure_low is None else float(sure_low), float("inf")

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.binomial import logit
 from analysis.search.bracket import Bracket, bracket
-from analysis.search.observation import Evidence, Observation, evidence
+from analysis.search.observation import Evidence, Observation, check_size, evidence
 from analysis.search.posterior import CurvePosterior, curve_posterior, misfit_p_value
 from analysis.search.prior import LOG_SLOPES, CurvePrior, FloatArray
 
@@ -20,6 +20,8 @@ NEAR_IN_DOUBT = 0.6
 # Logits from the target within which a size must have been run before a line is believed to cross there:
 # ratios 0.67 to 0.976 around 0.9. Farther off, the crossing would rest on the line's shape alone.
 NEAR = 1.5
+# Logits above the target where a ratio no longer tells how steep the curve is: 0.999 for a target of 0.9.
+SATURATED = 4.7
 # Where the usual line is in doubt, no line is trusted to be as straight, nor trainings as alike.
 LOOSE_MISFIT = 0.12
 LOOSE_SPREAD = 1.4
@@ -40,8 +42,8 @@ class Goal:
     max_trainings_per_size: int
 
     def __post_init__(self) -> None:
-        if self.min_size != int(self.min_size) or self.max_size != int(self.max_size) or self.min_size < 1:
-            raise ValueError(f"sizes {self.min_size}..{self.max_size} must be whole numbers, at least 1")
+        for name in ("min_size", "max_size"):
+            check_size(getattr(self, name), name)
         if self.min_size > self.max_size:
             raise ValueError(f"min_size {self.min_size} is above max_size {self.max_size}")
         if not 0 < self.target < 1:
@@ -84,6 +86,7 @@ class Judgement:
         bounded: `lower` (the largest size succeeds) or `upper` (the smallest fails), or None.
         p_value: of the misfit test with the usual slope.
         reach: logits from the target within which a size must have been run before the line counts.
+        cliff_possible: the line gives an interval within the tolerance, but a bracket's end is too far off to tell.
     """
 
     method: str
@@ -96,6 +99,7 @@ class Judgement:
     bounded: str | None
     p_value: float
     reach: float
+    cliff_possible: bool
 
 
 def judge(observations: Sequence[Observation], goal: Goal, prior: CurvePrior, slope_prior: FloatArray) -> Judgement:
@@ -109,20 +113,28 @@ def judge(observations: Sequence[Observation], goal: Goal, prior: CurvePrior, sl
         bounded = "lower"
     elif found.high is not None and found.high <= goal.min_size:
         bounded = "upper"
-    closed = _closed(found, goal)
+    closed, cliff_possible = _closed(found, goal), False
     reach = NEAR if p_value >= DOUBTFUL else NEAR_IN_DOUBT
     if method != "bisection":
         low, emm, high = (float(v) for v in np.exp(posterior.quantile([0.025, 0.5, 0.975])))
         run = [o.size for o in observations] or [0]
         enclosed = found.two_sided and low <= max(run) and high >= min(run)
         near = min((abs(s.logit - target_logit) for s in found.sizes), default=np.inf) <= reach
-        converged = enclosed and near and _narrow(low, emm, high, goal.tolerance)
+        narrow = enclosed and near and _narrow(low, emm, high, goal.tolerance)
+        cliff_possible = narrow and not _telling(found, target_logit)
+        converged = narrow and not cliff_possible
         # A bracket this small cannot be halved usefully; its interval stays as wide as the noise makes it.
-        converged = converged or (method != "model" and closed)
+        converged = converged or closed
     else:
         low, emm, high = _bracket_estimate(found, goal)
         converged = closed
-    return Judgement(method, found, posterior, emm, low, high, converged, bounded, p_value, reach)
+    return Judgement(method, found, posterior, emm, low, high, converged, bounded, p_value, reach, cliff_possible)
+
+
+def _telling(found: Bracket, target_logit: float) -> bool:
+    """Whether the bracket's ends say how the curve falls: between a ratio of nearly 1 and a failure may be a cliff."""
+    ends = [s.logit - target_logit for s in found.sizes if s.size in (found.low, found.high)]
+    return all(abs(end) <= SATURATED for end in ends)
 
 
 def _narrow(low: float, emm: float, high: float, tolerance: float) -> bool:

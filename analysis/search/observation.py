@@ -10,13 +10,32 @@ from analysis.binomial import empirical_logit
 Verdict = Literal["full", "reached", "will_not_reach"]
 VERDICTS: tuple[Verdict, ...] = ("full", "reached", "will_not_reach")
 
+# A forecast far from the target extrapolates growth that no evaluation can check: it may be wrong by this share of
+# its distance, so that it neither bends the line nor speaks against it.
+FORECAST_MISFIT = 0.2
+
+
+MAX_SIZE = 10**15
+"""Far above any training set, far below where whole numbers lose their last digit as floats."""
+
+
+def check_size(size: Any, name: str = "size") -> None:
+    """Refuse what is no whole number of images.
+
+    Raises:
+        ValueError: a size that is no whole number from 1 to 10^15.
+    """
+    whole = isinstance(size, int | float | np.integer | np.floating) and not isinstance(size, bool)
+    if not whole or not 1 <= size <= MAX_SIZE or size != int(size):
+        raise ValueError(f"{name} {size!r} is no whole number of images, from 1 to 10^15")
+
 
 @dataclass(frozen=True)
 class Observation:
     """One training of one factor value.
 
     Attributes:
-        size: images in the training set.
+        size: images in the training set, >= 1.
         seed: the training's seed.
         ratio: memorization ratio in [0, 1] at the end, or where an early verdict stopped the trial.
         num_samples: generated samples behind `ratio`.
@@ -40,6 +59,7 @@ class Observation:
     fraction: float = 1.0
 
     def __post_init__(self) -> None:
+        check_size(self.size)
         if not 0 <= self.ratio <= 1:
             raise ValueError(f"ratio {self.ratio} is not in [0, 1]: give a fraction, not percent")
         if self.num_samples < 1:
@@ -85,7 +105,8 @@ def evidence(observation: Observation, target_logit: float) -> Evidence:
     """Translates an observation; 0 or all samples memorized become bounds, as their logit is open."""
     log_size = float(np.log(observation.size))
     if observation.forecast is not None and observation.forecast_sd is not None:
-        return Evidence(log_size, observation.forecast, observation.forecast_sd**2)
+        doubt = FORECAST_MISFIT * (observation.forecast - target_logit)
+        return Evidence(log_size, observation.forecast, observation.forecast_sd**2 + doubt**2)
     logit, variance = (float(a) for a in empirical_logit(observation.ratio, observation.num_samples))
     if observation.verdict == "will_not_reach":
         return Evidence(log_size, target_logit, 0.0, -1, observation.confidence)

@@ -6,14 +6,13 @@ from itertools import pairwise
 import numpy as np
 
 from analysis.search.acquisition import Task, candidate_sizes, expected_costs
-from analysis.search.judgement import Goal, Judgement
+from analysis.search.judgement import SATURATED, Goal, Judgement
 from analysis.search.prior import CurvePrior
 from analysis.search.state import ValueState
 
 LEAP = 1.5
 STRIDE = 4.0
-# Logits above the target where a ratio no longer tells how steep the curve is: 0.999 for a target of 0.9.
-SATURATED = 4.7
+UPWARDS = 2.0
 MIN_STEP = 0.3
 Plan = tuple[int | None, str]
 
@@ -43,7 +42,7 @@ class Planner:
         that misleads cannot cost more than that.
         """
         steps_left = len(self.state.observations) < self.goal.bisection_steps
-        if self.judgement.method == "model" and steps_left:
+        if self.judgement.method == "model" and steps_left and not self.judgement.cliff_possible:
             if self._worth_waiting():
                 return None, "waiting"
             size = self._model_size()
@@ -142,9 +141,9 @@ class Planner:
         gaps = sorted(pairwise(marks), key=lambda g: g[0] / g[1])
         for left, right in gaps:
             middle = np.sqrt(left * right)
-            # A doubling instead of a leap into sizes that nothing bounds, which cost much.
+            # A step instead of a leap into sizes that nothing bounds, which cost much.
             if right == high and found.high is None and found.low is not None:
-                middle = min(middle, 2.0 * left)
+                middle = min(middle, self._step_up(left))
             for size in dict.fromkeys(round(middle * f) for f in (1.0, 0.97, 1.03, 0.94, 1.06)):
                 if left < size < right and self._usable(size) and not self.state.trainings_at(size):
                     return size, "bisection"
@@ -152,6 +151,12 @@ class Planner:
             if known is None and self._usable(end):
                 return end, "limit"
         return None, "none"
+
+    def _step_up(self, low: int) -> float:
+        """The size after `low` while none has failed: twice it; more if a line of unusual slope crosses far above."""
+        if self.judgement.method != "free":
+            return UPWARDS * low
+        return max(UPWARDS * low, float(np.sqrt(low * np.exp(self.judgement.posterior.quantile(0.025)))))
 
     def _bisection_step(self, low: float) -> float:
         """ln of the size that a bisection would train next, where the largest success tells no slope.

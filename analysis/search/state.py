@@ -1,12 +1,13 @@
 """The memory of the search for one factor value."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from analysis.search.observation import Observation
+from analysis.search.observation import Observation, check_size
 
 Scalar = str | int | float | bool | None
 
@@ -15,11 +16,12 @@ def value_key(value: Scalar) -> str:
     """A factor value as a dictionary key that tells 1 from "1" and from True.
 
     Raises:
-        ValueError: no string, number, boolean or None.
+        ValueError: no string, finite number, boolean or None.
     """
-    if not isinstance(plain(value), str | int | float | None):
-        raise ValueError(f"factor value {value!r} must be a string, a number, a boolean or None")
-    return json.dumps(plain(value))
+    bare = plain(value)
+    if not isinstance(bare, str | int | float | None) or (isinstance(bare, float) and not math.isfinite(bare)):
+        raise ValueError(f"factor value {value!r} must be a string, a finite number, a boolean or None")
+    return json.dumps(bare)
 
 
 def plain(value: Scalar) -> Scalar:
@@ -46,6 +48,9 @@ class Proposal:
     seed: int
     num_samples: int
     reason: str = "model"
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
 
 
 @dataclass

@@ -33,7 +33,8 @@ class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
     def suggest(self, trial_id: str) -> FlatExperiment | str | None:
         """The next trial's experiment; None to wait for running ones; FINISHED when every value has its answer."""
         if self.search.finished:
-            return str(Searcher.FINISHED)
+            # Tune takes FINISHED for good, and a trial that still runs may yet reopen a value.
+            return None if self._live else str(Searcher.FINISHED)
         proposals = self.search.propose(1)
         if not proposals:
             # With nothing under way, waiting would be for ever.
@@ -72,7 +73,7 @@ class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
     def save(self, checkpoint_path: str) -> None:
         """Write the state as JSON."""
         live = {trial_id: asdict(proposal) for trial_id, proposal in self._live.items()}
-        Path(checkpoint_path).write_text(json.dumps({"search": self.search.to_json(), "live": live}))
+        Path(checkpoint_path).write_text(json.dumps({"search": self.search.to_json(), "live": live}, allow_nan=False))
 
     def restore(self, checkpoint_path: str) -> None:
         """Read it back."""

@@ -10,7 +10,7 @@ from memo_core.experiment import Experiment
 from memo_core.training.checkpoint import load_checkpoint, save_checkpoint, save_samples
 from memo_core.training.evaluation import evaluate_optimum
 from memo_core.training.trainer import Trainer
-from sweeps.engine.verdicts import VerdictRules
+from sweeps.engine.verdicts import NextBatch, VerdictRules
 
 
 def train_trial(config: dict[str, Any], rules: VerdictRules | None = None) -> None:
@@ -35,14 +35,20 @@ def train_trial(config: dict[str, Any], rules: VerdictRules | None = None) -> No
             load_checkpoint(trainer, folder)
         if _judge(trainer, rules).get("verdict", "full") != "full":
             return  # killed between its last report and its end
-    sampling = None if rules is None else rules.sampling(experiment.evaluation.num_samples)
-    for evaluation in trainer.evaluations(next_batch=sampling):
+    for evaluation in trainer.evaluations(next_batch=_sampling(trainer, rules)):
         judgement = _judge(trainer, rules)
         with tempfile.TemporaryDirectory() as folder:
             save_checkpoint(trainer, folder)
             tune.report({**evaluation.metrics, **judgement}, checkpoint=tune.Checkpoint.from_directory(folder))
         if judgement.get("verdict", "full") != "full":
             return
+
+
+def _sampling(trainer: Trainer, rules: VerdictRules | None) -> NextBatch | None:
+    if rules is None:
+        return None
+    budget, samples = trainer.experiment.total_images, trainer.experiment.evaluation.num_samples
+    return rules.sampling(lambda: (trainer.history, trainer.images_seen), budget, samples)
 
 
 def _judge(trainer: Trainer, rules: VerdictRules | None) -> dict[str, Any]:

@@ -324,12 +324,15 @@ def test_a_single_size_to_choose_from_gives_a_bound():
         ({"values": []}, "no factor values"),
         ({"values": ["a", "a"]}, "not all different"),
         ({"min_size": 900, "max_size": 100}, "min_size 900 is above max_size 100"),
-        ({"min_size": 0}, "at least 1"),
+        ({"min_size": 0}, "min_size 0 is no whole number of images"),
+        ({"max_size": 10**30}, "from 1 to 10"),
+        ({"max_size": float("inf")}, "max_size inf"),
         ({"target": 1.0}, r"target 1.0 is not in \(0, 1\)"),
         ({"tolerance": 0}, "tolerance 0 must be positive"),
         ({"tolerance": float("nan")}, "must be positive"),
         ({"num_samples": 0}, "num_samples 0"),
-        ({"values": [[1, 2]]}, "must be a string, a number"),
+        ({"values": [[1, 2]]}, "must be a string, a finite number"),
+        ({"values": [float("nan")]}, "factor value nan"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
@@ -357,3 +360,23 @@ def test_bad_observations_are_named():
 def test_foreign_json_is_rejected(text):
     with pytest.raises(ValueError, match="saved"):
         Search.from_json(text)
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.5, "x", True, 10**16])
+def test_sizes_that_are_no_number_of_images_are_refused(size):
+    with pytest.raises(ValueError, match="no whole number of images"):
+        Proposal(0, "a", size, 0, 1000)
+
+
+def test_a_saved_search_that_holds_other_values_than_it_searches_is_refused():
+    text = Search(["a", "b"], 100, 5000).to_json().replace('"value": "b"', '"value": "c"')
+    with pytest.raises(ValueError, match="no saved search"):
+        Search.from_json(text)
+
+
+def test_a_limit_that_the_noise_does_not_decide_bounds_only_what_it_decides():
+    search = Search(["a"], 100, 1000)
+    for seed, ratio in enumerate((0.898, 0.897)):
+        search.observe(Proposal(100 + seed, "a", 100, seed, 10_000), ratio)
+    found = search.estimate("a")
+    assert (found.kind, found.low, found.high) == ("upper_bound", 0.0, np.inf)

@@ -33,16 +33,24 @@ def test_measured_runs_are_not_stopped_for_a_target_that_they_reach(ratios):
         assert not will_not_reach(QUARTERS[:seen], ratios[:seen], 500, target=ratios[3] - 0.02)
 
 
-def test_a_run_far_below_the_target_is_stopped_half_way():
-    progress = np.arange(1, 9) / 16
-    assert will_not_reach(progress, growing(0.3, 3.5, 1.0, progress), 10_000, target=0.9)
+def test_a_run_far_below_the_target_is_stopped_before_two_thirds():
+    progress = np.arange(1, 11) / 16
+    assert will_not_reach(progress, growing(0.1, 3.5, 1.0, progress), 10_000, target=0.9)
 
 
-def test_no_memorized_sample_half_way_means_failure_but_a_first_evaluation_never_does():
-    progress = np.arange(1, 9) / 16
-    assert will_not_reach(progress, np.zeros(8), 10_000, target=0.9)
+def test_no_memorized_sample_late_means_failure_but_half_way_or_at_once_it_never_does():
+    progress = np.arange(1, 13) / 16
+    assert will_not_reach(progress, np.zeros(12), 10_000, target=0.9)
+    assert not will_not_reach(progress[:8], np.zeros(8), 10_000, target=0.9)
     assert not will_not_reach([1 / 16], [0.0], 10_000, target=0.9)
-    assert not forecast(progress, np.zeros(8), 10_000).exact
+    assert not forecast(progress, np.zeros(12), 10_000).exact
+
+
+def test_memorization_that_sets_in_suddenly_or_grows_in_a_straight_line_is_not_given_up():
+    progress = np.arange(1, 17) / 16
+    for growth in (4 * np.log(np.clip((progress - 0.45) / 0.55, 1e-3, 1)), 6 * (progress - 1)):
+        ratios = special.expit(special.logit(0.95) + growth)
+        assert not any(will_not_reach(progress[:n], ratios[:n], 10_000, target=0.9) for n in range(2, 16))
 
 
 def test_having_reached_the_target_is_never_a_failure():

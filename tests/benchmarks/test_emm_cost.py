@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy import special
 
-from benchmarks.curves import Curve, logistic, published, read_curves, unfriendly
+from benchmarks.curves import Curve, from_function, published, read_curves, unfriendly
 from benchmarks.emm_cost import main, measure_curve
-from benchmarks.replay import Noise, plain_bisection, replay
+from benchmarks.replay import plain_bisection, replay
+from benchmarks.suites import drawn_logistic, false_stops, run_suite
+from benchmarks.trainings import GROWTHS, Noise
 
 KEYS = {"emm_true", "median_error", "coverage", "mean_trainings", "cost_in_emms", "bisection_cost_in_emms"}
 
@@ -87,6 +89,9 @@ def test_a_tighter_tolerance_costs_more(curves):
         ("curve,size,ratio\na,100,0.9\na,100,0.5\n", "size 100 twice"),
         ("curve,size,ratio\na,100,0.9\n", "has one size"),
         ("curve,size,ratio\n", "holds no rows"),
+        ("curve,size,ratio\na,100,0.9\na,1e19,0.5\n", "size 1e+19"),
+        ("curve,size,ratio,size\na,100,0.9,1\na,200,0.5,2\n", "column size twice"),
+        ("curve,size,ratio\n ,100,0.9\n ,200,0.5\n", "has no name"),
         ("", "cannot read"),
     ],
 )
@@ -127,6 +132,18 @@ def test_an_unknown_file_and_a_word_for_a_number_exit_with_2(capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_spaces_around_names_and_cells_do_not_matter(tmp_path, capsys):
+    path = tmp_path / "spaces.csv"
+    path.write_text("curve, size, ratio\na, 100, 0.99\n a, 1000, 0.9\na , 5000, 0.1\n")
+    assert run("--curves", path, "--replays", 1, "--json") == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["a"]
+
+
+def test_limits_of_the_suites_are_not_silently_ignored(capsys):
+    assert run("--max-size", 5000) == 2
+    assert "goes with --curves" in capsys.readouterr().err
+
+
 def test_limits_cut_the_curve(curves, capsys):
     assert run("--curves", curves, "--replays", 3, "--max-size", 500, "--json") == 0
     result = json.loads(capsys.readouterr().out)
@@ -157,11 +174,22 @@ def test_unfriendly_curves_end_and_cost_at_most_twice_plain_bisection(name):
     assert np.mean(ours) <= 2 * np.mean(plain)
 
 
-def test_early_verdicts_save_images_and_do_not_mislead():
-    rng = np.random.default_rng(0)
-    curve = logistic("line", 1100, 3.0)
-    done = [replay(curve, 0.9, 0.1, rng, verdicts=True) for _ in range(25)]
-    full = [replay(curve, 0.9, 0.1, rng) for _ in range(25)]
-    assert np.mean([d.estimate.images_trained for d in done]) < 1.1 * np.mean([d.estimate.images_trained for d in full])
-    assert np.mean([d.estimate.low <= 1100 <= d.estimate.high for d in done]) >= 0.85
-    assert sum(d.false_stops for d in done) == 0
+def test_early_verdicts_of_real_trials_keep_the_cost_below_two_emms_and_do_not_mislead():
+    row = run_suite(
+        lambda rng: drawn_logistic(rng, 0.9), 0.9, 0.1, 60, np.random.default_rng(0), noise=Noise(), verdicts=True
+    )
+    assert row["cost_in_emms"] <= 2.0
+    assert row["coverage"] >= 0.88
+
+
+@pytest.mark.parametrize("growth", GROWTHS)
+def test_early_failures_are_seldom_wrong_however_the_ratio_grows(growth):
+    row = false_stops(growth, 0.9, 150, np.random.default_rng(0))
+    assert row["stopped_early"] > 0.02, "a rule that never stops is never wrong either"
+    assert row["false_of_reaching"] <= 0.05
+
+
+def test_a_cliff_to_just_below_the_target_is_found_and_not_interpolated_over():
+    curve = from_function("cliff", lambda n: np.where(n < 3000, 1.0, 0.85), 100, 50_000)
+    row = measure_curve(curve, 0.9, 0.1, 10, np.random.default_rng(0))
+    assert row["coverage"] == 1.0

@@ -1,0 +1,71 @@
+"""The searcher between Tune and the search: it ends with an answer for every value, whatever the order of results."""
+
+import numpy as np
+import pytest
+from ray.tune.search import Searcher
+from scipy import special
+
+from analysis.bisection import Proposal, Search
+from benchmarks.curves import unfriendly
+from sweeps.engine.emm_search import EMMSearcher
+
+CURVES = unfriendly()
+
+
+def run(curve, seed, slots=4, spread=0.08):
+    """Plays Tune: `slots` trials at once that end in random order; FINISHED is taken for good, as Tune does."""
+    rng = np.random.default_rng(seed)
+    searcher = EMMSearcher(Search(["a", "b"], 100, 50_000), {"a": {"model.width": 8}, "b": {"model.width": 16}})
+    live: dict[str, dict] = {}
+    started, finished = 0, False
+    while True:
+        while not finished and len(live) < slots:
+            suggestion = searcher.suggest(f"trial-{started}")
+            if suggestion is None:
+                break
+            if suggestion == Searcher.FINISHED:
+                finished = True
+                break
+            live[f"trial-{started}"] = suggestion
+            started += 1
+        if not live:
+            return searcher.search
+        trial = list(live)[int(rng.integers(len(live)))]
+        experiment = live.pop(trial)
+        final = special.logit(np.clip(curve.ratio(experiment["data.size"]), 1e-9, 1 - 1e-9))
+        samples = experiment["evaluation.num_samples"]
+        ratio = rng.binomial(samples, special.expit(final + spread * rng.standard_normal())) / samples
+        searcher.on_trial_complete(
+            trial,
+            {"verdict": "full", "verdict_ratio": ratio, "verdict_samples": samples, "budget_fraction": 1.0},
+        )
+
+
+@pytest.mark.parametrize("name", ["saturates at 0.95", "non-monotone", "cliff 0.99 to 0.01"])
+@pytest.mark.parametrize("seed", range(4))
+def test_every_value_has_its_answer_when_tune_is_told_that_the_search_is_over(name, seed):
+    assert all(found.finished for found in run(CURVES[name], seed).estimates())
+
+
+def test_it_is_not_over_while_a_trial_runs():
+    searcher = EMMSearcher(Search(["a"], 100, 100), {"a": {}})
+    assert searcher.suggest("one")["data.size"] == 100
+    searcher.search.observe(Proposal(99, "a", 100, 1, 10_000), 0.1)
+    assert searcher.search.finished
+    assert searcher.suggest("two") is None
+    searcher.on_trial_complete("one", error=True)
+    assert searcher.suggest("two") == Searcher.FINISHED
+
+
+def test_a_saved_searcher_proposes_what_it_would_have_proposed(tmp_path):
+    variants = {"a": {"model.width": 8}, "b": {"model.width": 16}}
+    searcher = EMMSearcher(Search(["a", "b"], 100, 50_000), variants)
+    for trial in ("one", "two"):
+        searcher.suggest(trial)
+    searcher.save(str(tmp_path / "state"))
+    restored = EMMSearcher(Search(["a", "b"], 100, 50_000), variants)
+    restored.restore(str(tmp_path / "state"))
+    result = {"verdict": "full", "verdict_ratio": 0.97, "verdict_samples": 10_000, "budget_fraction": 1.0}
+    for one in (searcher, restored):
+        one.on_trial_complete("one", result)
+    assert [searcher.suggest(n) for n in "345"] == [restored.suggest(n) for n in "345"]

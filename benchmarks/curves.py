@@ -148,7 +148,7 @@ def published_ratios() -> list[Curve]:
     with (resources.files("analysis") / "paper" / "conditioning.csv").open() as stream:
         table = pd.read_csv(stream)
     return [
-        Curve(f"labels={value}", rows["size"].to_numpy(float), rows["memorization_ratio"].to_numpy(float) / 100)
+        Curve(f"labels={value!s}", rows["size"].to_numpy(float), rows["memorization_ratio"].to_numpy(float) / 100)
         for value, rows in table.groupby("labels", sort=False)
         if value in ("none", "true")
     ]

@@ -32,12 +32,15 @@ class Study:
 
 @dataclass(frozen=True)
 class SearchRange:
-    """The continuum that a grid samples, for `--search optuna`."""
+    """The continuum that a grid samples, for `--search optuna`; whole numbers where the key takes no others."""
 
-    low: float
-    high: float
+    low: float | None = None
+    """None takes the study's smallest value."""
+    high: float | None = None
+    """None takes the study's largest value."""
     log: bool = False
-    integer: bool = False
+    complement: bool = False
+    """Space 1 - value instead of the value: for rates that matter where they are close to 1."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,10 @@
 """What a run will do: its trials, or the search that proposes them; plain data, stored in `sweep.json`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from memo_core.errors import MemosweepError
-from memo_core.experiment import EMBEDDED_SIZE, Experiment, FlatExperiment
-from memo_core.presets import with_settings
+from memo_core.experiment import EMBEDDED_SIZE, FlatExperiment
 from sweeps.engine.factor import Factor, Selection, moved_keys, trials_of
 from sweeps.engine.space import short_name
 
@@ -28,6 +26,8 @@ class Plan:
     """The keys that will differ among trials."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Of the search; JSON-ready."""
+    probes: list[FlatExperiment] = field(default_factory=list)
+    """Further experiments that a search may propose, to be checked before anything starts."""
 
 
 def grid_plan(factor: Factor, selection: Selection) -> Plan:
@@ -100,70 +100,3 @@ def _at_size(factor: Factor, selection: Selection, size: int) -> list[FlatExperi
     """The variants of a selection, all at one size; further evaluation of sizes is the search's."""
     fixed = replace(selection, values=[size]) if factor.key == "data.size" else replace(selection, sizes=[size])
     return trials_of(factor, fixed)
-
-
-@dataclass(frozen=True)
-class OptunaOptions:
-    """What the command line says of an Optuna search."""
-
-    num_trials: int = 20
-    direction: Literal["max", "min"] = "max"
-    asha: bool = False
-
-
-def optuna_plan(
-    factor: Factor,
-    selection: Selection,
-    ranges: Mapping[str, Mapping[str, Any]],
-    options: OptunaOptions,
-) -> Plan:
-    """A search for the setting with the highest or lowest ratio at one size.
-
-    Args:
-        factor: its range is searched (`SearchRange`, or its values as choices).
-        selection: the smallest of its sizes is taken; values replace the range by choices.
-        ranges: further dotted keys with their ranges, from `--set KEY=range(...)`.
-        options: trials, direction, scheduler.
-
-    Raises:
-        MemosweepError: no trials, or a range with an invalid end.
-    """
-    if options.num_trials < 1:
-        raise MemosweepError(f"--trials {options.num_trials}: expected at least 1")
-    if selection.repeats != 1:
-        raise MemosweepError("--search optuna takes no --repeats")
-    own = _range_of(factor, selection)
-    space = {factor.key: own, **ranges}
-    bases = trials_of(factor, replace(selection, values=_ends(own)))
-    if factor.key != "data.size":
-        sizes = sorted({flat["data.size"] for flat in bases})
-        if len(sizes) > 1:
-            bases = [flat for flat in bases if flat["data.size"] == sizes[0]]
-    if options.asha and "data.size" in space:
-        raise MemosweepError("--asha compares trials of one budget: leave it out where data.size is searched")
-    for key, span in ranges.items():
-        for end in _ends(span):
-            Experiment.from_flat(with_settings(bases[0], {key: end}))
-    return Plan(
-        "optuna",
-        [bases[0]],
-        list(dict.fromkeys(space)),
-        {"space": space, "num_trials": options.num_trials, "direction": options.direction, "asha": options.asha},
-    )
-
-
-def _range_of(factor: Factor, selection: Selection) -> dict[str, Any]:
-    if selection.values:
-        return {"choices": list(selection.values)}
-    values = [value for study in factor.studies(selection.preset) for value in study.values]
-    span = factor.search_range
-    if span is not None and span.integer:
-        # Of whole numbers the grid itself spans the range, and a laptop's is smaller than the paper's.
-        return {"low": min(values), "high": max(values), "log": span.log, "integer": True}
-    if span is not None:
-        return {"low": span.low, "high": span.high, "log": span.log, "integer": span.integer}
-    return {"choices": [list(v) if isinstance(v, tuple) else v for v in dict.fromkeys(values)]}
-
-
-def _ends(span: Mapping[str, Any]) -> list[Any]:
-    return list(span["choices"]) if "choices" in span else [span["low"], span["high"]]

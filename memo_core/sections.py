@@ -92,6 +92,9 @@ class DataConfig(Section):
             ("blend_classes", self.blend_dataset, self.blend_classes),
         ):
             self._check_classes(key, dataset, classes)
+        num_classes = len(self.classes) if isinstance(self.classes, tuple) else self.classes or 0
+        if num_classes > self.size:
+            raise ValueError(f"data.classes = {num_classes}: more classes than the {self.size} images (data.size)")
         if self.blend_ratio > 0 and self.blend_dataset is None:
             raise ValueError(f"data.blend_ratio = {self.blend_ratio}: needs a second source, set data.blend_dataset")
         if self.labels == "random" and self.num_labels > self.size:

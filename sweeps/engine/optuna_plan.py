@@ -7,6 +7,7 @@ from typing import Any, Literal
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment, FlatExperiment, field_constraint
 from memo_core.presets import with_settings
+from sweeps.engine.effect import check_effect
 from sweeps.engine.factor import Factor, Selection, Study, trials_of
 from sweeps.engine.plan import Plan
 from sweeps.engine.ranges import SearchSpace, Span, combinations, ends
@@ -49,6 +50,9 @@ def optuna_plan(factor: Factor, selection: Selection, ranges: SearchSpace, optio
     if options.asha and searched:
         raise MemosweepError(f"--asha compares trials of one budget: leave it out where {searched[0]} is searched")
     base = _base_of(factor, replace(selection, figures=[study.figure]), own)
+    probes = _probes(factor, base, space)
+    for key in space:
+        check_effect(key, probes)
     return Plan(
         "optuna",
         [base],
@@ -60,7 +64,7 @@ def optuna_plan(factor: Factor, selection: Selection, ranges: SearchSpace, optio
             "direction": options.direction,
             "asha": options.asha,
         },
-        probes=_probes(factor, base, space),
+        probes=probes,
     )
 
 

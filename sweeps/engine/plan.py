@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_SIZE, FlatExperiment
-from sweeps.engine.factor import Factor, Selection, moved_keys, trials_of
+from sweeps.engine.effect import check_effect
+from sweeps.engine.factor import Factor, Selection, moved_keys, selected_studies, trials_of
 from sweeps.engine.space import short_name
 
 Search = Literal["grid", "bisect", "optuna"]
@@ -31,8 +32,13 @@ class Plan:
 
 
 def grid_plan(factor: Factor, selection: Selection) -> Plan:
-    """Every trial of the selected studies."""
+    """Every trial of the selected studies.
+
+    Raises:
+        MemosweepError: what `trials_of` refuses, or settings under which the factor moves nothing.
+    """
     trials = trials_of(factor, selection)
+    check_effect(factor.key, trials)
     return Plan("grid", trials, moved_keys(trials))
 
 
@@ -60,7 +66,8 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
     if selection.repeats != 1:
         raise MemosweepError("--search bisect repeats trainings where they are needed: leave --repeats out")
     low, high = SIZE_LIMITS[selection.preset]
-    minimum = low if options.min_size is None else options.min_size
+    smallest = min(max(low, _largest_count(factor, selection)), high)
+    minimum = smallest if options.min_size is None else options.min_size
     maximum = high if options.max_size is None else options.max_size
     if minimum < 2:
         raise MemosweepError(f"--min-size {minimum}: expected at least 2")
@@ -76,6 +83,7 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
     variants = _at_size(factor, selection, maximum)
     if any(flat["model.architecture"] == "optimum" for flat in variants):
         raise MemosweepError("--search bisect: the optimum memorizes every training set, it has no EMM")
+    check_effect(factor.key, variants)
     moved = [key for key in moved_keys(variants) if key != "data.size"]
     labels = [short_name(flat, moved) or "all" for flat in variants]
     return Plan(
@@ -94,6 +102,14 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
             "sequential_sampling": options.sequential_sampling,
         },
     )
+
+
+def _largest_count(factor: Factor, selection: Selection) -> int:
+    """The largest C among the factor's values, where they count classes or labels: no fewer images can have them."""
+    if factor.key not in ("data.classes", "data.num_labels"):
+        return 0
+    values = selection.values or [value for study in selected_studies(factor, selection) for value in study.values]
+    return max((value for value in values if isinstance(value, int)), default=0)
 
 
 def _at_size(factor: Factor, selection: Selection, size: int) -> list[FlatExperiment]:

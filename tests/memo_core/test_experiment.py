@@ -57,6 +57,8 @@ def test_the_paper_preset_is_the_basic_setup_of_appendix_b():
         ({"data.blend_ratio": 0.5}, "set data.blend_dataset"),
         ({"data.classes": 11}, "digits has 10 classes"),
         ({"data.classes": [3, 3]}, "named twice"),
+        ({"data.classes": 5, "data.size": 4}, "data.classes = 5: more classes than the 4 images"),
+        ({"data.classes": [0, 1, 2], "data.size": 2}, "data.classes = 3: more classes than the 2 images"),
         ({"data.classes": [12]}, "0 to 9"),
         ({"model.width": 6}, "model.width = 6"),
         ({"model.depth": True}, "model.depth = True"),

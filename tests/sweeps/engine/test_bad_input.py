@@ -27,6 +27,7 @@ from memo_core.data import write_npz
         (["--set", "data.blend_ratio=0.5"], "set data.blend_dataset"),
         (["--set", "data.labels=random", "--set", "data.num_labels=50"], "more labels than the 10 images"),
         (["--set", "data.classes=[8]", "--sizes", "175"], "174 images"),
+        (["--set", "data.classes=5", "--sizes", "4"], "data.classes = 5: more classes than the 4 images"),
         (["--set", "data.dataset=/nowhere.zip"], "/nowhere.zip"),
         (["--figure", "99"], "--figure 99"),
         (["--repeats", "0"], "--repeats 0"),

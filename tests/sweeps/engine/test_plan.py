@@ -7,6 +7,8 @@ from sweeps.engine.factor import Selection
 from sweeps.engine.plan import BisectOptions, bisect_plan, grid_plan
 from sweeps.engine.space import grid_space, point_space
 from sweeps.engine.strategy import searcher_of
+from sweeps.num_classes import FACTOR as NUM_CLASSES
+from sweeps.random_labels import FACTOR as RANDOM_LABELS
 from sweeps.width import FACTOR as WIDTH
 
 LAPTOP_SELECTION = Selection("laptop")
@@ -41,6 +43,14 @@ def test_a_bisect_plan_has_a_variant_for_each_value_and_each_further_axis():
 def test_the_size_itself_has_one_variant():
     plan = bisect_plan(DATA_SIZE, LAPTOP_SELECTION, BisectOptions())
     assert plan.settings["labels"] == ["all"]
+
+
+@pytest.mark.parametrize("factor", [NUM_CLASSES, RANDOM_LABELS], ids=lambda factor: factor.name)
+def test_an_emm_search_starts_where_all_classes_or_labels_have_an_image(factor):
+    plan = bisect_plan(factor, LAPTOP_SELECTION, BisectOptions())
+    assert plan.settings["min_size"] == max(factor.laptop[0].values)
+    with pytest.raises(MemosweepError, match="than the 4 images"):
+        bisect_plan(factor, LAPTOP_SELECTION, BisectOptions(min_size=4))
 
 
 @pytest.mark.parametrize(

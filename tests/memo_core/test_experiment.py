@@ -6,6 +6,8 @@ from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment, keys, parse_value
 from memo_core.presets import LAPTOP, PAPER, PAPER_FFHQ, with_settings
 
+BLEND = {"data.blend_dataset": "digits", "data.blend_ratio": 0.5}
+
 
 @pytest.mark.parametrize("preset", [LAPTOP, PAPER, PAPER_FFHQ])
 def test_an_experiment_survives_the_way_to_dotted_keys_and_back(preset):
@@ -56,6 +58,14 @@ def test_the_paper_preset_is_the_basic_setup_of_appendix_b():
         ({"data.labels": "sideways"}, "data.labels = 'sideways'"),
         ({"data.blend_ratio": 0.5}, "set data.blend_dataset"),
         ({"data.classes": 11}, "digits has 10 classes"),
+        (BLEND, "would be there twice"),
+        ({**BLEND, "data.classes": [1, 2], "data.blend_classes": [2, 3]}, "would be there twice"),
+        ({**BLEND, "data.classes": 1, "data.blend_classes": 1}, "would be there twice"),
+        ({**BLEND, "data.blend_classes": [2, 3]}, "would be there twice"),
+        (
+            {**BLEND, "data.size": 3000, "data.classes": [1, 2], "data.blend_classes": [3]},
+            "data.size = 3000: digits has 1,797 images",
+        ),
         ({"data.classes": [3, 3]}, "named twice"),
         ({"data.classes": 5, "data.size": 4}, "data.classes = 5: more classes than the 4 images"),
         ({"data.classes": [0, 1, 2], "data.size": 2}, "data.classes = 3: more classes than the 2 images"),

@@ -57,7 +57,7 @@ class DataConfig(Section):
 
     dataset: str = "digits"
     """`digits`, `cifar10`, or a path to an EDM-format zip or folder, an .npz or an image folder."""
-    size: Annotated[int, Field(ge=2)] = 1000
+    size: Annotated[int, Field(ge=2, le=100_000_000)] = 1000
     """|D|, the number of training images; two at least, since the criterion asks for a second neighbour."""
     resolution: Annotated[int, Field(ge=4)] | None = None
     """Pixels a side after area downsampling; none keeps the data set's own."""

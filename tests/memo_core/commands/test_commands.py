@@ -129,6 +129,12 @@ def test_an_existing_checkpoint_is_never_overwritten(tmp_path, capsys):
         (["train", "--resume", "--out", "/nowhere"], "no checkpoint to resume"),
         (["sample", "--snapshot", "/nowhere.pkl", "--out", "a.npz"], "/nowhere.pkl"),
         (["sample", "--snapshot", "x", "--out", "a.npz", "--seeds", "5-2"], "ascending ranges"),
+        (["sample", "--snapshot", "x", "--out", "a.npz", "--seeds", "0-99999999999999"], "at most 10,000,000 images"),
+        (["sample", "--snapshot", "x", "--out", "a.npz", "--seeds", "9" * 5000], "ascending ranges below 2^63"),
+        (["sample", "--snapshot", "x", "--out", "a.npz", "--seeds", str(2**63)], "ascending ranges below 2^63"),
+        (["train", "--set", "data.seed=" + "9" * 5000], "data.seed = '999"),
+        (["train", "--set", "data.seed=" + "9" * 4000], "data.seed = 999"),
+        (["train", "--set", "data.classes=" + "[" * 10**5], "data.classes = '[[["),
         (["sample", "--snapshot", "x", "--out", "a.txt"], "ending in .npz or .png"),
         (["measure", "--training", "digits", "--generated", "/nowhere"], "/nowhere"),
         (["measure", "--training", "digits", "--generated", "digits", "--threshold", "2"], "between 0 and 1"),
@@ -140,6 +146,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+    assert len(error) < 300
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from memo_core.data import write_npz
         (["--preset", "desktop"], "invalid choice: 'desktop'"),
         (["--sizes", "1"], "data.size = 1"),
         (["--sizes", "2000"], "digits has 1,797 images"),
+        (["--sizes", "9" * 5000], "data.size = '999"),
+        (["--values", "9" * 5000], "training.weight_decay = '999"),
         (["--sizes", "many"], "data.size = 'many'"),
         (["--values", "-1"], "training.weight_decay = -1"),
         (["--values", "nan"], "training.weight_decay"),

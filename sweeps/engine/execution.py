@@ -59,12 +59,14 @@ def _searched_study(factor: Factor, plan: Plan, preset: Literal["laptop", "paper
     """What an Optuna search holds fixed, and how to choose otherwise, in one line."""
     figure, base, space = plan.settings["figure"], plan.trials[0], plan.settings["space"]
     study = next(study for study in factor.studies(preset) if study.figure == figure)
-    fixed = [f"{key} = {base[key]}" for key in ("data.size", *study.grid) if key not in space]
+    held = [key for key in ("data.size", *study.grid) if key not in space]
+    fixed = [f"{key} = {base[key]}" for key in held]
     others = ["--figure"] if len(factor.studies(preset)) > 1 else []
-    others += [f"--set {key}" if key != "data.size" else "--sizes" for key in ("data.size", *study.grid)
-               if key not in space]  # fmt: skip
+    others += ["--sizes" if key == "data.size" else f"--set {key}" for key in held]
+    name = figure if figure.startswith("Table") else f"figure {figure}"
+    where = f" at {', '.join(fixed)}" if fixed else ""
     choose = f"; {', '.join(others)} choose otherwise" if others else ""
-    return f"searching {' at '.join([f'figure {figure}', *([', '.join(fixed)] if fixed else [])])}{choose}"
+    return f"searching {name}{where}{choose}"
 
 
 def _plan(factor: Factor, options: argparse.Namespace, preset: Literal["laptop", "paper"]) -> Plan:

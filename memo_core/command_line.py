@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment import parse_value
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+_MOST_IMAGES = 10_000_000
+"""Of one image set, which is held in memory."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,14 +57,19 @@ def parse_seeds(text: str) -> list[int]:
     """Read seeds such as `0-15` or `3,7,20-29`.
 
     Raises:
-        MemosweepError: not of that form.
+        MemosweepError: not of that form, a seed of 2^63 or more, or more than ten million of them.
     """
     seeds: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise MemosweepError(f"--seeds {text}: expected ascending ranges, such as 0-15 or 3,7,20-29")
-        seeds.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+        match = re.fullmatch(r"\s*([0-9]{1,19})(?:-([0-9]{1,19}))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match is not None else (0, -1)
+        if not first <= last < 2**63:
+            raise MemosweepError(
+                f"--seeds {quoted(text)}: expected ascending ranges below 2^63, such as 0-15 or 3,7,20-29"
+            )
+        if len(seeds) + last - first >= _MOST_IMAGES:
+            raise MemosweepError(f"--seeds {quoted(text)}: expected at most {_MOST_IMAGES:,} images at once")
+        seeds.extend(range(first, last + 1))
     return seeds
 
 

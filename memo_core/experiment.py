@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, quoted
 from memo_core.keys import check_key_of, constraint_of, keys_of, nested, one_line, parse_value_of
 from memo_core.sections import (
     EMBEDDED_RESOLUTION,
@@ -48,7 +48,8 @@ class Experiment(Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig
     evaluation: EvaluationConfig
-    seed: Annotated[int, Field(ge=0)] = 0
+    # A million image seeds belong to each, and generators take seeds below 2^64.
+    seed: Annotated[int, Field(ge=0, le=10**12)] = 0
     """Seed of initialization, noise, order, dropout and sampling."""
 
     @model_validator(mode="after")
@@ -103,8 +104,11 @@ class Experiment(Section):
         Raises:
             MemosweepError: an unknown key, or a value that is not allowed; one line.
         """
-        for key in flat:
+        for key, value in flat.items():
             check_key(key)
+            # Python's integers have no end, those of tensors and tables do.
+            if isinstance(value, int) and abs(value) >= 2**63:
+                raise MemosweepError(f"{key} = {quoted(value)}: expected a number below 2^63")
         try:
             return cls.model_validate(nested(flat))
         except ValidationError as error:

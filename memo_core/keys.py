@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, quoted
 
 
 def keys_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -71,7 +71,8 @@ def parse_value_of(model: type[BaseModel], key: str, text: str) -> Any:
         return text
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    # No JSON; or brackets too deep, or digits too many, which no key takes.
+    except (ValueError, RecursionError):
         return text
 
 
@@ -85,7 +86,7 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "value_error" and key not in keys_of(model):
         # A rule between several settings names them itself.
         return message
-    return f"{key} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+    return f"{key} = {quoted(first['input'])}: {message[0].lower()}{message[1:]}"
 
 
 def _as_model(annotation: Any) -> type[BaseModel] | None:

@@ -57,7 +57,7 @@ class DataConfig(Section):
 
     dataset: str = "digits"
     """`digits`, `cifar10`, or a path to an EDM-format zip or folder, an .npz or an image folder."""
-    size: Annotated[int, Field(ge=2)] = 1000
+    size: Annotated[int, Field(ge=2, le=100_000_000)] = 1000
     """|D|, the number of training images; two at least, since the criterion asks for a second neighbour."""
     resolution: Annotated[int, Field(ge=4)] | None = None
     """Pixels a side after area downsampling; none keeps the data set's own."""
@@ -79,7 +79,8 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         known = EMBEDDED_SIZE.get(self.dataset)
-        if known is not None and self.size > known and self.blend_ratio == 0:
+        # A blended set has more images than its first source only where the second is another one.
+        if known is not None and self.size > known and (self.blend_ratio == 0 or self.blend_dataset == self.dataset):
             raise ValueError(f"data.size = {self.size}: {self.dataset} has {known:,} images, ask for fewer")
         native = EMBEDDED_RESOLUTION.get(self.dataset)
         if native is not None and self.resolution is not None and self.resolution > native:
@@ -92,13 +93,32 @@ class DataConfig(Section):
             ("blend_classes", self.blend_dataset, self.blend_classes),
         ):
             self._check_classes(key, dataset, classes)
-        if self.blend_ratio > 0 and self.blend_dataset is None:
-            raise ValueError(f"data.blend_ratio = {self.blend_ratio}: needs a second source, set data.blend_dataset")
+        num_classes = len(self.classes) if isinstance(self.classes, tuple) else self.classes or 0
+        if num_classes > self.size:
+            raise ValueError(f"data.classes = {num_classes}: more classes than the {self.size} images (data.size)")
+        self._check_blend()
         if self.labels == "random" and self.num_labels > self.size:
             raise ValueError(
                 f"data.num_labels = {self.num_labels}: more labels than the {self.size} images (data.size)"
             )
         return self
+
+    def _check_blend(self) -> None:
+        if self.blend_ratio > 0 and self.blend_dataset is None:
+            raise ValueError(f"data.blend_ratio = {self.blend_ratio}: needs a second source, set data.blend_dataset")
+        if not 0 < self.blend_ratio < 1 or self.blend_dataset != self.dataset:
+            return
+        # Numbers of classes share a seeded order; a number beside a list shows only once the data is read.
+        first, second = self.classes, self.blend_classes
+        if isinstance(first, tuple) and isinstance(second, tuple):
+            common = bool(set(first) & set(second))
+        else:
+            common = first is None or second is None or type(first) is type(second)
+        if common:
+            raise ValueError(
+                f"data.blend_dataset = {self.blend_dataset}: is the first source too, and images of common classes "
+                "would be there twice; set data.classes and data.blend_classes to lists that share none"
+            )
 
     @staticmethod
     def _check_classes(key: str, dataset: str | None, classes: int | tuple[int, ...] | None) -> None:

@@ -23,7 +23,7 @@ FACTOR = Factor(
     scale="linear",
     paper=(Study("2c", PAPER, VALUES, sizes=(500, 1000, 2000), settings=DOGS),),
     laptop=(Study("2c", LAPTOP, VALUES, sizes=(10, 20), settings=THREES),),
-    search_range=SearchRange(0, 1),
+    search_range=SearchRange(),
 )
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ FACTOR = Factor(
         Study("1d", PAPER, values=(1000, 2000, 3000, 4000, 5000)),
     ),
     laptop=(Study("1d", LAPTOP, values=(8, 12, 16, 24, 40), settings={"evaluation.count": 4}),),
-    search_range=SearchRange(2, 5000, log=True, integer=True),
+    search_range=SearchRange(log=True),
 )
 
 if __name__ == "__main__":

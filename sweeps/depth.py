@@ -21,7 +21,7 @@ FACTOR = Factor(
         Study("7b", PAPER, values=(2, 4, 6, 8, 10), sizes=(2000,), grid={"model.width": (128, 256)}),
     ),
     laptop=(Study("3b", LAPTOP, values=(1, 2, 3), sizes=(10, 20)),),
-    search_range=SearchRange(1, 12, integer=True),
+    search_range=SearchRange(),
 )
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ FACTOR = Factor(
     title="Number of classes C",
     paper=(Study("2b", PAPER, VALUES, sizes=(500, 1000, 2000)),),
     laptop=(Study("2b", LAPTOP, VALUES, sizes=(10, 20)),),
-    search_range=SearchRange(1, 10, integer=True),
+    search_range=SearchRange(),
 )
 
 if __name__ == "__main__":

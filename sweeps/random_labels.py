@@ -22,7 +22,7 @@ FACTOR = Factor(
         Study("11c", PAPER_FFHQ, values=(1, 10, 50, 100, 200, 400, 2000), sizes=(2000,), settings=RANDOM),
     ),
     laptop=(Study("5b", LAPTOP, values=(1, 2, 5, 10, 20, 40), sizes=(40,), settings=RANDOM),),
-    search_range=SearchRange(1, 1000, log=True, integer=True),
+    search_range=SearchRange(log=True),
 )
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ FACTOR = Factor(
         Study("7a", PAPER, values=(64, 96, 128, 160, 192, 224, 256), sizes=(2000,), grid={"model.depth": (2, 4)}),
     ),
     laptop=(Study("3a", LAPTOP, values=(8, 16, 24), sizes=(10, 20)),),
-    search_range=SearchRange(8, 256, log=True, integer=True),
+    search_range=SearchRange(log=True),
 )
 
 if __name__ == "__main__":

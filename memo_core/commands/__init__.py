@@ -3,9 +3,16 @@
 from collections.abc import Sequence
 
 from memo_core.command_line import Parser, run
-from memo_core.commands import data, measure, optimum, sample, train
+from memo_core.commands import data, export, measure, optimum, sample, train
 
-COMMANDS = {"train": train, "sample": sample, "measure": measure, "optimum": optimum, "data": data}
+COMMANDS = {
+    "train": train,
+    "sample": sample,
+    "measure": measure,
+    "optimum": optimum,
+    "data": data,
+    "export": export,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """The exact training set of an experiment: D = {(x_n, y_n)} of the paper."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -63,6 +64,7 @@ def load_training_set(config: DataConfig) -> TrainingSet:
             order = balanced_order(source, count, classes, config.seed)
             parts[-1] = _read(source, order, config.resolution)
             chosen.append(choose_classes(source, classes, config.seed) or ())
+    _check_sources_apart(config, chosen)
     first, blended = iter(parts[0]), iter(parts[1])
     items = [next(blended) if is_second else next(first) for is_second in second]
     labels, num_labels = _labels(config, [item.label for item in items], chosen)
@@ -73,6 +75,25 @@ def load_training_set(config: DataConfig) -> TrainingSet:
         tuple(item.name for item in items),
         tuple(item.label for item in items),
     )
+
+
+def _check_sources_apart(config: DataConfig, chosen: list[tuple[int, ...]]) -> None:
+    """Refuse to blend a source with classes that it gives already: both would bring the same images."""
+    if len(chosen) < 2 or config.blend_dataset is None or not _is_same(config.dataset, config.blend_dataset):
+        return
+    first, second = map(set, chosen)
+    # Without labels all images are one class.
+    if first & second or not first:
+        common = sorted(first & second)
+        shared = f"classes {common} of both" if common else "images of both"
+        raise MemosweepError(
+            f"data.blend_dataset = {config.blend_dataset}: is the first source too, and {shared} would be there twice; "
+            "set data.classes and data.blend_classes to lists that share none"
+        )
+
+
+def _is_same(dataset: str, other: str) -> bool:
+    return dataset == other or Path(dataset).expanduser().resolve() == Path(other).expanduser().resolve()
 
 
 def load_image_set(dataset: str) -> UInt8[Tensor, "n c h w"]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from memo_core.errors import first_line
+from memo_core.errors import first_line, quoted
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,17 @@ def plain_key(key: Any) -> Any:
     return key
 
 
+_TORCH_MODULES = frozenset(
+    f"{kind.__module__}.{kind.__name__}"
+    for kind in vars(torch.nn).values()
+    if isinstance(kind, type) and issubclass(kind, torch.nn.Module) and kind.__module__.startswith("torch.nn.modules.")
+)
+"""Where the classes of torch.nn are defined, such as `torch.nn.modules.linear.Linear`."""
+
+
 def is_torch_module(name: Name) -> bool:
-    """Whether a name is that of a torch.nn module, whose objects become records."""
-    return re.fullmatch(r"torch\.nn\.modules\.\w+", name.module) is not None and name.name.isidentifier()
+    """Whether a name is that of a class of torch.nn, whose objects become records."""
+    return str(name) in _TORCH_MODULES
 
 
 def _dictionary(pairs: Any = ()) -> dict[Any, Any]:
@@ -75,7 +83,9 @@ def _persistent(meta: Any) -> PersistentObject:
     """An object of torch_utils.persistence; its `module_src` stays text."""
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
         raise Refusal("holds a persistent object without a state")
-    return PersistentObject(str(meta.get("class_name")), meta["state"])
+    if not isinstance(meta.get("class_name"), str):
+        raise Refusal("holds a persistent object whose class name is no text")
+    return PersistentObject(meta["class_name"], meta["state"])
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ def _storage(data: Any) -> _Storage:
         storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        reason = f"they refer to {named[1]}" if named else first_line(error)
+        reason = f"they refer to {named[1][:100]}" if named else first_line(error)
         raise Refusal(f"holds a tensor whose bytes are not admitted: {reason}") from None
     if not isinstance(storage, torch.storage.TypedStorage):
         raise Refusal(f"holds a {type(storage).__name__} where a tensor's bytes belong")
@@ -105,7 +115,7 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_grad: An
         raise Refusal("holds a tensor of odd shape")
     # PyTorch checks the bounds against the storage; this keeps stride 0 from blowing a few bytes up.
     if math.prod(size) * storage.dtype.itemsize > storage.values.nbytes():
-        raise Refusal(f"holds a tensor of shape {list(size)} in {storage.values.nbytes()} bytes")
+        raise Refusal(f"holds a tensor of shape {quoted(list(size))} in {storage.values.nbytes()} bytes")
     return torch.empty(0, dtype=storage.dtype).set_(storage.values, offset, tuple(size), tuple(stride))
 
 
@@ -121,7 +131,7 @@ def _numpy_scalar(dtype: Any, data: Any) -> Any:
     state = dtype.state if isinstance(dtype, Record) else None
     order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
     if not (isinstance(code, str) and re.fullmatch(r"[fiu][1248]|b1", code) and order in ("<", ">", "=", "|")):
-        raise Refusal(f"holds a NumPy number of type {code!r}")
+        raise Refusal(f"holds a NumPy number of type {quoted(code)}")
     if not isinstance(data, bytes):
         raise Refusal("holds a NumPy number whose bytes are no bytes")
     (value,) = np.frombuffer(data, np.dtype(f"{order}{code}"))

@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, as_name, quoted
 from memo_core.experiment import ModelConfig
 from memo_core.interop.admitted import PersistentObject, Record
 
@@ -54,6 +54,9 @@ _ARCHITECTURES = {
 }
 """Encoder, resampling filter and noise channels over width, which make an architecture together."""
 
+LARGEST = 2**63 - 1
+"""No tensor has a larger size; Python's integers, and with them a file's, may have any number of digits."""
+
 _MAX_DEPTH = 16
 """Modules within modules; a published network has 4."""
 
@@ -76,7 +79,7 @@ def model_config(path: object, **settings: Any) -> ModelConfig:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        value = f" = {first['input']!r}" if where else ""
+        value = f" = {quoted(first['input'])}" if where else ""
         message = first["msg"].removeprefix("Value error, ")
         raise MemosweepError(f"{path}: {where}{value}{': ' if where else ''}{message}") from None
     # Only now, since a mask of the wrong length must not pass.
@@ -121,21 +124,21 @@ def network_from_pickle(content: Any, path: object) -> Network:
         raise MemosweepError(f"{path}: no network under `ema`; an EDM network pickle is needed")
     if network.class_name not in _PRECONDITIONINGS:
         raise MemosweepError(
-            f"{path}: {network.class_name} is not supported; it must be one of {', '.join(_PRECONDITIONINGS)}"
+            f"{path}: {as_name(network.class_name)} is not supported; it must be one of {', '.join(_PRECONDITIONINGS)}"
         )
     name, own_defaults = _PRECONDITIONINGS[network.class_name]
     arguments = _arguments(network, path)
-    if arguments.get("model_type", own_defaults["model_type"]) != "SongUNet":
+    model_type = arguments.get("model_type", own_defaults["model_type"])
+    if model_type != "SongUNet":
         raise MemosweepError(
-            f"{path}: {arguments.get('model_type', own_defaults['model_type'])} is not supported; "
-            "the network must be a SongUNet (DDPM++ or NCSN++)"
+            f"{path}: {as_name(str(model_type))} is not supported; the network must be a SongUNet (DDPM++ or NCSN++)"
         )
     for key, default in own_defaults.items():
         if key != "model_type" and arguments.get(key, default) != default:
-            raise MemosweepError(f"{path}: {key} = {arguments[key]!r} is not supported; it must be {default}")
+            raise MemosweepError(f"{path}: {key} = {quoted(arguments[key])} is not supported; it must be {default}")
     unknown = sorted(set(arguments) - set(_COMMON) - set(own_defaults) - set(_SONG_UNET))
     if unknown:
-        raise MemosweepError(f"{path}: the network was built with {unknown[0]!r}, which is not supported")
+        raise MemosweepError(f"{path}: the network was built with {quoted(unknown[0])}, which is not supported")
     resolution = whole_number(arguments.get("img_resolution"), "img_resolution", path, least=1)
     channels = whole_number(arguments.get("img_channels"), "img_channels", path, least=1)
     num_labels = whole_number(arguments.get("label_dim", 0), "label_dim", path)
@@ -160,14 +163,17 @@ def _arguments(network: PersistentObject, path: object) -> dict[str, Any]:
     for key, value in arguments.items():
         parts = value if isinstance(value, list | tuple) else [value]
         if any(not isinstance(part, str | int | float | None) for part in parts):
-            raise MemosweepError(f"{path}: {key} is a {type(value).__name__}, a number or text is needed")
+            raise MemosweepError(f"{path}: {as_name(key)} is a {type(value).__name__}, a number or text is needed")
+        if any(isinstance(part, int) and abs(part) > LARGEST for part in parts):
+            raise MemosweepError(f"{path}: {as_name(key)} = {quoted(value)}; a number below 2^63 is needed")
     return arguments
 
 
 def whole_number(value: Any, key: str, path: object, least: int = 0) -> int:
-    """`value` as an int of at least `least`, or MemosweepError about `key` of the file `path`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise MemosweepError(f"{path}: {key} = {value!r}; a whole number of at least {least} is needed")
+    """`value` as an int from `least` to `LARGEST`, or MemosweepError about `key` of the file `path`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST:
+        needed = f"a whole number of at least {least} and below 2^63"
+        raise MemosweepError(f"{path}: {key} = {quoted(value)}; {needed} is needed")
     return int(value)
 
 
@@ -177,17 +183,18 @@ def _song_unet(settings: Mapping[str, Any], preconditioning: str, resolution: in
     found = (*kind, settings["channel_mult_noise"])
     architecture = next((name for key, name in _ARCHITECTURES.items() if key == found), None)
     if architecture is None:
+        encoder, taps_found, noise = (quoted(part) for part in found)
         raise MemosweepError(
-            f"{path}: encoder {kind[0]!r} with filter {kind[1]!r} and {settings['channel_mult_noise']!r} x "
+            f"{path}: encoder {encoder} with filter {taps_found} and {noise} x "
             "width noise channels is not supported; it must be DDPM++ ('standard', (1, 1), 1) or NCSN++ "
             "('residual', (1, 3, 3, 1), 2)"
         )
     for key, needed in (("channel_mult_emb", 4), ("decoder_type", "standard")):
         if settings[key] != needed:
-            raise MemosweepError(f"{path}: {key} = {settings[key]!r} is not supported; it must be {needed!r}")
+            raise MemosweepError(f"{path}: {key} = {quoted(settings[key])} is not supported; it must be {needed!r}")
     multipliers = settings["channel_mult"]
     if not isinstance(multipliers, list | tuple) or not multipliers:
-        raise MemosweepError(f"{path}: channel_mult = {multipliers!r}, a list is needed")
+        raise MemosweepError(f"{path}: channel_mult = {quoted(multipliers)}, a list is needed")
     attention = attention_resolution(settings["attn_resolutions"], resolution, len(multipliers), path)
     return model_config(
         path,
@@ -210,11 +217,11 @@ def _state(network: PersistentObject, path: object) -> dict[str, Tensor]:
     def collect(module: Any, prefix: str, depth: int) -> None:
         attributes = module.state if isinstance(module, PersistentObject | Record) else None
         if not isinstance(attributes, dict) or depth > _MAX_DEPTH:
-            raise MemosweepError(f"{path}: {prefix or 'the network'} is not a module")
+            raise MemosweepError(f"{path}: {as_name(prefix) if prefix else 'the network'} is not a module")
         for group in ("_parameters", "_buffers"):
             for name, value in _entries(attributes, group):
                 if not isinstance(value, Tensor) or not value.dtype.is_floating_point:
-                    raise MemosweepError(f"{path}: {prefix}{name} is not a tensor of numbers")
+                    raise MemosweepError(f"{path}: {as_name(prefix + name)} is not a tensor of numbers")
                 state[f"{prefix}{name}"] = value.to(torch.float32)
         for name, child in _entries(attributes, "_modules"):
             collect(child, f"{prefix}{name}.", depth + 1)
@@ -223,7 +230,9 @@ def _state(network: PersistentObject, path: object) -> dict[str, Tensor]:
         entries = attributes.get(group, {})
         if not isinstance(entries, dict):
             raise MemosweepError(f"{path}: {group} is not a dictionary")
-        return [(str(name), value) for name, value in entries.items() if value is not None]
+        if any(not isinstance(name, str) for name in entries):
+            raise MemosweepError(f"{path}: {group} has names that are not text")
+        return [(name, value) for name, value in entries.items() if value is not None]
 
     collect(network, "", 0)
     return state

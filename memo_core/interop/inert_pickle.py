@@ -13,7 +13,7 @@ import pickletools
 from collections.abc import Callable
 from typing import Any
 
-from memo_core.errors import MemosweepError, first_line
+from memo_core.errors import MemosweepError, as_name, first_line
 from memo_core.interop.admitted import (
     CALLS,
     INERT_NAMES,
@@ -97,7 +97,7 @@ class _Interpreter:
         known = str(found) in CALLS or INERT_NAMES.fullmatch(str(found)) or is_torch_module(found)
         # A dot in the name would walk from one attribute to the next.
         if "." in name or not known:
-            raise Refusal(f"refers to {found}, which is not admitted")
+            raise Refusal(f"refers to {as_name(str(found))}, which is not admitted")
         self.stack.append(found)
 
     def call(self) -> None:
@@ -111,7 +111,7 @@ class _Interpreter:
         elif is_torch_module(target):
             self.stack.append(Record(str(target), arguments))
         else:
-            raise Refusal(f"calls {target}")
+            raise Refusal(f"calls {as_name(str(target))}")
 
     def build(self) -> None:
         state, target = self.pop(), self.stack[-1] if self.stack else None

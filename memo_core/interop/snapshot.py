@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from memo_core.errors import MemosweepError, first_line
+from memo_core.errors import MemosweepError, first_line, quoted
 from memo_core.experiment import Experiment, FlatExperiment, ModelConfig
 from memo_core.files import write_atomically
 from memo_core.interop.edm import (
@@ -182,10 +182,12 @@ def _check_weights(state: Mapping[str, Any], path: Path) -> None:
     for name, value in state.items():
         usual = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
         if not usual or value.dtype not in _WEIGHT_TYPES:
-            raise MemosweepError(f"{path}: weight {name!r} is not a tensor of floating-point numbers")
+            raise MemosweepError(f"{path}: weight {quoted(name)} is not a tensor of floating-point numbers")
         # Stride 0 would blow a few bytes up to any shape.
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise MemosweepError(f"{path}: weight {name!r} claims {list(value.shape)}, more than its bytes hold")
+            raise MemosweepError(
+                f"{path}: weight {quoted(name)} claims {quoted(list(value.shape))}, more than its bytes hold"
+            )
 
 
 def _compare(denoiser: NetworkDenoiser, state: Mapping[str, Tensor], misfit: str) -> None:
@@ -195,10 +197,10 @@ def _compare(denoiser: NetworkDenoiser, state: Mapping[str, Tensor], misfit: str
         if name not in state:
             raise MemosweepError(f"{misfit}: {name} is missing")
         if state[name].shape != value.shape:
-            raise MemosweepError(f"{misfit}: {name} is {list(state[name].shape)}, not {list(value.shape)}")
+            raise MemosweepError(f"{misfit}: {name} is {quoted(list(state[name].shape))}, not {list(value.shape)}")
     for name in state:
         if name not in expected:
-            raise MemosweepError(f"{misfit}: it has no {str(name)[:100]!r}")
+            raise MemosweepError(f"{misfit}: it has no {quoted(str(name))}")
 
 
 def _from_safetensors(path: Path, device: torch.device | str) -> Snapshot:
@@ -222,7 +224,7 @@ def _from_safetensors(path: Path, device: torch.device | str) -> Snapshot:
     snapshot = _snapshot(Network(config, *sizes, state=state), "safetensors", path, device)
     claimed, found = description.get("num_params"), count_parameters(snapshot.denoiser)
     if claimed is not None and claimed != found:
-        raise MemosweepError(f"{beside}: num_params = {claimed!r}, but the network has {found}")
+        raise MemosweepError(f"{beside}: num_params = {quoted(claimed)}, but the network has {found}")
     return snapshot
 
 

@@ -56,7 +56,11 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
         "--dry-run", action="store_true", help="start nothing and read no data, print one JSON object per trial"
     )
     _add_bisect_arguments(parser.add_argument_group("with --search bisect"))
-    _add_optuna_arguments(parser.add_argument_group("with --search optuna"))
+    _add_optuna_arguments(
+        parser.add_argument_group(
+            "with --search optuna", "--set KEY=range(low,high[,log]) and --set KEY=choice(a,b,...) search further keys"
+        )
+    )
     where = parser.add_argument_group("where and how")
     where.add_argument(
         "--gpus-per-trial",

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import sys
 from typing import Any, Literal
 
 from memo_core.errors import MemosweepError
@@ -10,8 +11,9 @@ from memo_core.experiment import parse_value
 from sweeps.engine import ray_session
 from sweeps.engine.data_check import check_networks
 from sweeps.engine.factor import Factor, Selection
-from sweeps.engine.optuna_search import split_ranges
-from sweeps.engine.plan import BisectOptions, OptunaOptions, Plan, bisect_plan, grid_plan, optuna_plan
+from sweeps.engine.optuna_plan import OptunaOptions, optuna_plan
+from sweeps.engine.plan import BisectOptions, Plan, bisect_plan, grid_plan
+from sweeps.engine.ranges import split_ranges
 from sweeps.engine.resources import trial_resources
 from sweeps.engine.runner import resume_sweep, start_sweep
 from sweeps.engine.strategy import searcher_of
@@ -24,19 +26,22 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     cluster = ray_session.look()
     preset, reason = _choose_preset(options.preset, cluster)
     plan = _plan(factor, options, preset)
-    check_networks(plan.trials)
+    check_networks([*plan.trials, *plan.probes])
     if options.dry_run:
         # A dry run describes a run wherever it may be: GPUs that are asked for count as there.
         wished = math.ceil(options.gpus_per_trial or 0) if math.isfinite(options.gpus_per_trial or 0) else 0
         cluster = ray_session.Cluster(cluster.cpus, max(cluster.gpus, wished), cluster.description)
         resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
+        if plan.search == "optuna":
+            # Standard output is for the trials alone.
+            print(_searched_study(factor, plan, preset), file=sys.stderr)
         for trial in _first_trials(factor, plan, resources, cluster):
             print(json.dumps({"config": trial, "resources": resources}))
         return 0
     resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
     print(f"preset {preset}, {reason}", flush=True)
     if plan.search == "optuna":
-        print(f"searching at |D| = {plan.trials[0]['data.size']:,}; --sizes N chooses another", flush=True)
+        print(_searched_study(factor, plan, preset), flush=True)
     return start_sweep(factor, plan, preset, resources, options.storage_path, options.name, options.max_failures)
 
 
@@ -50,11 +55,27 @@ def _choose_preset(wish: str, cluster: ray_session.Cluster) -> tuple[Literal["la
     return "laptop", f"since {cluster.description}; --preset paper is the published study"
 
 
+def _searched_study(factor: Factor, plan: Plan, preset: Literal["laptop", "paper"]) -> str:
+    """What an Optuna search holds fixed, and how to choose otherwise, in one line."""
+    figure, base, space = plan.settings["figure"], plan.trials[0], plan.settings["space"]
+    study = next(study for study in factor.studies(preset) if study.figure == figure)
+    held = [key for key in ("data.size", *study.grid) if key not in space]
+    fixed = [f"{key} = {base[key]}" for key in held]
+    others = ["--figure"] if len(factor.studies(preset)) > 1 else []
+    others += ["--sizes" if key == "data.size" else f"--set {key}" for key in held]
+    name = figure if figure.startswith("Table") else f"figure {figure}"
+    where = f" at {', '.join(fixed)}" if fixed else ""
+    choose = f"; {', '.join(others)} choose otherwise" if others else ""
+    return f"searching {name}{where}{choose}"
+
+
 def _plan(factor: Factor, options: argparse.Namespace, preset: Literal["laptop", "paper"]) -> Plan:
     settings, ranges = split_ranges(options.set)
     selection = _selection(factor, options, preset, settings)
     if ranges and options.search != "optuna":
-        raise MemosweepError(f"--set {next(iter(ranges))}=range(...): only --search optuna searches a range")
+        raise MemosweepError(
+            f"--set {next(iter(ranges))}=range(...) or choice(...): only --search optuna searches them"
+        )
     if options.search == "optuna":
         return optuna_plan(factor, selection, ranges, OptunaOptions(options.trials, options.direction, options.asha))
     if options.search == "bisect":

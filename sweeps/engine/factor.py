@@ -32,12 +32,15 @@ class Study:
 
 @dataclass(frozen=True)
 class SearchRange:
-    """The continuum that a grid samples, for `--search optuna`."""
+    """The continuum that a grid samples, for `--search optuna`; whole numbers where the key takes no others."""
 
-    low: float
-    high: float
+    low: float | None = None
+    """None takes the study's smallest value."""
+    high: float | None = None
+    """None takes the study's largest value."""
     log: bool = False
-    integer: bool = False
+    complement: bool = False
+    """Space 1 - value instead of the value: for rates that matter where they are close to 1."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,12 @@ class Selection:
     repeats: int = 1
 
 
+def selected_studies(factor: Factor, selection: Selection) -> list[Study]:
+    """The studies that the selection names, or all of its preset."""
+    studies = factor.studies(selection.preset)
+    return [study for study in studies if not selection.figures or study.figure in selection.figures]
+
+
 def trials_of(factor: Factor, selection: Selection) -> list[FlatExperiment]:
     """All trials of the selected studies, complete and validated, each once.
 
@@ -94,13 +103,8 @@ def trials_of(factor: Factor, selection: Selection) -> list[FlatExperiment]:
         MemosweepError: a setting that the sweep itself moves, an unknown figure, or an invalid experiment.
     """
     _check_selection(factor, selection)
-    studies = [
-        study
-        for study in factor.studies(selection.preset)
-        if not selection.figures or study.figure in selection.figures
-    ]
     trials: dict[str, FlatExperiment] = {}
-    for study in studies:
+    for study in selected_studies(factor, selection):
         for flat in _trials_of_study(factor, study, selection):
             trials.setdefault(json.dumps(flat, sort_keys=True), flat)
     return list(trials.values())

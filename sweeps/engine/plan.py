@@ -1,13 +1,12 @@
 """What a run will do: its trials, or the search that proposes them; plain data, stored in `sweep.json`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from memo_core.errors import MemosweepError
-from memo_core.experiment import EMBEDDED_SIZE, Experiment, FlatExperiment
-from memo_core.presets import with_settings
-from sweeps.engine.factor import Factor, Selection, moved_keys, trials_of
+from memo_core.experiment import EMBEDDED_SIZE, FlatExperiment
+from sweeps.engine.effect import check_effect
+from sweeps.engine.factor import Factor, Selection, moved_keys, selected_studies, trials_of
 from sweeps.engine.space import short_name
 
 Search = Literal["grid", "bisect", "optuna"]
@@ -28,11 +27,18 @@ class Plan:
     """The keys that will differ among trials."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Of the search; JSON-ready."""
+    probes: list[FlatExperiment] = field(default_factory=list)
+    """Further experiments that a search may propose, to be checked before anything starts."""
 
 
 def grid_plan(factor: Factor, selection: Selection) -> Plan:
-    """Every trial of the selected studies."""
+    """Every trial of the selected studies.
+
+    Raises:
+        MemosweepError: what `trials_of` refuses, or settings under which the factor moves nothing.
+    """
     trials = trials_of(factor, selection)
+    check_effect(factor.key, trials)
     return Plan("grid", trials, moved_keys(trials))
 
 
@@ -60,7 +66,8 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
     if selection.repeats != 1:
         raise MemosweepError("--search bisect repeats trainings where they are needed: leave --repeats out")
     low, high = SIZE_LIMITS[selection.preset]
-    minimum = low if options.min_size is None else options.min_size
+    smallest = min(max(low, _largest_count(factor, selection)), high)
+    minimum = smallest if options.min_size is None else options.min_size
     maximum = high if options.max_size is None else options.max_size
     if minimum < 2:
         raise MemosweepError(f"--min-size {minimum}: expected at least 2")
@@ -76,6 +83,7 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
     variants = _at_size(factor, selection, maximum)
     if any(flat["model.architecture"] == "optimum" for flat in variants):
         raise MemosweepError("--search bisect: the optimum memorizes every training set, it has no EMM")
+    check_effect(factor.key, variants)
     moved = [key for key in moved_keys(variants) if key != "data.size"]
     labels = [short_name(flat, moved) or "all" for flat in variants]
     return Plan(
@@ -96,74 +104,15 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
     )
 
 
+def _largest_count(factor: Factor, selection: Selection) -> int:
+    """The largest C among the factor's values, where they count classes or labels: no fewer images can have them."""
+    if factor.key not in ("data.classes", "data.num_labels"):
+        return 0
+    values = selection.values or [value for study in selected_studies(factor, selection) for value in study.values]
+    return max((value for value in values if isinstance(value, int)), default=0)
+
+
 def _at_size(factor: Factor, selection: Selection, size: int) -> list[FlatExperiment]:
     """The variants of a selection, all at one size; further evaluation of sizes is the search's."""
     fixed = replace(selection, values=[size]) if factor.key == "data.size" else replace(selection, sizes=[size])
     return trials_of(factor, fixed)
-
-
-@dataclass(frozen=True)
-class OptunaOptions:
-    """What the command line says of an Optuna search."""
-
-    num_trials: int = 20
-    direction: Literal["max", "min"] = "max"
-    asha: bool = False
-
-
-def optuna_plan(
-    factor: Factor,
-    selection: Selection,
-    ranges: Mapping[str, Mapping[str, Any]],
-    options: OptunaOptions,
-) -> Plan:
-    """A search for the setting with the highest or lowest ratio at one size.
-
-    Args:
-        factor: its range is searched (`SearchRange`, or its values as choices).
-        selection: the smallest of its sizes is taken; values replace the range by choices.
-        ranges: further dotted keys with their ranges, from `--set KEY=range(...)`.
-        options: trials, direction, scheduler.
-
-    Raises:
-        MemosweepError: no trials, or a range with an invalid end.
-    """
-    if options.num_trials < 1:
-        raise MemosweepError(f"--trials {options.num_trials}: expected at least 1")
-    if selection.repeats != 1:
-        raise MemosweepError("--search optuna takes no --repeats")
-    own = _range_of(factor, selection)
-    space = {factor.key: own, **ranges}
-    bases = trials_of(factor, replace(selection, values=_ends(own)))
-    if factor.key != "data.size":
-        sizes = sorted({flat["data.size"] for flat in bases})
-        if len(sizes) > 1:
-            bases = [flat for flat in bases if flat["data.size"] == sizes[0]]
-    if options.asha and "data.size" in space:
-        raise MemosweepError("--asha compares trials of one budget: leave it out where data.size is searched")
-    for key, span in ranges.items():
-        for end in _ends(span):
-            Experiment.from_flat(with_settings(bases[0], {key: end}))
-    return Plan(
-        "optuna",
-        [bases[0]],
-        list(dict.fromkeys(space)),
-        {"space": space, "num_trials": options.num_trials, "direction": options.direction, "asha": options.asha},
-    )
-
-
-def _range_of(factor: Factor, selection: Selection) -> dict[str, Any]:
-    if selection.values:
-        return {"choices": list(selection.values)}
-    values = [value for study in factor.studies(selection.preset) for value in study.values]
-    span = factor.search_range
-    if span is not None and span.integer:
-        # Of whole numbers the grid itself spans the range, and a laptop's is smaller than the paper's.
-        return {"low": min(values), "high": max(values), "log": span.log, "integer": True}
-    if span is not None:
-        return {"low": span.low, "high": span.high, "log": span.log, "integer": span.integer}
-    return {"choices": [list(v) if isinstance(v, tuple) else v for v in dict.fromkeys(values)]}
-
-
-def _ends(span: Mapping[str, Any]) -> list[Any]:
-    return list(span["choices"]) if "choices" in span else [span["low"], span["high"]]

@@ -51,7 +51,7 @@ def start_sweep(
     run_path = f"{storage}/{name}"
     if _exists(run_path):
         raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
-    check_data(plan.trials)
+    check_data([*plan.trials, *plan.probes])
     manifest = describe_run(
         factor=factor.name,
         key=factor.key,

@@ -1,16 +1,18 @@
 """From a manifest to what `tune.Tuner` needs: search space, searcher, scheduler, number of samples."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from analysis.bisection import CurvePrior, Search
-from memo_core.experiment import Experiment, FlatExperiment
+from memo_core.experiment import Experiment
 from sweeps.engine.emm_search import EMMSearcher
 from sweeps.engine.factor import Factor
 from sweeps.engine.manifest import Manifest
+from sweeps.engine.optuna_plan import complete_experiment
 from sweeps.engine.optuna_search import OptunaExperimentSearch
 from sweeps.engine.plan import Plan
 from sweeps.engine.space import grid_space, point_space
@@ -32,7 +34,7 @@ def strategy_of(factor: Factor, manifest: Manifest) -> Strategy:
     """The strategy that a manifest describes."""
     if manifest.search != "grid":
         plan = Plan(manifest.search, manifest.trials, manifest.moved, manifest.search_settings)
-        return Strategy({}, searcher_of(factor, plan), num_samples=-1, scheduler=_scheduler(plan))
+        return Strategy({}, searcher_of(factor, plan), num_samples=-1, scheduler=scheduler_of(plan))
     space = grid_space(manifest.trials)
     if space is not None:
         return Strategy(space)
@@ -77,24 +79,20 @@ def _bisect(plan: Plan) -> EMMSearcher:
 
 
 def _optuna(factor: Factor, plan: Plan) -> OptunaExperimentSearch:
-    settings = plan.settings
-
-    def complete(flat: FlatExperiment) -> FlatExperiment:
-        return flat if factor.tied is None else {**flat, **factor.tied(flat[factor.key], plan.trials[0])}
-
+    settings, base = plan.settings, plan.trials[0]
     return OptunaExperimentSearch(
         settings["space"],
-        plan.trials[0],
-        complete,
+        partial(complete_experiment, factor, base, settings["space"]),
         settings["direction"],
         settings["num_trials"],
-        seed=plan.trials[0]["seed"],
+        seed=base["seed"],
     )
 
 
-def _scheduler(plan: Plan) -> TrialScheduler | None:
+def scheduler_of(plan: Plan) -> TrialScheduler | None:
+    """ASHA where it was asked for, else none."""
     if not plan.settings.get("asha"):
         return None
     budget = Experiment.from_flat(plan.trials[0]).total_images
-    # A trial may be stopped from a quarter of its budget on.
-    return ASHAScheduler(time_attr="images_seen", max_t=budget, grace_period=max(1, budget // 4))
+    # At a quarter and at half of its budget a trial below the median of those before it is stopped.
+    return ASHAScheduler(time_attr="images_seen", max_t=budget, grace_period=max(1, budget // 4), reduction_factor=2)

@@ -6,6 +6,8 @@ from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment, keys, parse_value
 from memo_core.presets import LAPTOP, PAPER, PAPER_FFHQ, with_settings
 
+BLEND = {"data.blend_dataset": "digits", "data.blend_ratio": 0.5}
+
 
 @pytest.mark.parametrize("preset", [LAPTOP, PAPER, PAPER_FFHQ])
 def test_an_experiment_survives_the_way_to_dotted_keys_and_back(preset):
@@ -37,6 +39,9 @@ def test_the_paper_preset_is_the_basic_setup_of_appendix_b():
     [
         ({"data.siez": 3}, "did you mean data.size"),
         ({"data.size": 1}, "data.size = 1"),
+        ({"data.size": 10**5000}, "data.size = a number of thousands of digits: expected a number below 2^63"),
+        ({"seed": 10**18}, "seed = 1000000000000000000"),
+        ({"data.labels": "a\x1b" * 10**6}, "data.labels = 'a\\x1ba"),
         ({"data.size": 1798}, "digits has 1,797 images"),
         ({"training.learning_rate": -1e-3}, "training.learning_rate = -0.001"),
         ({"training.learning_rate": float("nan")}, "training.learning_rate = nan"),
@@ -56,7 +61,17 @@ def test_the_paper_preset_is_the_basic_setup_of_appendix_b():
         ({"data.labels": "sideways"}, "data.labels = 'sideways'"),
         ({"data.blend_ratio": 0.5}, "set data.blend_dataset"),
         ({"data.classes": 11}, "digits has 10 classes"),
+        (BLEND, "would be there twice"),
+        ({**BLEND, "data.classes": [1, 2], "data.blend_classes": [2, 3]}, "would be there twice"),
+        ({**BLEND, "data.classes": 1, "data.blend_classes": 1}, "would be there twice"),
+        ({**BLEND, "data.blend_classes": [2, 3]}, "would be there twice"),
+        (
+            {**BLEND, "data.size": 3000, "data.classes": [1, 2], "data.blend_classes": [3]},
+            "data.size = 3000: digits has 1,797 images",
+        ),
         ({"data.classes": [3, 3]}, "named twice"),
+        ({"data.classes": 5, "data.size": 4}, "data.classes = 5: more classes than the 4 images"),
+        ({"data.classes": [0, 1, 2], "data.size": 2}, "data.classes = 3: more classes than the 2 images"),
         ({"data.classes": [12]}, "0 to 9"),
         ({"model.width": 6}, "model.width = 6"),
         ({"model.depth": True}, "model.depth = True"),
@@ -68,7 +83,8 @@ def test_bad_settings_are_refused_in_one_line(changes, message):
     with pytest.raises(MemosweepError) as error:
         Experiment.from_flat({**LAPTOP, **changes})
     assert message in str(error.value)
-    assert "\n" not in str(error.value)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 300
 
 
 @pytest.mark.parametrize(
@@ -82,6 +98,8 @@ def test_bad_settings_are_refused_in_one_line(changes, message):
         ("model.skip_connections", "none", None),
         ("model.channel_multipliers", "[1,2]", [1, 2]),
         ("data.classes", "3,5", "3,5"),
+        pytest.param("data.classes", "[" * 10**5, "[" * 10**5, id="brackets"),
+        pytest.param("data.seed", "9" * 5000, "9" * 5000, id="digits"),
     ],
 )
 def test_values_are_read_as_their_key_demands(key, text, value):

@@ -34,7 +34,15 @@ def product(*axes):
     return set(itertools.product(*axes))
 
 
+def one_resolution(keep):
+    """All masks that keep (or remove) some connections of one resolution and none (or all) of the others."""
+    parts = [bits for bits in itertools.product([0, 1], repeat=3) if (any(bits) if keep else not all(bits))]
+    rest = (0, 0, 0) if keep else (1, 1, 1)
+    return [(*rest * place, *bits, *rest * (2 - place)) for place in range(3) for bits in parts]
+
+
 K = 1000
+SINGLE = [tuple(int(place == kept) for place in range(9)) for kept in range(9)]
 FIVE = [K, 2 * K, 3 * K, 4 * K, 5 * K]
 GRIDS = {
     # (script, figure): keys, expected points
@@ -91,6 +99,20 @@ GRIDS = {
         product([1, 2, 5, 10, 20, 50, 100, 500, K], [5 * K]),
     ),
     ("random_labels", "11c"): (("data.num_labels", "data.size"), product([1, 10, 50, 100, 200, 400, 2 * K], [2 * K])),
+    ("skip_connections", "4a"): (
+        ("model.skip_connections", "data.size"),
+        product(one_resolution(keep=True), [K]),
+    ),
+    ("skip_connections", "4b"): (("model.skip_connections", "data.size"), product(SINGLE, [K])),
+    ("skip_connections", "4c"): (
+        ("model.skip_connections", "data.size"),
+        product([(1,) * 9, *one_resolution(keep=True)], [K]),
+    ),
+    ("skip_connections", "4d"): (("model.skip_connections", "data.size"), product(SINGLE, [K])),
+    ("skip_connections", "8b"): (
+        ("model.skip_connections", "data.size"),
+        product(one_resolution(keep=False), [K]),
+    ),
     ("unique_labels", "5c"): (
         ("data.labels", "data.size", "training.epochs", "model.preconditioning", "model.depth"),
         product(["none", "unique"], [50 * K], [12_000], ["edm"], [4]),
@@ -102,47 +124,79 @@ GRIDS = {
 }
 
 
-@pytest.mark.parametrize(("script", "figure"), GRIDS)
+BASIC = {
+    # Appendix B; None where a setting is not given.
+    "data.dataset": "cifar10",
+    "data.resolution": None,
+    "data.classes": None,
+    "data.blend_dataset": None,
+    "data.labels": "none",
+    "model.architecture": "ddpmpp",
+    "model.preconditioning": "vp",
+    "model.time_embedding": "positional",
+    "model.width": 128,
+    "model.depth": 2,
+    "model.dropout": 0.13,
+    "model.channel_multipliers": (2, 2, 2),
+    "model.skip_connections": None,
+    "training.epochs": 40 * K,
+    "training.batch_size": 512,
+    "training.learning_rate": 2e-4,
+    "training.weight_decay": 0,
+    "training.ema_decay": 0.99929,
+    "evaluation.num_samples": 10 * K,
+}
+EDM = {"model.preconditioning": "edm", "model.depth": 4, "training.learning_rate": 1e-3}
+FFHQ = {
+    "data.dataset": "ffhq-64x64.zip",
+    "model.channel_multipliers": (1, 2, 2, 2),
+    "training.batch_size": 256,
+}
+NCSNPP = {"model.architecture": "ncsnpp", "model.preconditioning": "ve", "model.time_embedding": "fourier"}
+CHANGES = {
+    # What the table names of a study besides its grid.
+    ("data_size", "1c"): {**EDM, "training.epochs": 4 * K},
+    ("resolution", "11a"): FFHQ,
+    ("class_blend", "2c"): {"data.classes": (5,), "data.blend_dataset": "imagenet-dogs-32x32.zip"},
+    ("time_embedding", "11b"): FFHQ,
+    ("skip_connections", "4c"): NCSNPP,
+    ("skip_connections", "4d"): NCSNPP,
+    ("conditioning", "11d"): FFHQ,
+    ("random_labels", "5b"): {"data.labels": "random"},
+    ("random_labels", "11c"): {**FFHQ, "data.labels": "random"},
+    ("unique_labels", "5c"): {**EDM, "training.epochs": 12 * K},
+    ("optimum", "1a"): {"model.architecture": "optimum"},
+}
+
+
+@pytest.mark.parametrize(("script", "figure"), [*GRIDS, ("skip_connections", "8a")])
 def test_the_paper_preset_is_the_papers_grid(script, figure, trials):
-    keys, expected = GRIDS[script, figure]
     configs = trials(script, "--preset", "paper", "--figure", figure)
-    assert points(configs, *keys) == expected
-    assert len(configs) == len(expected)
+    keys, expected = GRIDS.get((script, figure), ((), None))
+    if expected is not None:
+        assert points(configs, *keys) == expected
+        assert len(configs) == len(expected)
+    fixed = {**BASIC, **CHANGES.get((script, figure), {})}
+    moved = {*keys, "training.learning_rate"} if script == "batch_size" else {*keys}
+    if figure == "8a":
+        moved.add("model.skip_connections")
+    for key in fixed.keys() - moved:
+        assert points(configs, key) == {(fixed[key],)}, key
 
 
-def test_every_script_has_a_grid_here():
-    assert {script for script, _ in GRIDS} | {"skip_connections"} == set(SCRIPTS)
+def test_every_study_has_a_grid_here():
+    studies = {
+        (script, figure)
+        for script in SCRIPTS
+        for figure in runpy.run_path(str(SWEEPS / f"{script}.py"))["FACTOR"].figures("paper")
+    }
+    assert studies == {*GRIDS, ("skip_connections", "8a")}
 
 
 def test_batches_scale_the_learning_rate(trials):
     configs = trials("batch_size", "--preset", "paper", "--sizes", "1000")
     rates = {c["training.batch_size"]: c["training.learning_rate"] for c in configs}
     assert rates == {size: pytest.approx(2e-4 * size / 512) for size in range(128, 897, 128)}
-
-
-@pytest.mark.parametrize(("figure", "architecture"), [("4a", "ddpmpp"), ("4c", "ncsnpp")])
-def test_skips_are_kept_at_each_resolution_in_all_combinations(figure, architecture, trials):
-    configs = trials("skip_connections", "--preset", "paper", "--figure", figure)
-    masks = points(configs, "model.skip_connections")
-    kept = {mask for (mask,) in masks if sum(mask) < 9}
-    expected = set()
-    for resolution in range(3):
-        for bits in itertools.product([0, 1], repeat=3):
-            if any(bits):
-                mask = [0] * 9
-                mask[3 * resolution : 3 * resolution + 3] = bits
-                expected.add(tuple(mask))
-    assert kept == expected
-    assert points(configs, "model.architecture", "data.size") == {(architecture, 1000)}
-
-
-def test_single_skips_and_deletions(trials):
-    single = points(trials("skip_connections", "--preset", "paper", "--figure", "4d"), "model.skip_connections")
-    assert {sum(mask) for (mask,) in single} == {1}
-    assert len(single) == 9
-    deleted = points(trials("skip_connections", "--preset", "paper", "--figure", "8b"), "model.skip_connections")
-    assert len(deleted) == 21
-    assert {9 - sum(mask) for (mask,) in deleted} == {1, 2, 3}
 
 
 def test_random_combinations_are_five_of_each_count_where_there_are_as_many(trials):

@@ -90,6 +90,24 @@ def test_a_seed_gives_the_same_image_alone_and_among_others(tmp_path):
     assert (many[5] - one[0]).abs().max() <= 1
 
 
+def test_a_checkpoint_exported_as_safetensors_draws_the_same_images(tmp_path, capsys):
+    main(["train", *SETTINGS, "--out", str(tmp_path), "--device", "cpu"])
+    checkpoint, exported = tmp_path / "checkpoint.pt", tmp_path / "new folder" / "net.safetensors"
+    capsys.readouterr()
+    assert main(["export", "--snapshot", str(checkpoint), "--out", str(exported)]) == 0
+    assert "net.safetensors, described in" in capsys.readouterr().out
+    description = json.loads(exported.with_suffix(".json").read_text())
+    assert (description["width"], description["resolution"], description["num_labels"]) == (8, 8, 0)
+    for name, snapshot in (("one", checkpoint), ("two", exported)):
+        arguments = ["--snapshot", str(snapshot), "--seeds", "0-3", "--steps", "3", "--device", "cpu"]
+        assert main(["sample", *arguments, "--out", str(tmp_path / f"{name}.npz")]) == 0
+    one, two = (load_image_set(str(tmp_path / name)) for name in ("one.npz", "two.npz"))
+    assert torch.equal(one, two)
+    first = exported.read_bytes()
+    assert main(["export", "--snapshot", str(exported), "--out", str(exported)]) == 0
+    assert exported.read_bytes() == first
+
+
 def test_an_existing_checkpoint_is_never_overwritten(tmp_path, capsys):
     arguments = ["train", *SETTINGS, "--out", str(tmp_path), "--device", "cpu"]
     assert main(arguments) == 0
@@ -111,6 +129,12 @@ def test_an_existing_checkpoint_is_never_overwritten(tmp_path, capsys):
         (["train", "--resume", "--out", "/nowhere"], "no checkpoint to resume"),
         (["sample", "--snapshot", "/nowhere.pkl", "--out", "a.npz"], "/nowhere.pkl"),
         (["sample", "--snapshot", "x", "--out", "a.npz", "--seeds", "5-2"], "ascending ranges"),
+        (["sample", "--snapshot", "x", "--out", "a.npz", "--seeds", "0-99999999999999"], "at most 10,000,000 images"),
+        (["sample", "--snapshot", "x", "--out", "a.npz", "--seeds", "9" * 5000], "ascending ranges below 2^63"),
+        (["sample", "--snapshot", "x", "--out", "a.npz", "--seeds", str(2**63)], "ascending ranges below 2^63"),
+        (["train", "--set", "data.seed=" + "9" * 5000], "data.seed = '999"),
+        (["train", "--set", "data.seed=" + "9" * 4000], "data.seed = 999"),
+        (["train", "--set", "data.classes=" + "[" * 10**5], "data.classes = '[[["),
         (["sample", "--snapshot", "x", "--out", "a.txt"], "ending in .npz or .png"),
         (["measure", "--training", "digits", "--generated", "/nowhere"], "/nowhere"),
         (["measure", "--training", "digits", "--generated", "digits", "--threshold", "2"], "between 0 and 1"),
@@ -122,6 +146,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+    assert len(error) < 300
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +154,7 @@ def bad_files(tmp_path_factory):
     """A folder of what is no image set, no snapshot and no place for results."""
     folder = tmp_path_factory.mktemp("bad")
     (folder / "file").write_bytes(b"")
-    for name in ("folder.npz", "folder.png", "folder.zip", "empty_checkpoint"):
+    for name in ("folder.npz", "folder.png", "folder.zip", "folder.json", "empty_checkpoint"):
         (folder / name).mkdir()
     (folder / "empty_checkpoint/checkpoint.pt").write_bytes(b"")
     (folder / "npy.npz").write_bytes(b"\x93NUMPY")
@@ -162,6 +187,10 @@ NOWHERE = ["--set", "data.dataset=/nowhere.zip"]
         (["sample", "--snapshot", "x", "--out", "{at}/file/a.npz"], "file/a.npz: cannot be written"),
         (["data", *NOWHERE, "--out", "{at}/folder.zip"], "folder.zip: is a folder, name a file"),
         (["data", *NOWHERE, "--out", "{at}/file/a.zip"], "file/a.zip: cannot be written"),
+        (["export", "--snapshot", "/nowhere.pkl", "--out", "{at}/net.pkl"], "ending in .safetensors"),
+        (["export", "--snapshot", "/nowhere.pkl", "--out", "{at}/file/a.safetensors"], "file/a.safetensors: cannot"),
+        (["export", "--snapshot", "/nowhere.pkl", "--out", "{at}/folder.safetensors"], "folder.json: is a folder"),
+        (["export", "--snapshot", "{at}/optimum.pt", "--out", "{at}/a.safetensors"], "'optimum' has no weights"),
         (["data", *NOWHERE, "--out", "a.txt"], "ending in .npz or .zip"),
         (["data", "--set", "data.dataset="], "empty name"),
         (["data", "--set", "data.dataset=~nosuchuser/x.zip"], "cannot be read"),

@@ -74,6 +74,21 @@ def test_blending_takes_its_share_of_the_second_source(ratio, threes):
     assert load_training_set(config).classes.count(3) == threes
 
 
+def test_a_source_is_not_blended_with_classes_that_it_gives_already(tmp_path):
+    common = {"size": 20, "blend_dataset": "digits", "blend_ratio": 0.5}
+    with pytest.raises(MemosweepError, match=r"classes \[\d\] of both would be there twice"):
+        load_training_set(DataConfig(**common, classes=1, blend_classes=tuple(range(10))))
+    assert set(load_training_set(DataConfig(**common, classes=(1, 2), blend_classes=(3,))).classes) == {1, 2, 3}
+    images = np.arange(30 * 64, dtype=np.uint16).astype(np.uint8).reshape(30, 1, 8, 8)
+    write_npz(tmp_path / "plain.npz", images, None)
+    (tmp_path / "other").mkdir()
+    aside = tmp_path / "other" / ".." / "plain.npz"
+    with pytest.raises(MemosweepError, match="images of both would be there twice"):
+        load_training_set(
+            DataConfig(dataset=str(tmp_path / "plain.npz"), size=20, blend_dataset=str(aside), blend_ratio=0.5)
+        )
+
+
 def test_grey_becomes_rgb_where_a_set_holds_both(tmp_path):
     grey, colour = np.full((8, 8), 9, np.uint8), np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
     for name, pixels in (("a.png", grey), ("b.png", colour), ("c.png", grey)):

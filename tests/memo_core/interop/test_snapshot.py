@@ -115,6 +115,7 @@ def test_missing_files_are_named(tmp_path):
     [
         ({"width": 16}, "weights do not fit"),
         ({"channels": "rgb"}, "channels = 'rgb'"),
+        ({"channels": 10**4000}, "channels = 1000"),
         ({"architecture": "unet"}, "architecture = 'unet'"),
         ({"skip_connections": 5}, "skip_connections"),
         ({"preconditioning": None}, "preconditioning"),

@@ -2,13 +2,13 @@ import pytest
 
 from memo_core.errors import MemosweepError
 from memo_core.presets import LAPTOP
-from sweeps.batch_size import FACTOR as BATCH_SIZE
 from sweeps.data_size import FACTOR as DATA_SIZE
 from sweeps.engine.factor import Selection
-from sweeps.engine.optuna_search import split_ranges
-from sweeps.engine.plan import BisectOptions, OptunaOptions, Plan, bisect_plan, grid_plan, optuna_plan
+from sweeps.engine.plan import BisectOptions, bisect_plan, grid_plan
 from sweeps.engine.space import grid_space, point_space
 from sweeps.engine.strategy import searcher_of
+from sweeps.num_classes import FACTOR as NUM_CLASSES
+from sweeps.random_labels import FACTOR as RANDOM_LABELS
 from sweeps.width import FACTOR as WIDTH
 
 LAPTOP_SELECTION = Selection("laptop")
@@ -43,6 +43,14 @@ def test_a_bisect_plan_has_a_variant_for_each_value_and_each_further_axis():
 def test_the_size_itself_has_one_variant():
     plan = bisect_plan(DATA_SIZE, LAPTOP_SELECTION, BisectOptions())
     assert plan.settings["labels"] == ["all"]
+
+
+@pytest.mark.parametrize("factor", [NUM_CLASSES, RANDOM_LABELS], ids=lambda factor: factor.name)
+def test_an_emm_search_starts_where_all_classes_or_labels_have_an_image(factor):
+    plan = bisect_plan(factor, LAPTOP_SELECTION, BisectOptions())
+    assert plan.settings["min_size"] == max(factor.laptop[0].values)
+    with pytest.raises(MemosweepError, match="than the 4 images"):
+        bisect_plan(factor, LAPTOP_SELECTION, BisectOptions(min_size=4))
 
 
 @pytest.mark.parametrize(
@@ -86,46 +94,3 @@ def test_a_failing_trial_is_not_asked_for_for_ever():
             break
         searcher.on_trial_complete(str(number), error=True)
     assert suggested == "FINISHED"
-
-
-def test_ranges_are_told_from_settings():
-    plain, ranges = split_ranges(
-        ["model.depth=2", "training.learning_rate=range(1e-4, 1e-2, log)", "data.labels=choice(none,true)"]
-    )
-    assert plain == {"model.depth": 2}
-    assert ranges == {
-        "training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True, "integer": False},
-        "data.labels": {"choices": ["none", "true"]},
-    }
-
-
-@pytest.mark.parametrize("text", ["range(1)", "range(2,1)", "range(0,1,log)", "range(1,2,cubic)", "range(a,b)"])
-def test_a_range_that_is_none_is_refused(text):
-    with pytest.raises(MemosweepError, match=r"training\.learning_rate"):
-        split_ranges([f"training.learning_rate={text}"])
-
-
-def test_optuna_completes_whole_experiments(tmp_path):
-    ranges = {"model.width": {"low": 8, "high": 32, "log": False, "integer": True}}
-    plan = optuna_plan(BATCH_SIZE, Selection("laptop", sizes=[10]), ranges, OptunaOptions(num_trials=3))
-    assert isinstance(plan, Plan)
-    searcher = searcher_of(BATCH_SIZE, plan)
-    for number in range(3):
-        trial = searcher.suggest(str(number))
-        assert 16 <= trial["training.batch_size"] <= 32
-        assert trial["training.learning_rate"] == pytest.approx(1.5e-2 / 32 * trial["training.batch_size"])
-        assert trial["model.width"] % 4 == 0
-        searcher.on_trial_complete(str(number), {"best_memorization_ratio": 0.5, "training_iteration": 1})
-    searcher.save(str(tmp_path / "state"))
-    assert searcher.suggest("3") == "FINISHED"
-    again = searcher_of(BATCH_SIZE, plan)
-    again.restore(str(tmp_path / "state"))
-    assert again.suggest("3") == "FINISHED"
-
-
-def test_optuna_needs_one_size_and_valid_ends():
-    ranges = {"training.weight_decay": {"low": -1, "high": 1, "log": False, "integer": False}}
-    with pytest.raises(MemosweepError, match=r"training\.weight_decay"):
-        optuna_plan(WIDTH, LAPTOP_SELECTION, ranges, OptunaOptions())
-    with pytest.raises(MemosweepError, match="--trials 0"):
-        optuna_plan(WIDTH, LAPTOP_SELECTION, {}, OptunaOptions(num_trials=0))

@@ -1,0 +1,143 @@
+"""What `--search optuna` draws from: ranges and choices by dotted key, as `--set` writes and JSON keeps them."""
+
+import itertools
+import math
+import random
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from memo_core.command_line import parse_settings
+from memo_core.errors import MemosweepError
+from memo_core.experiment import check_key, field_constraint, parse_value
+
+Span = Mapping[str, Any]
+"""`{"choices": [...]}`, or `{"low", "high", "log", "integer"}`; with `complement`, 1 - value is spaced so."""
+SearchSpace = Mapping[str, Span]
+"""A span for each dotted key."""
+
+_SPARSE = ("data.resolution", "model.attention_resolution")
+"""Keys of which most whole numbers are invalid: the network halves its images."""
+_EVEN_WIDTHS_ABOVE = 32
+"""Above it only multiples of 32 give layers that the normalization's 32 groups can share, whatever the multipliers."""
+_MOST_COMBINATIONS = 256
+
+
+def split_ranges(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Tell `KEY=range(low,high[,log])` and `KEY=choice(a,b,...)` from plain settings.
+
+    Returns:
+        The plain settings by dotted key, and the spans by dotted key, JSON-ready.
+
+    Raises:
+        MemosweepError: a range or a choice that is none, or a range of what is no number.
+    """
+    plain: list[str] = []
+    spans: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        key = key.strip()
+        match = re.fullmatch(r"\s*(range|choice)\((.*)\)\s*", text)
+        if match is None:
+            plain.append(setting)
+            continue
+        check_key(key)
+        parts = _split_at_commas(match[2])
+        spans[key] = _choices(key, text, parts) if match[1] == "choice" else _range(key, text, parts)
+    return parse_settings(plain), spans
+
+
+def _split_at_commas(text: str) -> list[str]:
+    """Split at the commas that stand outside of brackets, so that a list may be a choice."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += {"[": 1, "]": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def _choices(key: str, text: str, parts: list[str]) -> dict[str, Any]:
+    if not all(parts) or any(part.count("[") != part.count("]") for part in parts):
+        raise MemosweepError(f"--set {key}={text}: expected choice(a,b,...), a list as [1,2]")
+    return {"choices": [parse_value(key, part) for part in parts]}
+
+
+def _range(key: str, text: str, parts: list[str]) -> dict[str, Any]:
+    kind = field_constraint(key, "type")
+    if kind not in (int, float):
+        raise MemosweepError(f"--set {key}={text}: its values are no numbers, list them as choice(a,b,...)")
+    if key in _SPARSE:
+        raise MemosweepError(f"--set {key}={text}: only a few numbers are valid, list them as choice(8,16)")
+    try:
+        low, high = float(parts[0]), float(parts[1])
+    except (ValueError, IndexError):
+        raise MemosweepError(f"--set {key}={text}: expected range(low,high) or range(low,high,log)") from None
+    log = parts[2:] == ["log"]
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise MemosweepError(f"--set {key}={text}: expected finite ends")
+    if not low < high or (parts[2:] and not log) or (log and low <= 0):
+        raise MemosweepError(f"--set {key}={text}: expected low < high, and low > 0 where log")
+    if kind is float:
+        return {"low": low, "high": high, "log": log, "integer": False}
+    if not (low.is_integer() and high.is_integer()):
+        raise MemosweepError(f"--set {key}={text}: expected whole numbers as ends")
+    span = {"low": int(low), "high": int(high), "log": log, "integer": True}
+    if not ends(key, span):
+        raise MemosweepError(
+            f"--set {key}={text}: holds no multiple of 4 up to {_EVEN_WIDTHS_ABOVE} and none of "
+            f"{_EVEN_WIDTHS_ABOVE} above; list others as choice(36,48)"
+        )
+    return span
+
+
+def drawn_between(span: Span) -> tuple[float, float]:
+    """The ends of what is drawn for a range: of the value itself, or of 1 - value."""
+    low, high = span["low"], span["high"]
+    return (1 - high, 1 - low) if span.get("complement") else (low, high)
+
+
+def value_of(key: str, span: Span, drawn: float) -> Any:
+    """The value of `key` that a drawn number stands for: a choice by its index, else the nearest valid one in range."""
+    if "choices" in span:
+        return span["choices"][int(drawn)]
+    if span.get("complement"):
+        # The way to 1 - value and back may end an ulp outside.
+        return min(max(1 - drawn, span["low"]), span["high"])
+    grid = _valid_multiples(key, span)
+    return drawn if grid is None else min(grid, key=lambda value: abs(value - drawn))
+
+
+def _valid_multiples(key: str, span: Span) -> list[int] | None:
+    """The numbers of a range that a key's step admits; None where it has no step."""
+    step = field_constraint(key, "multiple_of")
+    if step is None:
+        return None
+    values = range(math.ceil(span["low"] / step) * step, math.floor(span["high"]) + 1, step)
+    if key != "model.width":
+        return list(values)
+    return [width for width in values if width <= _EVEN_WIDTHS_ABOVE or width % _EVEN_WIDTHS_ABOVE == 0]
+
+
+def ends(key: str, span: Span) -> list[Any]:
+    """All choices, or the lowest and the highest value of a range; nothing where it holds no valid value."""
+    if "choices" in span:
+        return list(span["choices"])
+    grid = _valid_multiples(key, span)
+    if grid is None:
+        return [span["low"], span["high"]]
+    return list(dict.fromkeys([grid[0], grid[-1]])) if grid else []
+
+
+def combinations(space: SearchSpace) -> Iterator[dict[str, Any]]:
+    """Combinations of choices and of the ends of ranges: all, or 256 random ones where there are more."""
+    options = {key: ends(key, span) for key, span in space.items()}
+    count = math.prod(len(values) for values in options.values())
+    if count <= _MOST_COMBINATIONS:
+        chosen: Iterator[tuple[Any, ...]] = itertools.product(*options.values())
+    else:
+        generator = random.Random(0)
+        chosen = (tuple(generator.choice(values) for values in options.values()) for _ in range(_MOST_COMBINATIONS))
+    return (dict(zip(options, values, strict=True)) for values in chosen)

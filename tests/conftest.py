@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from memo_core.experiment import Experiment
 
 # Many small operations: threads would only wait for each other, and bits would depend on their number.
 torch.set_num_threads(1)
+
+# The same examples every time, and as long as they take on a busy machine.
+settings.register_profile("memosweep", deadline=None, derandomize=True)
+settings.load_profile("memosweep")
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -13,7 +13,7 @@ from analysis.search.bracket import bracket
 from analysis.search.observation import Observation
 
 LOW, HIGH = 100, 50_000
-QUICK = settings(max_examples=25, deadline=None, derandomize=True)
+QUICK = settings(max_examples=25)
 
 
 def logistic(emm, slope, target=0.9):

@@ -14,7 +14,7 @@ def brute_force(queries, training):
     return ((queries[:, None] - training[None]) ** 2).sum(2)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(1, 3), st.integers(2, 40), st.sampled_from([(1, 4), (3, 4), (3, 24)]))
 def test_distances_are_exact_integers_and_ties_go_to_the_lower_index(seed, k, size, shape):
     generator = torch.Generator().manual_seed(seed)

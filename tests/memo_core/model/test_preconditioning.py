@@ -41,7 +41,7 @@ def test_the_loss_weight_makes_the_networks_own_error_count_alike(kind):
     torch.testing.assert_close(product, torch.ones(7))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(t=st.floats(1e-3, 1.0))
 def test_vp_time_is_the_inverse_of_its_noise_level(t):
     vp = PRECONDITIONINGS["vp"]
@@ -51,7 +51,7 @@ def test_vp_time_is_the_inverse_of_its_noise_level(t):
     torch.testing.assert_close(vp.sigma(vp.time(sigma)), sigma, rtol=2e-3, atol=0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(sigma=st.floats(1e-3, 150.0))
 def test_vp_noise_level_is_the_inverse_of_its_time(sigma):
     vp = PRECONDITIONINGS["vp"]

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.best_runs import best_runs, caveats
+from analysis.best_runs import best_runs
+from analysis.completion import left_out, reached_target
 from analysis.emm import METHODS, Method, emm
 from analysis.errors import AnalysisError
-from analysis.panels import REPEATS, Panel, panels, studied_keys
+from analysis.panels import Panel, panels, studied_keys
 from analysis.paper_tables.render import Grid
-from analysis.tables import experiment_keys
+from analysis.settings import REPEATS, experiment_keys
 from analysis.vocabulary import factor, value_text
 
 SIZE = "data.size"
@@ -58,7 +59,7 @@ def find_factor(frame: pd.DataFrame, asked: str | None = None) -> str:
 
 
 def comparable_runs(frame: pd.DataFrame, key: str) -> list[Panel]:
-    """The best runs in panels within which only the factor, the size and seeds differ.
+    """The best runs of finished trials, in panels within which only the factor, the size and seeds differ.
 
     Raises:
         AnalysisError: no trial has a ratio.
@@ -134,9 +135,20 @@ def emm_grid(estimates: pd.DataFrame, key: str, notes: Sequence[str] = ()) -> Gr
     return Grid(f"Effective model memorization (EMM, in training images){by}", header, rows, [*meanings, *notes])
 
 
-def emm_notes(estimates: pd.DataFrame, found: Sequence[Panel], key: str) -> list[str]:
-    """What a reader of the numbers has to know beside their kind: unfinished trials, ratios that rise with |D|."""
-    lines = caveats(pd.concat([panel.frame for panel in found]))
+def emm_notes(estimates: pd.DataFrame, frame: pd.DataFrame, key: str) -> list[str]:
+    """What a reader of the numbers has to know beside their kind.
+
+    Args:
+        estimates: of `emm_of_results`.
+        frame: of `analysis.load`, which the estimates come from.
+        key: the factor.
+
+    Returns:
+        Lines on trials that are left out, ratios that are lower bounds, and ratios that rise with |D|.
+    """
+    lines = left_out(frame)
+    if reached_target(frame).any():
+        lines.append("where the size below a crossing has a lower bound, the EMM may be somewhat larger")
     for value in dict.fromkeys(
         estimates[~estimates["monotone"].astype(bool)]["value"].map(lambda v: value_text(key, v))
     ):

@@ -10,8 +10,8 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.findings import finished_runs
-from analysis.noise import setting_keys
 from analysis.optional import optuna
+from analysis.settings import REPEATS, setting_keys
 
 MINIMUM_RUNS = 8
 WIDE = 10.0
@@ -108,7 +108,7 @@ def rank(frame: pd.DataFrame, resamples: int = 20, seed: int = 0, target: str = 
 
 
 def _axes(runs: pd.DataFrame) -> list[_Axis]:
-    keys = [key for key in [*setting_keys(runs), "seed"] if key in runs and len(runs[key].unique()) > 1]
+    keys = [key for key in [*setting_keys(runs), *REPEATS] if key in runs and len(runs[key].unique()) > 1]
     groups: dict[tuple[int, ...], list[str]] = {}
     for key in keys:
         # Equal codes: the learning rate that is tied to the batch size is no factor of its own.
@@ -120,7 +120,7 @@ def _axes(runs: pd.DataFrame) -> list[_Axis]:
 def _axis(name: str, column: pd.Series) -> _Axis:
     count = int(column.nunique(dropna=False))
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    if not numeric or column.isna().any() or name == "seed":
+    if not numeric or column.isna().any() or name in REPEATS:
         return _coded(name, "category", ["none" if pd.isna(value) else str(value) for value in column], count)
     numbers = column.astype(float)
     positive = numbers[numbers > 0]

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.tables import experiment_keys
+from analysis.settings import experiment_keys
 
 Clock = Literal["epoch", "images_seen"]
 

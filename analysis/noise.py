@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.tables import has_ended
+from analysis.completion import is_finished as is_finished  # noqa: PLC0414 (the report reads it from here)
+from analysis.settings import REPEATS, setting_keys
 
 FloatArray = NDArray[np.float64]
 
@@ -25,10 +26,6 @@ ASSUMED_SPREAD = 0.2
 
 ASSUMED_WEIGHT = 2
 """Degrees of freedom that the assumption counts for beside measured repeats."""
-
-IGNORED = ("seed", "evaluation.every_epochs", "evaluation.every_images", "evaluation.count", "evaluation.batch_size")
-"""Settings that two comparable runs may differ in; so may `evaluation.num_samples`, whose noise is accounted for."""
-
 
 CONFIDENCE = 0.95
 
@@ -77,31 +74,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def setting_keys(frame: pd.DataFrame) -> list[str]:
-    """The columns that describe an experiment, without its seed and how often it was looked at."""
-    skipped = {*IGNORED, "evaluation.num_samples"}
-    return [column for column in frame.columns if "." in column and column not in skipped]
-
-
-def is_finished(frame: pd.DataFrame) -> pd.Series:
-    """For each row, whether its trial came to the end of its budget (an unfinished one has its best ratio ahead).
-
-    Told by the column `status`; a frame without it by the images seen, against `training.images` or
-    `training.epochs` times `data.size`.
-    """
-    if "status" in frame:
-        return has_ended(frame["status"])
-    seen = frame.groupby(["experiment", "trial_id"])["images_seen"].transform("max")
-    budget = pd.Series(np.nan, index=frame.index)
-    if "training.images" in frame:
-        budget = pd.to_numeric(frame["training.images"])
-    if {"training.epochs", "data.size"} <= set(frame.columns):
-        budget = budget.fillna(pd.to_numeric(frame["training.epochs"]) * frame["data.size"])
-    return budget.isna() | (seen >= budget)
-
-
 def seed_spread(runs: pd.DataFrame) -> SeedSpread:
-    """The spread between seeds, from runs (a row each) that differ in `seed` only.
+    """The spread between seeds, from runs (a row each) that differ in seeds only.
 
     The variance between repeats less the binomial one, pooled over settings; the assumed spread counts as two
     further degrees of freedom, so that a lucky pair of seeds does not claim that there is no noise. Settings
@@ -114,7 +88,8 @@ def seed_spread(runs: pd.DataFrame) -> SeedSpread:
     if not keys or informative.empty:
         return SeedSpread(ASSUMED_SPREAD, 0)
     for _, group in informative.groupby(keys, dropna=False):
-        distinct = group.drop_duplicates("seed") if "seed" in group else group
+        seeds = [key for key in REPEATS if key in group]
+        distinct = group.drop_duplicates(seeds) if seeds else group
         if len(distinct) < 2:
             continue
         values, variances = empirical_log_odds(distinct["memorization_ratio"], distinct["num_samples"])

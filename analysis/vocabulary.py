@@ -64,6 +64,16 @@ TIED: Mapping[str, tuple[str, ...]] = {
     "training.batch_size": ("training.learning_rate",),
 }
 
+PARTNERS: Mapping[str, Mapping[str, Any]] = {
+    # The usual one of the tied settings where a value was run with several: the same for all values, or by value.
+    "data.labels": {"data.num_labels": 10},
+    "model.depth": {"model.skip_connections": None},
+    "model.architecture": {
+        "model.preconditioning": {"ddpmpp": "vp", "ncsnpp": "ve"},
+        "model.time_embedding": {"ddpmpp": "positional", "ncsnpp": "fourier"},
+    },
+}
+
 METRIC_TITLES: Mapping[str, str] = {
     "memorization_ratio": "Ratio (%) of memorization",
     "fid": "FID",

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     key = find_factor(frame, arguments.factor)
     found = comparable_runs(frame, key)
     estimates = emm_of_results(found, zetas, METHODS if arguments.method is None else (arguments.method,))
-    notes = emm_notes(estimates, found, key)
+    notes = emm_notes(estimates, frame, key)
     if arguments.figure is not None:
         if len(zetas) == 1:
             notes.append(

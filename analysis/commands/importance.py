@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from analysis.commands.reading import add_paths, load_results
+from analysis.commands.reading import add_paths, load_results, say_left_out
 from analysis.importance import rank
 from analysis.paper_tables.render import Grid, render_grid
 
@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, rank, print."""
-    ranking = rank(load_results(arguments), arguments.resamples, arguments.seed)
+    frame = load_results(arguments)
+    say_left_out(frame)
+    ranking = rank(frame, arguments.resamples, arguments.seed)
     if arguments.json:
         print(json.dumps(ranking.to_dict()))
         return 0

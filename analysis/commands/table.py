@@ -21,10 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print or write one table."""
     frame = finished_results(load_results(arguments))
+    marked = arguments.format != "csv"
     if arguments.table is None:
-        text = render_grid(best_grid(frame), arguments.format)
+        text = render_grid(best_grid(frame, marked), arguments.format)
     elif arguments.table == "factor":
-        text = render_grid(factor_grid(frame), arguments.format)
+        text = render_grid(factor_grid(frame, marked), arguments.format)
     else:
         text = render(paper_table(int(arguments.table), frame), arguments.format)
     write_text(text, arguments.out)

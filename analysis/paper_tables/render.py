@@ -57,7 +57,9 @@ def _notes(block: Block, cells: pd.DataFrame) -> list[str]:
     notes = [f"ours (published, difference); published: Gu et al., TMLR 2025, {block.source}"]
     if cells["ours"].isna().all():
         notes = [f"(published) only: no run varies it; published: Gu et al., TMLR 2025, {block.source}"]
-    elif cells["difference"].isna().all():
+    elif cells["reached"].any():
+        notes.append(">= marks a lower bound: a trial was stopped on reaching its target")
+    if cells["ours"].notna().any() and cells["difference"].isna().all():
         notes.append("no run shares data set and size with the published ones, so there is no difference")
     return notes
 
@@ -81,9 +83,10 @@ def _cell(row: pd.Series | None, metric: str) -> str:
     digits = 2
     if pd.isna(row["ours"]):
         return f"({row['published']:.{digits}f})"
+    ours = f"{'>=' if row['reached'] else ''}{row['ours']:.{digits}f}"
     if pd.isna(row["published"]):
-        return f"{row['ours']:.{digits}f}"
-    return f"{row['ours']:.{digits}f} ({row['published']:.{digits}f}, {row['difference']:+.{digits}f})"
+        return ours
+    return f"{ours} ({row['published']:.{digits}f}, {row['difference']:+.{digits}f})"
 
 
 def _transposed(grid: Grid) -> Grid:

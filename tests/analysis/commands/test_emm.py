@@ -112,7 +112,31 @@ def test_a_ratio_that_rises_with_the_size_is_said(write_sweep, capsys):
 def test_early_verdicts_are_said(write_sweep, capsys):
     folder = write_sweep(two_widths(), verdict="reached")
     assert main(["emm", str(folder)]) == 0
-    assert "8 of 8 trials were stopped by an early verdict" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "8 of 8 trials were stopped early on reaching the target, and their ratios are lower bounds" in out
+    assert "the EMM may be somewhat larger" in out
+
+
+def test_trials_that_will_not_reach_the_target_have_no_ratio_for_the_emm(write_sweep, capsys):
+    folder = write_sweep([({"data.size": size}, falling(size, 1100)) for size in SIZES])
+    stop(folder / "trial_00001", "will_not_reach", best=0)
+    assert main(["emm", str(folder), "--format", "json", "--method", "isotonic"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert [row["sizes"] for row in content["rows"]] == [3]
+    assert content["notes"] == [
+        "left out: 1 of 4 trials were stopped early as they will not reach the target, and their final ratios are not "
+        "known"
+    ]
+
+
+def stop(trial, verdict, best):
+    """Give a trial a verdict on its last line, with its best evaluation at a line before."""
+    file = trial / "result.json"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line["verdict"] = verdict if number == len(lines) - 1 else "full"
+        line["memorization_ratio"] = 0.9 if number == best else line["memorization_ratio"] / 2
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def test_the_real_sweep(real_sweep, tmp_path, capsys):
@@ -120,7 +144,7 @@ def test_the_real_sweep(real_sweep, tmp_path, capsys):
     assert main(["emm", str(real_sweep), "--figure", str(one)]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("Effective model memorization (EMM, in training images) by weight decay")
-    assert "2 of 8 trials are unfinished" in out
+    assert "left out: 2 of 8 trials are unfinished" in out
     assert err == "skipped: weight_decay: 6 trials have no evaluation yet\n"
     assert main(["emm", str(real_sweep), "--zeta", "0.1", "0.5", "--figure", str(several), "--format", "csv"]) == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out))

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from analysis.emm import emm
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.crossing import crossing
 from analysis.figures.epochs import epochs_data, metric_over_epochs
@@ -86,7 +87,23 @@ def test_the_crossing_is_interpolated_in_log_size_or_a_bound(ratios: list[float]
 
 
 def test_a_curve_that_crosses_twice_takes_the_largest_size() -> None:
-    assert crossing([1.0, 2.0, 3.0, 4.0], [0.8, 0.95, 0.95, 0.5], 0.1)["emm_low"] == 3.0
+    assert crossing([1.0, 2.0, 3.0, 4.0], [0.85, 0.95, 0.95, 0.5], 0.1)["emm_low"] == 3.0
+
+
+@pytest.mark.parametrize("ratios", [[0.8, 0.95, 0.5], [0.88, 0.95, 0.5], [0.99, 0.7, 0.92, 0.4], [0.99, 0.97, 0.7]])
+def test_figures_mark_the_crossing_of_the_emm_table(ratios: list[float]) -> None:
+    frame = make_table({(64, 1000 * 2**index): ratio for index, ratio in enumerate(ratios)}, epochs=(400.0,))
+    marked = zeta_data(frame, "model.width", (0.1,)).iloc[0]
+    table = emm(frame, "model.width", 0.1, ["isotonic"], size="data.size").iloc[0]
+    assert (marked["kind"], marked["emm"]) == (table["kind"], pytest.approx(table["emm"]))
+
+
+def test_the_interval_over_epochs_narrows_as_seeds_are_added() -> None:
+    widths = []
+    for seeds in (2, 8):
+        data = epochs_data(make_table({(128, 500): 0.5}, seeds=seeds), "model.width")
+        widths.append(float((data["high"] - data["low"]).iloc[-1]))
+    assert widths[1] < 0.7 * widths[0]
 
 
 def test_ratio_over_a_factor_draws_a_curve_per_size() -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.completion import trial_verdicts
 from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.loading.columns import REPORTED, joined, typed
+from analysis.loading.copies import without_copies
 from analysis.loading.experiment import Results, is_experiment, read_experiment
 from analysis.loading.store import RESULT_FILE, Store, open_store
 from analysis.settings import experiment_keys, with_defaults
@@ -33,8 +34,9 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
         as skip masks as text `1,0,1`) and `seed`; what was reported (`REPORTED` and more, such as `fid`; ratios
         in 0..1); `seconds` (wall time of the trial so far), `cost_images` (training images that the whole trial
         has seen) and `folder` (path or URL of the trial). Ordered by experiment, trial and images seen; of an
-        evaluation that a restored trial repeated, the last. `attrs["skipped"]` lists in words what could not be
-        read, `attrs["sweeps"]` holds each experiment's `sweep.json` without its trials.
+        evaluation that a restored trial repeated, the last; of a trial that lies in several copies of its sweep, the
+        copy that went furthest. Trials without a whole number as `data.size` are left out. `attrs["skipped"]` lists
+        in words what could not be read, `attrs["sweeps"]` holds each experiment's `sweep.json` without its trials.
 
     Warns:
         SkippedResultsWarning: part of a folder could not be read.
@@ -61,6 +63,8 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
                 skipped.append(f"{store.location}: no trial has reported yet")
     if not results:
         raise AnalysisError(f"no results to read: {'; '.join(skipped)}")
+    results, copies = without_copies(results)
+    skipped += copies
     for line in skipped:
         warnings.warn(line, SkippedResultsWarning, stacklevel=2)
     frame = _tidy(_distinct(results))

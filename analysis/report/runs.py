@@ -193,4 +193,4 @@ def _planned(folder: Path | None) -> int | None:
         trials = json.loads((folder / "sweep.json").read_text())["trials"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return len(trials) or None
+    return (len(trials) or None) if isinstance(trials, list) else None

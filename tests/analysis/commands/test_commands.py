@@ -93,6 +93,20 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert message in last
 
 
+@pytest.mark.parametrize("command", ["table", "report", "emm", "figures", "importance"])
+def test_where_no_ratio_is_a_number_every_command_exits_with_2(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    for file in sweep.glob("size=*/result.json"):
+        lines = [{**json.loads(line), "memorization_ratio": float("nan")} for line in file.read_text().splitlines()]
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out = {"report": ["--out", str(tmp_path / "x.html")], "figures": ["--out", str(tmp_path / "figures")]}
+    assert main([command, str(sweep), *out.get(command, [])]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "no trial has reported a memorization ratio yet" in last
+    assert not (tmp_path / "x.html").exists()
+
+
 def test_an_unknown_command_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["tabel"])

@@ -84,18 +84,23 @@ def seed_spread(runs: pd.DataFrame) -> SeedSpread:
     keys = setting_keys(runs)
     hits = runs["memorization_ratio"] * runs["num_samples"]
     informative = runs[(hits >= 5) & (runs["num_samples"] - hits >= 5)]
-    squares, binomial, degrees = 0.0, 0.0, 0
     if not keys or informative.empty:
         return SeedSpread(ASSUMED_SPREAD, 0)
-    for _, group in informative.groupby(keys, dropna=False):
-        seeds = [key for key in REPEATS if key in group]
-        distinct = group.drop_duplicates(seeds) if seeds else group
-        if len(distinct) < 2:
-            continue
-        values, variances = empirical_log_odds(distinct["memorization_ratio"], distinct["num_samples"])
-        squares += float(((values - values.mean()) ** 2).sum())
-        binomial += float(variances.mean()) * (len(values) - 1)
-        degrees += len(values) - 1
+    # Grouping by what is equal in all runs only costs time.
+    moved = [key for key in keys if len(informative[key].unique()) > 1]
+    setting = informative.groupby(moved, dropna=False).ngroup() if moved else pd.Series(0, index=informative.index)
+    seeds = [key for key in REPEATS if key in informative]
+    repeated = informative[seeds].assign(setting=setting).duplicated() & bool(seeds)
+    rows = informative[~repeated]
+    values, variances = empirical_log_odds(rows["memorization_ratio"], rows["num_samples"])
+    code = setting[~repeated].to_numpy(dtype=int)
+    count = np.bincount(code)
+    several = count > 1
+    mean = np.bincount(code, values) / np.maximum(count, 1)
+    deviations = np.bincount(code, (values - mean[code]) ** 2)
+    noise = np.bincount(code, variances) / np.maximum(count, 1) * (count - 1)
+    squares, binomial = float(deviations[several].sum()), float(noise[several].sum())
+    degrees = int((count - 1)[several].sum())
     measured = max(squares - binomial, 0.0)
     variance = (ASSUMED_WEIGHT * ASSUMED_SPREAD**2 + measured) / (ASSUMED_WEIGHT + degrees)
     return SeedSpread(math.sqrt(variance), degrees)

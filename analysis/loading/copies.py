@@ -21,7 +21,7 @@ class _Entry:
     evaluations: int
 
     def is_copy_of(self, other: "_Entry") -> bool:
-        """Of trials with the same folder name, whose ids are random; a lost `sweep.json` speaks for neither."""
+        """Of trials with the same random id and folder name; a lost `sweep.json` speaks for neither."""
         return self.started == other.started or self.started is None or other.started is None
 
 
@@ -36,11 +36,11 @@ def without_copies(results: Sequence[Results]) -> tuple[list[Results], list[str]
         images, of equals the one with more evaluations or the first; and a line for each folder whose trials lie in
         another one too.
     """
-    kept: dict[str, list[_Entry]] = {}
+    kept: dict[tuple[str, str], list[_Entry]] = {}
     dropped: list[tuple[_Entry, _Entry]] = []
     for number, result in enumerate(results):
-        for name, entry in _entries(number, result):
-            others = kept.setdefault(name, [])
+        for identity, entry in _entries(number, result):
+            others = kept.setdefault(identity, [])
             known = next((index for index, other in enumerate(others) if entry.is_copy_of(other)), None)
             if known is None:
                 others.append(entry)
@@ -64,16 +64,17 @@ def without_copies(results: Sequence[Results]) -> tuple[list[Results], list[str]
     return [result for result in own if len(result.evaluations)], lines
 
 
-def _entries(number: int, result: Results) -> list[tuple[str, _Entry]]:
-    """The trials of a result that have evaluations, by folder name."""
+def _entries(number: int, result: Results) -> list[tuple[tuple[str, str], _Entry]]:
+    """The trials of a result that have evaluations, by id and folder name."""
     rows = result.evaluations.groupby("trial", sort=True)["images_seen"].agg(["max", "size"])
     started = result.manifest.get("started")
     started = None if started is None else str(started)
     images = rows["max"].astype("float64").fillna(0)
-    return [
-        (result.trials[int(trial)].folder, _Entry(number, int(trial), started, float(most), int(size)))
-        for trial, most, size in zip(rows.index, images, rows["size"], strict=True)
-    ]
+    found = []
+    for index, most, size in zip(rows.index, images, rows["size"], strict=True):
+        trial = result.trials[int(index)]
+        found.append(((trial.trial_id, trial.folder), _Entry(number, int(index), started, float(most), int(size))))
+    return found
 
 
 def _without(result: Results, lost: set[int]) -> Results:

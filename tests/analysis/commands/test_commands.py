@@ -44,6 +44,20 @@ def test_table_marks_lower_bounds_and_leaves_out_what_will_not_reach(
     assert lines[1] == "10,0,95.70,92.47,,1,1600,1"
 
 
+def test_report_and_importance_say_what_they_leave_out(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged(sweep, "size=20,weight_decay=0", "will_not_reach")
+    for arguments in (
+        ["report", str(sweep), "--no-figures", "--out", str(tmp_path / "x.html")],
+        ["importance", str(sweep)],
+    ):
+        main(arguments)
+        err = capsys.readouterr().err
+        assert "left out: 2 of 8 trials are unfinished" in err
+        assert "left out: 1 of 8 trials were stopped early" in err
+
+
 def test_table_factor_has_intervals_and_the_epoch_of_the_best(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["table", str(sweep), "--table", "factor", "--format", "csv"]) == 0
     out = capsys.readouterr().out

@@ -1,12 +1,13 @@
 """How far each moved setting moves the ratio, against a baseline value, at equal other settings."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from analysis.findings.effects import Cells, Effect, contrast
+from analysis.noise import CONFIDENCE, holm, normal_quantile, two_sided_p
 from analysis.report.text import short
 
 LIMIT = 40
@@ -22,6 +23,13 @@ class Change:
     before: str
     after: str
     effect: Effect
+    adjusted_p: float = 1.0
+    """Two-sided p-value of no effect, adjusted for all contrasts that were looked at (Holm)."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether noise alone would hardly give such an effect anywhere among all contrasts."""
+        return self.adjusted_p < 1 - CONFIDENCE
 
 
 def changes(cells: Cells) -> list[Change]:
@@ -40,7 +48,18 @@ def changes(cells: Cells) -> list[Change]:
             effect = contrast(cells, set(keys), before, after, f"{short(values[0])} to {short(value)}")
             if effect is not None:
                 found.append(Change(" + ".join(keys), short(values[0]), short(value), effect))
-    return found
+    return _adjusted(found)
+
+
+def _adjusted(found: Sequence[Change]) -> list[Change]:
+    """With p-values for as many tests as there are contrasts: of twenty without an effect, one leaves its interval."""
+    p_values = holm([_p_value(change.effect) for change in found])
+    return [replace(change, adjusted_p=p) for change, p in zip(found, p_values, strict=True)]
+
+
+def _p_value(effect: Effect) -> float:
+    error = (effect.high - effect.low) / (2 * normal_quantile())
+    return two_sided_p(effect.value / error) if error > 0 else float(effect.value == 0)
 
 
 def tied_keys(settings: pd.DataFrame) -> list[list[str]]:

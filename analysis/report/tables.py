@@ -47,7 +47,8 @@ def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
 
 def effects_table(changes: Sequence[Change]) -> Table:
     """From each setting's baseline value to every other one."""
-    columns = ["Setting", "From", "To", "Change (points)", "95% low", "95% high", "Odds times", "Matched", "Runs"]
+    columns = ["Setting", "From", "To", "Change (points)", "95% low", "95% high", "Odds times", "Holm p"]
+    columns += ["Matched", "Runs"]
     rows = []
     for change in changes:
         value, low, high = change.effect.points or (math.nan,) * 3
@@ -57,12 +58,14 @@ def effects_table(changes: Sequence[Change]) -> Table:
                 *(Cell(change.key), _text(change.before), _text(change.after)),
                 *(Cell.of(points, f"{points:+.1f}") for points in (value, low, high)),
                 Cell.of(odds, f"{odds:.2g}"),
+                Cell.of(change.adjusted_p, f"{change.adjusted_p:.2g}" + (" *" if change.is_clear else "")),
                 *(Cell.of(count, f"{count:,}") for count in (change.effect.comparisons, change.effect.runs)),
             ]
         )
     note = (
         "The change of the best ratio at equal other settings, in points and as a factor of its odds; 95% intervals "
-        "hold the noise of samples and training seeds. Matched: how many settings have both values."
+        "hold the noise of samples and training seeds, each by itself; Holm's p-values allow for all rows "
+        "(* below 0.05). Matched: how many settings have both values."
     )
     return table("effects", "What each setting does", note, columns, rows)
 

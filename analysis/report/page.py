@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.findings import Effect, SeedSpread, Verdict, finished_runs, size_slope, verdicts
 from analysis.findings.effects import LOG_ODDS, make_cells
-from analysis.findings.verdict import Question
+from analysis.findings.verdict import ANSWERS, Question
 from analysis.importance import MINIMUM_RUNS, rank
 from analysis.noise import is_finished, seed_spread
 from analysis.report.blocks import Table
@@ -77,6 +77,7 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw
             tiles=tiles(runs, best),
             headlines=headlines(runs, best, found, slope, answers, spread, emm_headline(estimates)),
             verdicts=answers,
+            answers=ANSWERS,
             counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
             figures=grouped(blocks),
             missing_figures=missing,

@@ -16,6 +16,8 @@ from analysis.optional import optuna
 MINIMUM_RUNS = 8
 WIDE = 10.0
 """A positive setting whose values span this factor is taken on a logarithmic scale."""
+FEWEST_FOR_QUANTILES = 100
+"""Resamples below which no 95% interval is read off: the ends are then the range of all of them."""
 TREES = 16
 DEPTH = 16
 
@@ -29,7 +31,8 @@ class Importance:
     importance: float
     low: float
     high: float
-    """95% interval, from resampled runs; widened to hold `importance`, for resampling biases small shares."""
+    """Ends over resampled runs, see `Ranking.interval`; widened to hold `importance`, for resampling biases small
+    shares."""
     values: int
     scale: str
     """category, linear, log or rank (a wide scale with zero: the place among the values)."""
@@ -45,9 +48,14 @@ class Ranking:
     note: str = ""
     """What limits the answer."""
 
+    @property
+    def interval(self) -> str:
+        """What `low` and `high` of the factors are, such as `95%` or `range of 20 resamples`."""
+        return _interval(self.resamples)
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        return {**asdict(self), "interval": self.interval}
 
 
 @dataclass(frozen=True)
@@ -98,13 +106,18 @@ def rank(frame: pd.DataFrame, resamples: int = 20, seed: int = 0, target: str = 
         if np.ptp(values[picked]) > 0:
             drawn.append(_fanova(axes, values, picked, seed + 1 + len(drawn)))
     factors = []
+    ends = [0.025, 0.975] if resamples >= FEWEST_FOR_QUANTILES else [0.0, 1.0]
     for axis in axes:
-        low, high = np.quantile([draw[axis.name] for draw in drawn], [0.025, 0.975])
+        low, high = np.quantile([draw[axis.name] for draw in drawn], ends)
         middle = central[axis.name]
         low, high = min(float(low), middle), max(float(high), middle)
         factors.append(Importance(axis.name, middle, low, high, axis.choices, axis.scale))
     ordered = sorted(factors, key=lambda factor: -factor.importance)
     return Ranking(tuple(ordered), len(runs), resamples, "; ".join(notes))
+
+
+def _interval(resamples: int) -> str:
+    return "95%" if resamples >= FEWEST_FOR_QUANTILES else f"range of {resamples} resamples"
 
 
 def _axes(runs: pd.DataFrame) -> list[_Axis]:

@@ -24,6 +24,8 @@ from analysis.vocabulary import factor, value_label
 
 _PANELS = 4
 """So many panels of one kind are drawn; a pooled table can have hundreds."""
+_INTERVALS = "Bars are 95% intervals."
+_OVER_SEEDS = "Bars are 95% intervals over training seeds (Student); a single seed has none."
 _OTHER_METRICS = {"fid": (12, 13, 14, 15), "knn_distance": (17, 18, 19, 20)}
 """The paper's figures of data, model, skip connections and conditioning by metric (FFHQ: 16 and 21)."""
 
@@ -41,6 +43,8 @@ class Drawn:
     figure: Figure
     data: pd.DataFrame
     """What is drawn."""
+    bars: str
+    """What its bars mean, in a sentence; empty where it has none."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,12 @@ def _paper(key: str, known: str, metric: str) -> str:
     return f"Fig. {number}" if number else ""
 
 
+def _bars(metric: str, over_epochs: bool = False) -> str:
+    if metric == "memorization_ratio":
+        return _INTERVALS
+    return "Bars span the training seeds; a single seed has none." if over_epochs else _OVER_SEEDS
+
+
 def _heading(panel: Panel, *names: str) -> str:
     return ", ".join(filter(None, [*names, panel.title]))
 
@@ -114,7 +124,8 @@ def _over_epochs(frame: pd.DataFrame, keys: list[str], metric: str) -> Iterator[
             figure = metric_over_epochs(panel.frame, key, metric, title=panel.title)
             paper = _paper(key, factor(key).over_epochs, metric)
             data = epochs_data(panel.frame, key, metric)
-            yield Drawn(_name("over_epochs_by", key, number, metric), title, paper, figure, data)
+            bars = _bars(metric, over_epochs=True)
+            yield Drawn(_name("over_epochs_by", key, number, metric), title, paper, figure, data, bars)
 
 
 def _over_size(frame: pd.DataFrame, keys: list[str], metric: str, zeta: float) -> Iterator[Drawn | Missing]:
@@ -127,7 +138,7 @@ def _over_size(frame: pd.DataFrame, keys: list[str], metric: str, zeta: float) -
             figure = metric_over_size(panel.frame, key, metric, zeta, title=panel.title)
             paper = _paper(key, factor(key).over_size, metric)
             yield Drawn(_name("over_size_by", key, number, metric), title, paper, figure,
-                        size_data(panel.frame, key, metric))  # fmt: skip
+                        size_data(panel.frame, key, metric), _bars(metric))  # fmt: skip
 
 
 def _over_factor(frame: pd.DataFrame, keys: list[str], metric: str) -> Iterator[Drawn | Missing]:
@@ -138,7 +149,7 @@ def _over_factor(frame: pd.DataFrame, keys: list[str], metric: str) -> Iterator[
             figure = metric_over_factor(panel.frame, key, metric, title=panel.title)
             paper = _paper(key, factor(key).over_factor, metric)
             yield Drawn(_name("over", key, number, metric), _heading(panel, f"Over {factor(key).title}"), paper,
-                        figure, factor_data(panel.frame, key, metric=metric))  # fmt: skip
+                        figure, factor_data(panel.frame, key, metric=metric), _bars(metric))  # fmt: skip
 
 
 def _over_skips(frame: pd.DataFrame, metric: str) -> Iterator[Drawn | Missing]:
@@ -151,7 +162,7 @@ def _over_skips(frame: pd.DataFrame, metric: str) -> Iterator[Drawn | Missing]:
         title = _heading(panel, "Skip connections by resolution and place")
         figure = metric_over_skips(data, None if pd.isna(resolution) else int(resolution), metric, panel.title)
         paper = _paper("model.skip_connections", "Fig. 4, 8", metric)
-        yield Drawn(_name("over", "skip_places", drawn, metric), title, paper, figure, data)
+        yield Drawn(_name("over", "skip_places", drawn, metric), title, paper, figure, data, _bars(metric))
         drawn += 1
     if not drawn:
         yield Missing("skip connections by place", "no mask keeps connections of one resolution only")
@@ -165,8 +176,9 @@ def _zetas(frame: pd.DataFrame, keys: list[str]) -> Iterator[Drawn | Missing]:
         for number, panel in enumerate(found[:1]):
             data = zeta_data(panel.frame, key)
             figure = emm_by_zeta(data, key, panel.title)
+            bars = "Bars reach to the neighbouring sizes that were run; a triangle points to where a bounded EMM lies."
             yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], f"EMM by zeta, {factor(key).title}", "Fig. 22",
-                        figure, data)  # fmt: skip
+                        figure, data, bars)  # fmt: skip
 
 
 def _memorization_time(frame: pd.DataFrame, level: float = 0.5) -> Iterator[Drawn | Missing]:
@@ -181,7 +193,8 @@ def _memorization_time(frame: pd.DataFrame, level: float = 0.5) -> Iterator[Draw
     for number, (panel, times) in enumerate(usable[:_PANELS]):
         figure = memorization_time(panel.frame, level, "images_seen", panel.title)
         name = "memorization_time" + (f"_{number + 1}" if number else "")
-        yield Drawn(name, _heading(panel, "Memorization time"), "", figure, times)
+        bars = "Bars span the evaluations before and after the passage; open marks are bounds."
+        yield Drawn(name, _heading(panel, "Memorization time"), "", figure, times, bars)
 
 
 def _from_samples(frame: pd.DataFrame) -> Iterator[Drawn | Missing]:
@@ -190,9 +203,10 @@ def _from_samples(frame: pd.DataFrame) -> Iterator[Drawn | Missing]:
         yield Missing("gallery and sample size", "no trial has a checkpoint with its samples (best.npz)")
         return
     title = "Generated images above their nearest training images"
-    yield Drawn("gallery", title, "Fig. 1a-b, 10", gallery(rows), gallery_data(rows))
+    yield Drawn("gallery", title, "Fig. 1a-b, 10", gallery(rows), gallery_data(rows), "")
     data = bootstrap_data(_memorized(frame))
-    yield Drawn("sample_size", "Bootstrap of the sample size", "Fig. 6", sample_size_bootstrap(data), data)
+    bars = "Bars hold the central 95% of the bootstrap draws."
+    yield Drawn("sample_size", "Bootstrap of the sample size", "Fig. 6", sample_size_bootstrap(data), data, bars)
 
 
 def _memorized(frame: pd.DataFrame, limit: int = 4) -> dict[str, NDArray[np.bool_]]:

@@ -116,5 +116,5 @@ def tiles(runs: Runs, best: pd.DataFrame) -> list[tuple[str, str]]:
         (f"{runs.finished:,} / {runs.trials:,}", "trials finished"),
         (top, "highest memorization ratio"),
         (compact(runs.images), "training images seen"),
-        (f"{runs.hours:.3g}", runs.hours_unit),
+        *((f"{amount:.3g}", unit) for unit, amount in sorted(runs.hours.items(), reverse=True)),
     ]

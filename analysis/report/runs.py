@@ -25,7 +25,7 @@ class Sweep:
     trials: int
     finished: int
     planned: int | None
-    """Trials that the sweep was to have; unknown without `sweep.json`."""
+    """Trials that a grid was to have; unknown without `sweep.json`, and for a search, which decides as it goes."""
     problems: tuple[str, ...]
     """In words: trials that failed, were interrupted or never reported."""
 
@@ -42,9 +42,8 @@ class Runs:
     """The most frequent value of each moved setting."""
     images: int
     """Training images seen by all trials."""
-    hours: float
-    hours_unit: str
-    """`CPU-hours`, `GPU-hours` or, where the resources are unknown, `trial-hours`."""
+    hours: Mapping[str, float]
+    """By unit: `GPU-hours`, `CPU-hours` or, where the resources are unknown, `trial-hours`; they do not add up."""
     skipped: tuple[str, ...] = field(default=())
     """What could not be read."""
 
@@ -68,12 +67,13 @@ def describe(frame: pd.DataFrame) -> Runs:
     last = frame.drop_duplicates(["experiment", "trial_id"], keep="last")
     finished = is_finished(last)
     manifests = frame.attrs.get("sweeps", {})
-    sweeps, hours, unit = [], 0.0, ""
+    sweeps: list[Sweep] = []
+    hours: dict[str, float] = {}
     for name, rows in last.groupby("experiment", sort=True):
         manifest = manifests.get(name, {})
         sweeps.append(_sweep(str(name), rows, int(finished[rows.index].sum()), manifest))
-        spent, kind = _hours(rows, manifest.get("resources", {}))
-        hours, unit = hours + spent, kind if unit in ("", kind) else "CPU- and GPU-hours"
+        spent, unit = _hours(rows, manifest.get("resources", {}))
+        hours[unit] = hours.get(unit, 0.0) + spent
     keys = [key for key in frame.columns if "." in key or key == "seed"]
     moved = [key for key in keys if len(last[key].unique()) > 1]
     constant = {key: short(last[key].iloc[0]) for key in keys if key not in moved}
@@ -84,7 +84,6 @@ def describe(frame: pd.DataFrame) -> Runs:
         {key: usual(last[key]) for key in moved},
         int(pd.to_numeric(last["images_seen"]).fillna(0).sum()),
         hours,
-        unit or "trial-hours",
         # Trials without an evaluation are among each sweep's problems already.
         tuple(
             line for line in frame.attrs.get("skipped", ()) if "no evaluation" not in line or not _told(sweeps, line)
@@ -190,7 +189,9 @@ def _planned(folder: Path | None) -> int | None:
     if folder is None:
         return None
     try:
-        trials = json.loads((folder / "sweep.json").read_text())["trials"]
-    except (OSError, ValueError, KeyError, TypeError):
+        manifest = json.loads((folder / "sweep.json").read_text())
+        # Of a search these are templates, one per value of the factor.
+        trials = manifest["trials"] if manifest.get("search", "grid") == "grid" else ()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return len(trials) or None

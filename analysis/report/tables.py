@@ -83,9 +83,9 @@ def importance_table(ranking: Ranking) -> Table:
     ]
     note = (
         f"The share of the ratio's variance that each setting explains by itself (fANOVA, {ranking.runs:,} runs; "
-        f"intervals from {ranking.resamples} resamples of the runs). {ranking.note}"
+        f"low and high: {ranking.interval}, the runs drawn anew). {ranking.note}"
     )
-    columns = ["Setting", "Importance", "95% low", "95% high", "Values", "Scale"]
+    columns = ["Setting", "Importance", "Low", "High", "Values", "Scale"]
     return table("importance", "Which setting matters most", note.strip(), columns, rows)
 
 

@@ -52,3 +52,14 @@ def test_what_cannot_be_drawn_says_why() -> None:
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(AnalysisError, match="metric ratio is unknown"):
         list(figures(make_table({(128, 1000): 0.9}), "ratio"))
+
+
+def test_every_figure_says_what_its_bars_are(real: pd.DataFrame) -> None:
+    bars = {entry.name: entry.bars for entry in figures(real) if isinstance(entry, Drawn)}
+    assert bars["ratio_over_weight_decay"] == "Bars are 95% intervals."
+    assert "neighbouring sizes" in bars["emm_by_zeta_weight_decay"]
+    assert "evaluations before and after" in bars["memorization_time"]
+    assert "bootstrap" in bars["sample_size"]
+    others = {entry.name: entry.bars for entry in figures(real, "knn_distance") if isinstance(entry, Drawn)}
+    assert "over training seeds" in others["knn_distance_over_weight_decay"]
+    assert "span the training seeds" in others["knn_distance_over_epochs_by_weight_decay"]

@@ -5,7 +5,8 @@ import pandas as pd
 from analysis.panels import REPEATS, summary
 from analysis.paper_tables.render import Grid
 from analysis.tables import best, moved_keys
-from analysis.vocabulary import size_text, value_text
+from analysis.telling import independent_keys
+from analysis.vocabulary import factor, size_text, value_text
 
 
 def naming_keys(frame: pd.DataFrame) -> list[str]:
@@ -16,7 +17,7 @@ def naming_keys(frame: pd.DataFrame) -> list[str]:
 
 def best_grid(frame: pd.DataFrame) -> Grid:
     """A row per combination of moved keys, a column per |D|; cells are best ratios in percent, means over seeds."""
-    keys = [key for key in naming_keys(frame) if key != "data.size"]
+    keys = independent_keys(best(frame)[[key for key in naming_keys(frame) if key != "data.size"]])
     data = summary(frame, [*keys, "data.size"])
     sizes = sorted(set(data["data.size"]))
     rows = []
@@ -25,13 +26,13 @@ def best_grid(frame: pd.DataFrame) -> Grid:
         cells = {row["data.size"]: f"{row['value']:.2f}" for _, row in part.iterrows()}
         texts = [value_text(key, value) for key, value in zip(keys, values, strict=True)]
         rows.append([*texts, *(cells.get(size, "") for size in sizes)])
-    header = [*(key.rpartition(".")[2] for key in keys), *(f"|D| = {size_text(int(size))}" for size in sizes)]
+    header = [*(factor(key).title for key in keys), *(f"|D| = {size_text(int(size))}" for size in sizes)]
     return Grid("Best memorization ratio (%)", header, rows, _notes(frame))
 
 
 def factor_grid(frame: pd.DataFrame) -> Grid:
     """A row per experiment: its keys, best ratio, 95% interval, trials, and the epoch of the best (the last such)."""
-    keys = naming_keys(frame) or ["data.size"]
+    keys = independent_keys(best(frame)[naming_keys(frame)]) or ["data.size"]
     data = summary(frame, keys)
     epochs = best(frame).groupby(keys, dropna=False, sort=True)["epoch"].max().to_numpy()
     rows = [
@@ -45,7 +46,7 @@ def factor_grid(frame: pd.DataFrame) -> Grid:
         ]
         for (_, row), epoch in zip(data.iterrows(), epochs, strict=True)
     ]
-    header = [*(key.rpartition(".")[2] for key in keys), "ratio %", "low", "high", "trials", "best epoch"]
+    header = [*(factor(key).title for key in keys), "ratio %", "low", "high", "trials", "best epoch"]
     return Grid("Best memorization ratio (%) with its 95% interval", header, rows, _notes(frame))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.tables import best, experiment_keys
+from analysis.telling import MOST
 from analysis.vocabulary import TIED, value_label
 
 REPEATS = ("seed", "data.seed")
@@ -28,8 +29,9 @@ class Panel:
 
     @property
     def title(self) -> str:
-        """What is fixed, such as `Width = 256`; empty where there is one panel."""
-        return ", ".join(value_label(key, value) for key, value in self.fixed.items())
+        """What is fixed, such as `Width = 256`, missing values aside; empty where there is one panel."""
+        told = [value_label(key, value) for key, value in self.fixed.items() if not pd.isna(value)]
+        return ", ".join([*told[:MOST], *(["..."] if len(told) > MOST else [])])
 
 
 def panels(frame: pd.DataFrame, key: str, within: Sequence[str] = ("data.size",), least: int = 2) -> list[Panel]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from analysis.figures.crossing import crossings
 from analysis.figures.size import size_data
 from analysis.figures.style import colours, legend, new_figure
-from analysis.vocabulary import factor, size_text, value_text
+from analysis.vocabulary import factor, in_order, size_text, value_text
 
 ZETAS = (0.05, 0.1, 0.2, 0.3)
 
@@ -36,7 +36,7 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
     """
     figure = new_figure()
     axes = figure.axes[0]
-    values, zetas = list(dict.fromkeys(data["value"])), sorted(set(data["zeta"]))
+    values, zetas = in_order(key, data["value"]), sorted(set(data["zeta"]))
     width = 0.8 / len(zetas)
     for index, zeta in enumerate(zetas):
         part = data[data["zeta"] == zeta]

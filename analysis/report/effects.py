@@ -8,7 +8,8 @@ import pandas as pd
 
 from analysis.findings.effects import Cells, Effect, contrast
 from analysis.noise import CONFIDENCE, holm, normal_quantile, two_sided_p
-from analysis.report.text import short
+from analysis.telling import tied_keys
+from analysis.vocabulary import value_text
 
 LIMIT = 40
 """Values of one setting beyond which it is no factor but a continuum (a search), and has no table."""
@@ -19,9 +20,9 @@ class Change:
     """From the baseline value of a setting to another one."""
 
     key: str
-    """Dotted; keys that always move together are joined by ` + `."""
-    before: str
-    after: str
+    """Dotted; keys that always move together are joined by ` + `. Values are those of the first one."""
+    before: Any
+    after: Any
     effect: Effect
     adjusted_p: float = 1.0
     """Two-sided p-value of no effect, adjusted for all contrasts that were looked at (Holm)."""
@@ -45,10 +46,14 @@ def changes(cells: Cells) -> list[Change]:
             continue
         for value in values[1:]:
             before, after = is_value(keys[0], values[0]), is_value(keys[0], value)
-            effect = contrast(cells, set(keys), before, after, f"{short(values[0])} to {short(value)}")
+            effect = contrast(cells, set(keys), before, after, _step(keys[0], values[0], value))
             if effect is not None:
-                found.append(Change(" + ".join(keys), short(values[0]), short(value), effect))
+                found.append(Change(" + ".join(keys), values[0], value, effect))
     return _adjusted(found)
+
+
+def _step(key: str, before: Any, after: Any) -> str:
+    return f"{value_text(key, before)} to {value_text(key, after)}"
 
 
 def _adjusted(found: Sequence[Change]) -> list[Change]:
@@ -60,16 +65,6 @@ def _adjusted(found: Sequence[Change]) -> list[Change]:
 def _p_value(effect: Effect) -> float:
     error = (effect.high - effect.low) / (2 * normal_quantile())
     return two_sided_p(effect.value / error) if error > 0 else float(effect.value == 0)
-
-
-def tied_keys(settings: pd.DataFrame) -> list[list[str]]:
-    """The moved settings; those that always move together, such as batch size and learning rate, in one group."""
-    groups: dict[tuple[int, ...], list[str]] = {}
-    for key in settings.columns:
-        codes = tuple(int(code) for code in pd.factorize(settings[key], use_na_sentinel=False)[0])
-        if len(set(codes)) > 1:
-            groups.setdefault(codes, []).append(key)
-    return list(groups.values())
 
 
 def is_value(key: str, value: Any) -> Callable[[pd.DataFrame], Any]:

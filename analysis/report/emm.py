@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from analysis.emm import emm
 from analysis.panels import panels, studied_keys
 from analysis.report.blocks import Cell, Table, table
 from analysis.report.text import number
-from analysis.vocabulary import factor, value_text
+from analysis.vocabulary import factor, in_order, inside_sentence, value_text
 
 ZETA = 0.1
 """The paper's."""
@@ -36,6 +37,8 @@ def emm_frame(best: pd.DataFrame) -> pd.DataFrame:
             part = emm(rows, "" if key == "data.size" else key, ZETA, size="data.size")
         except ValueError:  # fewer numbers than the estimators need
             continue
+        places = [str(value) for value in in_order(key, part["value"])]
+        part = part.iloc[np.argsort([places.index(str(value)) for value in part["value"]], kind="stable")]
         parts.append(part.assign(key=key, panel=found[0].title))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
@@ -77,7 +80,7 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
     ]
     if not texts:
         return []
-    name = "" if key == "data.size" else f" by {factor(key).title[0].lower()}{factor(key).title[1:]}"
+    name = "" if key == "data.size" else f" by {inside_sentence(factor(key).title)}"
     return [f"The EMM (zeta = {ZETA:g}){name}: {'; '.join(texts)} training images."]
 
 

@@ -9,6 +9,7 @@ from analysis.findings import Effect, SeedSpread, Verdict
 from analysis.report.effects import Change
 from analysis.report.runs import Runs, setting_text
 from analysis.report.text import compact, plural
+from analysis.vocabulary import title_of, value_text
 
 
 def headlines(
@@ -68,8 +69,10 @@ def _strongest(changes: Sequence[Change], slope: Effect | None) -> str:
         return f"No setting{but} moves the ratio beyond noise in these runs ({_looks(changes)})."
     # By the end of the interval that is nearer to zero: what is sure of the effect.
     most = max(clear, key=lambda change: min(abs(change.effect.low), abs(change.effect.high)))
+    first = most.key.split(" + ")[0]
+    before, after = value_text(first, most.before), value_text(first, most.after)
     return (
-        f"The strongest effect beside |D| is that of {most.key}: from {most.before} to {most.after} the ratio changes "
+        f"The strongest effect beside |D| is that of {title_of(most.key)}: from {before} to {after} the ratio changes "
         f"by {most.effect}, at {plural(most.effect.comparisons, 'matched setting')} ({_looks(changes)})."
     )
 

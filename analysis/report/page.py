@@ -20,6 +20,7 @@ from analysis.report.gallery import gallery
 from analysis.report.headlines import headlines, tiles
 from analysis.report.runs import describe
 from analysis.report.tables import effects_table, importance_table, paper_blocks, trials_table
+from analysis.vocabulary import title_of
 
 RESAMPLES = 10
 REACH = 5.0
@@ -136,6 +137,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["bar"] = bar
+    environment.filters["title_of"] = title_of
     environment.filters["measured"] = measured
     environment.filters["sort_value"] = lambda value: "" if value is None or math.isnan(value) else f"{value:.10g}"
     return environment

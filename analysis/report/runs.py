@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.noise import is_finished
 from analysis.report.text import number, plural, short
+from analysis.vocabulary import in_order, value_label, value_text
 
 MANY = 3
 """Moved settings beyond which a trial is named by those that are unusual."""
@@ -80,7 +81,7 @@ def describe(frame: pd.DataFrame) -> Runs:
     return Runs(
         tuple(sweeps),
         {key: value for key, value in constant.items() if value != "none"},
-        {key: _values(last[key]) for key in moved},
+        {key: _values(key, last[key]) for key in moved},
         {key: usual(last[key]) for key in moved},
         int(pd.to_numeric(last["images_seen"]).fillna(0).sum()),
         hours,
@@ -98,17 +99,15 @@ def _told(sweeps: list[Sweep], line: str) -> bool:
 def setting_text(
     row: "Mapping[str, Any] | pd.Series", keys: Mapping[str, str], base: Mapping[str, Any] | None = None
 ) -> str:
-    """The moved settings of one trial in words, such as `|D| = 10, weight decay = 0.1`.
+    """The moved settings of one trial in words, such as `|D| = 10, Weight decay = 0.1`.
 
     Where many move, those that have their usual value (`base`) are left out.
     """
-    names = {"data.size": "|D|"}
     if base is not None and len(keys) > MANY:
         keys = {
             key: "" for key in keys if key == "data.size" or (key != "seed" and short(row[key]) != short(base[key]))
         }
-    parts = [f"{names.get(key, key.rpartition('.')[2].replace('_', ' '))} = {short(row[key])}" for key in keys]
-    return ", ".join(parts) or "the only setting"
+    return ", ".join(value_label(key, row[key]) for key in keys) or "the only setting"
 
 
 def usual(column: pd.Series) -> Any:
@@ -116,10 +115,8 @@ def usual(column: pd.Series) -> Any:
     return column.value_counts(dropna=False, sort=True).index[0]
 
 
-def _values(column: pd.Series) -> str:
-    known = column.dropna().unique().tolist()
-    values = sorted(known, key=lambda value: (isinstance(value, str), value))
-    texts = [*([] if len(known) == len(column.unique()) else ["none"]), *(short(value) for value in values)]
+def _values(key: str, column: pd.Series) -> str:
+    texts = [value_text(key, value) for value in in_order(key, column.tolist())]
     return ", ".join(texts) if len(texts) <= 16 else f"{', '.join(texts[:6])}, ..., {texts[-1]} ({len(texts)} values)"
 
 

@@ -13,6 +13,7 @@ from analysis.report.blocks import Cell, Table, table
 from analysis.report.effects import Change
 from analysis.report.text import number
 from analysis.tables import best
+from analysis.vocabulary import factor, title_of, value_text
 
 
 def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
@@ -24,7 +25,7 @@ def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
     several = len(frame["experiment"].unique()) > 1
     columns = [*(["Experiment"] if several else []), "Trial", "Status"]
     columns += ["Ratio (%)", "95% low", "95% high"]
-    columns += [key.replace("data.size", "|D| (data.size)") for key in moved]
+    columns += [factor(key).title for key in moved]
     columns += ["kNN distance", *(["FID"] if fid else [])]
     columns += ["Best epoch", "Images seen", "Minutes"]
     rows = []
@@ -34,7 +35,7 @@ def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
         cells = [*([Cell(str(run["experiment"]))] if several else []), Cell(str(run["trial_id"])), Cell(status)]
         for key in ("memorization_ratio", "memorization_ratio_low", "memorization_ratio_high"):
             cells.append(Cell.of(_number(100 * run[key]), f"{100 * run[key]:.2f}"))
-        cells += [_setting(run[key]) for key in moved]
+        cells += [_value(key, run[key]) for key in moved]
         cells.append(Cell.of(_number(run["knn_distance"]), digits=4))
         cells += [Cell.of(_number(run["fid"]), digits=4)] if fid else []
         cells.append(_whole(run["epoch"]))
@@ -55,7 +56,8 @@ def effects_table(changes: Sequence[Change]) -> Table:
         odds = math.exp(change.effect.value)
         rows.append(
             [
-                *(Cell(change.key), _text(change.before), _text(change.after)),
+                Cell(title_of(change.key)),
+                *(_value(change.key.split(" + ")[0], value) for value in (change.before, change.after)),
                 *(Cell.of(points, f"{points:+.1f}") for points in (value, low, high)),
                 Cell.of(odds, f"{odds:.2g}"),
                 Cell.of(change.adjusted_p, f"{change.adjusted_p:.2g}" + (" *" if change.is_clear else "")),
@@ -74,12 +76,12 @@ def importance_table(ranking: Ranking) -> Table:
     """fANOVA's shares."""
     rows = [
         [
-            Cell(factor.factor),
-            *(Cell.of(share, f"{share:.3f}") for share in (factor.importance, factor.low, factor.high)),
-            Cell.of(factor.values),
-            Cell(factor.scale),
+            Cell(title_of(each.factor)),
+            *(Cell.of(share, f"{share:.3f}") for share in (each.importance, each.low, each.high)),
+            Cell.of(each.values),
+            Cell(each.scale),
         ]
-        for factor in ranking.factors
+        for each in ranking.factors
     ]
     note = (
         f"The share of the ratio's variance that each setting explains by itself (fANOVA, {ranking.runs:,} runs; "
@@ -89,10 +91,20 @@ def importance_table(ranking: Ranking) -> Table:
     return table("importance", "Which setting matters most", note.strip(), columns, rows)
 
 
-def frame_table(ident: str, title: str, note: str, data: pd.DataFrame) -> Table:
-    """Any frame; numbers with four significant digits."""
-    rows = [[_setting(value, 4) for value in row] for row in data.itertuples(index=False)]
-    return table(ident, title, note, [str(column) for column in data.columns], rows)
+def frame_table(ident: str, title: str, note: str, data: pd.DataFrame, columns: Mapping[str, str]) -> Table:
+    """Any frame; settings (dotted columns) in words, other numbers with four significant digits.
+
+    Args:
+        ident, title, note: of the table.
+        data: what to show.
+        columns: titles of the columns that are no settings.
+    """
+    keys = list(map(str, data.columns))
+    rows = [
+        [_value(key, value) if "." in key else _plain(value) for key, value in zip(keys, row, strict=True)]
+        for row in data.itertuples(index=False)
+    ]
+    return table(ident, title, note, [columns.get(key) or factor(key).title for key in keys], rows)
 
 
 def paper_blocks(frame: pd.DataFrame) -> list[Table]:
@@ -102,14 +114,11 @@ def paper_blocks(frame: pd.DataFrame) -> list[Table]:
         for index, (block, cells) in enumerate(known.blocks):
             if cells["ours"].isna().all():
                 continue
-            names = {key: key.rpartition(".")[2].replace("_", " ").capitalize() for key in block.keys}
-            renamed = cells.rename(
-                columns={**names, "dataset": "Data set", "data.size": "|D|", "ours": "Ours", "low": "95% low"}
-                | {"high": "95% high", "trials": "Trials", "published": "Published", "difference": "Difference"}
-            )
+            columns = {"dataset": "Data set", "ours": "Ours", "low": "95% low", "high": "95% high"}
+            columns |= {"trials": "Trials", "published": "Published", "difference": "Difference"}
             title = f"{block.source}: {block.caption[0].lower()}{block.caption[1:]}"
             note = f"{known.caption}. Ours beside the published number; a difference where data set and |D| agree."
-            found.append(frame_table(f"paper{known.number}-{index}", title, note, renamed))
+            found.append(frame_table(f"paper{known.number}-{index}", title, note, cells, columns))
     return found
 
 
@@ -122,16 +131,13 @@ def _whole(value: object) -> Cell:
     return Cell.of(amount, number(amount, 5))
 
 
-def _setting(value: object, digits: int = 6) -> Cell:
+def _value(key: str, value: object) -> Cell:
+    """A setting in words, sorted by its number."""
+    number_of = float(value) if not pd.isna(value) and not isinstance(value, str) else None  # type: ignore[arg-type, call-overload]
+    return Cell(value_text(key, value), number_of)
+
+
+def _plain(value: object) -> Cell:
     if pd.isna(value):  # type: ignore[call-overload]
         return Cell("")
-    if isinstance(value, str):
-        return Cell(value)
-    return Cell(number(float(value), digits), float(value))  # type: ignore[arg-type]
-
-
-def _text(value: str) -> Cell:
-    try:
-        return Cell(value, float(value.replace(",", "")))
-    except ValueError:
-        return Cell(value)
+    return Cell(value) if isinstance(value, str) else Cell(number(float(value), 4), float(value))  # type: ignore[arg-type]

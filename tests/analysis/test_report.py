@@ -125,7 +125,7 @@ def test_every_trial_stands_in_the_table_with_its_numbers(page: Page, sweep: Pat
         assert float(row[column["95% low"]]) == pytest.approx(100 * run["memorization_ratio_low"], abs=0.006)
         assert float(row[column["95% high"]]) == pytest.approx(100 * run["memorization_ratio_high"], abs=0.006)
         assert float(row[column["kNN distance"]]) == pytest.approx(run["knn_distance"], rel=1e-3)
-        assert row[column["model.width"]] == str(run["model.width"])
+        assert row[column["Width"]] == str(run["model.width"])
         assert row[column["Status"]] == run["status"]
 
 
@@ -158,7 +158,7 @@ def test_what_was_run_is_said(page: Page) -> None:
 def test_headlines_are_computed_from_the_data(page: Page, sweep: Path) -> None:
     top = best(load(sweep, cache=False))["memorization_ratio"].max()
     assert f"The highest memorization ratio is {100 * top:.1f}%" in page.words
-    assert "The strongest effect beside |D| is that of model.width" in page.words
+    assert "The strongest effect beside |D| is that of Width" in page.words
     assert "Doubling |D| multiplies the odds of replication by" in page.words
 
 

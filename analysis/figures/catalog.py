@@ -17,6 +17,7 @@ from analysis.figures.memorization_time import memorization_time, memorization_t
 from analysis.figures.size import metric_over_size, size_data
 from analysis.figures.skips import metric_over_skips, skips_data
 from analysis.figures.zeta import emm_by_zeta, zeta_data
+from analysis.memorization_time import scaling_panels
 from analysis.panels import Panel, panels, studied_keys
 from analysis.samples import best_samples
 from analysis.tables import METRICS, best, moved_keys
@@ -191,21 +192,15 @@ def _zetas(frame: pd.DataFrame, keys: list[str]) -> Iterator[Drawn | Missing]:
 
 
 def _memorization_time(frame: pd.DataFrame, level: float = 0.5) -> Iterator[Drawn | Missing]:
-    found = panels(frame, "data.size", within=())
-    times = {id(panel): memorization_time_data(panel.frame, level)[0] for panel in found}
-    usable = [panel for panel in found if _scales(times[id(panel)])]
+    usable = scaling_panels(frame, level)
     if not usable:
         yield Missing("memorization time", f"no two sizes pass {100 * level:g}% between two evaluations")
     for number, panel, title in _titled(usable):
         figure = memorization_time(panel.frame, level, "images_seen", title)
         name = "memorization_time" + (f"_{number + 1}" if number else "")
         bars = "Bars span the evaluations before and after the passage; open marks are bounds."
-        yield Drawn(name, _heading("Memorization time", title), "", figure, times[id(panel)], bars)
-
-
-def _scales(times: pd.DataFrame) -> bool:
-    """Whether two sizes pass the level between two evaluations."""
-    return len(times.loc[times["kind"] == "passed", "data.size"].unique()) > 1
+        data, _ = memorization_time_data(panel.frame, level, "images_seen")
+        yield Drawn(name, _heading("Memorization time", title), "", figure, data, bars)
 
 
 def _from_samples(frame: pd.DataFrame) -> Iterator[Drawn | Missing]:

@@ -18,6 +18,7 @@ from analysis.report.emm import emm_frame, emm_headline, emm_table
 from analysis.report.figures import figure_blocks, grouped
 from analysis.report.gallery import gallery
 from analysis.report.headlines import headlines, tiles
+from analysis.report.memorization_time import memorization_time_table
 from analysis.report.runs import describe
 from analysis.report.tables import effects_table, importance_table, paper_blocks, trials_table
 from analysis.vocabulary import title_of
@@ -64,11 +65,13 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw
     tables: list[Table] = [effects_table(found)] if found else []
     tables += _importances(frame, best, resamples)
     tables += emm_table(estimates)
-    tables += paper_blocks(frame)
-    tables.append(trials_table(frame, runs.moved))
     done = is_finished(frame)
     # The best ratio of half a training would stand beside those of whole ones; with nothing finished, show what is.
-    blocks, missing = figure_blocks(frame[done] if done.any() else frame) if draw else ([], [])
+    shown = frame[done] if done.any() else frame
+    tables += memorization_time_table(shown)
+    tables += paper_blocks(frame)
+    tables.append(trials_table(frame, runs.moved))
+    blocks, missing = figure_blocks(shown) if draw else ([], [])
     return (
         _environment()
         .get_template("report.html.j2")

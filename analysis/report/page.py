@@ -20,7 +20,7 @@ from analysis.report.gallery import gallery
 from analysis.report.headlines import headlines, tiles
 from analysis.report.memorization_time import memorization_time_table
 from analysis.report.runs import describe
-from analysis.report.tables import effects_table, importance_table, paper_blocks, trials_table
+from analysis.report.tables import effects_table, importance_table, paper_blocks, replication_table, trials_table
 from analysis.vocabulary import title_of
 
 RESAMPLES = 10
@@ -69,6 +69,7 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw
     # The best ratio of half a training would stand beside those of whole ones; with nothing finished, show what is.
     shown = frame[done] if done.any() else frame
     tables += memorization_time_table(shown)
+    tables += replication_table(shown)
     tables += paper_blocks(frame)
     tables.append(trials_table(frame, runs.moved))
     blocks, missing = figure_blocks(shown) if draw else ([], [])

@@ -101,8 +101,9 @@ def setting_text(
 ) -> str:
     """The moved settings of one trial in words, such as `|D| = 10, Weight decay = 0.1`.
 
-    Where many move, those that have their usual value (`base`) are left out.
+    Where many move, those that have their usual value (`base`) are left out; how they are measured always is.
     """
+    keys = {key: "" for key in keys if not key.startswith("evaluation.")}
     if base is not None and len(keys) > MANY:
         keys = {
             key: "" for key in keys if key == "data.size" or (key != "seed" and short(row[key]) != short(base[key]))

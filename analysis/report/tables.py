@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -9,10 +10,12 @@ from analysis.findings import finished_runs
 from analysis.importance import Ranking
 from analysis.noise import is_finished
 from analysis.paper_tables import paper_tables
+from analysis.replication import NOTE, TITLES, replication_frame
 from analysis.report.blocks import Cell, Table, table
 from analysis.report.effects import Change
 from analysis.report.text import number
 from analysis.tables import best
+from analysis.telling import independent_keys
 from analysis.vocabulary import factor, title_of, value_text
 
 
@@ -43,7 +46,10 @@ def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
         cells.append(Cell.of(_number(last.loc[ident, "seconds"]) / 60, digits=3))
         rows.append(cells)
     note = "Each trial at its best evaluation, the paper's number of a run; the interval is Wilson's, of the samples."
-    return table("trials", "Trials", note, columns, rows)
+    independent = {factor(key).title for key in independent_keys(top[list(moved)])}
+    redundant = {factor(key).title for key in moved} - independent
+    screen_only = frozenset(place for place, column in enumerate(columns) if column in redundant)
+    return replace(table("trials", "Trials", note, columns, rows), screen_only=screen_only)
 
 
 def effects_table(changes: Sequence[Change]) -> Table:
@@ -105,6 +111,14 @@ def frame_table(ident: str, title: str, note: str, data: pd.DataFrame, columns: 
         for row in data.itertuples(index=False)
     ]
     return table(ident, title, note, [columns.get(key) or factor(key).title for key in keys], rows)
+
+
+def replication_table(frame: pd.DataFrame) -> list[Table]:
+    """Coverage, concentration, calibrated ratio and near-duplicates of each trial, where any has them."""
+    data = replication_frame(frame)
+    if data.empty:
+        return []
+    return [frame_table("replication", "Coverage and concentration of replicas", NOTE, data, TITLES)]
 
 
 def paper_blocks(frame: pd.DataFrame) -> list[Table]:

@@ -35,7 +35,8 @@ def independent_keys(settings: pd.DataFrame) -> list[str]:
         key = _best_known(keys)
         values = settings[key]
         follows = any(
-            2 * len(settings[other].unique()) <= len(settings)
+            other != "data.size"  # a size of one study alone says nothing of what it is
+            and 2 * len(settings[other].unique()) <= len(settings)
             and settings.groupby(other, dropna=False)[key].nunique(dropna=False).max() == 1
             for other in kept
         )

@@ -22,7 +22,7 @@ from analysis.panels import Panel, panels, studied_keys
 from analysis.samples import best_samples
 from analysis.tables import METRICS, best, moved_keys
 from analysis.telling import names
-from analysis.vocabulary import factor
+from analysis.vocabulary import factor, in_order
 
 _PANELS = 4
 """So many panels of one kind are drawn; a pooled table can have hundreds."""
@@ -231,6 +231,9 @@ def _memorized(frame: pd.DataFrame, limit: int = 4) -> dict[str, NDArray[np.bool
             shown.append((run, samples["memorized"].astype(bool)))
         if len(shown) == limit:
             break
+    places = [{str(value): place for place, value in enumerate(in_order(key, (run[key] for run, _ in shown)))}
+              for key in keys]  # fmt: skip
+    shown.sort(key=lambda entry: [place[str(entry[0][key])] for key, place in zip(keys, places, strict=True)])
     labels = names(pd.DataFrame([run[keys] for run, _ in shown]))
     repeats = [labels[:place].count(label) for place, label in enumerate(labels)]
     unique = [f"{label or 'one trial'}" + (f" #{count + 1}" if count else "")

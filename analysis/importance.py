@@ -12,6 +12,7 @@ from analysis.errors import AnalysisError
 from analysis.findings import finished_runs
 from analysis.noise import setting_keys
 from analysis.optional import optuna
+from analysis.telling import tied_keys
 
 MINIMUM_RUNS = 8
 WIDE = 10.0
@@ -122,12 +123,8 @@ def _interval(resamples: int) -> str:
 
 def _axes(runs: pd.DataFrame) -> list[_Axis]:
     keys = [key for key in [*setting_keys(runs), "seed"] if key in runs and len(runs[key].unique()) > 1]
-    groups: dict[tuple[int, ...], list[str]] = {}
-    for key in keys:
-        # Equal codes: the learning rate that is tied to the batch size is no factor of its own.
-        codes = tuple(int(code) for code in pd.factorize(runs[key], use_na_sentinel=False)[0])
-        groups.setdefault(codes, []).append(key)
-    return [_axis(" + ".join(names), runs[names[0]]) for names in groups.values()]
+    # The learning rate that is tied to the batch size is no factor of its own.
+    return [_axis(" + ".join(names), runs[names[0]]) for names in tied_keys(runs[keys])]
 
 
 def _axis(name: str, column: pd.Series) -> _Axis:

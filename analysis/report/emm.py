@@ -81,7 +81,7 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
     if not texts:
         return []
     name = "" if key == "data.size" else f" by {inside_sentence(factor(key).title)}"
-    return [f"The EMM (zeta = {ZETA:g}){name}: {'; '.join(texts)} training images."]
+    return [f"The EMM (zeta = {ZETA:g}){name}, in training images: {'; '.join(texts)}."]
 
 
 def _text(size: float) -> str:

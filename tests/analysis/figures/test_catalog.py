@@ -5,6 +5,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.figures.catalog import Drawn, Missing, figures
+from analysis.loading.columns import joined
 from tests.analysis.conftest import make_table
 
 
@@ -63,3 +64,17 @@ def test_every_figure_says_what_its_bars_are(real: pd.DataFrame) -> None:
     others = {entry.name: entry.bars for entry in figures(real, "knn_distance") if isinstance(entry, Drawn)}
     assert "over training seeds" in others["knn_distance_over_weight_decay"]
     assert "span the training seeds" in others["knn_distance_over_epochs_by_weight_decay"]
+
+
+def test_titles_of_pooled_studies_stay_short_and_name_no_missing_value() -> None:
+    differing = {"data.dataset": "digits", "data.resolution": 8, "training.epochs": 400.0, "model.dropout": 0.1}
+    own = {"data.dataset": "cifar10", "data.resolution": None, "training.epochs": 40_000.0, "training.precision": None}
+    finals = {(64, 500): 0.9, (64, 1000): 0.8, (128, 500): 0.9, (128, 1000): 0.7}
+    frame = joined([
+        make_table(finals, **differing), make_table(finals, **own, experiment="other"),
+        make_table(finals, **{**differing, "model.depth": 4}, experiment="third"),
+    ])  # fmt: skip
+    titles = [entry.title for entry in figures(frame) if isinstance(entry, Drawn) and "Fig." in entry.paper]
+    assert "Over Width, digits, Depth = 2" in titles
+    assert "Over Width, cifar10, Depth = 2" in titles
+    assert all(len(title) < 60 and "none" not in title for title in titles)

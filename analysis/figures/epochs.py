@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.style import draw_curve, legend, metric_axis, new_figure
-from analysis.vocabulary import factor, in_order, value_label
+from analysis.vocabulary import factor, value_label
 
 
 def epochs_data(
@@ -44,7 +44,7 @@ def metric_over_epochs(
     data = epochs_data(frame, hue, metric, x)
     figure = new_figure()
     axes = figure.axes[0]
-    values = in_order(hue, data[hue])
+    values = list(dict.fromkeys(data[hue]))
     for index, value in enumerate(values):
         part = data[data[hue].isna() if pd.isna(value) else data[hue] == value]
         draw_curve(axes, part[x].to_list(), part, index, len(values), value_label(hue, value))

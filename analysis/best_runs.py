@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.completion import finished
+from analysis.completion import NO_FINAL_RATIO, finished
 from analysis.errors import AnalysisError
 from analysis.tables import best
 
@@ -24,5 +24,5 @@ def best_runs(frame: pd.DataFrame) -> pd.DataFrame:
     if len(runs):
         return runs
     if len(best(frame)):
-        raise AnalysisError("no final ratio: all trials were stopped early as they will not reach the target")
+        raise AnalysisError(NO_FINAL_RATIO)
     raise AnalysisError("no trial has reported a memorization ratio yet")

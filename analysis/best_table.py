@@ -6,7 +6,8 @@ from analysis.panels import summary
 from analysis.paper_tables.render import Grid
 from analysis.settings import setting_keys
 from analysis.tables import best, moved_keys
-from analysis.vocabulary import size_text, value_text
+from analysis.telling import independent_keys
+from analysis.vocabulary import factor, size_text, value_text
 
 
 def naming_keys(frame: pd.DataFrame) -> list[str]:
@@ -22,7 +23,7 @@ def best_grid(frame: pd.DataFrame, marked: bool = True) -> Grid:
         marked: write `>=` before ratios that are lower bounds, as a trial was stopped on reaching its target; a table
             for machines has numbers alone.
     """
-    keys = [key for key in naming_keys(frame) if key != "data.size"]
+    keys = independent_keys(best(frame)[[key for key in naming_keys(frame) if key != "data.size"]])
     data = summary(frame, [*keys, "data.size"])
     sizes = sorted(set(data["data.size"]))
     rows = []
@@ -31,7 +32,7 @@ def best_grid(frame: pd.DataFrame, marked: bool = True) -> Grid:
         cells = {row["data.size"]: _ratio(row, marked) for _, row in part.iterrows()}
         texts = [value_text(key, value) for key, value in zip(keys, values, strict=True)]
         rows.append([*texts, *(cells.get(size, "") for size in sizes)])
-    header = [*(key.rpartition(".")[2] for key in keys), *(f"|D| = {size_text(int(size))}" for size in sizes)]
+    header = [*(factor(key).title for key in keys), *(f"|D| = {size_text(int(size))}" for size in sizes)]
     return Grid("Best memorization ratio (%)", header, rows, _notes(frame))
 
 
@@ -43,7 +44,7 @@ def factor_grid(frame: pd.DataFrame, marked: bool = True) -> Grid:
         marked: write `>=` before ratios that are lower bounds; otherwise the column `reached` counts the trials behind
             a ratio that were stopped on reaching their target, where there are any.
     """
-    keys = naming_keys(frame) or ["data.size"]
+    keys = independent_keys(best(frame)[naming_keys(frame)]) or ["data.size"]
     data = summary(frame, keys)
     epochs = best(frame).groupby(keys, dropna=False, sort=True)["epoch"].max().to_numpy()
     counted = not marked and bool(data["reached"].any())
@@ -59,7 +60,7 @@ def factor_grid(frame: pd.DataFrame, marked: bool = True) -> Grid:
         ]
         for (_, row), epoch in zip(data.iterrows(), epochs, strict=True)
     ]
-    header = [*(key.rpartition(".")[2] for key in keys), "ratio %", "low", "high", "trials", "best epoch"]
+    header = [*(factor(key).title for key in keys), "ratio %", "low", "high", "trials", "best epoch"]
     header += ["reached"] if counted else []
     return Grid("Best memorization ratio (%) with its 95% interval", header, rows, _notes(frame))
 

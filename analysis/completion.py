@@ -12,6 +12,9 @@ REACHED = "reached"
 WILL_NOT_REACH = "will_not_reach"
 FULL = "full"
 
+NO_FINAL_RATIO = "no final ratio: all trials were stopped early as they will not reach the target"
+"""What to say where `finished` leaves nothing."""
+
 _ENDED = {"terminated", "finished", "completed", "complete", "done"}
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.completion import is_finished as is_finished  # noqa: PLC0414 (the report reads it from here)
 from analysis.settings import REPEATS, setting_keys
 
 FloatArray = NDArray[np.float64]

@@ -11,6 +11,7 @@ from analysis.noise import seed_spread
 from analysis.partners import by_partner
 from analysis.settings import setting_keys
 from analysis.tables import best
+from analysis.telling import MOST
 from analysis.vocabulary import TIED, value_label
 
 _BUDGET = ("training.images", "training.epochs")
@@ -28,8 +29,9 @@ class Panel:
 
     @property
     def title(self) -> str:
-        """What is fixed, such as `Width = 256`; empty where there is one panel."""
-        return ", ".join(value_label(key, value) for key, value in self.fixed.items())
+        """What is fixed, such as `Width = 256`, missing values aside; empty where there is one panel."""
+        told = [value_label(key, value) for key, value in self.fixed.items() if not pd.isna(value)]
+        return ", ".join([*told[:MOST], *(["..."] if len(told) > MOST else [])])
 
 
 def panels(frame: pd.DataFrame, key: str, within: Sequence[str] = ("data.size",), least: int = 2) -> list[Panel]:
@@ -68,6 +70,23 @@ def panels(frame: pd.DataFrame, key: str, within: Sequence[str] = ("data.size",)
     ]
     cells = [key, *(name for name in within if name in frame.columns)]
     return sorted(found, key=lambda panel: -len(panel.frame[cells].drop_duplicates()))
+
+
+def panel_titles(found: Sequence[Panel]) -> list[str]:
+    """A title for each panel that no other one has: the short one, or where several share it, all that is fixed.
+
+    Two panels may still be told apart by nothing but their place in `found`, as titles round numbers: these are
+    numbered.
+    """
+    if len(found) < 2:
+        return [panel.title for panel in found]
+    short = [panel.title for panel in found]
+    whole = [", ".join(value_label(key, value) for key, value in panel.fixed.items()) for panel in found]
+    chosen = [brief if brief and short.count(brief) == 1 else full for brief, full in zip(short, whole, strict=True)]
+    return [
+        f"{title} #{chosen[: place + 1].count(title)}" if chosen.count(title) > 1 else title
+        for place, title in enumerate(chosen)
+    ]
 
 
 def studied_keys(frame: pd.DataFrame) -> list[str]:

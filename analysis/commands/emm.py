@@ -92,11 +92,11 @@ def _records(estimates: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _figure(panel: Panel, estimates: pd.DataFrame, zetas: list[float]) -> Figure:
-    """The figure of the panel with most runs."""
+    """The figure of the panel with most runs, the first of the estimates."""
     about = factor(panel.key).title if panel.key != SIZE else ""
     title = ", ".join(text for text in (about, panel.title) if text)
     if len(zetas) > 1:
-        chosen = estimates[(estimates["panel"] == panel.title) & (estimates["kind"] != "predicted")]
+        chosen = estimates[(estimates["panel"] == 0) & (estimates["kind"] != "predicted")]
         # One mark per value and zeta: the first method that was asked for.
         figure = emm_by_zeta(chosen.drop_duplicates(["value", "zeta"]), panel.key, panel.title)
         # Its own ticks are the ends of the intervals, which crowd; the sizes run are what the numbers rest on.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.completion import finished, left_out
+from analysis.completion import NO_FINAL_RATIO, finished, left_out
 from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.tables import load
 
@@ -50,7 +50,7 @@ def finished_results(frame: pd.DataFrame) -> pd.DataFrame:
     say_left_out(frame)
     ended = finished(frame)
     if ended.empty:
-        raise AnalysisError("no final ratio: all trials were stopped early as they will not reach the target")
+        raise AnalysisError(NO_FINAL_RATIO)
     ended.attrs = frame.attrs
     return ended
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.style import draw_curve, legend, metric_axis, new_figure
 from analysis.panels import summary
-from analysis.vocabulary import Scale, factor, value_label, value_text
+from analysis.vocabulary import Scale, factor, in_order, value_label, value_text
 
 
 def factor_data(
@@ -41,10 +41,10 @@ def metric_over_factor(
     data = factor_data(frame, key, hue, metric)
     figure = new_figure()
     axes = figure.axes[0]
-    values = list(dict.fromkeys(data[key]))
+    values = in_order(key, data[key])
     spacing = _possible(scale or factor(key).scale, values)
     positions = [float(index) if spacing == "category" else float(value) for index, value in enumerate(values)]
-    groups = list(dict.fromkeys(data[hue]))
+    groups = in_order(hue, data[hue])
     for index, group in enumerate(groups):
         part = data[data[hue].isna() if pd.isna(group) else data[hue] == group]
         x = [positions[_index(values, value)] for value in part[key]]

@@ -86,7 +86,7 @@ SUPPORT: list[tuple[str, Sequence[Settings], Shift]] = [
     ("weight_decay_cliff", DECAYS, when("training.weight_decay", [1e-2, 5e-2, 1e-1], -3.0)),
     ("ema_weak", EMAS, lambda _: 0.0),
     ("conditioning_raises", LABELS, labels(true=1.0, random=1.0)),
-    ("random_classes_raise", COUNTS, per("data.num_labels", 0.5)),
+    ("random_classes_raise", COUNTS, per("data.num_labels", 1.2)),
     ("unique_labels_trigger", UNIQUE, lambda s: 8.0 if s["data.labels"] == "unique" else 0.0),
     ("zeta_ordering_stable", ZETAS, per("model.width", 1.0)),
 ]

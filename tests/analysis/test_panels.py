@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from analysis.loading.columns import joined
-from analysis.panels import panels, studied_keys, summary
+from analysis.panels import Panel, panel_titles, panels, studied_keys, summary
 from tests.analysis.conftest import make_table
 from tests.analysis.planted import frame as planted
 from tests.analysis.planted import grid
@@ -19,6 +19,18 @@ def test_a_panel_differs_in_its_key_and_in_size_only() -> None:
     assert [panel.title for panel in found] == ["Depth = 2", "Depth = 8"]
     assert [len(panel.frame) for panel in found] == [9, 6]
     assert studied_keys(frame) == ["model.width", "model.depth"]
+
+
+def test_titles_are_unique_whatever_is_cut_missing_or_rounded() -> None:
+    def panel(rate: float, classes: float = 10.0, **fixed: float) -> Panel:
+        shown = {"model.width": 64, "model.depth": 2, "data.classes": classes, "training.weight_decay": 0.0}
+        return Panel("data.size", {**shown, "training.learning_rate": rate, **fixed}, pd.DataFrame())
+
+    assert panel_titles([panel(1e-4)]) == ["Width = 64, Depth = 2, Number of classes = 10, ..."]
+    apart = panel_titles([panel(1e-4), panel(2e-4), panel(1e-4, classes=float("nan"))])
+    assert len(set(apart)) == 3
+    assert "Learning rate = 0.0002" in apart[1]
+    assert len(set(panel_titles([panel(1e-4), panel(1e-4 * (1 + 1e-12))]))) == 2
 
 
 def test_a_tied_key_is_no_factor_of_its_own() -> None:

@@ -74,7 +74,7 @@ def test_a_depth_has_all_its_skip_connections() -> None:
 def test_a_partner_that_all_values_were_run_with_has_its_own_panel() -> None:
     rates = grid(training__batch_size=(128, 512), training__learning_rate=(1e-4, 2e-4))
     found = panels(frame(rates), "training.batch_size")
-    assert [panel.title for panel in found] == ["learning_rate = 0.0001", "learning_rate = 0.0002"]
+    assert [panel.title for panel in found] == ["Learning rate = 0.0001", "Learning rate = 0.0002"]
     assert [len(best(panel.frame)) for panel in found] == [2, 2]
 
 
@@ -86,5 +86,5 @@ def test_one_partner_for_each_value_keeps_every_row() -> None:
 
 def test_no_trial_is_lost_where_single_values_are_enough() -> None:
     found = panels(labels(), "data.labels", least=1)
-    assert [panel.title for panel in found] == ["C = 10", "C = 1000"]
+    assert [panel.title for panel in found] == ["Number of random classes C = 10", "Number of random classes C = 1000"]
     assert sum(len(best(panel.frame)) for panel in found) == 4

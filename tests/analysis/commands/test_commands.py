@@ -10,7 +10,7 @@ def test_table_prints_best_ratios_by_what_moves(sweep: Path, capsys: pytest.Capt
     assert main(["table", str(sweep)]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[1].split() == ["weight_decay", "|D|", "=", "10", "|D|", "=", "20"]
+    assert lines[1].split() == ["Weight", "decay", "|D|", "=", "10", "|D|", "=", "20"]
     assert lines[3].split() == ["0", "95.70", "55.86"]
     # Half-trained trials would pass for a low ratio.
     assert "6 trials (6 terminated), 96,000 training images" in lines[-1]

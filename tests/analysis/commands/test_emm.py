@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from analysis.command_line import main
+from analysis.commands import emm as emm_command
+from analysis.figures.zeta import emm_by_zeta
 from tests.analysis.commands.conftest import falling
 
 SIZES = (500, 1000, 2000, 4000)
@@ -67,10 +69,46 @@ def test_trials_that_differ_otherwise_are_not_mixed(write_sweep, capsys):
     deep = [({**changes, "model.depth": 6}, min(1.0, 1.3 * ratio)) for changes, ratio in two_widths()]
     assert main(["emm", str(write_sweep([*two_widths(), *deep])), "--factor", "width", "--format", "json"]) == 0
     rows = rows_of(capsys)
-    assert {row["panel"] for row in rows} == {"Depth = 2", "Depth = 6"}
+    assert {(row["panel"], row["among"]) for row in rows} == {(0, "Depth = 2"), (1, "Depth = 6")}
     assert {row["trainings"] for row in rows} == {4}
     assert main(["emm", str(write_sweep([*two_widths(), *deep], name="again"))]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["among", "width"]
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["among", "Width"]
+
+
+def test_panels_that_share_a_short_title_are_told_apart(write_sweep, tmp_path, capsys, monkeypatch):
+    others = ({}, {"model.depth": 6}, {"training.epochs": 20_000.0}, {"training.batch_size": 64},
+              {"training.learning_rate": 1e-3})  # fmt: skip
+    trials = [({**changes, **other}, ratio) for other in others for changes, ratio in two_widths()]
+    drawn = []
+    monkeypatch.setattr(emm_command, "emm_by_zeta", lambda data, *rest: drawn.append(data) or emm_by_zeta(data, *rest))
+    folder, figure = str(write_sweep(trials)), str(tmp_path / "emm.svg")
+    assert (
+        main(["emm", folder, "--factor", "width", "--format", "json", "--zeta", "0.1", "0.5", "--figure", figure]) == 0
+    )
+    rows = rows_of(capsys)
+    assert {row["panel"] for row in rows} == set(range(len(others)))
+    assert len({row["among"] for row in rows}) == len(others)
+    assert sum("..." not in row["among"] and "Learning rate = 0.001" in row["among"] for row in rows) > 0
+    assert {row["trainings"] for row in rows} == {4}
+    assert drawn[0]["panel"].unique().tolist() == [0]
+    assert not drawn[0].duplicated(["value", "zeta"]).any()
+
+
+def test_a_crossing_whose_interval_is_open_is_not_called_measured(write_sweep, capsys):
+    # The ratio at the largest size lies so near to the target that it may be above it.
+    folder = str(write_sweep([({"data.size": size}, ratio) for size, ratio in ((500, 0.99), (1000, 0.899))]))
+    assert main(["emm", folder, "--format", "json", "--method", "isotonic"]) == 0
+    row = rows_of(capsys)[0]
+    assert (row["kind"], row["emm_high"]) == ("uncertain", None)
+    assert main(["emm", folder, "--method", "isotonic"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert not any(line.startswith("measured") for line in lines)
+    assert any(line.startswith("uncertain: ") for line in lines)
+
+
+def test_values_come_in_their_order_whichever_was_run_first(write_sweep, capsys):
+    assert main(["emm", str(write_sweep(two_widths()[::-1])), "--format", "json", "--method", "isotonic"]) == 0
+    assert [row["value"] for row in rows_of(capsys)] == [128, 256]
 
 
 def test_repeated_seeds_are_trainings_of_their_own(write_sweep, capsys):

@@ -201,7 +201,7 @@ def test_the_gallery_frames_replicas_only() -> None:
 def test_gallery_rows_go_from_most_to_least_memorizing(real: pd.DataFrame) -> None:
     rows = gallery_rows(real, limit=8)
     assert [row.title for row in rows] == [
-        "|D| = 10, Decay = 0: 95.7% memorized",
-        "|D| = 10, Decay = 0.001: 70.7% memorized",
-        "|D| = 20, Decay = 0: 55.9% memorized",
+        "|D| = 10, Weight decay = 0: 95.7% memorized",
+        "|D| = 10, Weight decay = 0.001: 70.7% memorized",
+        "|D| = 20, Weight decay = 0: 55.9% memorized",
     ]

@@ -109,9 +109,14 @@ def _bars(metric: str, over_epochs: bool = False) -> str:
 
 
 def _titled(found: Sequence[Panel]) -> Iterator[tuple[int, Panel, str]]:
-    """The panels that are drawn, numbered, each with what tells it from the others that are drawn."""
+    """The panels that are drawn, numbered, each with what tells it from the others that are drawn.
+
+    A single one has what tells it from those that are not drawn.
+    """
     shown = found[:_PANELS]
-    titles = names(pd.DataFrame([panel.fixed for panel in shown])) if len(shown) > 1 else [""] * len(shown)
+    titles = (
+        names(pd.DataFrame([panel.fixed for panel in shown])) if len(shown) > 1 else [panel.title for panel in shown]
+    )
     for number, (panel, title) in enumerate(zip(shown, titles, strict=True)):
         yield number, panel, title
 

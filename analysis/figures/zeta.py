@@ -50,7 +50,7 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
         for up, mask in ((True, open_high), (False, open_low)):
             if mask.any():
                 axes.scatter(x[mask], emm[mask] * (1.12 if up else 0.88), marker="^" if up else "v", s=34,
-                             color=colours(len(zetas))[index])  # fmt: skip
+                             color=colours(len(zetas))[index], clip_on=False)  # fmt: skip
     axes.set_yscale("log")
     ends = pd.concat([data["emm_low"], data["emm_high"]]).astype(float)
     ticks = spaced(ends[np.isfinite(ends) & (ends > 0)])

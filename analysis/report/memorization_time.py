@@ -23,7 +23,7 @@ def memorization_time_table(frame: pd.DataFrame, level: float = LEVEL) -> list[T
     found = scaling_panels(frame, level)[:ROWS]
     if not found:
         return []
-    titles = names(pd.DataFrame([panel.fixed for panel in found])) if len(found) > 1 else [""]
+    titles = names(pd.DataFrame([panel.fixed for panel in found])) if len(found) > 1 else [found[0].title]
     rows = []
     for panel, title in zip(found, titles, strict=True):
         times = memorization_times(panel.frame, level, "images_seen")

@@ -15,3 +15,9 @@ def test_each_setting_has_a_row_with_its_slope() -> None:
 
 def test_without_two_passing_sizes_there_is_no_table() -> None:
     assert memorization_time_table(make_table({(64, 500): 0.9})) == []
+
+
+def test_the_only_setting_that_scales_is_named_where_there_are_others() -> None:
+    frame = joined([make_table({(64, 500): 0.9, (64, 1000): 0.9}), make_table({(256, 500): 0.2, (256, 1000): 0.1})])
+    table = memorization_time_table(frame)[0]
+    assert [row[0].text for row in table.rows] == ["Width = 64"]

@@ -4,7 +4,8 @@ The logit of the ratio grows like a concave parabola in ln(progress), progress b
 training budget done: logit r(u) = final + g ln u - h (ln u)^2, g, h >= 0. Measured runs on 8x8 digits rise
 by 3 to 5 logits per unit of ln u at a low learning rate (0.31, 0.73, 0.92 at u = 1/2, 3/4, 1), by 4 to 9 at a
 high one (0.16, 0.92, 0.99), and bend by up to 3 (0.03, 0.82, 0.96, 0.98 at u = 1/4, 1/2, 3/4, 1): the prior is
-as wide as that. With normal priors this is a Bayesian linear regression in closed form. numpy and scipy only: trials call it while they train.
+as wide as that. With normal priors this is a Bayesian linear regression in closed form. numpy and scipy only: trials
+call it while they train.
 """
 
 from dataclasses import dataclass

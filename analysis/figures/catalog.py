@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from analysis.completion import WILL_NOT_REACH, trial_verdicts
 from analysis.errors import AnalysisError
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.epochs import epochs_data, metric_over_epochs
@@ -61,7 +62,7 @@ def figures(frame: pd.DataFrame, metric: str = "memorization_ratio", zeta: float
     """All figures of a table, one after the other.
 
     Args:
-        frame: of `analysis.load`.
+        frame: of `analysis.load`; trials that were stopped early as they will not reach a target are not drawn.
         metric: `memorization_ratio`, `fid` or `knn_distance`; the gallery, the sample size, EMM by zeta and the
             memorization time belong to the ratio alone.
         zeta: see `analysis.figures.size`.
@@ -71,6 +72,7 @@ def figures(frame: pd.DataFrame, metric: str = "memorization_ratio", zeta: float
     """
     if metric not in METRICS:
         raise AnalysisError(f"metric {metric} is unknown: {', '.join(METRICS)} are known")
+    frame = frame[trial_verdicts(frame) != WILL_NOT_REACH]
     if metric not in frame.columns or frame[metric].isna().all():
         yield Missing(f"all figures of {metric}", f"no run reports {metric}")
         return

@@ -2,51 +2,71 @@
 
 import pandas as pd
 
-from analysis.panels import REPEATS, summary
+from analysis.panels import summary
 from analysis.paper_tables.render import Grid
+from analysis.settings import setting_keys
 from analysis.tables import best, moved_keys
-from analysis.vocabulary import size_text, value_text
+from analysis.telling import independent_keys
+from analysis.vocabulary import factor, size_text, value_text
 
 
 def naming_keys(frame: pd.DataFrame) -> list[str]:
     """What tells experiments apart: the keys that move, seeds and measuring aside."""
-    keys = moved_keys(frame)
-    return [key for key in keys if key not in REPEATS and not key.startswith("evaluation.")]
+    return moved_keys(frame, setting_keys(frame))
 
 
-def best_grid(frame: pd.DataFrame) -> Grid:
-    """A row per combination of moved keys, a column per |D|; cells are best ratios in percent, means over seeds."""
-    keys = [key for key in naming_keys(frame) if key != "data.size"]
+def best_grid(frame: pd.DataFrame, marked: bool = True) -> Grid:
+    """A row per combination of moved keys, a column per |D|; cells are best ratios in percent, means over seeds.
+
+    Args:
+        frame: of `analysis.load`.
+        marked: write `>=` before ratios that are lower bounds, as a trial was stopped on reaching its target; a table
+            for machines has numbers alone.
+    """
+    keys = independent_keys(best(frame)[[key for key in naming_keys(frame) if key != "data.size"]])
     data = summary(frame, [*keys, "data.size"])
     sizes = sorted(set(data["data.size"]))
     rows = []
     groups = data.groupby(keys, sort=True, dropna=False) if keys else [((), data)]
     for values, part in groups:
-        cells = {row["data.size"]: f"{row['value']:.2f}" for _, row in part.iterrows()}
+        cells = {row["data.size"]: _ratio(row, marked) for _, row in part.iterrows()}
         texts = [value_text(key, value) for key, value in zip(keys, values, strict=True)]
         rows.append([*texts, *(cells.get(size, "") for size in sizes)])
-    header = [*(key.rpartition(".")[2] for key in keys), *(f"|D| = {size_text(int(size))}" for size in sizes)]
+    header = [*(factor(key).title for key in keys), *(f"|D| = {size_text(int(size))}" for size in sizes)]
     return Grid("Best memorization ratio (%)", header, rows, _notes(frame))
 
 
-def factor_grid(frame: pd.DataFrame) -> Grid:
-    """A row per experiment: its keys, best ratio, 95% interval, trials, and the epoch of the best (the last such)."""
-    keys = naming_keys(frame) or ["data.size"]
+def factor_grid(frame: pd.DataFrame, marked: bool = True) -> Grid:
+    """A row per experiment: its keys, best ratio, 95% interval, trials, and the epoch of the best (the last such).
+
+    Args:
+        frame: of `analysis.load`.
+        marked: write `>=` before ratios that are lower bounds; otherwise the column `reached` counts the trials behind
+            a ratio that were stopped on reaching their target, where there are any.
+    """
+    keys = independent_keys(best(frame)[naming_keys(frame)]) or ["data.size"]
     data = summary(frame, keys)
     epochs = best(frame).groupby(keys, dropna=False, sort=True)["epoch"].max().to_numpy()
+    counted = not marked and bool(data["reached"].any())
     rows = [
         [
             *(value_text(key, row[key]) for key in keys),
-            f"{row['value']:.2f}",
+            _ratio(row, marked),
             f"{row['low']:.2f}",
-            f"{row['high']:.2f}",
+            "" if row["reached"] else f"{row['high']:.2f}",
             str(row["trials"]),
             f"{epoch:g}",
+            *([str(row["reached"])] if counted else []),
         ]
         for (_, row), epoch in zip(data.iterrows(), epochs, strict=True)
     ]
-    header = [*(key.rpartition(".")[2] for key in keys), "ratio %", "low", "high", "trials", "best epoch"]
+    header = [*(factor(key).title for key in keys), "ratio %", "low", "high", "trials", "best epoch"]
+    header += ["reached"] if counted else []
     return Grid("Best memorization ratio (%) with its 95% interval", header, rows, _notes(frame))
+
+
+def _ratio(row: pd.Series, marked: bool) -> str:
+    return f"{'>=' if marked and row['reached'] else ''}{row['value']:.2f}"
 
 
 def _notes(frame: pd.DataFrame) -> list[str]:

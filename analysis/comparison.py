@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.completion import reached_target
 from analysis.errors import AnalysisError
 from analysis.findings import finished_runs
 from analysis.findings.effects import Effect, cell_ratio_variances, make_cells, pooled_effect
-from analysis.noise import CONFIDENCE, SeedSpread, holm, normal_quantile, seed_spread, setting_keys, two_sided_p
+from analysis.noise import CONFIDENCE, SeedSpread, holm, normal_quantile, seed_spread, two_sided_p
+from analysis.settings import setting_keys, with_defaults
 
 ABOUT = ("factor", "preset", "search", "command", "git_commit", "hardware", "resources", "versions")
 """Of `sweep.json`, what two sweeps are compared by."""
@@ -70,7 +72,9 @@ class Comparison:
     """B against A, pooled over the matched settings."""
     spread: SeedSpread
     unfinished: tuple[int, int]
-    """Trials of each that are left out."""
+    """Trials of each that are left out: not finished, or stopped early as they will not reach a target."""
+    lower_bounds: tuple[int, int]
+    """Trials of each that were stopped early on reaching a target: their ratio is a lower bound of the final one."""
     method: str = METHOD
 
     @property
@@ -110,6 +114,8 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
         if runs.empty:
             raise AnalysisError(f"{name}: no trial has finished, nothing to compare")
     keys = list(dict.fromkeys([*setting_keys(runs_a), *setting_keys(runs_b)]))
+    # A sweep that is older than a setting was run with its default.
+    runs_a, runs_b = with_defaults(runs_a, keys), with_defaults(runs_b, keys)
     table_a, table_b = _texts(runs_a, keys), _texts(runs_b, keys)
     between = [key for key in keys if _constant(table_a[key]) and _constant(table_b[key])]
     between = [key for key in between if table_a[key].iloc[0] != table_b[key].iloc[0]]
@@ -127,7 +133,10 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
     ]
     missing = (_unfinished(a, runs_a), _unfinished(b, runs_b))
     differences = [*_about(a, b), *differences]
-    return Comparison(names[0], names[1], tuple(differences), only[0], only[1], matches, overall, spread, missing)
+    bounds = (int(reached_target(runs_a).sum()), int(reached_target(runs_b).sum()))
+    return Comparison(
+        names[0], names[1], tuple(differences), only[0], only[1], matches, overall, spread, missing, bounds
+    )
 
 
 def _texts(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -4,24 +4,27 @@ import difflib
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
-from analysis.best_runs import best_runs, caveats
+from analysis.best_runs import best_runs
+from analysis.completion import left_out, reached_target
 from analysis.emm import METHODS, Method, emm
 from analysis.errors import AnalysisError
-from analysis.panels import REPEATS, Panel, panels, studied_keys
+from analysis.panels import Panel, panel_titles, panels, studied_keys
 from analysis.paper_tables.render import Grid
-from analysis.tables import experiment_keys
-from analysis.vocabulary import factor, value_text
+from analysis.settings import REPEATS, experiment_keys
+from analysis.vocabulary import factor, in_order, value_text
 
 SIZE = "data.size"
 KINDS = {
     "measured": "the ratio crosses 1 - zeta between two of the sizes run",
+    "uncertain": "the ratio crosses 1 - zeta between two of the sizes run, but within noise it may not: a side is open",
     "lower_bound": "even the largest size run reaches 1 - zeta: no number, the EMM is at least this",
     "upper_bound": "not even the smallest size run reaches 1 - zeta: no number, the EMM is below this",
     "predicted": "not measured: where the fitted line crosses, outside the sizes run",
 }
-"""What a number may be used for, by the `kind` of `analysis.emm`."""
+"""What a number may be used for, by the `kind` of `readable`."""
 
 
 def find_factor(frame: pd.DataFrame, asked: str | None = None) -> str:
@@ -58,7 +61,7 @@ def find_factor(frame: pd.DataFrame, asked: str | None = None) -> str:
 
 
 def comparable_runs(frame: pd.DataFrame, key: str) -> list[Panel]:
-    """The best runs in panels within which only the factor, the size and seeds differ.
+    """The best runs of finished trials, in panels within which only the factor, the size and seeds differ.
 
     Raises:
         AnalysisError: no trial has a ratio.
@@ -75,14 +78,15 @@ def emm_of_results(found: Sequence[Panel], zetas: Sequence[float], methods: Sequ
         methods: of `analysis.emm`.
 
     Returns:
-        The columns of `analysis.emm` behind `panel`, what all runs of the row share and others do not (`""` where
-        there is one panel). Sizes in images; an open side of a bound's interval is 0 or infinity.
+        The columns of `analysis.emm` (see `readable`) behind `panel`, the place in `found` from 0 on, and `among`, what
+        all runs of the row share and others do not (`""` where there is one panel). Sizes in images; an open side of
+        an interval is 0 or infinity.
 
     Raises:
         AnalysisError: zeta out of range.
     """
     parts = []
-    for panel in found:
+    for place, (panel, among) in enumerate(zip(found, panel_titles(found), strict=True)):
         try:
             part = emm(
                 panel.frame.assign(training=_training(panel.frame)),
@@ -94,9 +98,24 @@ def emm_of_results(found: Sequence[Panel], zetas: Sequence[float], methods: Sequ
             )
         except ValueError as error:
             raise AnalysisError(f"no EMM: {error}") from None
-        part.insert(0, "panel", panel.title)
+        part = readable(part, panel.key)
+        part.insert(0, "panel", place)
+        part.insert(1, "among", among)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
+
+
+def readable(estimates: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The rows of `analysis.emm` as tables show them.
+
+    Values of the factor are in their order, whichever was run first, and a crossing whose interval has an open side is
+    `uncertain`, not `measured`.
+    """
+    closed = (estimates["emm_low"].astype(float) > 0) & np.isfinite(estimates["emm_high"].astype(float))
+    kind = estimates["kind"].mask((estimates["kind"] == "measured") & ~closed, "uncertain")
+    estimates = estimates.assign(kind=kind)
+    places = {str(value): place for place, value in enumerate(in_order(key, estimates["value"]))}
+    return estimates.sort_values("value", key=lambda column: column.map(str).map(places), kind="stable")
 
 
 def _training(runs: pd.DataFrame) -> pd.Series:
@@ -110,7 +129,7 @@ def emm_grid(estimates: pd.DataFrame, key: str, notes: Sequence[str] = ()) -> Gr
     several = len(estimates["panel"].unique()) > 1
     rows = [
         [
-            *([str(row["panel"])] if several else []),
+            *([str(row["among"])] if several else []),
             *([] if key == SIZE else [value_text(key, row["value"])]),
             f"{row['zeta']:g}",
             str(row["method"]),
@@ -124,7 +143,7 @@ def emm_grid(estimates: pd.DataFrame, key: str, notes: Sequence[str] = ()) -> Gr
     ]
     header = [
         *(["among"] if several else []),
-        *([] if key == SIZE else [key.rpartition(".")[2]]),
+        *([] if key == SIZE else [factor(key).title]),
         *("zeta", "method", "EMM", "95% low", "95% high", "kind", "sizes", "trainings"),
     ]
     by = "" if key == SIZE else f" by {factor(key).title[0].lower()}{factor(key).title[1:]}"
@@ -134,9 +153,20 @@ def emm_grid(estimates: pd.DataFrame, key: str, notes: Sequence[str] = ()) -> Gr
     return Grid(f"Effective model memorization (EMM, in training images){by}", header, rows, [*meanings, *notes])
 
 
-def emm_notes(estimates: pd.DataFrame, found: Sequence[Panel], key: str) -> list[str]:
-    """What a reader of the numbers has to know beside their kind: unfinished trials, ratios that rise with |D|."""
-    lines = caveats(pd.concat([panel.frame for panel in found]))
+def emm_notes(estimates: pd.DataFrame, frame: pd.DataFrame, key: str) -> list[str]:
+    """What a reader of the numbers has to know beside their kind.
+
+    Args:
+        estimates: of `emm_of_results`.
+        frame: of `analysis.load`, which the estimates come from.
+        key: the factor.
+
+    Returns:
+        Lines on trials that are left out, ratios that are lower bounds, and ratios that rise with |D|.
+    """
+    lines = left_out(frame)
+    if reached_target(frame).any():
+        lines.append("where the size below a crossing has a lower bound, the EMM may be somewhat larger")
     for value in dict.fromkeys(
         estimates[~estimates["monotone"].astype(bool)]["value"].map(lambda v: value_text(key, v))
     ):

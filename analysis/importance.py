@@ -10,12 +10,15 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.findings import finished_runs
-from analysis.noise import setting_keys
 from analysis.optional import optuna
+from analysis.settings import REPEATS, setting_keys
+from analysis.telling import tied_keys
 
 MINIMUM_RUNS = 8
 WIDE = 10.0
 """A positive setting whose values span this factor is taken on a logarithmic scale."""
+FEWEST_FOR_QUANTILES = 100
+"""Resamples below which no 95% interval is read off: the ends are then the range of all of them."""
 TREES = 16
 DEPTH = 16
 
@@ -29,7 +32,8 @@ class Importance:
     importance: float
     low: float
     high: float
-    """95% interval, from resampled runs; widened to hold `importance`, for resampling biases small shares."""
+    """Ends over resampled runs, see `Ranking.interval`; widened to hold `importance`, for resampling biases small
+    shares."""
     values: int
     scale: str
     """category, linear, log or rank (a wide scale with zero: the place among the values)."""
@@ -45,9 +49,14 @@ class Ranking:
     note: str = ""
     """What limits the answer."""
 
+    @property
+    def interval(self) -> str:
+        """What `low` and `high` of the factors are, such as `95%` or `range of 20 resamples`."""
+        return _interval(self.resamples)
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        return {**asdict(self), "interval": self.interval}
 
 
 @dataclass(frozen=True)
@@ -98,8 +107,9 @@ def rank(frame: pd.DataFrame, resamples: int = 20, seed: int = 0, target: str = 
         if np.ptp(values[picked]) > 0:
             drawn.append(_fanova(axes, values, picked, seed + 1 + len(drawn)))
     factors = []
+    ends = [0.025, 0.975] if resamples >= FEWEST_FOR_QUANTILES else [0.0, 1.0]
     for axis in axes:
-        low, high = np.quantile([draw[axis.name] for draw in drawn], [0.025, 0.975])
+        low, high = np.quantile([draw[axis.name] for draw in drawn], ends)
         middle = central[axis.name]
         low, high = min(float(low), middle), max(float(high), middle)
         factors.append(Importance(axis.name, middle, low, high, axis.choices, axis.scale))
@@ -107,20 +117,20 @@ def rank(frame: pd.DataFrame, resamples: int = 20, seed: int = 0, target: str = 
     return Ranking(tuple(ordered), len(runs), resamples, "; ".join(notes))
 
 
+def _interval(resamples: int) -> str:
+    return "95%" if resamples >= FEWEST_FOR_QUANTILES else f"range of {resamples} resamples"
+
+
 def _axes(runs: pd.DataFrame) -> list[_Axis]:
-    keys = [key for key in [*setting_keys(runs), "seed"] if key in runs and len(runs[key].unique()) > 1]
-    groups: dict[tuple[int, ...], list[str]] = {}
-    for key in keys:
-        # Equal codes: the learning rate that is tied to the batch size is no factor of its own.
-        codes = tuple(int(code) for code in pd.factorize(runs[key], use_na_sentinel=False)[0])
-        groups.setdefault(codes, []).append(key)
-    return [_axis(" + ".join(names), runs[names[0]]) for names in groups.values()]
+    keys = [key for key in [*setting_keys(runs), *REPEATS] if key in runs and len(runs[key].unique()) > 1]
+    # The learning rate that is tied to the batch size is no factor of its own.
+    return [_axis(" + ".join(names), runs[names[0]]) for names in tied_keys(runs[keys])]
 
 
 def _axis(name: str, column: pd.Series) -> _Axis:
     count = int(column.nunique(dropna=False))
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    if not numeric or column.isna().any() or name == "seed":
+    if not numeric or column.isna().any() or name in REPEATS:
         return _coded(name, "category", ["none" if pd.isna(value) else str(value) for value in column], count)
     numbers = column.astype(float)
     positive = numbers[numbers > 0]

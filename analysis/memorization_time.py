@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.completion import WILL_NOT_REACH, trial_verdicts
 from analysis.errors import AnalysisError
-from analysis.tables import experiment_keys
+from analysis.panels import Panel, panels
+from analysis.settings import experiment_keys
 
 Clock = Literal["epoch", "images_seen"]
 
@@ -30,14 +32,15 @@ def memorization_times(frame: pd.DataFrame, level: float = 0.5, clock: Clock = "
         A row a trial, by size: `experiment`, `trial_id`, the dotted keys, `time`, `low`, `high` and `kind`.
         `passed`: `time` is interpolated linearly between the evaluations `low` and `high`. `first`: the first
         evaluation already passes, so `time` = `high` is an upper bound. `never`: `time` = `low`, the last
-        evaluation, is a lower bound.
+        evaluation, is a lower bound. Trials that a search stopped since they would not reach its target
+        (`verdict` of `will_not_reach`) are left out: cut short, they bound nothing at their budget.
 
     Raises:
         AnalysisError: a level outside (0, 1).
     """
     if not 0 < level < 1:
         raise AnalysisError(f"a level of {level:g} is no memorization ratio between 0 and 1, such as 0.5")
-    usable = frame.dropna(subset=["memorization_ratio", clock])
+    usable = frame[trial_verdicts(frame) != WILL_NOT_REACH].dropna(subset=["memorization_ratio", clock])
     rows = []
     for (experiment, trial), part in usable.sort_values(clock).groupby(["experiment", "trial_id"], sort=True):
         found = _first_passage(part[clock].to_numpy(dtype=float), part["memorization_ratio"].to_numpy(), level)
@@ -65,7 +68,7 @@ class Scaling:
 
     slope: float
     low: float
-    """95% interval of the slope (Student); infinite for two points."""
+    """95% interval of the slope; infinite for two points."""
     high: float
     intercept: float
     """ln of the prefactor."""
@@ -76,25 +79,54 @@ class Scaling:
     large sizes the slope is too small."""
 
 
-def time_scaling(times: pd.DataFrame) -> Scaling:
+def time_scaling(times: pd.DataFrame, draws: int = 4000) -> Scaling:
     """The log-log slope of memorization time over |D|.
+
+    The interval holds two kinds of uncertainty: a time is known only to lie between two evaluations, so times are
+    drawn anew within these brackets (evenly in the logarithm), and trials scatter around the line, so each draw adds
+    Student's deviation of its own fit.
 
     Args:
         times: of `memorization_times`, trials that differ in |D| and seeds only.
+        draws: of all times; the seed is fixed.
 
     Raises:
         AnalysisError: fewer than two sizes have a trial that passed between two evaluations.
     """
-    from scipy import stats  # noqa: PLC0415 (a second to import)
-
     passed = times[times["kind"] == "passed"]
     if passed["data.size"].nunique() < 2:
         raise AnalysisError("a scaling needs two sizes whose ratio passes the level between two evaluations")
     x, y = np.log(passed["data.size"].to_numpy(dtype=float)), np.log(passed["time"].to_numpy(dtype=float))
-    fit = stats.linregress(x, y)
-    half = float(stats.t.ppf(0.975, len(x) - 2) * np.nan_to_num(fit.stderr)) if len(x) > 2 else float("inf")
-    slope = float(fit.slope)
-    return Scaling(slope, slope - half, slope + half, float(fit.intercept), len(x), len(times) - len(x))
+    centred = x - x.mean()
+    slope = float(centred @ y / (centred @ centred))
+    intercept = float(y.mean() - slope * x.mean())
+    low, high = (slope + half for half in (-np.inf, np.inf))
+    if len(x) > 2:
+        slopes = _drawn_slopes(centred, np.log(passed[["low", "high"]].to_numpy(dtype=float)), draws)
+        low, high = (float(end) for end in np.quantile(slopes, [0.025, 0.975]))
+    return Scaling(slope, min(low, slope), max(high, slope), intercept, len(x), len(times) - len(x))
+
+
+def _drawn_slopes(centred: NDArray[np.float64], brackets: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
+    """Slopes (draws,) of times drawn within brackets (n, 2), both logarithms, with the scatter of each fit."""
+    random = np.random.default_rng(0)
+    y = random.uniform(brackets[:, 0], brackets[:, 1], (draws, len(brackets)))
+    square = centred @ centred
+    slopes = y @ centred / square
+    residuals = y - y.mean(axis=1, keepdims=True) - slopes[:, None] * centred
+    degrees = len(brackets) - 2
+    errors = np.sqrt((residuals**2).sum(axis=1) / degrees / square)
+    return np.asarray(slopes + errors * random.standard_t(degrees, draws), dtype=float)
+
+
+def scaling_panels(frame: pd.DataFrame, level: float = 0.5) -> list[Panel]:
+    """The panels over |D| in which two sizes pass a level between two evaluations."""
+
+    def scales(panel: Panel) -> bool:
+        times = memorization_times(panel.frame, level)
+        return len(times.loc[times["kind"] == "passed", "data.size"].unique()) > 1
+
+    return [panel for panel in panels(frame, "data.size", within=()) if scales(panel)]
 
 
 def predicted(scaling: Scaling, sizes: Sequence[float]) -> list[float]:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.tables import has_ended
+from analysis.settings import REPEATS, setting_keys
 
 FloatArray = NDArray[np.float64]
 
@@ -25,10 +25,6 @@ ASSUMED_SPREAD = 0.2
 
 ASSUMED_WEIGHT = 2
 """Degrees of freedom that the assumption counts for beside measured repeats."""
-
-IGNORED = ("seed", "evaluation.every_epochs", "evaluation.every_images", "evaluation.count", "evaluation.batch_size")
-"""Settings that two comparable runs may differ in; so may `evaluation.num_samples`, whose noise is accounted for."""
-
 
 CONFIDENCE = 0.95
 
@@ -77,31 +73,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def setting_keys(frame: pd.DataFrame) -> list[str]:
-    """The columns that describe an experiment, without its seed and how often it was looked at."""
-    skipped = {*IGNORED, "evaluation.num_samples"}
-    return [column for column in frame.columns if "." in column and column not in skipped]
-
-
-def is_finished(frame: pd.DataFrame) -> pd.Series:
-    """For each row, whether its trial came to the end of its budget (an unfinished one has its best ratio ahead).
-
-    Told by the column `status`; a frame without it by the images seen, against `training.images` or
-    `training.epochs` times `data.size`.
-    """
-    if "status" in frame:
-        return has_ended(frame["status"])
-    seen = frame.groupby(["experiment", "trial_id"])["images_seen"].transform("max")
-    budget = pd.Series(np.nan, index=frame.index)
-    if "training.images" in frame:
-        budget = pd.to_numeric(frame["training.images"])
-    if {"training.epochs", "data.size"} <= set(frame.columns):
-        budget = budget.fillna(pd.to_numeric(frame["training.epochs"]) * frame["data.size"])
-    return budget.isna() | (seen >= budget)
-
-
 def seed_spread(runs: pd.DataFrame) -> SeedSpread:
-    """The spread between seeds, from runs (a row each) that differ in `seed` only.
+    """The spread between seeds, from runs (a row each) that differ in seeds only.
 
     The variance between repeats less the binomial one, pooled over settings; the assumed spread counts as two
     further degrees of freedom, so that a lucky pair of seeds does not claim that there is no noise. Settings
@@ -110,17 +83,23 @@ def seed_spread(runs: pd.DataFrame) -> SeedSpread:
     keys = setting_keys(runs)
     hits = runs["memorization_ratio"] * runs["num_samples"]
     informative = runs[(hits >= 5) & (runs["num_samples"] - hits >= 5)]
-    squares, binomial, degrees = 0.0, 0.0, 0
     if not keys or informative.empty:
         return SeedSpread(ASSUMED_SPREAD, 0)
-    for _, group in informative.groupby(keys, dropna=False):
-        distinct = group.drop_duplicates("seed") if "seed" in group else group
-        if len(distinct) < 2:
-            continue
-        values, variances = empirical_log_odds(distinct["memorization_ratio"], distinct["num_samples"])
-        squares += float(((values - values.mean()) ** 2).sum())
-        binomial += float(variances.mean()) * (len(values) - 1)
-        degrees += len(values) - 1
+    # Grouping by what is equal in all runs only costs time.
+    moved = [key for key in keys if len(informative[key].unique()) > 1]
+    setting = informative.groupby(moved, dropna=False).ngroup() if moved else pd.Series(0, index=informative.index)
+    seeds = [key for key in REPEATS if key in informative]
+    repeated = informative[seeds].assign(setting=setting).duplicated() & bool(seeds)
+    rows = informative[~repeated]
+    values, variances = empirical_log_odds(rows["memorization_ratio"], rows["num_samples"])
+    code = setting[~repeated].to_numpy(dtype=int)
+    count = np.bincount(code)
+    several = count > 1
+    mean = np.bincount(code, values) / np.maximum(count, 1)
+    deviations = np.bincount(code, (values - mean[code]) ** 2)
+    noise = np.bincount(code, variances) / np.maximum(count, 1) * (count - 1)
+    squares, binomial = float(deviations[several].sum()), float(noise[several].sum())
+    degrees = int((count - 1)[several].sum())
     measured = max(squares - binomial, 0.0)
     variance = (ASSUMED_WEIGHT * ASSUMED_SPREAD**2 + measured) / (ASSUMED_WEIGHT + degrees)
     return SeedSpread(math.sqrt(variance), degrees)

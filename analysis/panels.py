@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.tables import best, experiment_keys
+from analysis.averages import averaged
+from analysis.noise import seed_spread
+from analysis.partners import by_partner
+from analysis.settings import setting_keys
+from analysis.tables import best
+from analysis.telling import MOST
 from analysis.vocabulary import TIED, value_label
 
-REPEATS = ("seed", "data.seed")
-"""Keys that repeat an experiment; results are averaged over them."""
-_NO_EFFECT = ("evaluation.",)
-"""Sections that say how an experiment is measured, not what it is."""
 _BUDGET = ("training.images", "training.epochs")
 """How long a trial trains: a setting of a study, not a factor."""
 
@@ -28,12 +29,16 @@ class Panel:
 
     @property
     def title(self) -> str:
-        """What is fixed, such as `Width = 256`; empty where there is one panel."""
-        return ", ".join(value_label(key, value) for key, value in self.fixed.items())
+        """What is fixed, such as `Width = 256`, missing values aside; empty where there is one panel."""
+        told = [value_label(key, value) for key, value in self.fixed.items() if not pd.isna(value)]
+        return ", ".join([*told[:MOST], *(["..."] if len(told) > MOST else [])])
 
 
 def panels(frame: pd.DataFrame, key: str, within: Sequence[str] = ("data.size",), least: int = 2) -> list[Panel]:
     """Split trials into panels in which only `key` and `within` differ.
+
+    Settings that follow `key` (`analysis.vocabulary.TIED`) may differ between its values, but not within one: where a
+    value was run with several, the first panel has each value's own, and each of the others has a panel of its own.
 
     Args:
         frame: of `analysis.load`; several sweeps may be pooled.
@@ -47,28 +52,48 @@ def panels(frame: pd.DataFrame, key: str, within: Sequence[str] = ("data.size",)
     """
     if key not in frame.columns:
         return []
-    free = {key, *within, *REPEATS, *TIED.get(key, ())}
-    split = [
-        name
-        for name in experiment_keys(frame)
-        if name not in free and not name.startswith(_NO_EFFECT) and _moves(frame, name)
-    ]
+    tied = [name for name in TIED.get(key, ()) if name not in within]
+    free = {key, *within, *tied}
+    split = [name for name in setting_keys(frame) if name not in free and _moves(frame, name)]
     groups = list(frame.groupby(split, dropna=False, sort=True)) if split else [((), frame)]
-    wide = [(values, part) for values, part in groups if part[key].nunique(dropna=False) >= least]
-    telling = [index for index in range(len(split)) if len({str(values[index]) for values, _ in wide}) > 1]
+    wide = [
+        ({**dict(zip(split, values, strict=True)), **partner}, part)
+        for values, group in groups
+        for partner, part in by_partner(group, key, tied)
+        if part[key].nunique(dropna=False) >= least
+    ]
+    names = [*split, *tied]
+    telling = [name for name in names if len({str(fixed[name]) if name in fixed else "" for fixed, _ in wide}) > 1]
     found = [
-        Panel(key, {split[index]: values[index] for index in telling}, part.reset_index(drop=True))
-        for values, part in wide
+        Panel(key, {name: fixed[name] for name in telling if name in fixed}, part.reset_index(drop=True))
+        for fixed, part in wide
     ]
     cells = [key, *(name for name in within if name in frame.columns)]
     return sorted(found, key=lambda panel: -len(panel.frame[cells].drop_duplicates()))
 
 
+def panel_titles(found: Sequence[Panel]) -> list[str]:
+    """A title for each panel that no other one has: the short one, or where several share it, all that is fixed.
+
+    Two panels may still be told apart by nothing but their place in `found`, as titles round numbers: these are
+    numbered.
+    """
+    if len(found) < 2:
+        return [panel.title for panel in found]
+    short = [panel.title for panel in found]
+    whole = [", ".join(value_label(key, value) for key, value in panel.fixed.items()) for panel in found]
+    chosen = [brief if brief and short.count(brief) == 1 else full for brief, full in zip(short, whole, strict=True)]
+    return [
+        f"{title} #{chosen[: place + 1].count(title)}" if chosen.count(title) > 1 else title
+        for place, title in enumerate(chosen)
+    ]
+
+
 def studied_keys(frame: pd.DataFrame) -> list[str]:
     """The factors that a pooled table can speak about: keys with a panel of two values, |D| and seeds aside."""
-    moved = [name for name in experiment_keys(frame) if name not in {*REPEATS, "data.size"} and _moves(frame, name)]
+    moved = [name for name in setting_keys(frame) if name != "data.size" and _moves(frame, name)]
     tied = {name for key in moved for name in TIED.get(key, ())}
-    free = [name for name in moved if name not in tied and not name.startswith((*_NO_EFFECT, *_BUDGET))]
+    free = [name for name in moved if name not in tied and not name.startswith(_BUDGET)]
     # A key that only ever moves with another one, such as the learning rate with the batch size, has no panel.
     return [name for name in dict.fromkeys([*free, *(key for key in moved if key in tied)]) if panels(frame, name)]
 
@@ -82,33 +107,12 @@ def summary(frame: pd.DataFrame, keys: Sequence[str], metric: str = "memorizatio
         metric: see `analysis.best`.
 
     Returns:
-        `keys`, `value`, `low`, `high` (95%; ratios in percent) and `trials`, sorted by `keys`. The interval of a
-        ratio is the sampling interval that the trials report, with several seeds the widest that theirs span.
-        FID and kNN distance come without one: theirs is Student's over seeds, missing for a single seed.
+        `keys`, `value`, `low`, `high` (95%; ratios in percent), `trials`, and for ratios `samples` and `reached`; see
+        `analysis.averages.averaged`.
     """
     runs = best(frame, metric)
-    grouped = runs.groupby(list(keys), dropna=False, sort=True)
-    if metric == "memorization_ratio":
-        data = grouped.agg(
-            value=(metric, "mean"),
-            low=(f"{metric}_low", "min"),
-            high=(f"{metric}_high", "max"),
-            trials=(metric, "size"),
-        ).reset_index()
-        return data.assign(**{name: 100 * data[name] for name in ("value", "low", "high")})
-    data = grouped.agg(value=(metric, "mean"), spread=(metric, "sem"), trials=(metric, "size")).reset_index()
-    half = data["spread"] * [_student(int(trials)) for trials in data["trials"]]
-    return data.assign(low=data["value"] - half, high=data["value"] + half)[[*keys, "value", "low", "high", "trials"]]
+    return averaged(runs, keys, metric, seed_spread(best(frame)))
 
 
 def _moves(frame: pd.DataFrame, name: str) -> bool:
     return len(frame[name].unique()) > 1
-
-
-def _student(trials: int) -> float:
-    """Half-width of a 95% interval of a mean, in standard errors."""
-    if trials < 2:
-        return float("nan")
-    from scipy import stats  # noqa: PLC0415 (a second to import, and single seeds need it not)
-
-    return float(stats.t.ppf(0.975, trials - 1))

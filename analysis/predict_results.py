@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.best_runs import best_runs, caveats
+from analysis.best_runs import best_runs
+from analysis.completion import left_out
 from analysis.errors import AnalysisError
-from analysis.panels import REPEATS
 from analysis.predict import PooledFit, Prediction, fit_pooled
-from analysis.tables import experiment_keys, moved_keys
+from analysis.settings import MEASURING, REPEATS, experiment_keys
+from analysis.tables import moved_keys
 from analysis.vocabulary import TIED
 
 SIZE = "data.size"
@@ -90,14 +91,14 @@ def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
     runs = best_runs(frame)
     keys = experiment_keys(runs)
     asked = _parse(settings, keys)
-    moved = [key for key in moved_keys(runs, keys) if key not in REPEATS and not key.startswith("evaluation.")]
-    left_out = {
+    moved = [key for key in moved_keys(runs, keys) if key not in (*REPEATS, *MEASURING)]
+    followers = {
         tied
         for key in moved
         for tied in TIED.get(key, ())
         if tied in moved and tied not in asked and _follows(runs, tied, key)
     }
-    varying = [key for key in moved if key not in left_out]
+    varying = [key for key in moved if key not in followers]
     for key, text in asked.items():
         if key not in varying:
             _check_constant(runs, key, text)
@@ -119,9 +120,9 @@ def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
         prediction = fit.predict(setting)
     except ValueError as error:
         raise AnalysisError(str(error)) from None
-    notes = caveats(runs)
-    if left_out:
-        notes.append(f"{', '.join(sorted(left_out))} followed another key in every run: as there, so here")
+    notes = left_out(frame)
+    if followers:
+        notes.append(f"{', '.join(sorted(followers))} followed another key in every run: as there, so here")
     return Answer(setting, prediction, fit, len(runs), notes)
 
 

@@ -7,10 +7,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from analysis.completion import trial_verdicts
 from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.loading.columns import REPORTED, joined, typed
+from analysis.loading.copies import without_copies
 from analysis.loading.experiment import Results, is_experiment, read_experiment
 from analysis.loading.store import RESULT_FILE, Store, open_store
+from analysis.settings import experiment_keys, with_defaults
 
 Metric = Literal["memorization_ratio", "fid", "knn_distance"]
 METRICS: tuple[Metric, ...] = ("memorization_ratio", "fid", "knn_distance")
@@ -31,8 +34,9 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
         as skip masks as text `1,0,1`) and `seed`; what was reported (`REPORTED` and more, such as `fid`; ratios
         in 0..1); `seconds` (wall time of the trial so far), `cost_images` (training images that the whole trial
         has seen) and `folder` (path or URL of the trial). Ordered by experiment, trial and images seen; of an
-        evaluation that a restored trial repeated, the last. `attrs["skipped"]` lists in words what could not be
-        read, `attrs["sweeps"]` holds each experiment's `sweep.json` without its trials.
+        evaluation that a restored trial repeated, the last; of a trial that lies in several copies of its sweep, the
+        copy that went furthest. Trials without a whole number as `data.size` are left out. `attrs["skipped"]` lists
+        in words what could not be read, `attrs["sweeps"]` holds each experiment's `sweep.json` without its trials.
 
     Warns:
         SkippedResultsWarning: part of a folder could not be read.
@@ -59,30 +63,13 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
                 skipped.append(f"{store.location}: no trial has reported yet")
     if not results:
         raise AnalysisError(f"no results to read: {'; '.join(skipped)}")
+    results, copies = without_copies(results)
+    skipped += copies
     for line in skipped:
         warnings.warn(line, SkippedResultsWarning, stacklevel=2)
     frame = _tidy(_distinct(results))
     frame.attrs["skipped"] = skipped
     return frame
-
-
-FINISHED = {"terminated", "finished", "completed", "complete", "done"}
-
-
-def has_ended(status: pd.Series) -> pd.Series:
-    """For each status of a trial, whether the trial came to its end."""
-    return status.astype(str).str.lower().isin(FINISHED)
-
-
-def finished(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of trials that ended; half-trained ones would pass for a low ratio.
-
-    Where `status` is not known, or no trial ended yet, all rows.
-    """
-    if "status" not in frame.columns:
-        return frame
-    ended = frame[has_ended(frame["status"])]
-    return frame if ended.empty else ended.reset_index(drop=True)
 
 
 SHARES = ("memorization_ratio", "best_memorization_ratio", "calibrated_ratio", "coverage")
@@ -102,23 +89,22 @@ def best(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.DataFram
             `knn_distance` or any other distance (lowest).
 
     Returns:
-        Rows of `frame` in its order; trials where the metric is never a number are left out.
+        Rows of `frame` in its order; trials where the metric is never a number are left out. `verdict`, where there
+        is one, is the one that the trial ended with.
     """
     if metric not in frame.columns:
         return frame.iloc[:0]
+    if "verdict" in frame.columns:
+        # It stands on a trial's last evaluation, which need not be its best.
+        frame = frame.assign(verdict=trial_verdicts(frame))
     ranked = frame.dropna(subset=[metric]).sort_values(metric, ascending=metric not in SHARES, kind="stable")
     return ranked.drop_duplicates(["experiment", "trial_id"]).sort_index(ignore_index=True)
 
 
 def moved_keys(frame: pd.DataFrame, known: Sequence[str] | None = None) -> list[str]:
     """The dotted keys that differ among the trials of a frame."""
-    keys = known or experiment_keys(frame)
+    keys = experiment_keys(frame) if known is None else known
     return [key for key in keys if len(frame[key].unique()) > 1]
-
-
-def experiment_keys(frame: pd.DataFrame) -> list[str]:
-    """The columns that describe an experiment: dotted keys and `seed`."""
-    return [column for column in frame.columns if "." in column or column == "seed"]
 
 
 def _experiments(store: Store) -> list[Store]:
@@ -174,7 +160,7 @@ def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
         folder = columns.pop("folder")
         columns.update({str(key): rows[key].array for key in rows})
         frames.append(pd.DataFrame({**columns, "folder": folder}))
-    frame = _ordered(joined(frames))
+    frame = _ordered(with_defaults(joined(frames)))
     if len(results) > 1:
         frame = frame.sort_values(["experiment", "trial_id", "images_seen"], kind="stable", ignore_index=True)
         frame = frame.drop_duplicates(["experiment", "trial_id", "images_seen"], keep="last", ignore_index=True)

@@ -1,6 +1,6 @@
 """How the studied factors are called and spaced, and where the paper shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,9 +14,7 @@ class Factor:
     """One studied factor."""
 
     title: str
-    """For axes and headings."""
-    short: str
-    """For legends."""
+    """Its one name on axes, in headings, legends and tables."""
     scale: Scale = "category"
     over_size: str = ""
     """The paper's figure of ratio over |D| with a curve per value."""
@@ -26,32 +24,37 @@ class Factor:
     """The paper's figure of ratio over training with a curve per value."""
     names: Mapping[Any, str] = field(default_factory=dict)
     """Values in the paper's words."""
+    missing: str = "none"
+    """What no value means."""
+    says_itself: bool = False
+    """Whether a value needs no name in front, such as `true labels`."""
 
 
 FACTORS: Mapping[str, Factor] = {
-    "data.size": Factor("Training data size |D|", "|D|", "log", over_epochs="Fig. 1c-d"),
-    "data.resolution": Factor("Resolution", "Res", "log", over_size="Fig. 2a, 11a"),
-    "data.classes": Factor("Number of classes", "C", over_size="Fig. 2b"),
-    "data.blend_ratio": Factor("Blended share alpha", "alpha", "linear", over_size="Fig. 2c"),
+    "data.dataset": Factor("Data set", says_itself=True),
+    "data.size": Factor("|D|", "log", over_epochs="Fig. 1c-d"),
+    "data.resolution": Factor("Resolution", "log", over_size="Fig. 2a, 11a", missing="native"),
+    "data.classes": Factor("Number of classes", over_size="Fig. 2b", missing="all"),
+    "data.blend_ratio": Factor("Blended share alpha", "linear", over_size="Fig. 2c"),
     "data.labels": Factor(
         "Conditioning",
-        "",
         over_size="Fig. 5a, 5c",
         over_epochs="Fig. 9",
         names={"none": "unconditional", "true": "true labels", "random": "random labels", "unique": "unique labels"},
+        says_itself=True,
     ),
-    "data.num_labels": Factor("Number of random classes C", "C", "log", over_size="Fig. 11c", over_factor="Fig. 5b"),
-    "model.width": Factor("Channel multiplier (width)", "Width", over_size="Fig. 3a", over_factor="Fig. 7a",
-                          over_epochs="Fig. 7c, 7e"),
-    "model.depth": Factor("Residual blocks per resolution (depth)", "Depth", over_size="Fig. 3b",
-                          over_factor="Fig. 7b", over_epochs="Fig. 7d, 7f"),
-    "model.time_embedding": Factor("Time embedding", "", over_size="Fig. 3c, 11b"),
-    "model.skip_connections": Factor("Skip connections kept", "Skips", over_factor="Fig. 4, 8"),
-    "model.architecture": Factor("Architecture", "", over_factor="Fig. 4",
-                                 names={"ddpmpp": "DDPM++", "ncsnpp": "NCSN++"}),
-    "training.batch_size": Factor("Batch size", "Batch", over_factor="Table 1"),
-    "training.weight_decay": Factor("Weight decay", "Decay", "log", over_factor="Table 2 (left)"),
-    "training.ema_decay": Factor("EMA decay", "EMA", over_factor="Table 2 (right)"),
+    "data.num_labels": Factor("Number of random classes C", "log", over_size="Fig. 11c", over_factor="Fig. 5b"),
+    "data.seed": Factor("Subset seed"),
+    "seed": Factor("Training seed"),
+    "model.width": Factor("Width", over_size="Fig. 3a", over_factor="Fig. 7a", over_epochs="Fig. 7c, 7e"),
+    "model.depth": Factor("Depth", over_size="Fig. 3b", over_factor="Fig. 7b", over_epochs="Fig. 7d, 7f"),
+    "model.time_embedding": Factor("Time embedding", over_size="Fig. 3c, 11b", says_itself=True),
+    "model.skip_connections": Factor("Skip connections kept", over_factor="Fig. 4, 8", missing="all"),
+    "model.architecture": Factor("Architecture", over_factor="Fig. 4",
+                                 names={"ddpmpp": "DDPM++", "ncsnpp": "NCSN++"}, says_itself=True),
+    "training.batch_size": Factor("Batch size", over_factor="Table 1"),
+    "training.weight_decay": Factor("Weight decay", "log", over_factor="Table 2 (left)"),
+    "training.ema_decay": Factor("EMA decay", over_factor="Table 2 (right)"),
 }  # fmt: skip
 
 TIED: Mapping[str, tuple[str, ...]] = {
@@ -64,6 +67,16 @@ TIED: Mapping[str, tuple[str, ...]] = {
     "training.batch_size": ("training.learning_rate",),
 }
 
+PARTNERS: Mapping[str, Mapping[str, Any]] = {
+    # The usual one of the tied settings where a value was run with several: the same for all values, or by value.
+    "data.labels": {"data.num_labels": 10},
+    "model.depth": {"model.skip_connections": None},
+    "model.architecture": {
+        "model.preconditioning": {"ddpmpp": "vp", "ncsnpp": "ve"},
+        "model.time_embedding": {"ddpmpp": "positional", "ncsnpp": "fourier"},
+    },
+}
+
 METRIC_TITLES: Mapping[str, str] = {
     "memorization_ratio": "Ratio (%) of memorization",
     "fid": "FID",
@@ -72,31 +85,60 @@ METRIC_TITLES: Mapping[str, str] = {
 
 
 def factor(key: str) -> Factor:
-    """What is known of a key; one that the paper does not study is called by its own name."""
-    return FACTORS.get(key) or Factor(key, key.rpartition(".")[2])
+    """What is known of a key; one that the paper does not study is called by the words of its own name."""
+    known = FACTORS.get(key)
+    if known is not None:
+        return known
+    section, _, name = key.rpartition(".")
+    words = f"evaluation {name}" if section == "evaluation" else name  # it has a batch size of its own
+    return Factor(words.replace("_", " ").capitalize())
+
+
+def title_of(keys: str) -> str:
+    """The name of a factor, or of several that move together and are joined by ` + `."""
+    return " + ".join(factor(key).title for key in keys.split(" + "))
+
+
+def inside_sentence(title: str) -> str:
+    """A title without its capital, unless that is part of an abbreviation."""
+    return title[:1].lower() + title[1:] if title[1:2].islower() or title[1:2] == " " else title
 
 
 def value_label(key: str, value: Any) -> str:
-    """A value as a legend or a tick says it, such as `|D| = 2k` or `true labels`."""
+    """A value as a legend says it, such as `|D| = 2k` or `true labels`."""
     known = factor(key)
     text = value_text(key, value)
-    return f"{known.short} = {text}" if known.short else text
+    return text if known.says_itself else f"{known.title} = {text}"
 
 
 def value_text(key: str, value: Any) -> str:
     """A value in few characters, such as `2k`, `1e-05`, `32x32` or `110110110`."""
     known = factor(key)
     if value is None or pd.isna(value):
-        return {"model.skip_connections": "all", "data.classes": "all", "data.resolution": "native"}.get(key, "none")
+        return known.missing
     if value in known.names:
         return known.names[value]
     if key == "data.size":
         return size_text(int(value))
     if key == "data.resolution":
-        return f"{value}x{value}"
+        return f"{value:g}x{value:g}"
     if key == "model.skip_connections":
         return str(value).replace(",", "")
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def in_order(key: str, values: Iterable[Any]) -> list[Any]:
+    """Distinct values as legends and tables list them: numbers ascending, the paper's words, missing ones last."""
+    words = {name: place for place, name in enumerate(factor(key).names)}
+
+    def place(value: Any) -> tuple[int, float, str]:
+        if pd.isna(value):
+            return 3, 0.0, ""
+        if isinstance(value, str):
+            return 1 if value in words else 2, float(words.get(value, 0)), value
+        return 0, float(value), ""
+
+    return sorted(dict.fromkeys(values), key=place)
 
 
 def size_text(size: float) -> str:

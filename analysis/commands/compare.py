@@ -60,7 +60,10 @@ def as_text(answer: Comparison) -> str:
             parts.append("\n".join([f"Only in {name}: {len(only)}", *listed]))
     for name, count in zip("AB", answer.unfinished, strict=True):
         if count:
-            parts.append(f"Left out of {name}: {count} unfinished.")
+            parts.append(f"Left out of {name}: {count} unfinished or stopped early as they will not reach the target.")
+    for name, count in zip("AB", answer.lower_bounds, strict=True):
+        if count:
+            parts.append(f"Lower bounds in {name}: {count} trials were stopped early on reaching the target.")
     parts.append(f"{answer.method} Between training seeds the ratio spreads by {answer.spread}.")
     return "\n\n".join(parts)
 

@@ -22,11 +22,12 @@ from analysis.emm_results import (
 )
 from analysis.errors import AnalysisError
 from analysis.figures.emm import draw_emm, emm_figure_data
+from analysis.figures.style import spaced
 from analysis.figures.zeta import emm_by_zeta
 from analysis.outcome import search_of
 from analysis.panels import Panel
 from analysis.paper_tables.render import render_grid
-from analysis.vocabulary import factor, size_text, value_label
+from analysis.vocabulary import factor, in_order, size_text, value_label
 
 FORMATS = ("text", "csv", "json", "markdown")
 FIGURES = (".png", ".pdf", ".svg")
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     key = find_factor(frame, arguments.factor)
     found = comparable_runs(frame, key)
     estimates = emm_of_results(found, zetas, METHODS if arguments.method is None else (arguments.method,))
-    notes = emm_notes(estimates, found, key)
+    notes = emm_notes(estimates, frame, key)
     if arguments.figure is not None:
         if len(zetas) == 1:
             notes.append(
@@ -92,24 +93,29 @@ def _records(estimates: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _figure(panel: Panel, estimates: pd.DataFrame, zetas: list[float]) -> Figure:
-    """The figure of the panel with most runs."""
+    """The figure of the panel with most runs, the first of the estimates."""
     about = factor(panel.key).title if panel.key != SIZE else ""
     title = ", ".join(text for text in (about, panel.title) if text)
     if len(zetas) > 1:
-        chosen = estimates[(estimates["panel"] == panel.title) & (estimates["kind"] != "predicted")]
+        chosen = estimates[(estimates["panel"] == 0) & (estimates["kind"] != "predicted")]
         # One mark per value and zeta: the first method that was asked for.
         figure = emm_by_zeta(chosen.drop_duplicates(["value", "zeta"]), panel.key, panel.title)
         # Its own ticks are the ends of the intervals, which crowd; the sizes run are what the numbers rest on.
         sizes = sorted(set(panel.frame[SIZE]))
         figure.axes[0].set_yticks(sizes, [size_text(int(size)) for size in sizes])
         return figure
-    runs = panel.frame
+    places = {str(value): place for place, value in enumerate(in_order(panel.key, panel.frame[panel.key]))}
+    runs = panel.frame.sort_values(panel.key, key=lambda column: column.map(str).map(places), kind="stable")
     values = ["all runs"] * len(runs) if panel.key == SIZE else [value_label(panel.key, v) for v in runs[panel.key]]
     try:
         search = search_of(runs.assign(value=values), "value", 1 - zetas[0], size=SIZE, seed=None)
-        return draw_emm(emm_figure_data(search), title)
+        figure = draw_emm(emm_figure_data(search), title)
     except ValueError as error:
         raise AnalysisError(f"--figure cannot be drawn from these runs: {error}") from None
+    ticks = spaced(runs[SIZE])
+    figure.axes[0].set_xticks(ticks, [size_text(round(size)) for size in ticks])
+    figure.axes[0].minorticks_off()
+    return figure
 
 
 def _save(figure: Figure, file: Path) -> None:

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write every figure that the results allow, and say which could not be drawn and why."""
     if not 0 < arguments.zeta < 1:
         raise AnalysisError(f"--zeta {arguments.zeta:g}: between 0 and 1, such as 0.1")
-    frame = finished_results(load_results(arguments))
+    frame = finished_results(load_results(arguments, arguments.metric))
     folder = Path(arguments.out)
     written = 0
     try:

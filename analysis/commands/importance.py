@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from analysis.commands.reading import add_paths, load_results
+from analysis.commands.reading import add_paths, load_results, say_left_out
 from analysis.importance import rank
 from analysis.paper_tables.render import Grid, render_grid
 
@@ -12,7 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `importance`."""
     add_paths(parser)
     parser.add_argument(
-        "--resamples", type=int, default=20, metavar="N", help="of the runs, for intervals; default: 20"
+        "--resamples",
+        type=int,
+        default=20,
+        metavar="N",
+        help="of the runs; from 100 on for a 95% interval, below for the range of all; default: 20",
     )
     parser.add_argument("--seed", type=int, default=0, help="of forests and resampling; default: 0")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -20,15 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, rank, print."""
-    ranking = rank(load_results(arguments), arguments.resamples, arguments.seed)
+    frame = load_results(arguments)
+    say_left_out(frame)
+    ranking = rank(frame, arguments.resamples, arguments.seed)
     if arguments.json:
         print(json.dumps(ranking.to_dict()))
         return 0
     caption = (
         f"Share of the ratio's variance that each setting explains by itself: fANOVA on {ranking.runs:,} finished "
-        f"runs, intervals from {ranking.resamples} resamples of the runs"
+        f"runs, with the {ranking.interval}{' interval' if ranking.interval == '95%' else ''} of the runs drawn anew"
     )
-    heading = ("Setting", "Importance", "95% interval", "Values", "Scale")
+    heading = ("Setting", "Importance", "95% interval" if ranking.interval == "95%" else "Range", "Values", "Scale")
     rows = [
         (f.factor, f"{f.importance:.3f}", f"{f.low:.3f} to {f.high:.3f}", str(f.values), f.scale)
         for f in ranking.factors

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.completion import NO_FINAL_RATIO, finished, left_out
 from analysis.errors import AnalysisError, SkippedResultsWarning
-from analysis.tables import finished, has_ended, load
+from analysis.tables import load
 
 
 def add_paths(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +18,12 @@ def add_paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-cache", action="store_true", help="write nothing into the result folders")
 
 
-def load_results(arguments: argparse.Namespace) -> pd.DataFrame:
+def load_results(arguments: argparse.Namespace, metric: str = "memorization_ratio") -> pd.DataFrame:
     """The table of `arguments.paths`; what was skipped goes to stderr, a line each.
+
+    Args:
+        arguments: of a command with `add_paths`.
+        metric: what the command reads; where it is never a number, nothing is left.
 
     Raises:
         AnalysisError: nothing is left to read.
@@ -31,19 +36,29 @@ def load_results(arguments: argparse.Namespace) -> pd.DataFrame:
             print(f"skipped: {warning.message}", file=sys.stderr)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if metric == "memorization_ratio" and frame[metric].isna().all():
+        raise AnalysisError("no trial has reported a memorization ratio yet")
     return frame
 
 
 def finished_results(frame: pd.DataFrame) -> pd.DataFrame:
-    """The trials that ended; those left out are counted on stderr."""
+    """The trials with a final ratio, or a lower bound of it; those left out are counted on stderr.
+
+    Raises:
+        AnalysisError: none is left.
+    """
+    say_left_out(frame)
     ended = finished(frame)
-    left_out = frame["trial_id"].nunique() - ended["trial_id"].nunique()
-    if left_out:
-        print(f"left out: {left_out} unfinished trials, whose ratio may still rise", file=sys.stderr)
-    elif len(frame) and not has_ended(frame["status"]).any():
-        print("note: no trial has finished yet, so these numbers may still rise", file=sys.stderr)
+    if ended.empty:
+        raise AnalysisError(NO_FINAL_RATIO)
     ended.attrs = frame.attrs
     return ended
+
+
+def say_left_out(frame: pd.DataFrame) -> None:
+    """Count on stderr the trials that have no final ratio, and those with a lower bound of it."""
+    for line in left_out(frame):
+        print(line, file=sys.stderr)
 
 
 def write_text(text: str, out: str | None) -> None:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from analysis.commands.reading import add_paths, load_results
+from analysis.commands.reading import add_paths, load_results, say_left_out
 from analysis.errors import AnalysisError
 
 
@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Before minutes of work: nobody wants to hear it afterwards.
     _check_writable(target)
     frame = load_results(arguments)
+    say_left_out(frame)
     from analysis.report import build  # noqa: PLC0415 (what a wrong path need not wait for)
 
     html = build(frame, arguments.title, draw=not arguments.no_figures)

@@ -11,9 +11,10 @@ from analysis.paper_tables.render import render_grid
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `table`."""
     add_paths(parser)
-    parser.add_argument("--table", choices=[*map(str, NUMBERS), "factor"], metavar="1..8|factor",
+    parser.add_argument("--table", choices=[*map(str, NUMBERS), "factor", "coverage"], metavar="1..8|factor|coverage",
                         help="a table of the paper, ours (published, difference); or factor: every experiment with "
-                        "its interval; without: best ratios by what moves")  # fmt: skip
+                        "its interval; or coverage: which share of the training set each trial replicates, and how "
+                        "unevenly; without: best ratios by what moves")  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     parser.add_argument("--out", metavar="FILE", help="write there instead of printing")
 
@@ -21,10 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print or write one table."""
     frame = finished_results(load_results(arguments))
+    marked = arguments.format != "csv"
     if arguments.table is None:
-        text = render_grid(best_grid(frame), arguments.format)
+        text = render_grid(best_grid(frame, marked), arguments.format)
     elif arguments.table == "factor":
-        text = render_grid(factor_grid(frame), arguments.format)
+        text = render_grid(factor_grid(frame, marked), arguments.format)
+    elif arguments.table == "coverage":
+        from analysis.replication import replication_grid  # noqa: PLC0415 (reads samples: others need not wait)
+
+        text = render_grid(replication_grid(frame), arguments.format)
     else:
         text = render(paper_table(int(arguments.table), frame), arguments.format)
     write_text(text, arguments.out)

@@ -49,11 +49,11 @@ def sample_size_bootstrap(data: pd.DataFrame) -> Figure:
         draw_curve(left, part["samples"].to_list(), part, index, len(labels), str(label))
         right.plot(part["samples"], part["deviation"], color=colours(len(labels))[index], marker="o", markersize=4)
     for axes in (left, right):
-        size_axis(axes, data["samples"].to_list())
+        size_axis(axes, data["samples"].to_list(), room=6)
         axes.set_xlabel("Number of generated samples")
         axes.tick_params(axis="x", labelsize=8)
     metric_axis(left, "memorization_ratio")
-    plain_log_axis(right)
+    plain_log_axis(right, data["deviation"])
     right.set_ylabel("Standard deviation (percentage points)")
     legend(left)
     return figure

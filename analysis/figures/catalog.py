@@ -1,6 +1,6 @@
 """Every figure of the study that a table allows, and for the others the reason why not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from analysis.completion import WILL_NOT_REACH, trial_verdicts
 from analysis.errors import AnalysisError
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.epochs import epochs_data, metric_over_epochs
@@ -17,13 +18,17 @@ from analysis.figures.memorization_time import memorization_time, memorization_t
 from analysis.figures.size import metric_over_size, size_data
 from analysis.figures.skips import metric_over_skips, skips_data
 from analysis.figures.zeta import emm_by_zeta, zeta_data
+from analysis.memorization_time import scaling_panels
 from analysis.panels import Panel, panels, studied_keys
 from analysis.samples import best_samples
 from analysis.tables import METRICS, best, moved_keys
-from analysis.vocabulary import factor, value_label
+from analysis.telling import names
+from analysis.vocabulary import factor, in_order
 
 _PANELS = 4
 """So many panels of one kind are drawn; a pooled table can have hundreds."""
+_INTERVALS = "Bars are 95% intervals."
+_OVER_SEEDS = "Bars are 95% intervals over training seeds (Student); a single seed has none."
 _OTHER_METRICS = {"fid": (12, 13, 14, 15), "knn_distance": (17, 18, 19, 20)}
 """The paper's figures of data, model, skip connections and conditioning by metric (FFHQ: 16 and 21)."""
 
@@ -41,6 +46,8 @@ class Drawn:
     figure: Figure
     data: pd.DataFrame
     """What is drawn."""
+    bars: str
+    """What its bars mean, in a sentence; empty where it has none."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ def figures(frame: pd.DataFrame, metric: str = "memorization_ratio", zeta: float
     """All figures of a table, one after the other.
 
     Args:
-        frame: of `analysis.load`.
+        frame: of `analysis.load`; trials that were stopped early as they will not reach a target are not drawn.
         metric: `memorization_ratio`, `fid` or `knn_distance`; the gallery, the sample size, EMM by zeta and the
             memorization time belong to the ratio alone.
         zeta: see `analysis.figures.size`.
@@ -65,6 +72,7 @@ def figures(frame: pd.DataFrame, metric: str = "memorization_ratio", zeta: float
     """
     if metric not in METRICS:
         raise AnalysisError(f"metric {metric} is unknown: {', '.join(METRICS)} are known")
+    frame = frame[trial_verdicts(frame) != WILL_NOT_REACH]
     if metric not in frame.columns or frame[metric].isna().all():
         yield Missing(f"all figures of {metric}", f"no run reports {metric}")
         return
@@ -96,8 +104,27 @@ def _paper(key: str, known: str, metric: str) -> str:
     return f"Fig. {number}" if number else ""
 
 
-def _heading(panel: Panel, *names: str) -> str:
-    return ", ".join(filter(None, [*names, panel.title]))
+def _bars(metric: str, over_epochs: bool = False) -> str:
+    if metric == "memorization_ratio":
+        return _INTERVALS
+    return "Bars span the training seeds; a single seed has none." if over_epochs else _OVER_SEEDS
+
+
+def _titled(found: Sequence[Panel]) -> Iterator[tuple[int, Panel, str]]:
+    """The panels that are drawn, numbered, each with what tells it from the others that are drawn.
+
+    A single one has what tells it from those that are not drawn.
+    """
+    shown = found[:_PANELS]
+    titles = (
+        names(pd.DataFrame([panel.fixed for panel in shown])) if len(shown) > 1 else [panel.title for panel in shown]
+    )
+    for number, (panel, title) in enumerate(zip(shown, titles, strict=True)):
+        yield number, panel, title
+
+
+def _heading(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
 
 
 def _over_epochs(frame: pd.DataFrame, keys: list[str], metric: str) -> Iterator[Drawn | Missing]:
@@ -109,12 +136,13 @@ def _over_epochs(frame: pd.DataFrame, keys: list[str], metric: str) -> Iterator[
         found = panels(frame, key, within=())
         if not found:
             yield Missing(f"over epochs by {factor(key).title}", "no two trials differ in it alone")
-        for number, panel in enumerate(found[:_PANELS]):
-            title = _heading(panel, f"Training, by {factor(key).title}")
-            figure = metric_over_epochs(panel.frame, key, metric, title=panel.title)
+        for number, panel, name in _titled(found):
+            title = _heading(f"Training, by {factor(key).title}", name)
+            figure = metric_over_epochs(panel.frame, key, metric, title=name)
             paper = _paper(key, factor(key).over_epochs, metric)
             data = epochs_data(panel.frame, key, metric)
-            yield Drawn(_name("over_epochs_by", key, number, metric), title, paper, figure, data)
+            bars = _bars(metric, over_epochs=True)
+            yield Drawn(_name("over_epochs_by", key, number, metric), title, paper, figure, data, bars)
 
 
 def _over_size(frame: pd.DataFrame, keys: list[str], metric: str, zeta: float) -> Iterator[Drawn | Missing]:
@@ -122,36 +150,36 @@ def _over_size(frame: pd.DataFrame, keys: list[str], metric: str, zeta: float) -
         found = [panel for panel in panels(frame, key) if len(panel.frame["data.size"].unique()) > 1]
         if not found:
             yield Missing(f"over |D| by {factor(key).title}", "every such trial has the same |D|")
-        for number, panel in enumerate(found[:_PANELS]):
-            title = _heading(panel, "Over |D|" + (f", by {factor(key).title}" if key != "data.size" else ""))
-            figure = metric_over_size(panel.frame, key, metric, zeta, title=panel.title)
+        for number, panel, name in _titled(found):
+            title = _heading("Over |D|" + (f", by {factor(key).title}" if key != "data.size" else ""), name)
+            figure = metric_over_size(panel.frame, key, metric, zeta, title=name)
             paper = _paper(key, factor(key).over_size, metric)
             yield Drawn(_name("over_size_by", key, number, metric), title, paper, figure,
-                        size_data(panel.frame, key, metric))  # fmt: skip
+                        size_data(panel.frame, key, metric), _bars(metric))  # fmt: skip
 
 
 def _over_factor(frame: pd.DataFrame, keys: list[str], metric: str) -> Iterator[Drawn | Missing]:
     if not keys:
         yield Missing("over a factor", "no two trials differ in one factor alone, |D| aside")
     for key in keys:
-        for number, panel in enumerate(panels(frame, key)[:_PANELS]):
-            figure = metric_over_factor(panel.frame, key, metric, title=panel.title)
+        for number, panel, name in _titled(panels(frame, key)):
+            figure = metric_over_factor(panel.frame, key, metric, title=name)
             paper = _paper(key, factor(key).over_factor, metric)
-            yield Drawn(_name("over", key, number, metric), _heading(panel, f"Over {factor(key).title}"), paper,
-                        figure, factor_data(panel.frame, key, metric=metric))  # fmt: skip
+            yield Drawn(_name("over", key, number, metric), _heading(f"Over {factor(key).title}", name), paper,
+                        figure, factor_data(panel.frame, key, metric=metric), _bars(metric))  # fmt: skip
 
 
 def _over_skips(frame: pd.DataFrame, metric: str) -> Iterator[Drawn | Missing]:
     drawn = 0
-    for panel in panels(frame, "model.skip_connections", within=())[:_PANELS]:
+    for _, panel, name in _titled(panels(frame, "model.skip_connections", within=())):
         data = skips_data(panel.frame, metric)
         if data.empty:
             continue
         resolution = panel.frame["data.resolution"].iloc[0] if "data.resolution" in panel.frame else None
-        title = _heading(panel, "Skip connections by resolution and place")
-        figure = metric_over_skips(data, None if pd.isna(resolution) else int(resolution), metric, panel.title)
+        title = _heading("Skip connections by resolution and place", name)
+        figure = metric_over_skips(data, None if pd.isna(resolution) else int(resolution), metric, name)
         paper = _paper("model.skip_connections", "Fig. 4, 8", metric)
-        yield Drawn(_name("over", "skip_places", drawn, metric), title, paper, figure, data)
+        yield Drawn(_name("over", "skip_places", drawn, metric), title, paper, figure, data, _bars(metric))
         drawn += 1
     if not drawn:
         yield Missing("skip connections by place", "no mask keeps connections of one resolution only")
@@ -164,24 +192,22 @@ def _zetas(frame: pd.DataFrame, keys: list[str]) -> Iterator[Drawn | Missing]:
             yield Missing(f"EMM by zeta, {factor(key).title}", "every such trial has the same |D|")
         for number, panel in enumerate(found[:1]):
             data = zeta_data(panel.frame, key)
-            figure = emm_by_zeta(data, key, panel.title)
+            figure = emm_by_zeta(data, key)
+            bars = "Bars reach to the neighbouring sizes that were run; a triangle points to where a bounded EMM lies."
             yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], f"EMM by zeta, {factor(key).title}", "Fig. 22",
-                        figure, data)  # fmt: skip
+                        figure, data, bars)  # fmt: skip
 
 
 def _memorization_time(frame: pd.DataFrame, level: float = 0.5) -> Iterator[Drawn | Missing]:
-    found = panels(frame, "data.size", within=())
-    usable = []
-    for panel in found:
-        times, _ = memorization_time_data(panel.frame, level)
-        if len(times.loc[times["kind"] == "passed", "data.size"].unique()) > 1:
-            usable.append((panel, times))
+    usable = scaling_panels(frame, level)
     if not usable:
         yield Missing("memorization time", f"no two sizes pass {100 * level:g}% between two evaluations")
-    for number, (panel, times) in enumerate(usable[:_PANELS]):
-        figure = memorization_time(panel.frame, level, "images_seen", panel.title)
+    for number, panel, title in _titled(usable):
+        figure = memorization_time(panel.frame, level, "images_seen", title)
         name = "memorization_time" + (f"_{number + 1}" if number else "")
-        yield Drawn(name, _heading(panel, "Memorization time"), "", figure, times)
+        bars = "Bars span the evaluations before and after the passage; open marks are bounds."
+        data, _ = memorization_time_data(panel.frame, level, "images_seen")
+        yield Drawn(name, _heading("Memorization time", title), "", figure, data, bars)
 
 
 def _from_samples(frame: pd.DataFrame) -> Iterator[Drawn | Missing]:
@@ -190,9 +216,10 @@ def _from_samples(frame: pd.DataFrame) -> Iterator[Drawn | Missing]:
         yield Missing("gallery and sample size", "no trial has a checkpoint with its samples (best.npz)")
         return
     title = "Generated images above their nearest training images"
-    yield Drawn("gallery", title, "Fig. 1a-b, 10", gallery(rows), gallery_data(rows))
+    yield Drawn("gallery", title, "Fig. 1a-b, 10", gallery(rows), gallery_data(rows), "")
     data = bootstrap_data(_memorized(frame))
-    yield Drawn("sample_size", "Bootstrap of the sample size", "Fig. 6", sample_size_bootstrap(data), data)
+    bars = "Bars hold the central 95% of the bootstrap draws."
+    yield Drawn("sample_size", "Bootstrap of the sample size", "Fig. 6", sample_size_bootstrap(data), data, bars)
 
 
 def _memorized(frame: pd.DataFrame, limit: int = 4) -> dict[str, NDArray[np.bool_]]:
@@ -201,12 +228,21 @@ def _memorized(frame: pd.DataFrame, limit: int = 4) -> dict[str, NDArray[np.bool
     runs = runs.assign(off=(runs["memorization_ratio"] - 0.5).abs()).sort_values("off", kind="stable")
     runs = runs.assign(turn=runs.groupby("data.size").cumcount()).sort_values(["turn", "off"], kind="stable")
     keys = [key for key in moved_keys(frame) if not key.startswith("evaluation.")]
-    found: dict[str, NDArray[np.bool_]] = {}
+    shown: list[tuple[pd.Series, NDArray[np.bool_]]] = []
+    seen: set[tuple[str, ...]] = set()
     for _, run in runs.iterrows():
         samples = best_samples(run["folder"])
-        label = ", ".join(value_label(key, run[key]) for key in keys) or "one trial"
-        if samples is not None and label not in found:
-            found[label] = samples["memorized"].astype(bool)
-        if len(found) == limit:
+        setting = tuple(str(run[key]) for key in keys)
+        if samples is not None and setting not in seen:
+            seen.add(setting)
+            shown.append((run, samples["memorized"].astype(bool)))
+        if len(shown) == limit:
             break
-    return found
+    places = [{str(value): place for place, value in enumerate(in_order(key, (run[key] for run, _ in shown)))}
+              for key in keys]  # fmt: skip
+    shown.sort(key=lambda entry: [place[str(entry[0][key])] for key, place in zip(keys, places, strict=True)])
+    labels = names(pd.DataFrame([run[keys] for run, _ in shown]))
+    repeats = [labels[:place].count(label) for place, label in enumerate(labels)]
+    unique = [f"{label or 'one trial'}" + (f" #{count + 1}" if count else "")
+              for label, count in zip(labels, repeats, strict=True)]  # fmt: skip
+    return {label: flags for label, (_, flags) in zip(unique, shown, strict=True)}

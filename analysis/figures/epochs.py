@@ -3,7 +3,10 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.averages import averaged
 from analysis.figures.style import draw_curve, legend, metric_axis, new_figure
+from analysis.noise import seed_spread
+from analysis.tables import best
 from analysis.vocabulary import factor, value_label
 
 
@@ -20,17 +23,11 @@ def epochs_data(
 
     Returns:
         `hue`, `x`, `value`, `low`, `high`, `trials`: the mean over trials that were evaluated at the same point.
-        The interval is the widest that the trials' own intervals span; FID and kNN distance have none of a
-        single trial, and span their trials.
+        Intervals as in `analysis.averages.averaged`.
     """
     usable = frame.dropna(subset=[metric, x])
-    grouped = usable.groupby([hue, x], dropna=False, sort=True)
-    ends = (f"{metric}_low", f"{metric}_high") if f"{metric}_low" in frame.columns else (metric, metric)
-    data = grouped.agg(
-        value=(metric, "mean"), low=(ends[0], "min"), high=(ends[1], "max"), trials=(metric, "size")
-    ).reset_index()
-    scale = 100 if metric == "memorization_ratio" else 1
-    return data.assign(**{name: scale * data[name] for name in ("value", "low", "high")})
+    data = averaged(usable, [hue, x], metric, seed_spread(best(frame)))
+    return data[[hue, x, "value", "low", "high", "trials"]]
 
 
 def metric_over_epochs(

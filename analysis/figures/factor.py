@@ -1,5 +1,7 @@
 """A metric over a factor, a curve per size: Tables 1 and 2 as a figure, Fig. 4, 5b, 7a, 7b, 8; 12-21 for others."""
 
+import math
+from numbers import Real
 from typing import Any
 
 import pandas as pd
@@ -8,14 +10,14 @@ from matplotlib.figure import Figure
 
 from analysis.figures.style import draw_curve, legend, metric_axis, new_figure
 from analysis.panels import summary
-from analysis.vocabulary import Scale, factor, value_label, value_text
+from analysis.vocabulary import Scale, factor, in_order, value_label, value_text
 
 
 def factor_data(
     frame: pd.DataFrame, key: str, hue: str = "data.size", metric: str = "memorization_ratio"
 ) -> pd.DataFrame:
     """What `metric_over_factor` draws: `key`, `hue`, `value`, `low`, `high`, `trials`; see `panels.summary`."""
-    return summary(frame, [key, hue], metric)
+    return summary(frame, list(dict.fromkeys([key, hue])), metric)
 
 
 def metric_over_factor(
@@ -33,7 +35,7 @@ def metric_over_factor(
         frame: of `analysis.load`, or one of its panels.
         key: the factor, a dotted key.
         metric: `memorization_ratio`, `fid`, `knn_distance`.
-        hue: the dotted key that has a curve per value.
+        hue: the dotted key that has a curve per value; the factor itself stands for a single curve.
         title: of the axes.
         xlabel: none takes the factor's own name.
         scale: how the values are spaced; none takes the factor's own.
@@ -41,18 +43,20 @@ def metric_over_factor(
     data = factor_data(frame, key, hue, metric)
     figure = new_figure()
     axes = figure.axes[0]
-    values = list(dict.fromkeys(data[key]))
+    values = in_order(key, data[key])
     spacing = _possible(scale or factor(key).scale, values)
     positions = [float(index) if spacing == "category" else float(value) for index, value in enumerate(values)]
-    groups = list(dict.fromkeys(data[hue]))
+    # The size over itself is one curve.
+    groups = [None] if hue == key else in_order(hue, data[hue])
     for index, group in enumerate(groups):
-        part = data[data[hue].isna() if pd.isna(group) else data[hue] == group]
+        part = data if hue == key else data[data[hue].isna() if pd.isna(group) else data[hue] == group]
         x = [positions[_index(values, value)] for value in part[key]]
-        draw_curve(axes, x, part, index, len(groups), value_label(hue, group))
+        draw_curve(axes, x, part, index, len(groups), "" if hue == key else value_label(hue, group))
     _ticks(axes, spacing, positions, [value_text(key, value) for value in values])
     axes.set(xlabel=xlabel or factor(key).title, title=title)
     metric_axis(axes, metric)
-    legend(axes)
+    if hue != key:
+        legend(axes)
     return figure
 
 
@@ -69,7 +73,7 @@ def _index(values: list[Any], value: Any) -> int:
 
 def _possible(scale: Scale, values: list[Any]) -> Scale:
     """A number axis needs numbers."""
-    return scale if all(isinstance(value, int | float) and not pd.isna(value) for value in values) else "category"
+    return scale if all(isinstance(value, Real) and not math.isnan(value) for value in values) else "category"
 
 
 def _ticks(axes: Axes, scale: Scale, positions: list[float], labels: list[str]) -> None:

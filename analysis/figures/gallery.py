@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from analysis.figures.style import PALETTE
 from analysis.samples import best_samples
 from analysis.tables import best, moved_keys
-from analysis.vocabulary import value_label
+from analysis.telling import names
 
 _GAP = 0.08
 """White between images, as a share of a place."""
@@ -43,16 +43,18 @@ def gallery_rows(frame: pd.DataFrame, moved: Sequence[str] | None = None, limit:
     keys = [key for key in (moved_keys(frame) if moved is None else moved) if not key.startswith("evaluation.")]
     runs = best(frame).sort_values("memorization_ratio", ascending=False, kind="stable")
     step = max(1, round(len(runs) / limit))
+    chosen = [(run, best_samples(run["folder"])) for _, run in runs.iloc[::step].head(limit).iterrows()]
+    chosen = [(run, samples) for run, samples in chosen if samples is not None]
+    # One row has nothing to be told apart from: its settings are among all runs.
+    settings = pd.DataFrame([run[keys] for run, _ in chosen])
+    settings = settings if len(chosen) > 1 else pd.concat([settings, runs[keys]])
     rows = []
-    for _, run in runs.iloc[::step].head(limit).iterrows():
-        samples = best_samples(run["folder"])
-        if samples is None:
-            continue
-        names = ", ".join(value_label(key, run[key]) for key in keys)
+    for (run, samples), name in zip(chosen, names(settings), strict=False):
+        assert samples is not None
         ratio = f"{100 * run['memorization_ratio']:.1f}% memorized"
         rows.append(
             GalleryRow(
-                title=f"{names}: {ratio}" if names else ratio,
+                title=f"{name}: {ratio}" if name else ratio,
                 generated=samples["generated"].astype(np.uint8),
                 nearest=samples["nearest"].astype(np.uint8),
                 memorized=samples["memorized"].astype(bool),

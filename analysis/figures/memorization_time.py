@@ -49,7 +49,8 @@ def memorization_time(frame: pd.DataFrame, level: float = 0.5, clock: Clock = "e
         axes.plot(ends, predicted(scaling, ends), color=line, linestyle="--",
                   label=f"slope {scaling.slope:.2f}{interval}")  # fmt: skip
     size_axis(axes, times["data.size"].astype(int).to_list())
-    plain_log_axis(axes)
+    passed = times[times["kind"] == "passed"]
+    plain_log_axis(axes, pd.concat([times["time"], passed["low"], passed["high"]]))
     axes.set(ylabel="Epoch" if clock == "epoch" else "Training images seen", title=title)
     legend(axes)
     return figure

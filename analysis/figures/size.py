@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from analysis.figures.crossing import crossings
 from analysis.figures.style import colours, draw_curve, legend, metric_axis, new_figure, size_axis
 from analysis.panels import summary
-from analysis.vocabulary import size_text, value_label
+from analysis.vocabulary import in_order, size_text, value_label
 
 
 def size_data(frame: pd.DataFrame, key: str, metric: str = "memorization_ratio") -> pd.DataFrame:
@@ -31,7 +31,7 @@ def metric_over_size(
     data = size_data(frame, key, metric)
     figure = new_figure()
     axes = figure.axes[0]
-    values = list(dict.fromkeys(data[key])) if key != "data.size" else [None]
+    values = in_order(key, data[key]) if key != "data.size" else [None]
     for index, value in enumerate(values):
         part = data if key == "data.size" else data[data[key].isna() if pd.isna(value) else data[key] == value]
         label = "" if key == "data.size" else value_label(key, value)

@@ -1,13 +1,14 @@
 """One look for all figures: colour-blind safe, readable in print and on a dark page."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from analysis.vocabulary import METRIC_TITLES, size_text
 
@@ -67,25 +68,63 @@ def draw_curve(axes: Axes, x: Sequence[float], data: pd.DataFrame, index: int, c
     )
 
 
-def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
-    """A logarithmic axis of |D| with the paper's ticks (0.5k, 1k, ...), thinned where they would touch."""
+def size_axis(axes: Axes, sizes: Sequence[int], room: int = 12) -> None:
+    """A logarithmic axis of |D| with the paper's ticks (0.5k, 1k, ...), thinned where they would touch.
+
+    Args:
+        axes: to set.
+        sizes: that may have a tick.
+        room: labels that fit beside each other.
+    """
     axes.set_xscale("log")
-    chosen: list[int] = []
-    for size in sorted(set(sizes)):
-        if not chosen or size / chosen[-1] >= 1.2:
-            chosen.append(size)
+    chosen = spaced(sizes, room)
     axes.set_xticks(chosen, [size_text(size) for size in chosen])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("Training data size |D|")
 
 
-def plain_log_axis(axes: Axes) -> None:
-    """A logarithmic y axis whose ticks read 0.5, 2, 10."""
+def spaced(numbers: Iterable[float], room: int = 12) -> list[float]:
+    """Of some positive numbers those that are far enough apart on a logarithmic axis for `room` labels.
+
+    Neighbours differ by 1.2 at least, and by more where the axis is long; the smallest one is kept.
+    """
+    ordered = sorted(set(numbers))
+    chosen: list[float] = []
+    for number in ordered:
+        apart = max(1.2, (ordered[-1] / ordered[0]) ** (1 / room))
+        if not chosen or number / chosen[-1] >= apart:
+            chosen.append(number)
+    return chosen
+
+
+def plain_log_axis(axes: Axes, values: Iterable[float]) -> None:
+    """A logarithmic y axis whose ticks read 0.5, 2, 10, with one at each end however short it is.
+
+    Args:
+        axes: to set.
+        values: that the axis has to hold, its bars included; without a positive one it stays linear.
+    """
+    positive = [value for value in values if value > 0 and math.isfinite(value)]
+    if not positive:
+        return
+    low, high = _rounded(min(positive), down=True), _rounded(max(positive), down=False)
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: size_text(value)))
+    axes.set_ylim(low / 1.04, high * 1.04)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    inner = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    apart = max(1.15, (high / low) ** (1 / 12))
+    ticks = sorted({low, *(tick for tick in inner if low * apart <= tick <= high / apart), high})
+    axes.set_yticks(ticks, [size_text(float(f"{tick:.3g}")) for tick in ticks])
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _rounded(value: float, down: bool) -> float:
+    """To two significant digits, away from the values inside."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    steps = value / unit
+    return (math.floor(steps + 1e-9) if down else math.ceil(steps - 1e-9)) * unit
 
 
 def metric_axis(axes: Axes, metric: str) -> None:

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from analysis.figures.crossing import crossings
 from analysis.figures.size import size_data
-from analysis.figures.style import colours, legend, new_figure
-from analysis.vocabulary import factor, size_text, value_text
+from analysis.figures.style import colours, legend, new_figure, spaced
+from analysis.vocabulary import factor, in_order, size_text, value_text
 
 ZETAS = (0.05, 0.1, 0.2, 0.3)
 
@@ -36,7 +36,7 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
     """
     figure = new_figure()
     axes = figure.axes[0]
-    values, zetas = list(dict.fromkeys(data["value"])), sorted(set(data["zeta"]))
+    values, zetas = in_order(key, data["value"]), sorted(set(data["zeta"]))
     width = 0.8 / len(zetas)
     for index, zeta in enumerate(zetas):
         part = data[data["zeta"] == zeta]
@@ -50,10 +50,10 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
         for up, mask in ((True, open_high), (False, open_low)):
             if mask.any():
                 axes.scatter(x[mask], emm[mask] * (1.12 if up else 0.88), marker="^" if up else "v", s=34,
-                             color=colours(len(zetas))[index])  # fmt: skip
+                             color=colours(len(zetas))[index], clip_on=False)  # fmt: skip
     axes.set_yscale("log")
-    ticks = sorted({float(size) for size in pd.concat([data["emm_low"], data["emm_high"]])
-                    if np.isfinite(size) and size > 0})  # fmt: skip
+    ends = pd.concat([data["emm_low"], data["emm_high"]]).astype(float)
+    ticks = spaced(ends[np.isfinite(ends) & (ends > 0)])
     axes.set_yticks(ticks, [size_text(round(size)) for size in ticks])
     axes.minorticks_off()
     axes.set_xticks(range(len(values)), [value_text(key, value) for value in values])

@@ -5,7 +5,9 @@ ratio: both are part of every interval. The spread between seeds comes from the 
 assumed 0.2 in log-odds (0.03 to 0.05 in the ratio, measured on small models) that counts as two degrees of
 freedom; with one seed per setting it is the assumption alone, and the verdicts say so. Effects are differences
 between runs that are equal in all other settings, pooled over the settings at which both were run. Verdicts are
-at 95% each: of twenty, one may be wrong by chance. Runs that are not finished are left out.
+at 95% each: of twenty, one may be wrong by chance. Runs that are not finished are left out, and so are those that were
+stopped early as they would not reach a target; those that were stopped on reaching it count with the ratio that they
+had, a lower bound of the final one.
 """
 
 import csv
@@ -14,11 +16,12 @@ from importlib.resources import files
 
 import pandas as pd
 
+from analysis.completion import is_finished
 from analysis.findings import data_findings, measure_findings, model_findings, training_findings
 from analysis.findings.data_findings import size_slope
 from analysis.findings.effects import Cells, Effect, make_cells
 from analysis.findings.verdict import Question, Verdict, decide
-from analysis.noise import SeedSpread, is_finished, seed_spread
+from analysis.noise import SeedSpread, seed_spread
 from analysis.tables import best
 
 __all__ = ["Effect", "Question", "SeedSpread", "Verdict", "finished_runs", "size_slope", "verdicts"]
@@ -61,7 +64,10 @@ def published() -> list[dict[str, str]]:
 
 
 def finished_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row per finished run, its best evaluation; ratios that are not numbers are left out."""
+    """A row per finished run, its best evaluation; ratios that are not numbers are left out.
+
+    See `analysis.completion.is_finished` for trials that were stopped early.
+    """
     if frame.empty:
         return frame
     return best(frame[is_finished(frame)].dropna(subset=["memorization_ratio", "num_samples"]))

@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.noise import FloatArray, SeedSpread, empirical_log_odds, normal_quantile, seed_spread, setting_keys
+from analysis.noise import FloatArray, SeedSpread, empirical_log_odds, normal_quantile, seed_spread
+from analysis.partners import with_own_partners
+from analysis.settings import setting_keys
+from analysis.vocabulary import TIED
 
 IntArray = NDArray[np.intp]
 
@@ -48,7 +51,8 @@ def _power(log_odds: float) -> str:
 
 @dataclass(frozen=True)
 class Cells:
-    """One row per setting: `log_odds`, its `variance`, `ratio` and number of `runs`, beside the settings."""
+    """One row per setting: `log_odds`, its `variance`, `ratio`, `samples` behind it and number of `runs`, beside the
+    settings."""
 
     frame: pd.DataFrame
     keys: tuple[str, ...]
@@ -91,13 +95,21 @@ def make_cells(runs: pd.DataFrame, spread: SeedSpread | None = None) -> Cells:
     keys = tuple(setting_keys(runs))
     values, variances = empirical_log_odds(runs["memorization_ratio"], runs["num_samples"])
     work = runs[list(keys)].assign(
-        log_odds=values, variance=variances, ratio=runs["memorization_ratio"].to_numpy(), runs=1
+        log_odds=values,
+        variance=variances,
+        ratio=runs["memorization_ratio"].to_numpy(dtype=float),
+        samples=runs["num_samples"].to_numpy(dtype=float),
+        runs=1,
     )
     if work.empty:
         return Cells(work, keys, spread)
     grouped = work.groupby(list(keys), dropna=False, sort=True)
     cells = grouped.agg(
-        log_odds=("log_odds", "mean"), variance=("variance", "mean"), ratio=("ratio", "mean"), runs=("runs", "sum")
+        log_odds=("log_odds", "mean"),
+        variance=("variance", "mean"),
+        ratio=("ratio", "mean"),
+        samples=("samples", "sum"),
+        runs=("runs", "sum"),
     ).reset_index()
     cells["variance"] = (cells["variance"] + spread.log_odds**2) / cells["runs"]
     return Cells(cells, keys, spread)
@@ -125,9 +137,16 @@ def contrast(
 ) -> Effect | None:
     """The change from the runs `before` to those `after`, within strata that differ in `moved` settings only.
 
+    Where a moved setting brings another moved one along (the time embedding of an architecture) and a value was run
+    with several of them, only its own counts (`analysis.partners`).
+
     Returns:
         None where no stratum has both.
     """
+    for key, tied in TIED.items():
+        if key in moved:
+            own = with_own_partners(cells.frame, key, [name for name in tied if name in moved])
+            cells = Cells(cells.frame[own], cells.keys, cells.spread)
     try:
         masks = [np.asarray(keep(cells.frame), dtype=bool) for keep in (before, after)]
     except KeyError:

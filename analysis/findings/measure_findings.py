@@ -4,10 +4,14 @@ import math
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from analysis.findings.effects import Cells, Effect
 from analysis.findings.verdict import Answer, Question
-from analysis.noise import FloatArray, chi_square_quantile, setting_keys
+from analysis.isotonic import crossing, monotone_ratios
+from analysis.noise import FloatArray, chi_square_quantile
+from analysis.observations import ValueData
+from analysis.settings import setting_keys
 from analysis.tables import best
 
 ENOUGH_SAMPLES = 10_000
@@ -46,7 +50,8 @@ def _seeds(frame: pd.DataFrame) -> Question:
     asks = f"expected range of three training seeds beyond binomial noise (95% interval below {SEED_RANGE} points)"
     missing = "needs three seeds of one setting with a ratio between 2% and 98%"
     runs = best(frame) if len(frame) else frame
-    keys = setting_keys(runs)
+    # Another data seed is another training set: only training seeds may differ.
+    keys = [key for key in [*setting_keys(runs), "data.seed"] if key in runs]
     if not keys or "seed" not in runs:
         return Question(asks, "open", None, missing)
     squares = binomial = 0.0
@@ -92,23 +97,24 @@ def zeta_ordering_stable(cells: Cells, frame: pd.DataFrame) -> list[Question]:
 
 
 class _Curve:
-    """Log-odds over |D| at one setting, with their deviations."""
+    """Ratios over |D| at one setting, and their log-odds with deviations."""
 
     def __init__(self, stratum: pd.DataFrame) -> None:
         ordered = stratum.sort_values("data.size")
-        self.sizes: FloatArray = np.log(ordered["data.size"].to_numpy(dtype=float))
+        self.sizes: FloatArray = ordered["data.size"].to_numpy(dtype=float)
+        self.ratios: FloatArray = ordered["ratio"].to_numpy(dtype=float)
+        self.samples: FloatArray = ordered["samples"].to_numpy(dtype=float)
         self.log_odds: FloatArray = ordered["log_odds"].to_numpy(dtype=float)
         self.deviations: FloatArray = np.sqrt(ordered["variance"].to_numpy(dtype=float))
 
     def emm(self, zeta: float, noise: FloatArray | None = None) -> float:
-        """ln|D| of the last crossing of 1 - zeta, interpolated in log-odds; nan where there is none."""
-        values = self.log_odds if noise is None else self.log_odds + noise * self.deviations
-        target = math.log((1 - zeta) / zeta)
-        for index in range(len(values) - 2, -1, -1):
-            if values[index] >= target > values[index + 1]:
-                share = (values[index] - target) / (values[index] - values[index + 1])
-                return float(self.sizes[index] + share * (self.sizes[index + 1] - self.sizes[index]))
-        return math.nan
+        """|D| where the closest falling curve crosses 1 - zeta (see `analysis.emm`); nan where it does not."""
+        ratios = self.ratios
+        if noise is not None:
+            ratios = special.expit(self.log_odds + noise * self.deviations)
+        sizes, falling = monotone_ratios(ValueData(None, self.sizes, ratios, self.samples))
+        emm = crossing(sizes, falling, 1 - zeta)
+        return emm if 0 < emm < math.inf else math.nan
 
 
 def _concordance(curves: list[_Curve], noise: list[FloatArray] | None) -> float:

@@ -8,9 +8,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.findings.effects import Cells, contrast, ln, trend
+from analysis.findings.levels import paper_level
 from analysis.findings.verdict import WEAK, Question, falls, rises
 
 SKIPS = "model.skip_connections"
+ABOUT_45 = (0.3, 0.6)
+"""`About 45%`: half the odds and twice the odds of it, `WEAK` both ways."""
 
 
 def equals(key: str, value: object) -> Callable[[pd.DataFrame], Any]:
@@ -74,11 +77,17 @@ def high_resolution_skips_matter(cells: Cells, frame: pd.DataFrame) -> list[Ques
 
 
 def ncsnpp_below_ddpmpp(cells: Cells, frame: pd.DataFrame) -> list[Question]:
-    """Fig. 4: the architectures with the preconditioning and time embedding that each brings."""
+    """Fig. 4: the architectures with the preconditioning and time embedding that each brings.
+
+    The direction, and the level of NCSN++ at |D| = 1k where the paper's setting was run.
+    """
     key = "model.architecture"
     moved = {key, "model.preconditioning", "model.time_embedding"}
     effect = contrast(cells, moved, equals(key, "ddpmpp"), equals(key, "ncsnpp"), "DDPM++ to NCSN++")
-    return [falls("change from DDPM++ to NCSN++", effect, "no runs of both at equal settings")]
+    return [
+        falls("change from DDPM++ to NCSN++", effect, "no runs of both at equal settings"),
+        paper_level(cells, {key: "ncsnpp", "data.size": 1000}, "ratio of NCSN++ on CIFAR-10 at |D| = 1k", *ABOUT_45),
+    ]
 
 
 def _with_skip_kind(cells: Cells) -> Cells:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.findings.effects import Cells, Effect, contrast, ln, trend
+from analysis.findings.levels import mean_ratio, paper_level
 from analysis.findings.model_findings import equals
 from analysis.findings.verdict import WEAK, Question, falls, little, rises
 from analysis.noise import normal_quantile
@@ -12,7 +13,7 @@ LABELS = {"data.labels", "data.num_labels"}
 DECAY = "training.weight_decay"
 EMA = "training.ema_decay"
 NEAR_ALL = 0.9
-"""Unique labels replicate `near 100%`: asked for is a ratio above this."""
+"""Unique labels replicate `near 100%`, 1,000 random ones `over 90%`: asked for is a ratio above this."""
 HUGE = 50_000
 HUGE_RATIO = 0.65
 
@@ -80,11 +81,15 @@ def conditioning_raises(cells: Cells, frame: pd.DataFrame) -> list[Question]:
 
 
 def random_classes_raise(cells: Cells, frame: pd.DataFrame) -> list[Question]:
-    """Fig. 5b and 11c."""
+    """Fig. 5b and 11c: the direction, and the level at |D| = 5k where the paper's setting was run."""
     random = cells.where(equals("data.labels", "random"))
     effect = trend(random, "data.num_labels", ln, "from the fewest to the most random labels")
     asks = "change from the fewest to the most random labels"
-    return [rises(asks, effect, "no two runs with random labels that differ in data.num_labels only")]
+    level = {"data.size": 5000, "data.labels": "random", "data.num_labels": 1000}
+    return [
+        rises(asks, effect, "no two runs with random labels that differ in data.num_labels only"),
+        paper_level(cells, level, "ratio on CIFAR-10 at |D| = 5k with 1,000 random labels", NEAR_ALL),
+    ]
 
 
 def unique_labels_trigger(cells: Cells, frame: pd.DataFrame) -> list[Question]:
@@ -98,24 +103,12 @@ def unique_labels_trigger(cells: Cells, frame: pd.DataFrame) -> list[Question]:
         ("below 50,000 images", NEAR_ALL, labelled.where(lambda c: c["data.size"] < HUGE)),
         ("from 50,000 images on", HUGE_RATIO, labelled.where(lambda c: c["data.size"] >= HUGE)),
     ):
-        level = _level(part, name)
+        level = mean_ratio(part, name)
         if level is not None:
             asks = f"ratio with unique labels {name} (95% interval above {100 * wanted:g}%)"
             low, high = level.low / 100, level.high / 100
             questions.append(Question(asks, "yes" if low > wanted else "no" if high < wanted else "open", level))
     return questions
-
-
-def _level(cells: Cells, name: str) -> Effect | None:
-    """The mean ratio of some cells in percent, from their mean log-odds with its interval."""
-    rows = cells.frame
-    if rows.empty:
-        return None
-    middle, error = float(rows["log_odds"].mean()), float(np.sqrt(rows["variance"].sum())) / len(rows)
-    spread = float(rows["log_odds"].std(ddof=1)) / np.sqrt(len(rows)) if len(rows) > 1 else 0.0
-    reach = normal_quantile() * max(error, spread)
-    value, low, high = (100 / (1 + float(np.exp(-y))) for y in (middle, middle - reach, middle + reach))
-    return Effect(name, value, low, high, "%", len(rows), int(rows["runs"].sum()))
 
 
 def text_class_prompts_raise(cells: Cells, frame: pd.DataFrame) -> list[Question]:

@@ -1,14 +1,18 @@
 """Verdicts: questions with an effect and an answer, and what follows from them for a claim."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from analysis.findings.effects import Effect
 
-Answer = Literal["yes", "no", "open"]
+Answer = Literal["yes", "no", "open", "unasked"]
+"""`unasked`: a level that the paper states for a setting that was not run, so that only the direction is tested."""
 Outcome = Literal["supported", "contradicted", "undecided"]
+
+ANSWERS: Mapping[Answer, str] = {"yes": "yes", "no": "no", "open": "not decided", "unasked": "not asked"}
+"""In words."""
 
 WEAK = math.log(2)
 """An effect is weak when the odds of replication change by less than a factor of 2 (at the paper's slope of
@@ -30,7 +34,7 @@ class Question:
     """What the data lack, where there is no effect."""
 
     def __str__(self) -> str:
-        answer = {"yes": "yes", "no": "no", "open": "not decided"}[self.answer]
+        answer = ANSWERS[self.answer]
         if self.effect is None:
             return f"{self.asks}: {answer} ({self.missing})"
         return f"{self.asks}: {answer}; {self.effect}"
@@ -45,13 +49,15 @@ class Verdict:
     claim: str
     outcome: Outcome
     questions: tuple[Question, ...]
-    """All must be answered yes for support; one no contradicts."""
+    """All that were asked must be answered yes for support; one no contradicts."""
     needs: str
     """The least data that can decide."""
 
     @property
     def headline(self) -> str:
-        """`supported`, `contradicted` or `undecided: too little data`."""
+        """`supported`, `supported (direction only)`, `contradicted` or `undecided: too little data`."""
+        if self.outcome == "supported" and any(question.answer == "unasked" for question in self.questions):
+            return "supported (direction only)"
         return "undecided: too little data" if self.outcome == "undecided" else self.outcome
 
     @property
@@ -65,8 +71,8 @@ class Verdict:
 
 
 def decide(questions: Sequence[Question]) -> Outcome:
-    """Supported where all answers are yes, contradicted where one is no."""
-    answers = {question.answer for question in questions}
+    """Supported where all answers are yes, contradicted where one is no; what was not asked does not count."""
+    answers = {question.answer for question in questions} - {"unasked"}
     if "no" in answers:
         return "contradicted"
     return "supported" if answers == {"yes"} else "undecided"

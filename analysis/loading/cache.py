@@ -14,7 +14,7 @@ from analysis.loading.state import TuneState
 from analysis.loading.store import Store
 
 CACHE_FILE = ".memosweep-cache.parquet"
-_VERSION = 1
+_VERSION = 2
 """Raise it when what is parsed changes: older caches are then built again."""
 _METADATA = b"memosweep"
 
@@ -26,7 +26,7 @@ class Trial:
     folder: str
     """Its name inside the experiment folder."""
     stamp: list[float]
-    """Size and time of its `result.json` when it was read."""
+    """Of its `result.json` when it was read; see `Stamp`."""
     trial_id: str
     finished: bool
     """Its own results say that it reached its end."""
@@ -43,9 +43,11 @@ class Parsed:
     evaluations: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"trial": pd.Series(dtype="int64")}))
     """`trial`, the position in `trials`, its dotted keys and the reported numbers; by trial and images seen."""
     state_file: list[Any] | None = None
-    """Name, size and time of the `experiment_state-*.json` behind `states`."""
+    """Name and stamp of the `experiment_state-*.json` behind `states`."""
     states: dict[str, TuneState] = field(default_factory=dict)
     """By trial id."""
+    state_problems: list[str] = field(default_factory=list)
+    """What could not be read of the `experiment_state-*.json`."""
 
 
 def read_cache(store: Store) -> Parsed:
@@ -64,6 +66,7 @@ def read_cache(store: Store) -> Parsed:
                 to_frame(table),
                 described["state_file"],
                 {key: TuneState(*entry) for key, entry in described["states"].items()},
+                described["state_problems"],
             )
         except (pa.ArrowException, KeyError, ValueError, TypeError, zlib.error, OSError):
             # A cache is never worth an error: it is built again.
@@ -81,6 +84,7 @@ def write_cache(store: Store, parsed: Parsed) -> None:
         "version": _VERSION,
         "trials": [list(vars(trial).values()) for trial in parsed.trials],
         "state_file": parsed.state_file,
+        "state_problems": parsed.state_problems,
         "states": {key: [state.status, state.done] for key, state in parsed.states.items()},
     }
     packed = base64.b64encode(zlib.compress(json.dumps(described).encode(), level=1))

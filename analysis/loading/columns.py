@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.settings import DEFAULTS
+
 REPORTED = (
     "epoch",
     "images_seen",
@@ -117,12 +119,17 @@ def completed(frame: pd.DataFrame) -> pd.DataFrame:
     """
     absent = {name: typed(name, [None] * len(frame)) for name in REPORTED if name not in frame.columns}
     frame = frame.assign(**absent)
-    ratio, count = frame["memorization_ratio"], frame["num_samples"].astype("float64")
+    samples = frame["num_samples"]
+    if "evaluation.num_samples" in frame.columns:
+        samples = samples.fillna(frame["evaluation.num_samples"])
+    samples = samples.fillna(DEFAULTS["evaluation.num_samples"])
+    ratio, count = frame["memorization_ratio"], samples.astype("float64")
     # Wilson's interval, as trials report it; written out, since scipy takes a second to import.
     centre = (ratio + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
     half = _Z * np.sqrt(ratio * (1 - ratio) / count + _Z**2 / (4 * count**2)) / (1 + _Z**2 / count)
     by_trial = frame.groupby("trial", sort=False)
     return frame.assign(
+        num_samples=samples,
         memorization_ratio_low=frame["memorization_ratio_low"].fillna((centre - half).clip(0, 1)),
         memorization_ratio_high=frame["memorization_ratio_high"].fillna((centre + half).clip(0, 1)),
         best_memorization_ratio=frame["best_memorization_ratio"].fillna(by_trial["memorization_ratio"].cummax()),

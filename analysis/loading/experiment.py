@@ -1,6 +1,5 @@
 """One experiment folder: what was parsed before, and what is new."""
 
-import json
 import time
 import warnings
 from collections.abc import Mapping
@@ -13,11 +12,11 @@ import pandas as pd
 from analysis.errors import SkippedResultsWarning
 from analysis.loading.cache import CACHE_FILE, Parsed, Trial, read_cache, write_cache
 from analysis.loading.columns import completed, joined, typed_frame
+from analysis.loading.manifest import MANIFEST_FILE, parse_manifest
 from analysis.loading.records import TIME, parse_trial
-from analysis.loading.state import parse_state, reached_budget, status_of
+from analysis.loading.state import TuneState, parse_state, reached_budget, status_of
 from analysis.loading.store import RESULT_FILE, STATE_PREFIX, Stamp, Store
 
-MANIFEST_FILE = "sweep.json"
 OUTCOME_FILE = "table.csv"
 """What a sweep writes when it ends or is interrupted."""
 _NAMED = 3
@@ -57,7 +56,9 @@ def read_experiment(store: Store, use_cache: bool = True) -> Results:
     files = store.files()
     before = read_cache(store) if use_cache and CACHE_FILE in files else Parsed()
     parsed = _update(store, files, before)
-    skipped = _problems(store, parsed)
+    manifest, manifest_problems = _manifest(store, files)
+    skipped = [f"{store.name}: {problem}" for problem in [*manifest_problems, *parsed.state_problems]]
+    skipped += _problems(store, parsed)
     if use_cache and parsed is not before and len(parsed.evaluations):
         try:
             write_cache(store, parsed)
@@ -69,7 +70,11 @@ def read_experiment(store: Store, use_cache: bool = True) -> Results:
             )
     quiet = _quiet_seconds(files, parsed)
     statuses = [status_of(parsed.states.get(trial.trial_id), trial.finished, quiet) for trial in parsed.trials]
-    return Results(store, _manifest(store, files), parsed.trials, list(statuses), parsed.evaluations, skipped)
+    evaluations, without_size = _sized(parsed.evaluations)
+    if without_size:
+        trials = f"{without_size} trial{'s name' if without_size > 1 else ' names'}"
+        skipped.append(f"{store.name}: {trials} no whole number as data.size and cannot be used")
+    return Results(store, manifest, parsed.trials, list(statuses), evaluations, skipped)
 
 
 def _quiet_seconds(files: Mapping[str, Stamp], parsed: Parsed) -> float:
@@ -95,16 +100,17 @@ def _update(store: Store, files: Mapping[str, Stamp], before: Parsed) -> Parsed:
     if len(fresh) == len(found) == len(known) and state_file == before.state_file:
         return before
     after = Parsed(state_file=state_file)
-    after.states = before.states if state_file == before.state_file else _states(store, state_name)
+    after.states, after.state_problems = before.states, before.state_problems
+    if state_file != before.state_file:
+        after.states, after.state_problems = _states(store, state_name)
     _merge(after, before, fresh, _parse(store, {name: found[name] for name in found if name not in fresh}))
     return after
 
 
-def _states(store: Store, name: str | None) -> dict[str, Any]:
+def _states(store: Store, name: str | None) -> tuple[dict[str, TuneState], list[str]]:
     for _, content in store.read([name] if name else []):
-        if isinstance(content, bytes):
-            return parse_state(content)
-    return {}
+        return parse_state(content)
+    return {}, []
 
 
 @dataclass(frozen=True)
@@ -189,14 +195,19 @@ def _problems(store: Store, parsed: Parsed) -> list[str]:
     return skipped
 
 
-def _manifest(store: Store, files: Mapping[str, Stamp]) -> dict[str, Any]:
+def _manifest(store: Store, files: Mapping[str, Stamp]) -> tuple[dict[str, Any], list[str]]:
     for _, content in store.read([MANIFEST_FILE] if MANIFEST_FILE in files else []):
-        if isinstance(content, bytes):
-            try:
-                manifest = json.loads(content)
-            except ValueError:
-                return {}
-            return (
-                {key: value for key, value in manifest.items() if key != "trials"} if isinstance(manifest, dict) else {}
-            )
-    return {}
+        return parse_manifest(content)
+    return {}, []
+
+
+def _sized(evaluations: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Evaluations with |D| as whole numbers, and how many trials name none, whose evaluations are left out."""
+    if "data.size" not in evaluations.columns:
+        return evaluations.iloc[:0].assign(**{"data.size": pd.Series(dtype="Int64")}), evaluations["trial"].nunique()
+    sizes = pd.to_numeric(evaluations["data.size"], errors="coerce").astype("Float64")
+    known = ((sizes >= 1) & (sizes % 1 == 0)).fillna(False).astype(bool)
+    whole = evaluations.assign(**{"data.size": sizes.where(known).astype("Int64")})
+    if known.all():
+        return whole, 0
+    return whole[known].reset_index(drop=True), evaluations.loc[~known, "trial"].nunique()

@@ -1,7 +1,6 @@
 """One trial's `result.json`: a JSON object a line, an evaluation each."""
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,9 @@ _BOOKKEEPING = frozenset(
 
 TIME = "time_total_s"
 """Tune's wall time of a trial so far, in seconds."""
+
+_SHARES = ("memorization_ratio", "memorization_ratio_low", "memorization_ratio_high", "best_memorization_ratio")
+"""Numbers in 0..1; anything else is missing."""
 
 _FIRST_OF_TUNE = ', "timestamp": '
 _TIME = ', "time_total_s": '
@@ -62,18 +64,23 @@ def parse_trial(folder: str, content: bytes) -> TrialRecords:
     for result in results:
         if "memorization_ratio" not in result:
             continue
-        ratio, point = result["memorization_ratio"], result.get("images_seen")
-        if not isinstance(ratio, int | float) or not math.isfinite(ratio):
-            result["memorization_ratio"] = None
-            invalid += 1
+        point = result.get("images_seen")
+        invalid += not _is_share(result["memorization_ratio"])
+        for name in _SHARES:
+            if name in result and not _is_share(result[name]):
+                result[name] = None
         evaluations[point if point is not None else f"line {len(evaluations)}"] = result
     if results and not evaluations:
         problems.append("no result holds a memorization_ratio")
     if invalid:
-        problems.append(f"{_count(invalid, 'ratio')} no number")
+        problems.append(f"{_count(invalid, 'ratio')} no number in 0..1")
     rows = sorted(map(_reported, evaluations.values()), key=lambda row: row.get("images_seen") or 0)
     finished = any(result.get("done") for result in results)
     return TrialRecords(identity or _id_of(folder), config, rows, finished, problems)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _parse_lines(lines: list[str]) -> list[dict[str, Any] | None]:

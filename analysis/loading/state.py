@@ -11,6 +11,8 @@ Status = Literal["terminated", "error", "running", "interrupted"]
 QUIET_SECONDS = 900.0
 """A sweep at work writes its state at least every few minutes; after so long a silence it is not at work."""
 
+_UNKNOWN = "the budget tells which trials ended, and trials that never reported are not known"
+
 _ID = re.compile(r'"trial_id":\s*"([^"]+)"')
 _STATUS = re.compile(r'"status":\s*"([A-Z_]+)"')
 _DONE = re.compile(r'"done":\s*(true|false)')
@@ -26,20 +28,44 @@ class TuneState:
     """Its last result was its last."""
 
 
-def parse_state(content: bytes) -> dict[str, TuneState]:
-    """The trials of an `experiment_state-*.json`, by id; empty where it cannot be read."""
+def parse_state(content: bytes | OSError) -> tuple[dict[str, TuneState], list[str]]:
+    """The trials of an `experiment_state-*.json`, by id, as far as they can be read.
+
+    Args:
+        content: the file, or why it cannot be read.
+
+    Returns:
+        The states, and what could not be read of them, in words.
+    """
+    if isinstance(content, OSError):
+        return {}, [f"Tune's state cannot be read ({content}): {_UNKNOWN}"]
     try:
         pairs = json.loads(content)["trial_data"]
     except (ValueError, KeyError, TypeError):
-        return {}
-    states = {}
-    for description, runtime in pairs:
-        # Both are JSON in a string, with the whole configuration in each: three fields are quicker found than parsed.
-        identity, status = _ID.search(description), _STATUS.findall(description)
-        if identity and status:
-            done = _DONE.search(runtime)
-            states[identity.group(1)] = TuneState(status[-1], bool(done and done.group(1) == "true"))
-    return states
+        pairs = None
+    if not isinstance(pairs, list):
+        return {}, [f"Tune's state is cut short or holds no trials: {_UNKNOWN}"]
+    states, strange = {}, 0
+    for pair in pairs:
+        found = _parse_pair(pair)
+        strange += found is None
+        if found is not None:
+            states[found[0]] = found[1]
+    trials = f"{strange} trial{'s' if strange > 1 else ''}"
+    return states, [f"Tune's state of {trials} cannot be read: {_UNKNOWN}"] if strange else []
+
+
+def _parse_pair(pair: Any) -> tuple[str, TuneState] | None:
+    """A trial's id and state; None where Tune wrote something else."""
+    # Both are JSON in a string, with the whole configuration in each: three fields are quicker found than parsed.
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+        return None
+    description, runtime = pair
+    identity, status = _ID.search(description), _STATUS.findall(description)
+    if identity is None or not status:
+        return None
+    done = _DONE.search(runtime)
+    return identity.group(1), TuneState(status[-1], bool(done and done.group(1) == "true"))
 
 
 def status_of(state: TuneState | None, finished: bool, quiet: float) -> Status:

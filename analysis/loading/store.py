@@ -21,10 +21,13 @@ class Stamp:
     """Bytes."""
     modified: float
     """Seconds since 1970; 0 where the store does not say."""
+    changed: float = 0.0
+    """The same of the file's entry (ctime), which no program sets back: a file that was rewritten with its old size
+    and time still tells. 0 where the store has none."""
 
     def as_list(self) -> list[float]:
         """For JSON."""
-        return [self.size, self.modified]
+        return [self.size, self.modified, self.changed]
 
 
 class Store(Protocol):
@@ -93,14 +96,14 @@ class LocalStore:
         for folder in self.folders():
             with contextlib.suppress(OSError):
                 status = os.stat(f"{self._folder}/{folder}/{RESULT_FILE}")  # noqa: PTH116 (20 times faster in 10,000 folders)
-                found[folder] = Stamp(status.st_size, status.st_mtime)
+                found[folder] = Stamp(status.st_size, status.st_mtime, status.st_ctime)
         return found
 
     def files(self) -> dict[str, Stamp]:
         """See `Store`."""
         with os.scandir(self._folder) as entries:
             found = {entry.name: entry.stat() for entry in entries if entry.is_file()}
-        return {name: Stamp(status.st_size, status.st_mtime) for name, status in sorted(found.items())}
+        return {name: Stamp(status.st_size, status.st_mtime, status.st_ctime) for name, status in sorted(found.items())}
 
     def folders(self) -> list[str]:
         """See `Store`."""

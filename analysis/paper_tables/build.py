@@ -19,7 +19,8 @@ class PaperTable:
     caption: str
     blocks: tuple[tuple[Block, pd.DataFrame], ...]
     """Each block with its cells: the row's dotted keys, `dataset`, `data.size`, `ours`, `low`, `high`, `trials`,
-    `published`, `difference` (ours - published); ratios in percent."""
+    `published`, `difference` (ours - published), `reached` (trials behind `ours` that were stopped on reaching their
+    target, which makes it a lower bound); ratios in percent."""
 
     @property
     def has_ours(self) -> bool:
@@ -62,7 +63,7 @@ def _cells(block: Block, frame: pd.DataFrame | None) -> pd.DataFrame:
     ours = _ours(block, frame) if frame is not None else None
     index = [*block.keys, "dataset", "data.size"]
     if ours is None:
-        cells = theirs.assign(ours=float("nan"), low=float("nan"), high=float("nan"), trials=0)
+        cells = theirs.assign(ours=float("nan"), low=float("nan"), high=float("nan"), trials=0, reached=0)
     else:
         for key in block.keys:
             if pd.api.types.is_numeric_dtype(theirs[key]):
@@ -72,8 +73,9 @@ def _cells(block: Block, frame: pd.DataFrame | None) -> pd.DataFrame:
         # The published order first: it is the paper's layout.
         cells = theirs.merge(ours, how="outer", on=index, sort=False)
     difference = cells["ours"] - cells["published"]
-    cells = cells.assign(trials=cells["trials"].fillna(0).astype("int64"), difference=difference)
-    return cells[[*index, "ours", "low", "high", "trials", "published", "difference"]]
+    counts = {name: cells[name].fillna(0).astype("int64") for name in ("trials", "reached")}
+    cells = cells.assign(**counts, difference=difference)
+    return cells[[*index, "ours", "low", "high", "trials", "published", "difference", "reached"]]
 
 
 def _ours(block: Block, frame: pd.DataFrame) -> pd.DataFrame | None:
@@ -86,6 +88,8 @@ def _ours(block: Block, frame: pd.DataFrame) -> pd.DataFrame | None:
     chosen = found[0].frame
     data = summary(chosen, [*block.keys, "data.size"], block.metric)
     dataset = _dataset_name(str(chosen["data.dataset"].iloc[0])) if "data.dataset" in chosen else "ours"
+    if "reached" not in data:
+        data = data.assign(reached=0)
     return data.rename(columns={"value": "ours"}).assign(dataset=dataset)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.paper_tables.build import PaperTable
 from analysis.paper_tables.published import Block
-from analysis.vocabulary import size_text, value_text
+from analysis.vocabulary import factor, size_text, value_text
 
 Format = Literal["text", "markdown", "latex", "csv"]
 
@@ -41,7 +41,7 @@ def grids(table: PaperTable) -> list[Grid]:
     for block, cells in table.blocks:
         columns = list(dict.fromkeys(zip(cells["dataset"], cells["data.size"], strict=True)))
         columns.sort(key=lambda column: (column[0] != block.dataset, column[0], column[1]))
-        header = [*(_title(key) for key in block.keys), *(_column(block, *column) for column in columns)]
+        header = [*(factor(key).title for key in block.keys), *(_column(block, *column) for column in columns)]
         rows = []
         # `merge` sorts nothing, but values that only we have come last: numbers belong in order.
         for values, part in cells.groupby(list(block.keys), sort=False, dropna=False):
@@ -57,14 +57,11 @@ def _notes(block: Block, cells: pd.DataFrame) -> list[str]:
     notes = [f"ours (published, difference); published: Gu et al., TMLR 2025, {block.source}"]
     if cells["ours"].isna().all():
         notes = [f"(published) only: no run varies it; published: Gu et al., TMLR 2025, {block.source}"]
-    elif cells["difference"].isna().all():
+    elif cells["reached"].any():
+        notes.append(">= marks a lower bound: a trial was stopped on reaching its target")
+    if cells["ours"].notna().any() and cells["difference"].isna().all():
         notes.append("no run shares data set and size with the published ones, so there is no difference")
     return notes
-
-
-def _title(key: str) -> str:
-    words = {"training.ema_decay": "EMA", "data.labels": "Model", "training.learning_rate": "Learning rate"}
-    return words.get(key) or key.rpartition(".")[2].replace("_", " ").capitalize()
 
 
 def _column(block: Block, dataset: str, size: int) -> str:
@@ -81,9 +78,10 @@ def _cell(row: pd.Series | None, metric: str) -> str:
     digits = 2
     if pd.isna(row["ours"]):
         return f"({row['published']:.{digits}f})"
+    ours = f"{'>=' if row['reached'] else ''}{row['ours']:.{digits}f}"
     if pd.isna(row["published"]):
-        return f"{row['ours']:.{digits}f}"
-    return f"{row['ours']:.{digits}f} ({row['published']:.{digits}f}, {row['difference']:+.{digits}f})"
+        return ours
+    return f"{ours} ({row['published']:.{digits}f}, {row['difference']:+.{digits}f})"
 
 
 def _transposed(grid: Grid) -> Grid:

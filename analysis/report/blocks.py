@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from markupsafe import Markup
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -31,6 +33,13 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     numeric: frozenset[int] = field(default_factory=frozenset)
     """Columns that are aligned to the right."""
+    screen_only: frozenset[int] = field(default_factory=frozenset)
+    """Columns that paper has no room for: they say what another one says."""
+
+    def classes(self, index: int) -> Markup:
+        """The `class` attribute of a column's cells, with a space in front; empty where it has none."""
+        names = [name for name, columns in (("n", self.numeric), ("screen", self.screen_only)) if index in columns]
+        return Markup(f' class="{" ".join(names)}"' if names else "")
 
 
 @dataclass(frozen=True)

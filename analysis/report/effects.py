@@ -1,13 +1,15 @@
 """How far each moved setting moves the ratio, against a baseline value, at equal other settings."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from analysis.findings.effects import Cells, Effect, contrast
-from analysis.report.text import short
+from analysis.noise import CONFIDENCE, holm, normal_quantile, two_sided_p
+from analysis.telling import tied_keys
+from analysis.vocabulary import value_text
 
 LIMIT = 40
 """Values of one setting beyond which it is no factor but a continuum (a search), and has no table."""
@@ -18,10 +20,17 @@ class Change:
     """From the baseline value of a setting to another one."""
 
     key: str
-    """Dotted; keys that always move together are joined by ` + `."""
-    before: str
-    after: str
+    """Dotted; keys that always move together are joined by ` + `. Values are those of the first one."""
+    before: Any
+    after: Any
     effect: Effect
+    adjusted_p: float = 1.0
+    """Two-sided p-value of no effect, adjusted for all contrasts that were looked at (Holm)."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether noise alone would hardly give such an effect anywhere among all contrasts."""
+        return self.adjusted_p < 1 - CONFIDENCE
 
 
 def changes(cells: Cells) -> list[Change]:
@@ -37,20 +46,25 @@ def changes(cells: Cells) -> list[Change]:
             continue
         for value in values[1:]:
             before, after = is_value(keys[0], values[0]), is_value(keys[0], value)
-            effect = contrast(cells, set(keys), before, after, f"{short(values[0])} to {short(value)}")
+            effect = contrast(cells, set(keys), before, after, _step(keys[0], values[0], value))
             if effect is not None:
-                found.append(Change(" + ".join(keys), short(values[0]), short(value), effect))
-    return found
+                found.append(Change(" + ".join(keys), values[0], value, effect))
+    return _adjusted(found)
 
 
-def tied_keys(settings: pd.DataFrame) -> list[list[str]]:
-    """The moved settings; those that always move together, such as batch size and learning rate, in one group."""
-    groups: dict[tuple[int, ...], list[str]] = {}
-    for key in settings.columns:
-        codes = tuple(int(code) for code in pd.factorize(settings[key], use_na_sentinel=False)[0])
-        if len(set(codes)) > 1:
-            groups.setdefault(codes, []).append(key)
-    return list(groups.values())
+def _step(key: str, before: Any, after: Any) -> str:
+    return f"{value_text(key, before)} to {value_text(key, after)}"
+
+
+def _adjusted(found: Sequence[Change]) -> list[Change]:
+    """With p-values for as many tests as there are contrasts: of twenty without an effect, one leaves its interval."""
+    p_values = holm([_p_value(change.effect) for change in found])
+    return [replace(change, adjusted_p=p) for change, p in zip(found, p_values, strict=True)]
+
+
+def _p_value(effect: Effect) -> float:
+    error = (effect.high - effect.low) / (2 * normal_quantile())
+    return two_sided_p(effect.value / error) if error > 0 else float(effect.value == 0)
 
 
 def is_value(key: str, value: Any) -> Callable[[pd.DataFrame], Any]:

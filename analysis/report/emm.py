@@ -5,15 +5,17 @@ import math
 import pandas as pd
 
 from analysis.emm import emm
+from analysis.emm_results import readable
 from analysis.panels import panels, studied_keys
 from analysis.report.blocks import Cell, Table, table
 from analysis.report.text import number
-from analysis.vocabulary import factor, value_text
+from analysis.vocabulary import factor, inside_sentence, value_text
 
 ZETA = 0.1
 """The paper's."""
 KINDS = {
     "measured": "measured",
+    "uncertain": "uncertain (within noise it may lie beyond the sizes run)",
     "lower_bound": "at least (largest size run)",
     "upper_bound": "below (smallest size run)",
     "predicted": "predicted beyond the sizes run",
@@ -21,7 +23,7 @@ KINDS = {
 
 
 def emm_frame(best: pd.DataFrame) -> pd.DataFrame:
-    """EMMs by the columns of `analysis.emm` with `key` and `panel`, of each factor's largest panel.
+    """EMMs by the columns of `analysis.emm` with `key`, of each factor's largest panel.
 
     Args:
         best: a row per finished run, its best evaluation.
@@ -36,7 +38,7 @@ def emm_frame(best: pd.DataFrame) -> pd.DataFrame:
             part = emm(rows, "" if key == "data.size" else key, ZETA, size="data.size")
         except ValueError:  # fewer numbers than the estimators need
             continue
-        parts.append(part.assign(key=key, panel=found[0].title))
+        parts.append(readable(part, key).assign(key=key))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
@@ -66,7 +68,7 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
         return []
     measured = estimates[(estimates["kind"] == "measured") & (estimates["method"] == "isotonic")]
     if measured.empty:
-        return ["No setting's ratio crosses 90% between two of the sizes run, so that no EMM is measured."]
+        return ["No setting's ratio crosses 90% between two of the sizes run beyond noise, so that no EMM is measured."]
     key = measured["key"].value_counts().index[0]
     chosen = measured[measured["key"] == key]
     texts = [
@@ -77,8 +79,8 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
     ]
     if not texts:
         return []
-    name = "" if key == "data.size" else f" by {factor(key).title[0].lower()}{factor(key).title[1:]}"
-    return [f"The EMM (zeta = {ZETA:g}){name}: {'; '.join(texts)} training images."]
+    name = "" if key == "data.size" else f" by {inside_sentence(factor(key).title)}"
+    return [f"The EMM (zeta = {ZETA:g}){name}, in training images: {'; '.join(texts)}."]
 
 
 def _text(size: float) -> str:

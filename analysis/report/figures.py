@@ -27,7 +27,9 @@ def figure_blocks(frame: pd.DataFrame) -> tuple[list[FigureBlock], list[str]]:
                 missing.append(f"{title}: {entry.reason}")
             elif entry.name not in OWN:
                 ident = f"fig{len(blocks)}"
-                caption = f"Redraws the paper's {entry.paper}." if entry.paper else ""
+                caption = " ".join(
+                    filter(None, [f"Redraws the paper's {entry.paper}." if entry.paper else "", entry.bars])
+                )
                 svg = inline_svg(entry.figure, ident, f"{title}. {caption}")
                 blocks.append(FigureBlock(ident, title, caption, svg, _group(metric, entry.name)))
     return blocks, missing

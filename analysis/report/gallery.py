@@ -4,7 +4,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -49,8 +48,6 @@ def gallery(frame: pd.DataFrame, runs: Runs, rows: int = ROWS, columns: int = CO
     found = []
     for position in _spread(len(ordered), rows):
         run = ordered.iloc[position]
-        if "://" in str(run["folder"]) or not Path(str(run["folder"])).is_dir():
-            continue
         try:
             samples = best_samples(str(run["folder"]))
         except (OSError, ValueError):  # half-written by a killed trial

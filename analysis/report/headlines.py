@@ -9,6 +9,7 @@ from analysis.findings import Effect, SeedSpread, Verdict
 from analysis.report.effects import Change
 from analysis.report.runs import Runs, setting_text
 from analysis.report.text import compact, plural
+from analysis.vocabulary import title_of, value_text
 
 
 def headlines(
@@ -34,7 +35,7 @@ def headlines(
     sentences = []
     if len(best):
         sentences.append(_range(best, runs))
-    sentences += [_strongest(changes)] if changes else []
+    sentences += [_strongest(changes, slope)] if changes else []
     sentences += [_size(slope)] if slope is not None else []
     sentences += further
     sentences.append(_findings(verdicts))
@@ -57,27 +58,39 @@ def _range(best: pd.DataFrame, runs: Runs) -> str:
     return f"{text}; the lowest is {100 * low['memorization_ratio']:.1f}%, at {where}."
 
 
-def _strongest(changes: Sequence[Change]) -> str:
+def _strongest(changes: Sequence[Change], slope: Effect | None) -> str:
     """The setting with the largest change that is beyond noise; |D| has a sentence of its own."""
     others = [change for change in changes if change.key != "data.size"]
-    clear = [change for change in others if change.effect.low > 0 or change.effect.high < 0]
     if not others:
         return "Only the size of the training set moves in these runs."
+    clear = [change for change in others if change.is_clear]
     if not clear:
-        return "No setting but |D| moves the ratio beyond noise in these runs."
+        but = " but |D|" if slope is not None and _is_clear(slope) else ""
+        return f"No setting{but} moves the ratio beyond noise in these runs ({_looks(changes)})."
     # By the end of the interval that is nearer to zero: what is sure of the effect.
     most = max(clear, key=lambda change: min(abs(change.effect.low), abs(change.effect.high)))
+    first = most.key.split(" + ")[0]
+    before, after = value_text(first, most.before), value_text(first, most.after)
     return (
-        f"The strongest effect beside |D| is that of {most.key}: from {most.before} to {most.after} the ratio changes "
-        f"by {most.effect}, at {plural(most.effect.comparisons, 'matched setting')}."
+        f"The strongest effect beside |D| is that of {title_of(most.key)}: from {before} to {after} the ratio changes "
+        f"by {most.effect}, at {plural(most.effect.comparisons, 'matched setting')} ({_looks(changes)})."
     )
+
+
+def _looks(changes: Sequence[Change]) -> str:
+    return f"Holm's test over {plural(len(changes), 'contrast')}"
+
+
+def _is_clear(effect: Effect) -> bool:
+    return effect.low > 0 or effect.high < 0
 
 
 def _size(slope: Effect) -> str:
     double = [math.exp(math.log(2) * value) for value in (slope.value, slope.low, slope.high)]
+    unclear = "" if _is_clear(slope) else ", so that no effect cannot be ruled out"
     return (
         f"Doubling |D| multiplies the odds of replication by {double[0]:.3g} "
-        f"(95%: {double[1]:.3g} to {double[2]:.3g}): {slope.value:.2f} log-odds per ln|D|, "
+        f"(95%: {double[1]:.3g} to {double[2]:.3g}){unclear}: {slope.value:.2f} log-odds per ln|D|, "
         "where the paper's Table 4 gives -2.9."
     )
 
@@ -106,5 +119,5 @@ def tiles(runs: Runs, best: pd.DataFrame) -> list[tuple[str, str]]:
         (f"{runs.finished:,} / {runs.trials:,}", "trials finished"),
         (top, "highest memorization ratio"),
         (compact(runs.images), "training images seen"),
-        (f"{runs.hours:.3g}", runs.hours_unit),
+        *((f"{amount:.3g}", unit) for unit, amount in sorted(runs.hours.items(), reverse=True)),
     ]

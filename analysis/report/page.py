@@ -6,20 +6,23 @@ from dataclasses import dataclass
 import jinja2
 import pandas as pd
 
+from analysis.completion import NO_FINAL_RATIO, finished, is_finished, left_out
 from analysis.errors import AnalysisError
 from analysis.findings import Effect, SeedSpread, Verdict, finished_runs, size_slope, verdicts
 from analysis.findings.effects import LOG_ODDS, make_cells
-from analysis.findings.verdict import Question
+from analysis.findings.verdict import ANSWERS, Question
 from analysis.importance import MINIMUM_RUNS, rank
-from analysis.noise import is_finished, seed_spread
+from analysis.noise import seed_spread
 from analysis.report.blocks import Table
 from analysis.report.effects import changes
 from analysis.report.emm import emm_frame, emm_headline, emm_table
 from analysis.report.figures import figure_blocks, grouped
 from analysis.report.gallery import gallery
 from analysis.report.headlines import headlines, tiles
+from analysis.report.memorization_time import memorization_time_table
 from analysis.report.runs import describe
-from analysis.report.tables import effects_table, importance_table, paper_blocks, trials_table
+from analysis.report.tables import effects_table, importance_table, paper_blocks, replication_table, trials_table
+from analysis.vocabulary import title_of
 
 RESAMPLES = 10
 REACH = 5.0
@@ -48,10 +51,14 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw
         draw: whether to draw figures, which takes most of the time.
 
     Raises:
-        AnalysisError: there is no evaluation at all.
+        AnalysisError: there is no evaluation at all, or all trials were stopped early as they will not reach a target.
     """
     if frame.empty:
         raise AnalysisError("no trial has reported yet: nothing to write about")
+    # The best ratio of half a training would stand beside those of whole ones; with nothing finished, show what is.
+    shown = finished(frame)
+    if shown.empty:
+        raise AnalysisError(NO_FINAL_RATIO)
     runs = describe(frame)
     best = finished_runs(frame)
     spread = seed_spread(best) if len(best) else SeedSpread(0.2, 0)
@@ -63,20 +70,22 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw
     tables: list[Table] = [effects_table(found)] if found else []
     tables += _importances(frame, best, resamples)
     tables += emm_table(estimates)
+    tables += memorization_time_table(shown)
+    tables += replication_table(shown)
     tables += paper_blocks(frame)
     tables.append(trials_table(frame, runs.moved))
-    done = is_finished(frame)
-    # The best ratio of half a training would stand beside those of whole ones; with nothing finished, show what is.
-    blocks, missing = figure_blocks(frame[done] if done.any() else frame) if draw else ([], [])
+    blocks, missing = figure_blocks(shown) if draw else ([], [])
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
             title=title or _title(runs.sweeps[0].facts.get("Studied factor"), [sweep.name for sweep in runs.sweeps]),
             runs=runs,
+            notes=_notes(frame),
             tiles=tiles(runs, best),
             headlines=headlines(runs, best, found, slope, answers, spread, emm_headline(estimates)),
             verdicts=answers,
+            answers=ANSWERS,
             counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
             figures=grouped(blocks),
             missing_figures=missing,
@@ -85,6 +94,14 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw
             spread=spread,
         )
     )
+
+
+def _notes(frame: pd.DataFrame) -> list[str]:
+    """What a reader has to know before the numbers: which trials are left out, and which ratios are no final ones."""
+    lines = [line.removeprefix("note: ") for line in left_out(frame)]
+    if not is_finished(frame).any():
+        lines.insert(0, "No trial has finished yet: figures and tables show how far the trials have come")
+    return [f"{line[0].upper()}{line[1:]}" for line in lines]
 
 
 def _rank(verdict: Verdict) -> tuple[int, bool]:
@@ -135,6 +152,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["bar"] = bar
+    environment.filters["title_of"] = title_of
     environment.filters["measured"] = measured
     environment.filters["sort_value"] = lambda value: "" if value is None or math.isnan(value) else f"{value:.10g}"
     return environment

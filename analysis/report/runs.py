@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.noise import is_finished
+from analysis.completion import is_finished
 from analysis.report.text import number, plural, short
+from analysis.vocabulary import in_order, value_label, value_text
 
 MANY = 3
 """Moved settings beyond which a trial is named by those that are unusual."""
@@ -25,7 +26,7 @@ class Sweep:
     trials: int
     finished: int
     planned: int | None
-    """Trials that the sweep was to have; unknown without `sweep.json`."""
+    """Trials that a grid was to have; unknown without `sweep.json`, and for a search, which decides as it goes."""
     problems: tuple[str, ...]
     """In words: trials that failed, were interrupted or never reported."""
 
@@ -42,9 +43,8 @@ class Runs:
     """The most frequent value of each moved setting."""
     images: int
     """Training images seen by all trials."""
-    hours: float
-    hours_unit: str
-    """`CPU-hours`, `GPU-hours` or, where the resources are unknown, `trial-hours`."""
+    hours: Mapping[str, float]
+    """By unit: `GPU-hours`, `CPU-hours` or, where the resources are unknown, `trial-hours`; they do not add up."""
     skipped: tuple[str, ...] = field(default=())
     """What could not be read."""
 
@@ -55,7 +55,7 @@ class Runs:
 
     @property
     def finished(self) -> int:
-        """Trials that came to the end of their budget."""
+        """Trials with a final ratio, or a lower bound of it; see `analysis.completion`."""
         return sum(sweep.finished for sweep in self.sweeps)
 
 
@@ -66,25 +66,25 @@ def describe(frame: pd.DataFrame) -> Runs:
         frame: from `analysis.load`; `attrs["sweeps"]` are the manifests, `attrs["skipped"]` what was not read.
     """
     last = frame.drop_duplicates(["experiment", "trial_id"], keep="last")
-    finished = is_finished(last)
+    finished = is_finished(frame)
     manifests = frame.attrs.get("sweeps", {})
-    sweeps, hours, unit = [], 0.0, ""
+    sweeps: list[Sweep] = []
+    hours: dict[str, float] = {}
     for name, rows in last.groupby("experiment", sort=True):
         manifest = manifests.get(name, {})
         sweeps.append(_sweep(str(name), rows, int(finished[rows.index].sum()), manifest))
-        spent, kind = _hours(rows, manifest.get("resources", {}))
-        hours, unit = hours + spent, kind if unit in ("", kind) else "CPU- and GPU-hours"
+        spent, unit = _hours(rows, manifest.get("resources", {}))
+        hours[unit] = hours.get(unit, 0.0) + spent
     keys = [key for key in frame.columns if "." in key or key == "seed"]
     moved = [key for key in keys if len(last[key].unique()) > 1]
     constant = {key: short(last[key].iloc[0]) for key in keys if key not in moved}
     return Runs(
         tuple(sweeps),
         {key: value for key, value in constant.items() if value != "none"},
-        {key: _values(last[key]) for key in moved},
+        {key: _values(key, last[key]) for key in moved},
         {key: usual(last[key]) for key in moved},
         int(pd.to_numeric(last["images_seen"]).fillna(0).sum()),
         hours,
-        unit or "trial-hours",
         # Trials without an evaluation are among each sweep's problems already.
         tuple(
             line for line in frame.attrs.get("skipped", ()) if "no evaluation" not in line or not _told(sweeps, line)
@@ -99,17 +99,16 @@ def _told(sweeps: list[Sweep], line: str) -> bool:
 def setting_text(
     row: "Mapping[str, Any] | pd.Series", keys: Mapping[str, str], base: Mapping[str, Any] | None = None
 ) -> str:
-    """The moved settings of one trial in words, such as `|D| = 10, weight decay = 0.1`.
+    """The moved settings of one trial in words, such as `|D| = 10, Weight decay = 0.1`.
 
-    Where many move, those that have their usual value (`base`) are left out.
+    Where many move, those that have their usual value (`base`) are left out; how they are measured always is.
     """
-    names = {"data.size": "|D|"}
+    keys = {key: "" for key in keys if not key.startswith("evaluation.")}
     if base is not None and len(keys) > MANY:
         keys = {
             key: "" for key in keys if key == "data.size" or (key != "seed" and short(row[key]) != short(base[key]))
         }
-    parts = [f"{names.get(key, key.rpartition('.')[2].replace('_', ' '))} = {short(row[key])}" for key in keys]
-    return ", ".join(parts) or "the only setting"
+    return ", ".join(value_label(key, row[key]) for key in keys) or "the only setting"
 
 
 def usual(column: pd.Series) -> Any:
@@ -117,10 +116,8 @@ def usual(column: pd.Series) -> Any:
     return column.value_counts(dropna=False, sort=True).index[0]
 
 
-def _values(column: pd.Series) -> str:
-    known = column.dropna().unique().tolist()
-    values = sorted(known, key=lambda value: (isinstance(value, str), value))
-    texts = [*([] if len(known) == len(column.unique()) else ["none"]), *(short(value) for value in values)]
+def _values(key: str, column: pd.Series) -> str:
+    texts = [value_text(key, value) for value in in_order(key, column.tolist())]
     return ", ".join(texts) if len(texts) <= 16 else f"{', '.join(texts[:6])}, ..., {texts[-1]} ({len(texts)} values)"
 
 
@@ -190,7 +187,9 @@ def _planned(folder: Path | None) -> int | None:
     if folder is None:
         return None
     try:
-        trials = json.loads((folder / "sweep.json").read_text())["trials"]
-    except (OSError, ValueError, KeyError, TypeError):
+        manifest = json.loads((folder / "sweep.json").read_text())
+        # Of a search these are templates, one per value of the factor.
+        trials = manifest["trials"] if manifest.get("search", "grid") == "grid" else ()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return len(trials) or None
+    return (len(trials) or None) if isinstance(trials, list) else None

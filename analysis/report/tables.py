@@ -2,17 +2,24 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
+from analysis.completion import REACHED, WILL_NOT_REACH, is_finished
 from analysis.findings import finished_runs
 from analysis.importance import Ranking
-from analysis.noise import is_finished
 from analysis.paper_tables import paper_tables
+from analysis.replication import NOTE, TITLES, replication_frame
 from analysis.report.blocks import Cell, Table, table
 from analysis.report.effects import Change
 from analysis.report.text import number
 from analysis.tables import best
+from analysis.telling import independent_keys
+from analysis.vocabulary import factor, title_of, value_text
+
+STOPPED = {REACHED: "stopped: reached target", WILL_NOT_REACH: "stopped: will not reach target"}
+"""The status of trials that a search ended early, whose ratios are no final ones."""
 
 
 def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
@@ -24,17 +31,18 @@ def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
     several = len(frame["experiment"].unique()) > 1
     columns = [*(["Experiment"] if several else []), "Trial", "Status"]
     columns += ["Ratio (%)", "95% low", "95% high"]
-    columns += [key.replace("data.size", "|D| (data.size)") for key in moved]
+    columns += [factor(key).title for key in moved]
     columns += ["kNN distance", *(["FID"] if fid else [])]
     columns += ["Best epoch", "Images seen", "Minutes"]
     rows = []
     for _, run in top.iterrows():
         ident = (run["experiment"], run["trial_id"])
         status = str(run["status"]) if "status" in run else ("finished" if done[ident] else "unfinished")
+        status = STOPPED.get(str(run.get("verdict")), status)
         cells = [*([Cell(str(run["experiment"]))] if several else []), Cell(str(run["trial_id"])), Cell(status)]
         for key in ("memorization_ratio", "memorization_ratio_low", "memorization_ratio_high"):
             cells.append(Cell.of(_number(100 * run[key]), f"{100 * run[key]:.2f}"))
-        cells += [_setting(run[key]) for key in moved]
+        cells += [_value(key, run[key]) for key in moved]
         cells.append(Cell.of(_number(run["knn_distance"]), digits=4))
         cells += [Cell.of(_number(run["fid"]), digits=4)] if fid else []
         cells.append(_whole(run["epoch"]))
@@ -42,27 +50,34 @@ def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
         cells.append(Cell.of(_number(last.loc[ident, "seconds"]) / 60, digits=3))
         rows.append(cells)
     note = "Each trial at its best evaluation, the paper's number of a run; the interval is Wilson's, of the samples."
-    return table("trials", "Trials", note, columns, rows)
+    independent = {factor(key).title for key in independent_keys(top[list(moved)])}
+    redundant = {factor(key).title for key in moved} - independent
+    screen_only = frozenset(place for place, column in enumerate(columns) if column in redundant)
+    return replace(table("trials", "Trials", note, columns, rows), screen_only=screen_only)
 
 
 def effects_table(changes: Sequence[Change]) -> Table:
     """From each setting's baseline value to every other one."""
-    columns = ["Setting", "From", "To", "Change (points)", "95% low", "95% high", "Odds times", "Matched", "Runs"]
+    columns = ["Setting", "From", "To", "Change (points)", "95% low", "95% high", "Odds times", "Holm p"]
+    columns += ["Matched", "Runs"]
     rows = []
     for change in changes:
         value, low, high = change.effect.points or (math.nan,) * 3
         odds = math.exp(change.effect.value)
         rows.append(
             [
-                *(Cell(change.key), _text(change.before), _text(change.after)),
+                Cell(title_of(change.key)),
+                *(_value(change.key.split(" + ")[0], value) for value in (change.before, change.after)),
                 *(Cell.of(points, f"{points:+.1f}") for points in (value, low, high)),
                 Cell.of(odds, f"{odds:.2g}"),
+                Cell.of(change.adjusted_p, f"{change.adjusted_p:.2g}" + (" *" if change.is_clear else "")),
                 *(Cell.of(count, f"{count:,}") for count in (change.effect.comparisons, change.effect.runs)),
             ]
         )
     note = (
         "The change of the best ratio at equal other settings, in points and as a factor of its odds; 95% intervals "
-        "hold the noise of samples and training seeds. Matched: how many settings have both values."
+        "hold the noise of samples and training seeds, each by itself; Holm's p-values allow for all rows "
+        "(* below 0.05). Matched: how many settings have both values."
     )
     return table("effects", "What each setting does", note, columns, rows)
 
@@ -71,25 +86,43 @@ def importance_table(ranking: Ranking) -> Table:
     """fANOVA's shares."""
     rows = [
         [
-            Cell(factor.factor),
-            *(Cell.of(share, f"{share:.3f}") for share in (factor.importance, factor.low, factor.high)),
-            Cell.of(factor.values),
-            Cell(factor.scale),
+            Cell(title_of(each.factor)),
+            *(Cell.of(share, f"{share:.3f}") for share in (each.importance, each.low, each.high)),
+            Cell.of(each.values),
+            Cell(each.scale),
         ]
-        for factor in ranking.factors
+        for each in ranking.factors
     ]
     note = (
         f"The share of the ratio's variance that each setting explains by itself (fANOVA, {ranking.runs:,} runs; "
-        f"intervals from {ranking.resamples} resamples of the runs). {ranking.note}"
+        f"low and high: {ranking.interval}, the runs drawn anew). {ranking.note}{'.' if ranking.note else ''}"
     )
-    columns = ["Setting", "Importance", "95% low", "95% high", "Values", "Scale"]
+    columns = ["Setting", "Importance", "Low", "High", "Values", "Scale"]
     return table("importance", "Which setting matters most", note.strip(), columns, rows)
 
 
-def frame_table(ident: str, title: str, note: str, data: pd.DataFrame) -> Table:
-    """Any frame; numbers with four significant digits."""
-    rows = [[_setting(value, 4) for value in row] for row in data.itertuples(index=False)]
-    return table(ident, title, note, [str(column) for column in data.columns], rows)
+def frame_table(ident: str, title: str, note: str, data: pd.DataFrame, columns: Mapping[str, str]) -> Table:
+    """Any frame; settings (dotted columns) in words, other numbers with four significant digits.
+
+    Args:
+        ident, title, note: of the table.
+        data: what to show.
+        columns: titles of the columns that are no settings.
+    """
+    keys = list(map(str, data.columns))
+    rows = [
+        [_value(key, value) if "." in key else _plain(value) for key, value in zip(keys, row, strict=True)]
+        for row in data.itertuples(index=False)
+    ]
+    return table(ident, title, note, [columns.get(key) or factor(key).title for key in keys], rows)
+
+
+def replication_table(frame: pd.DataFrame) -> list[Table]:
+    """Coverage, concentration, calibrated ratio and near-duplicates of each trial, where any has them."""
+    data = replication_frame(frame)
+    if data.empty:
+        return []
+    return [frame_table("replication", "Coverage and concentration of replicas", NOTE, data, TITLES)]
 
 
 def paper_blocks(frame: pd.DataFrame) -> list[Table]:
@@ -99,14 +132,11 @@ def paper_blocks(frame: pd.DataFrame) -> list[Table]:
         for index, (block, cells) in enumerate(known.blocks):
             if cells["ours"].isna().all():
                 continue
-            names = {key: key.rpartition(".")[2].replace("_", " ").capitalize() for key in block.keys}
-            renamed = cells.rename(
-                columns={**names, "dataset": "Data set", "data.size": "|D|", "ours": "Ours", "low": "95% low"}
-                | {"high": "95% high", "trials": "Trials", "published": "Published", "difference": "Difference"}
-            )
+            columns = {"dataset": "Data set", "ours": "Ours", "low": "95% low", "high": "95% high"}
+            columns |= {"trials": "Trials", "published": "Published", "difference": "Difference"}
             title = f"{block.source}: {block.caption[0].lower()}{block.caption[1:]}"
             note = f"{known.caption}. Ours beside the published number; a difference where data set and |D| agree."
-            found.append(frame_table(f"paper{known.number}-{index}", title, note, renamed))
+            found.append(frame_table(f"paper{known.number}-{index}", title, note, cells, columns))
     return found
 
 
@@ -119,16 +149,13 @@ def _whole(value: object) -> Cell:
     return Cell.of(amount, number(amount, 5))
 
 
-def _setting(value: object, digits: int = 6) -> Cell:
+def _value(key: str, value: object) -> Cell:
+    """A setting in words, sorted by its number."""
+    number_of = float(value) if not pd.isna(value) and not isinstance(value, str) else None  # type: ignore[arg-type, call-overload]
+    return Cell(value_text(key, value), number_of)
+
+
+def _plain(value: object) -> Cell:
     if pd.isna(value):  # type: ignore[call-overload]
         return Cell("")
-    if isinstance(value, str):
-        return Cell(value)
-    return Cell(number(float(value), digits), float(value))  # type: ignore[arg-type]
-
-
-def _text(value: str) -> Cell:
-    try:
-        return Cell(value, float(value.replace(",", "")))
-    except ValueError:
-        return Cell(value)
+    return Cell(value) if isinstance(value, str) else Cell(number(float(value), 4), float(value))  # type: ignore[arg-type]

@@ -15,11 +15,12 @@
   };
   document.querySelectorAll("table.sortable").forEach((table) => {
     table.querySelectorAll("th[data-sort]").forEach((head) => {
+      // The words stay in the heading: browsers repeat a heading's text on every printed page, but no button's.
       const button = document.createElement("button");
       button.type = "button";
-      button.append(...head.childNodes);
+      button.setAttribute("aria-label", `Sort by ${head.textContent.trim()}`);
       head.append(button);
-      button.addEventListener("click", () => {
+      head.addEventListener("click", () => {
         const ascending = head.getAttribute("aria-sort") !== "ascending";
         table.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
@@ -53,7 +54,7 @@
     button.addEventListener("click", () => {
       const table = document.getElementById(button.dataset.csv);
       const rows = [...table.rows].filter((row) => !row.hidden);
-      const quoted = (cell) => `"${cell.textContent.trim().replaceAll('"', '""')}"`;
+      const quoted = (cell) => `"${cell.textContent.trim().replace(/\s+/g, " ").replaceAll('"', '""')}"`;
       const text = rows.map((row) => [...row.cells].map(quoted).join(",")).join("\r\n");
       const link = document.createElement("a");
       link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));

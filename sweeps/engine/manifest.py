@@ -13,6 +13,7 @@ from typing import Any, Literal
 import fsspec
 
 from memo_core.errors import MemosweepError
+from sweeps.engine.hardware import describe_hardware
 
 FILE = "sweep.json"
 
@@ -37,6 +38,7 @@ class Manifest:
     command: list[str]
     started: str
     hardware: str
+    """In words; older runs say no more than `x86_64`."""
     versions: dict[str, str]
     git_commit: str | None
 
@@ -73,12 +75,18 @@ def describe_run(**settings: Any) -> Manifest:
     packages = ("ray", "torch", "torchvision", "numpy")
     return Manifest(
         **settings,
-        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        command=_command(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        hardware=f"{platform.machine()} {platform.processor()}".strip(),
+        hardware=describe_hardware(),
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         git_commit=_git_commit(),
     )
+
+
+def _command() -> list[str]:
+    """What to type at the repository's root to run this again."""
+    script = Path(sys.argv[0])
+    return ["python", "/".join([*script.absolute().parent.parts[-1:], script.name]), *sys.argv[1:]]
 
 
 def _git_commit() -> str | None:

@@ -10,12 +10,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.bisection import Search
+from analysis.completion import finished
 from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.figures.emm import draw_emm, emm_figure_data
 from analysis.figures.factor import ratio_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
 from analysis.outcome import emm_table
-from analysis.tables import best, finished, load
+from analysis.tables import best, load
 from sweeps.engine.emm_search import saved_search
 from sweeps.engine.manifest import Manifest
 
@@ -43,13 +44,17 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
     write("table.parquet", frame.to_parquet(index=False))
     whole = finished(frame)
     whole.attrs = frame.attrs
-    figure = ratio_over_factor(whole, manifest.key, manifest.title, manifest.scale)  # type: ignore[arg-type]
-    write("figure.png", _render(figure, "png"))
-    write("figure.pdf", _render(figure, "pdf"))
+    written = ["table.csv", "table.parquet"]
+    # A search may so far have nothing but trials that it stopped below the target.
+    if len(whole):
+        figure = ratio_over_factor(whole, manifest.key, manifest.title, manifest.scale)  # type: ignore[arg-type]
+        write("figure.png", _render(figure, "png"))
+        write("figure.pdf", _render(figure, "pdf"))
+        written += ["figure.png", "figure.pdf"]
     rows = gallery_rows(whole, manifest.moved, _GALLERY_TRIALS)
     if rows:
         write("gallery.png", _render(gallery(rows), "png"))
-    written = ["table.csv", "table.parquet", "figure.png", "figure.pdf", *(["gallery.png"] if rows else [])]
+        written.append("gallery.png")
     search = saved_search(run_path) if manifest.search == "bisect" else None
     if search is not None:
         table = emm_table(search)
@@ -82,8 +87,13 @@ def _emm_line(row: Mapping[Any, Any]) -> str:
 
 
 def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:
-    """The highest ratio of each trial, a line per size."""
+    """The highest ratio of each trial, a line per size; where the size itself is studied, one line."""
     runs = best(frame)
+    if manifest.key == "data.size":
+        numbers = [
+            f"{size:,}: {100 * part['memorization_ratio'].mean():.1f}%" for size, part in runs.groupby("data.size")
+        ]
+        return ["memorization ratio by |D|  " + "  ".join(numbers)]
     lines = []
     for size, part in runs.groupby("data.size"):
         entries = part.sort_values(manifest.key, na_position="first").groupby(manifest.key, dropna=False, sort=False)

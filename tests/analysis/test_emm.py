@@ -8,7 +8,6 @@ from scipy import special
 import analysis
 from analysis.emm import COLUMNS, emm, non_monotone
 from analysis.figures.emm import draw_emm, emm_figure_data
-from analysis.figures.emm_points import draw_emm_points, emm_points_data
 from analysis.outcome import emm_table, search_of
 
 
@@ -219,24 +218,3 @@ def test_an_empty_search_cannot_be_drawn():
 
     with pytest.raises(ValueError, match="no observations"):
         emm_figure_data(Search(["a"], 100, 1000))
-
-
-@pytest.mark.parametrize(
-    ("factor", "dataset", "falls"), [("resolution", "cifar10", True), ("resolution", "ffhq", True)]
-)
-def test_published_emms_of_figures_2a_and_11a_fall_with_the_resolution(factor, dataset, falls, tmp_path):
-    data = emm_points_data(factor, dataset)
-    assert data["emm"].is_monotonic_decreasing == falls
-    assert ((data["emm_low"] <= data["emm"]) & (data["emm"] <= data["emm_high"])).all()
-    draw_emm_points(data, factor).savefig(tmp_path / "points.png")
-    assert (tmp_path / "points.png").stat().st_size > 3000
-
-
-def test_measured_emms_stand_beside_the_published_ones(tmp_path):
-    measured = emm(logistic_table({128: 1100, 320: 6000}), "width", methods=["isotonic"])
-    data = emm_points_data("width", measured=measured)
-    assert list(data["source"]) == ["paper", "measured", "measured"]
-    assert list(data["kind"])[1:] == ["measured", "lower_bound"]
-    draw_emm_points(data, "width").savefig(tmp_path / "points.png")
-    with pytest.raises(ValueError, match="names no EMM of height"):
-        emm_points_data("height")

@@ -52,6 +52,11 @@ EMBEDDINGS = grid(model__time_embedding=("positional", "fourier"), **REPEATS)
 ARCHITECTURES = grid(model__architecture=("ddpmpp", "ncsnpp"), **REPEATS)
 SKIPS = grid(model__skip_connections=MASKS, **REPEATS)
 ZETAS = grid(model__width=(64, 128, 192, 256), data__size=(300, 500, 700, 1000, 1400, 2000))
+NEAR_PIVOT = grid(
+    model__width=(64, 128, 192, 256),
+    data__size=(300, 800, 1000, 1100, 1150, 1200, 1250, 1300, 1400, 1600, 2000),
+    seed=(0, 1, 2),
+)
 TEXT = grid(text__prompt=("plain", "class"), text__finetuning=("lora", "full"), text__lora_rank=(16, 256), **REPEATS)
 
 
@@ -81,7 +86,7 @@ SUPPORT: list[tuple[str, Sequence[Settings], Shift]] = [
     ("weight_decay_cliff", DECAYS, when("training.weight_decay", [1e-2, 5e-2, 1e-1], -3.0)),
     ("ema_weak", EMAS, lambda _: 0.0),
     ("conditioning_raises", LABELS, labels(true=1.0, random=1.0)),
-    ("random_classes_raise", COUNTS, per("data.num_labels", 0.5)),
+    ("random_classes_raise", COUNTS, per("data.num_labels", 1.2)),
     ("unique_labels_trigger", UNIQUE, lambda s: 8.0 if s["data.labels"] == "unique" else 0.0),
     ("zeta_ordering_stable", ZETAS, per("model.width", 1.0)),
 ]
@@ -101,7 +106,7 @@ CONTRADICT: list[tuple[str, Sequence[Settings], Shift]] = [
     ("conditioning_raises", LABELS, labels(true=1.0, random=-1.0)),
     ("random_classes_raise", COUNTS, per("data.num_labels", -0.5)),
     ("unique_labels_trigger", UNIQUE, lambda _: 0.0),
-    ("zeta_ordering_stable", ZETAS, crossing_slopes),
+    ("zeta_ordering_stable", NEAR_PIVOT, crossing_slopes),
 ]
 
 

@@ -22,6 +22,7 @@ def test_the_planted_factor_comes_first() -> None:
     assert answer.factors[0].factor == "training.weight_decay"
     assert answer.factors[0].scale == "rank"
     assert answer.factors[0].low > answer.factors[1].high
+    assert answer.interval == answer.to_dict()["interval"] == "range of 4 resamples"
     assert sum(factor.importance for factor in answer.factors) <= 1 + 1e-9
     for factor in answer.factors:
         assert factor.low <= factor.importance <= factor.high
@@ -82,3 +83,13 @@ def test_many_seeds_take_no_longer_than_few() -> None:
         frame(grid(model__width=(64, 256), seed=tuple(range(25))), lambda s: s["model.width"] / 100), resamples=2
     )
     assert [factor.factor for factor in answer.factors] == ["model.width", "seed"]
+
+
+def test_a_hundred_resamples_have_a_95_percent_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    from analysis import importance
+
+    draws = iter([0.5, *(index / 100 for index in range(101))])
+    monkeypatch.setattr(importance, "_fanova", lambda *_: {"model.width": next(draws)})
+    answer = rank(frame(grid(model__width=tuple(range(32, 44)))), resamples=101)
+    assert answer.interval == "95%"
+    assert (answer.factors[0].low, answer.factors[0].high) == pytest.approx((0.025, 0.975))

@@ -1,9 +1,10 @@
 import math
 
+import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.memorization_time import memorization_times, predicted, time_scaling
+from analysis.memorization_time import memorization_times, predicted, scaling_panels, time_scaling
 from tests.analysis.conftest import make_table
 
 
@@ -49,3 +50,28 @@ def test_one_size_has_no_scaling() -> None:
 def test_a_level_outside_0_and_1_is_refused(level: float) -> None:
     with pytest.raises(AnalysisError, match="no memorization ratio"):
         memorization_times(make_table({(128, 1000): 0.9}), level)
+
+
+def test_the_interval_holds_the_brackets_between_evaluations() -> None:
+    finals = {(128, size): 0.5 * 400 / (100 * size / 1000) for size in (1000, 1300, 1700)}
+    coarse = make_table(finals, epochs=(50.0, 100.0, 200.0, 400.0))
+    fine = make_table(finals, epochs=tuple(float(epoch) for epoch in range(2, 401, 2)))
+    wide, narrow = (time_scaling(memorization_times(frame, 0.5)) for frame in (coarse, fine))
+    assert wide.high - wide.low > 4 * (narrow.high - narrow.low)
+    assert narrow.low < 1 < narrow.high
+    assert wide == time_scaling(memorization_times(coarse, 0.5))
+
+
+def test_trials_that_a_search_stopped_early_are_no_bounds() -> None:
+    frame = make_table({(1, 500): 0.9, (1, 1000): 0.8, (1, 2000): 0.1, (1, 4000): 0.3})
+    stopped = (frame["data.size"] == 2000) & (frame["epoch"] == 400)
+    reached = (frame["data.size"] == 500) & (frame["epoch"] == 400)
+    verdicts = pd.Series(None, index=frame.index, dtype=object)
+    verdicts[stopped], verdicts[reached] = "will_not_reach", "reached"
+    times = memorization_times(frame.assign(verdict=verdicts))
+    assert times["data.size"].tolist() == [500, 1000, 4000]
+
+
+def test_panels_without_two_passing_sizes_have_no_scaling() -> None:
+    assert scaling_panels(make_table({(1, 500): 0.9, (1, 1000): 0.1})) == []
+    assert len(scaling_panels(make_table({(1, 500): 0.9, (1, 1000): 0.8}))) == 1

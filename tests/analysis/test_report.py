@@ -15,7 +15,8 @@ from analysis.command_line import main
 from analysis.errors import AnalysisError
 from analysis.findings import published, verdicts
 from analysis.report import build
-from analysis.report.gallery import data_uri
+from analysis.report.gallery import data_uri, gallery
+from analysis.report.runs import describe
 from analysis.report.svg import embed
 from analysis.tables import best, load
 from tests.analysis.planted import SIZES, Settings, frame, grid, write_sweep
@@ -125,7 +126,7 @@ def test_every_trial_stands_in_the_table_with_its_numbers(page: Page, sweep: Pat
         assert float(row[column["95% low"]]) == pytest.approx(100 * run["memorization_ratio_low"], abs=0.006)
         assert float(row[column["95% high"]]) == pytest.approx(100 * run["memorization_ratio_high"], abs=0.006)
         assert float(row[column["kNN distance"]]) == pytest.approx(run["knn_distance"], rel=1e-3)
-        assert row[column["model.width"]] == str(run["model.width"])
+        assert row[column["Width"]] == str(run["model.width"])
         assert row[column["Status"]] == run["status"]
 
 
@@ -158,7 +159,7 @@ def test_what_was_run_is_said(page: Page) -> None:
 def test_headlines_are_computed_from_the_data(page: Page, sweep: Path) -> None:
     top = best(load(sweep, cache=False))["memorization_ratio"].max()
     assert f"The highest memorization ratio is {100 * top:.1f}%" in page.words
-    assert "The strongest effect beside |D| is that of model.width" in page.words
+    assert "The strongest effect beside |D| is that of Width" in page.words
     assert "Doubling |D| multiplies the odds of replication by" in page.words
 
 
@@ -214,7 +215,7 @@ def test_failures_are_said_plainly(tmp_path: Path) -> None:
     assert "Not read" in words  # half a line
 
 
-def test_a_hundred_trials_stay_below_five_megabytes(tmp_path: Path) -> None:
+def test_a_hundred_trials_stay_below_two_megabytes(tmp_path: Path) -> None:
     trials = grid(model__width=(64, 128), data__size=SIZES, seed=tuple(range(25)))
     folder = write_sweep(tmp_path / "many", trials, shift)
     size = len(build(load(folder, cache=False), resamples=2).encode())
@@ -314,3 +315,29 @@ def test_figures_show_finished_runs_only(monkeypatch: pytest.MonkeyPatch) -> Non
     build(data.assign(status="running"), resamples=2)
     assert "p_00000" not in set(drawn[0]["trial_id"])
     assert len(drawn[1]) == len(data)  # nothing has finished: show what is there
+
+
+def test_fid_is_drawn_where_it_is_reported() -> None:
+    data = frame(grid(model__width=(64, 128), data__size=SIZES))
+    data["fid"] = 5 + 10 * data["memorization_ratio"]
+    page = Page(build(data, resamples=2))
+    assert "FID in place of the ratio" in page.words
+    drawn = [str(a["aria-label"]) for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]
+    assert any(label.startswith("FID: Over Width") for label in drawn)
+    heading, *rows = page.tables["trials-table"]
+    assert float(rows[0][heading.index("FID")]) == pytest.approx(data["fid"][data["epoch"] == 40_000].iloc[0], rel=1e-3)
+
+
+def test_the_gallery_shows_samples_behind_a_url(sweep: Path) -> None:
+    data = load(sweep, cache=False)
+    remote = data.assign(folder="file://" + data["folder"].astype(str))
+    assert len(gallery(remote, describe(remote))) == len(gallery(data, describe(data))) > 0
+
+
+def test_columns_that_follow_from_others_are_left_out_in_print() -> None:
+    trials = [
+        {**s, "training.learning_rate": s["training.batch_size"] * 1e-6} for s in grid(training__batch_size=(64, 128))
+    ]
+    html = build(frame(trials), draw=False)
+    assert '<th scope="col" data-sort class="n screen">Learning rate</th>' in html
+    assert '<th scope="col" data-sort class="n">Batch size</th>' in html

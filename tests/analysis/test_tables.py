@@ -10,6 +10,8 @@ import pytest
 
 import analysis
 from analysis.errors import AnalysisError, SkippedResultsWarning
+from analysis.findings import finished_runs
+from analysis.report.runs import describe
 from analysis.tables import best, moved_keys
 from tests.analysis.conftest import LONG_AGO, make_table
 
@@ -107,7 +109,7 @@ def test_evaluations_that_a_restored_trial_repeats_are_kept_once_the_last_of_the
     assert frame["memorization_ratio"].tolist() == [0.1, 0.3, 0.4]
 
 
-@pytest.mark.parametrize("ratio", [float("nan"), float("inf"), None])
+@pytest.mark.parametrize("ratio", [float("nan"), float("inf"), None, True, 57.0, -0.1, "high"])
 def test_a_ratio_that_is_no_number_is_missing_and_said(tmp_path: Path, ratio: float) -> None:
     folder = write_trial(tmp_path / "run", result(100, ratio), result(200))
     with pytest.warns(SkippedResultsWarning, match="1 ratio is no number"):
@@ -176,9 +178,106 @@ def test_a_folder_of_experiments_is_read_whole(sweep: Path) -> None:
     assert frame["data.size"].dtype == "Int64"
 
 
-def test_a_copy_of_an_experiment_adds_nothing(sweep: Path, tmp_path: Path) -> None:
-    shutil.copytree(sweep, tmp_path / "copy" / "weight_decay")
-    assert len(analysis.load([sweep, tmp_path / "copy" / "weight_decay"])) == 14
+@pytest.mark.parametrize("name", ["weight_decay", "weight_decay_backup"])
+def test_a_copy_of_an_experiment_adds_nothing(sweep: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy" / name
+    shutil.copytree(sweep, copy)
+    alone = analysis.load(sweep)
+    with pytest.warns(SkippedResultsWarning, match=f"{name}: 8 trials are copies of .*/weight_decay and count once"):
+        both = analysis.load([sweep, copy])
+    pd.testing.assert_frame_equal(alone, both)
+    assert any("8 trials are copies" in line for line in both.attrs["skipped"])
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_of_several_copies_the_one_that_went_furthest_counts(sweep: Path, tmp_path: Path, last: bool) -> None:
+    older = tmp_path / "older" / "weight_decay"
+    shutil.copytree(sweep, older)
+    for file in older.glob("size=*/result.json"):
+        file.write_text(file.read_text().splitlines()[0] + "\n")
+    for file in [*older.glob("experiment_state-*"), older / "sweep.json"]:
+        file.unlink()
+    alone = analysis.load(sweep)
+    with pytest.warns(SkippedResultsWarning, match="are copies of"):
+        both = analysis.load([sweep, older] if last else [older, sweep])
+    same = ["trial_id", "status", "images_seen", "memorization_ratio", "cost_images"]
+    finished = both[both["status"] == "terminated"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone.loc[alone["status"] == "terminated", same].reset_index(drop=True),
+                                  finished[same])  # fmt: skip
+    assert both["trial_id"].nunique() == 8
+    assert len(both[["experiment", "trial_id", "status"]].drop_duplicates()) == 8
+
+
+def test_equal_trial_names_of_sweeps_that_started_at_different_times_are_no_copies(tmp_path: Path) -> None:
+    for name, started in (("one", "2026-01-01"), ("two", "2026-01-02")):
+        write_trial(tmp_path / name, result(100))
+        (tmp_path / name / "sweep.json").write_text(json.dumps({"started": started}))
+    assert analysis.load(tmp_path)["experiment"].tolist() == ["one", "two"]
+
+
+def test_an_older_run_has_the_samples_that_it_was_set_to(tmp_path: Path) -> None:
+    line = result(100)
+    del line["num_samples"]
+    other = {**line, "config": {**CONFIG, "evaluation.num_samples": 500}}
+    write_trial(tmp_path / "old", line, trial="0a1b2_00000")
+    write_trial(tmp_path / "set", other, trial="9f9f9_00000")
+    frame = analysis.load(tmp_path)
+    assert frame["num_samples"].tolist() == [10_000, 500]
+    assert frame["memorization_ratio_low"].notna().all()
+    assert len(finished_runs(frame.assign(status="terminated"))) == 2
+
+
+def test_a_setting_that_an_older_sweep_does_not_name_has_its_default(tmp_path: Path) -> None:
+    named = {**CONFIG, "model.depth": 4, "evaluation.fid": True, "data.resolution": 8}
+    write_trial(tmp_path / "new", {**result(100), "config": named})
+    write_trial(tmp_path / "old", result(100), trial="9f9f9_00000")
+    frame = analysis.load(tmp_path)
+    assert frame["model.depth"].tolist() == [4, 2]
+    assert frame["evaluation.fid"].tolist() == [True, False]
+    assert frame["data.resolution"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("config", [{}, {"data.size": None}, {"data.size": "many"}, {"data.size": 10.5}, None])
+def test_a_trial_without_a_size_is_left_out_in_words(tmp_path: Path, config: dict[str, Any] | None) -> None:
+    write_trial(tmp_path / "run", result(100))
+    write_trial(tmp_path / "run", {**result(100), "config": config}, trial="9f9f9_00001")
+    with pytest.warns(SkippedResultsWarning, match="1 trial names no whole number"):
+        frame = analysis.load(tmp_path / "run")
+    assert frame["trial_id"].tolist() == ["0a1b2_00000"]
+    assert frame["data.size"].dtype == "Int64"
+
+
+def test_where_no_trial_has_a_size_that_is_the_error(tmp_path: Path) -> None:
+    folder = write_trial(tmp_path / "run", {**result(100), "config": {"model.width": 8}})
+    with pytest.raises(AnalysisError, match="1 trial names no whole number"):
+        analysis.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"factor": "wei', "sweep.json is cut short or no JSON"),
+        ("[1, 2]", "sweep.json holds no settings"),
+        ('{"resources": null}', "resources in sweep.json are no numbers"),
+        ('{"resources": {"cpu": "two"}}', "resources in sweep.json are no numbers"),
+        ('{"trials": null}', "trials in sweep.json are no list"),
+    ],
+)
+def test_what_a_manifest_does_not_say_is_said(sweep: Path, content: str, said: str) -> None:
+    (sweep / "sweep.json").write_text(content)
+    with pytest.warns(SkippedResultsWarning, match=f"weight_decay: {said}"):
+        frame = analysis.load(sweep)
+    assert len(frame) == 14
+    assert any(said in line for line in frame.attrs["skipped"])
+    assert describe(frame).trials == 8
+
+
+def test_an_unreadable_state_is_said(sweep: Path) -> None:
+    state = next(sweep.glob("experiment_state-*"))
+    state.write_text(state.read_text()[:100])
+    with pytest.warns(SkippedResultsWarning, match="trials that never reported are not known"):
+        frame = analysis.load(sweep)
+    assert any("Tune's state" in line for line in frame.attrs["skipped"])
 
 
 def test_different_sweeps_of_one_name_are_told_apart(sweep: Path, tmp_path: Path) -> None:

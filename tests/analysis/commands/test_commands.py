@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,52 @@ def test_table_prints_best_ratios_by_what_moves(sweep: Path, capsys: pytest.Capt
     assert main(["table", str(sweep)]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[1].split() == ["weight_decay", "|D|", "=", "10", "|D|", "=", "20"]
+    assert lines[1].split() == ["Weight", "decay", "|D|", "=", "10", "|D|", "=", "20"]
     assert lines[3].split() == ["0", "95.70", "55.86"]
     # Half-trained trials would pass for a low ratio.
     assert "6 trials (6 terminated), 96,000 training images" in lines[-1]
-    assert "left out: 2 unfinished trials" in err
+    assert "left out: 2 of 8 trials are unfinished" in err
     assert "skipped: weight_decay: 6 trials have no evaluation yet\n" in err
+
+
+def judged(sweep: Path, name: str, verdict: str) -> None:
+    """Give one finished trial a verdict on its last line."""
+    file = next(sweep.glob(f"{name}_ec31f_*/result.json"))
+    *others, last = file.read_text().splitlines()
+    lines = [json.dumps({"verdict": "full", **json.loads(line)}) for line in others]
+    file.write_text("\n".join([*lines, json.dumps({"verdict": verdict, **json.loads(last)})]) + "\n")
+
+
+def test_table_marks_lower_bounds_and_leaves_out_what_will_not_reach(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged(sweep, "size=10,weight_decay=0", "reached")
+    judged(sweep, "size=20,weight_decay=0", "will_not_reach")
+    assert main(["table", str(sweep)]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[3].split() == ["0", ">=95.70"]
+    assert "left out: 1 of 8 trials were stopped early as they will not reach the target" in err
+    assert "note: 1 of 8 trials were stopped early on reaching the target" in err
+    assert main(["table", str(sweep), "--table", "2"]) == 0
+    assert ">=95.70" in capsys.readouterr().out
+    assert main(["table", str(sweep), "--table", "factor", "--format", "csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(",reached")
+    assert lines[1] == "10,0,95.70,92.47,,1,1600,1"
+
+
+def test_report_and_importance_say_what_they_leave_out(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged(sweep, "size=20,weight_decay=0", "will_not_reach")
+    for arguments in (
+        ["report", str(sweep), "--no-figures", "--out", str(tmp_path / "x.html")],
+        ["importance", str(sweep)],
+    ):
+        main(arguments)
+        err = capsys.readouterr().err
+        assert "left out: 2 of 8 trials are unfinished" in err
+        assert "left out: 1 of 8 trials were stopped early" in err
 
 
 def test_table_factor_has_intervals_and_the_epoch_of_the_best(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,6 +105,20 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert main(given) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert message in last
+
+
+@pytest.mark.parametrize("command", ["table", "report", "emm", "figures", "importance"])
+def test_where_no_ratio_is_a_number_every_command_exits_with_2(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    for file in sweep.glob("size=*/result.json"):
+        lines = [{**json.loads(line), "memorization_ratio": float("nan")} for line in file.read_text().splitlines()]
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out = {"report": ["--out", str(tmp_path / "x.html")], "figures": ["--out", str(tmp_path / "figures")]}
+    assert main([command, str(sweep), *out.get(command, [])]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "no trial has reported a memorization ratio yet" in last
+    assert not (tmp_path / "x.html").exists()
 
 
 def test_an_unknown_command_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from analysis.command_line import main
+from analysis.commands import emm as emm_command
+from analysis.figures.zeta import emm_by_zeta
 from tests.analysis.commands.conftest import falling
 
 SIZES = (500, 1000, 2000, 4000)
@@ -67,10 +69,46 @@ def test_trials_that_differ_otherwise_are_not_mixed(write_sweep, capsys):
     deep = [({**changes, "model.depth": 6}, min(1.0, 1.3 * ratio)) for changes, ratio in two_widths()]
     assert main(["emm", str(write_sweep([*two_widths(), *deep])), "--factor", "width", "--format", "json"]) == 0
     rows = rows_of(capsys)
-    assert {row["panel"] for row in rows} == {"Depth = 2", "Depth = 6"}
+    assert {(row["panel"], row["among"]) for row in rows} == {(0, "Depth = 2"), (1, "Depth = 6")}
     assert {row["trainings"] for row in rows} == {4}
     assert main(["emm", str(write_sweep([*two_widths(), *deep], name="again"))]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["among", "width"]
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["among", "Width"]
+
+
+def test_panels_that_share_a_short_title_are_told_apart(write_sweep, tmp_path, capsys, monkeypatch):
+    others = ({}, {"model.depth": 6}, {"training.epochs": 20_000.0}, {"training.batch_size": 64},
+              {"training.learning_rate": 1e-3})  # fmt: skip
+    trials = [({**changes, **other}, ratio) for other in others for changes, ratio in two_widths()]
+    drawn = []
+    monkeypatch.setattr(emm_command, "emm_by_zeta", lambda data, *rest: drawn.append(data) or emm_by_zeta(data, *rest))
+    folder, figure = str(write_sweep(trials)), str(tmp_path / "emm.svg")
+    assert (
+        main(["emm", folder, "--factor", "width", "--format", "json", "--zeta", "0.1", "0.5", "--figure", figure]) == 0
+    )
+    rows = rows_of(capsys)
+    assert {row["panel"] for row in rows} == set(range(len(others)))
+    assert len({row["among"] for row in rows}) == len(others)
+    assert sum("..." not in row["among"] and "Learning rate = 0.001" in row["among"] for row in rows) > 0
+    assert {row["trainings"] for row in rows} == {4}
+    assert drawn[0]["panel"].unique().tolist() == [0]
+    assert not drawn[0].duplicated(["value", "zeta"]).any()
+
+
+def test_a_crossing_whose_interval_is_open_is_not_called_measured(write_sweep, capsys):
+    # The ratio at the largest size lies so near to the target that it may be above it.
+    folder = str(write_sweep([({"data.size": size}, ratio) for size, ratio in ((500, 0.99), (1000, 0.899))]))
+    assert main(["emm", folder, "--format", "json", "--method", "isotonic"]) == 0
+    row = rows_of(capsys)[0]
+    assert (row["kind"], row["emm_high"]) == ("uncertain", None)
+    assert main(["emm", folder, "--method", "isotonic"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert not any(line.startswith("measured") for line in lines)
+    assert any(line.startswith("uncertain: ") for line in lines)
+
+
+def test_values_come_in_their_order_whichever_was_run_first(write_sweep, capsys):
+    assert main(["emm", str(write_sweep(two_widths()[::-1])), "--format", "json", "--method", "isotonic"]) == 0
+    assert [row["value"] for row in rows_of(capsys)] == [128, 256]
 
 
 def test_repeated_seeds_are_trainings_of_their_own(write_sweep, capsys):
@@ -112,7 +150,31 @@ def test_a_ratio_that_rises_with_the_size_is_said(write_sweep, capsys):
 def test_early_verdicts_are_said(write_sweep, capsys):
     folder = write_sweep(two_widths(), verdict="reached")
     assert main(["emm", str(folder)]) == 0
-    assert "8 of 8 trials were stopped by an early verdict" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "8 of 8 trials were stopped early on reaching the target, and their ratios are lower bounds" in out
+    assert "the EMM may be somewhat larger" in out
+
+
+def test_trials_that_will_not_reach_the_target_have_no_ratio_for_the_emm(write_sweep, capsys):
+    folder = write_sweep([({"data.size": size}, falling(size, 1100)) for size in SIZES])
+    stop(folder / "trial_00001", "will_not_reach", best=0)
+    assert main(["emm", str(folder), "--format", "json", "--method", "isotonic"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert [row["sizes"] for row in content["rows"]] == [3]
+    assert content["notes"] == [
+        "left out: 1 of 4 trials were stopped early as they will not reach the target, and their final ratios are not "
+        "known"
+    ]
+
+
+def stop(trial, verdict, best):
+    """Give a trial a verdict on its last line, with its best evaluation at a line before."""
+    file = trial / "result.json"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line["verdict"] = verdict if number == len(lines) - 1 else "full"
+        line["memorization_ratio"] = 0.9 if number == best else line["memorization_ratio"] / 2
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def test_the_real_sweep(real_sweep, tmp_path, capsys):
@@ -120,7 +182,7 @@ def test_the_real_sweep(real_sweep, tmp_path, capsys):
     assert main(["emm", str(real_sweep), "--figure", str(one)]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("Effective model memorization (EMM, in training images) by weight decay")
-    assert "2 of 8 trials are unfinished" in out
+    assert "left out: 2 of 8 trials are unfinished" in out
     assert err == "skipped: weight_decay: 6 trials have no evaluation yet\n"
     assert main(["emm", str(real_sweep), "--zeta", "0.1", "0.5", "--figure", str(several), "--format", "csv"]) == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out))

@@ -5,6 +5,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.figures.catalog import Drawn, Missing, figures
+from analysis.loading.columns import joined
 from tests.analysis.conftest import make_table
 
 
@@ -52,3 +53,39 @@ def test_what_cannot_be_drawn_says_why() -> None:
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(AnalysisError, match="metric ratio is unknown"):
         list(figures(make_table({(128, 1000): 0.9}), "ratio"))
+
+
+def test_every_figure_says_what_its_bars_are(real: pd.DataFrame) -> None:
+    bars = {entry.name: entry.bars for entry in figures(real) if isinstance(entry, Drawn)}
+    assert bars["ratio_over_weight_decay"] == "Bars are 95% intervals."
+    assert "neighbouring sizes" in bars["emm_by_zeta_weight_decay"]
+    assert "evaluations before and after" in bars["memorization_time"]
+    assert "bootstrap" in bars["sample_size"]
+    others = {entry.name: entry.bars for entry in figures(real, "knn_distance") if isinstance(entry, Drawn)}
+    assert "over training seeds" in others["knn_distance_over_weight_decay"]
+    assert "span the training seeds" in others["knn_distance_over_epochs_by_weight_decay"]
+
+
+def test_titles_of_pooled_studies_stay_short_and_name_no_missing_value() -> None:
+    differing = {"data.dataset": "digits", "data.resolution": 8, "training.epochs": 400.0, "model.dropout": 0.1}
+    own = {"data.dataset": "cifar10", "data.resolution": None, "training.epochs": 40_000.0, "training.precision": None}
+    finals = {(64, 500): 0.9, (64, 1000): 0.8, (128, 500): 0.9, (128, 1000): 0.7}
+    frame = joined([
+        make_table(finals, **differing), make_table(finals, **own, experiment="other"),
+        make_table(finals, **{**differing, "model.depth": 4}, experiment="third"),
+    ])  # fmt: skip
+    titles = [entry.title for entry in figures(frame) if isinstance(entry, Drawn) and "Fig." in entry.paper]
+    assert "Over Width, digits, Depth = 2" in titles
+    assert "Over Width, cifar10, Depth = 2" in titles
+    assert all(len(title) < 60 and "none" not in title for title in titles)
+
+
+def test_trials_that_will_not_reach_a_target_are_drawn_nowhere() -> None:
+    frame = make_table({(128, 500): 0.9, (128, 1000): 0.5, (256, 500): 0.9, (256, 1000): 0.0})
+    stopped = (frame["model.width"] == 256) & (frame["data.size"] == 1000)
+    frame["verdict"] = "full"
+    frame.loc[stopped, "verdict"] = "will_not_reach"
+    entries = {entry.name: entry for entry in figures(frame) if isinstance(entry, Drawn)}
+    data = entries["ratio_over_size_by_width"].data
+    assert len(data) == 3
+    assert not ((data["model.width"] == 256) & (data["data.size"] == 1000)).any()

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from analysis.emm import emm
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.crossing import crossing
 from analysis.figures.epochs import epochs_data, metric_over_epochs
@@ -86,7 +87,23 @@ def test_the_crossing_is_interpolated_in_log_size_or_a_bound(ratios: list[float]
 
 
 def test_a_curve_that_crosses_twice_takes_the_largest_size() -> None:
-    assert crossing([1.0, 2.0, 3.0, 4.0], [0.8, 0.95, 0.95, 0.5], 0.1)["emm_low"] == 3.0
+    assert crossing([1.0, 2.0, 3.0, 4.0], [0.85, 0.95, 0.95, 0.5], 0.1)["emm_low"] == 3.0
+
+
+@pytest.mark.parametrize("ratios", [[0.8, 0.95, 0.5], [0.88, 0.95, 0.5], [0.99, 0.7, 0.92, 0.4], [0.99, 0.97, 0.7]])
+def test_figures_mark_the_crossing_of_the_emm_table(ratios: list[float]) -> None:
+    frame = make_table({(64, 1000 * 2**index): ratio for index, ratio in enumerate(ratios)}, epochs=(400.0,))
+    marked = zeta_data(frame, "model.width", (0.1,)).iloc[0]
+    table = emm(frame, "model.width", 0.1, ["isotonic"], size="data.size").iloc[0]
+    assert (marked["kind"], marked["emm"]) == (table["kind"], pytest.approx(table["emm"]))
+
+
+def test_the_interval_over_epochs_narrows_as_seeds_are_added() -> None:
+    widths = []
+    for seeds in (2, 8):
+        data = epochs_data(make_table({(128, 500): 0.5}, seeds=seeds), "model.width")
+        widths.append(float((data["high"] - data["low"]).iloc[-1]))
+    assert widths[1] < 0.7 * widths[0]
 
 
 def test_ratio_over_a_factor_draws_a_curve_per_size() -> None:
@@ -95,6 +112,14 @@ def test_ratio_over_a_factor_draws_a_curve_per_size() -> None:
     assert drawn["|D| = 500"] == pytest.approx(np.array([(0, 95), (1, 98)]))
     assert drawn["|D| = 2k"] == pytest.approx(np.array([(1, 60)]))
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["128", "256"]
+
+
+def test_the_size_over_itself_is_one_curve_without_a_legend() -> None:
+    frame = make_table({(128, 500): 0.95, (128, 2000): 0.6})
+    axes = ratio_over_factor(frame, "data.size", "Data size |D|", "log").axes[0]
+    (line,) = axes.containers[0].lines[:1]
+    assert np.asarray(line.get_xydata()) == pytest.approx(np.array([(500, 95), (2000, 60)]))
+    assert axes.get_legend() is None
 
 
 def test_a_decay_of_zero_has_its_place_on_a_log_axis() -> None:
@@ -184,7 +209,7 @@ def test_the_gallery_frames_replicas_only() -> None:
 def test_gallery_rows_go_from_most_to_least_memorizing(real: pd.DataFrame) -> None:
     rows = gallery_rows(real, limit=8)
     assert [row.title for row in rows] == [
-        "|D| = 10, Decay = 0: 95.7% memorized",
-        "|D| = 10, Decay = 0.001: 70.7% memorized",
-        "|D| = 20, Decay = 0: 55.9% memorized",
+        "|D| = 10, Weight decay = 0: 95.7% memorized",
+        "|D| = 10, Weight decay = 0.001: 70.7% memorized",
+        "|D| = 20, Weight decay = 0: 55.9% memorized",
     ]

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,27 @@ def test_a_grown_result_alone_is_parsed_again(sweep: Path, parsed: list[str]) ->
     assert parsed == [file.parent.name]
     assert len(grown) == 15
     pd.testing.assert_frame_equal(grown, analysis.load(sweep, cache=False))
+
+
+def test_a_result_rewritten_with_its_old_size_and_time_is_noticed(sweep: Path) -> None:
+    before = analysis.load(sweep)
+    file = next(sweep.glob("size=10,weight_decay=0_ec31f_*/result.json"))
+    status, text = file.stat(), file.read_text()
+    ratio = json.loads(text.splitlines()[-1])["memorization_ratio"]
+    other = str(ratio)[:-1] + ("1" if str(ratio)[-1] != "1" else "2")
+    file.write_text(text.replace(f'"memorization_ratio": {ratio}', f'"memorization_ratio": {other}'))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert file.stat().st_size == status.st_size
+    after = analysis.load(sweep)
+    assert not after["memorization_ratio"].equals(before["memorization_ratio"])
+    pd.testing.assert_frame_equal(after, analysis.load(sweep, cache=False))
+
+
+def test_what_could_not_be_read_is_said_again_from_the_cache(sweep: Path) -> None:
+    next(sweep.glob("experiment_state-*")).write_text('{"trial_data": null}')
+    for _ in range(2):
+        with pytest.warns(SkippedResultsWarning, match="Tune's state is cut short"):
+            analysis.load(sweep)
 
 
 def test_a_new_and_a_removed_trial_are_noticed(sweep: Path, parsed: list[str]) -> None:

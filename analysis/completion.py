@@ -1,0 +1,112 @@
+"""Which trials have a final ratio: trained to the end, or stopped early by a verdict, or not finished.
+
+An EMM search ends a trial as soon as its verdict is clear. One that `reached` the target would have gone on to a
+ratio that is at least the one reported: a lower bound. One that `will_not_reach` it was stopped with a ratio far below
+the final one, of which it says nothing but that it stays below the target.
+"""
+
+import numpy as np
+import pandas as pd
+
+REACHED = "reached"
+WILL_NOT_REACH = "will_not_reach"
+FULL = "full"
+
+NO_FINAL_RATIO = "no final ratio: all trials were stopped early as they will not reach the target"
+"""What to say where `finished` leaves nothing."""
+
+_ENDED = {"terminated", "finished", "completed", "complete", "done"}
+
+
+def has_ended(status: pd.Series) -> pd.Series:
+    """For each status of a trial, whether the trial came to its end."""
+    return status.astype(str).str.lower().isin(_ENDED)
+
+
+def trial_verdicts(frame: pd.DataFrame) -> pd.Series:
+    """For each row, the verdict that its trial ended with: the last that is not missing, `full` where there is none.
+
+    Args:
+        frame: of `analysis.load`, all evaluations of its trials in order. The verdict stands on a trial's last
+            evaluation, which need not be its best.
+
+    Returns:
+        `full`, `reached` or `will_not_reach` by row, with the frame's index.
+    """
+    if "verdict" not in frame.columns:
+        return pd.Series(FULL, index=frame.index)
+    last = frame["verdict"].astype(object).where(frame["verdict"].notna(), None)
+    return last.groupby([frame["experiment"], frame["trial_id"]]).transform("last").fillna(FULL)
+
+
+def is_finished(frame: pd.DataFrame) -> pd.Series:
+    """For each row, whether its trial has a final ratio, or at least a lower bound of it.
+
+    Not so a trial that is unfinished, whose best ratio lies ahead, and one that was stopped early as it
+    `will_not_reach` its target. Whether a trial came to the end of its budget is told by the column `status`; in a
+    frame without it by the images seen, against `training.images` or `training.epochs` times `data.size`.
+    """
+    verdicts = trial_verdicts(frame)
+    counts, reached = verdicts != WILL_NOT_REACH, verdicts == REACHED
+    if "status" in frame:
+        return (has_ended(frame["status"]) | reached) & counts
+    if "images_seen" not in frame:
+        return counts
+    seen = frame.groupby(["experiment", "trial_id"])["images_seen"].transform("max")
+    budget = pd.Series(np.nan, index=frame.index)
+    if "training.images" in frame:
+        budget = pd.to_numeric(frame["training.images"])
+    if {"training.epochs", "data.size"} <= set(frame.columns):
+        budget = budget.fillna(pd.to_numeric(frame["training.epochs"]) * frame["data.size"])
+    return (budget.isna() | (seen >= budget) | reached) & counts
+
+
+def finished(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of trials with a final ratio; half-trained ones would pass for a low ratio.
+
+    Where no trial ended yet, the rows of those still at work: all but the trials that were stopped early as they
+    `will_not_reach` their target, whose ratio will never be known.
+    """
+    if frame.empty:
+        return frame
+    ended = frame[is_finished(frame)]
+    if ended.empty:
+        ended = frame[trial_verdicts(frame) != WILL_NOT_REACH]
+    return ended.reset_index(drop=True)
+
+
+def reached_target(frame: pd.DataFrame) -> pd.Series:
+    """For each row, whether its trial was stopped on reaching the target: its ratios are lower bounds."""
+    return trial_verdicts(frame) == REACHED
+
+
+def left_out(frame: pd.DataFrame) -> list[str]:
+    """What `finished` leaves out and what it keeps with a caveat, a line a kind; empty where all is final.
+
+    Args:
+        frame: of `analysis.load`, all evaluations of its trials.
+    """
+    if frame.empty:
+        return []
+    verdicts = trial_verdicts(frame)
+    trials = frame.assign(verdict=verdicts).drop_duplicates(["experiment", "trial_id"], keep="last")
+    count = len(trials)
+    stopped = int((trials["verdict"] == WILL_NOT_REACH).sum())
+    unfinished = int((~is_finished(frame))[trials.index].sum()) - stopped
+    reached = int((trials["verdict"] == REACHED).sum())
+    lines = []
+    if unfinished and unfinished + stopped < count:
+        lines.append(f"left out: {unfinished} of {count} trials are unfinished, and their ratios may still rise")
+    elif unfinished:
+        lines.append(f"note: {unfinished} of {count} trials are unfinished, and their ratios may still rise")
+    if stopped:
+        lines.append(
+            f"left out: {stopped} of {count} trials were stopped early as they will not reach the target, and their "
+            "final ratios are not known"
+        )
+    if reached:
+        lines.append(
+            f"note: {reached} of {count} trials were stopped early on reaching the target, and their ratios are lower "
+            "bounds (>=) of the final ones"
+        )
+    return lines

@@ -1,0 +1,81 @@
+"""What tells two experiments apart: the settings that may change a ratio, without repeats and without bookkeeping.
+
+One list for tables, figures, verdicts and comparisons, so that all of them match the same runs.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+REPEATS = ("seed", "data.seed")
+"""Keys that repeat an experiment; results are averaged over them."""
+
+MEASURING = (
+    "evaluation.every_epochs",
+    "evaluation.every_images",
+    "evaluation.count",
+    "evaluation.num_samples",
+    "evaluation.batch_size",
+    "evaluation.fid",
+)
+"""How often and with how many samples an experiment is looked at, and what is reported beside the ratio. Two runs that
+differ in these alone are the same experiment; the sampler, its steps and the threshold do change the ratio."""
+
+DEFAULTS: Mapping[str, Any] = {
+    "data.blend_ratio": 0.0,
+    "data.labels": "none",
+    "data.num_labels": 10,
+    "data.seed": 0,
+    "model.architecture": "ddpmpp",
+    "model.preconditioning": "vp",
+    "model.width": 128,
+    "model.depth": 2,
+    "model.time_embedding": "positional",
+    "model.dropout": 0.13,
+    "model.channel_multipliers": "2,2,2",
+    "training.batch_size": 512,
+    "training.learning_rate": 2e-4,
+    "training.weight_decay": 0.0,
+    "training.ema_decay": 0.99929,
+    "training.warmup_epochs": 200.0,
+    "training.precision": "float32",
+    "evaluation.num_samples": 10_000,
+    "evaluation.steps": 18,
+    "evaluation.sampler": "ode",
+    "evaluation.threshold": 1 / 3,
+    "evaluation.batch_size": 500,
+    "evaluation.fid": False,
+}
+"""What a run was trained with that is older than a setting and does not name it. Settings whose default is missing
+(such as `data.resolution`) need no entry."""
+
+
+def experiment_keys(frame: pd.DataFrame) -> list[str]:
+    """The columns that describe an experiment: dotted keys and `seed`."""
+    return [column for column in frame.columns if "." in column or column == "seed"]
+
+
+def setting_keys(frame: pd.DataFrame) -> list[str]:
+    """The columns that tell experiments apart: those of `experiment_keys` without `REPEATS` and `MEASURING`."""
+    return [key for key in experiment_keys(frame) if key not in REPEATS and key not in MEASURING]
+
+
+def with_defaults(frame: pd.DataFrame, keys: Iterable[str] | None = None) -> pd.DataFrame:
+    """Fill settings that some runs do not name with what they were trained with; see `DEFAULTS`.
+
+    Args:
+        frame: of `analysis.load`.
+        keys: settings that are wanted as columns, such as those of another frame; those of the frame where not given.
+
+    Returns:
+        The frame, with a column for each of `keys` that has a default.
+    """
+    wanted = [key for key in (frame.columns if keys is None else keys) if key in DEFAULTS]
+    filled: dict[str, Any] = {}
+    for key in wanted:
+        if key not in frame.columns:
+            filled[key] = DEFAULTS[key]
+        elif frame[key].isna().any():
+            filled[key] = frame[key].fillna(DEFAULTS[key])
+    return frame.assign(**filled) if filled else frame

@@ -41,7 +41,7 @@ def emm_table(search: Search, grid: Sequence[int] = PAPER_GRID) -> pd.DataFrame:
 
     Args:
         search: finished or not.
-        grid: sizes that a grid would have trained for every value.
+        grid: sizes that a grid would have trained for every value; none where there is no such grid.
 
     Returns:
         frame with COLUMNS: sizes in images; `bracket_low` and `bracket_high` are the largest success and
@@ -71,8 +71,8 @@ def emm_table(search: Search, grid: Sequence[int] = PAPER_GRID) -> pd.DataFrame:
                 "images_trained": found.images_trained,
                 "images_sampled": found.images_sampled,
                 "cost_in_emms": found.cost_in_emms,
-                "grid_images": float(sum(grid)),
-                "grid_cost_in_emms": sum(grid) / found.emm,
+                "grid_images": float(sum(grid)) if grid else np.nan,
+                "grid_cost_in_emms": sum(grid) / found.emm if grid else np.nan,
                 "finished": found.finished,
                 "non_monotone": ", ".join(map(str, found.non_monotone)),
             }

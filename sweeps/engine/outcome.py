@@ -15,7 +15,7 @@ from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.figures.emm import draw_emm, emm_figure_data
 from analysis.figures.factor import ratio_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
-from analysis.outcome import emm_table
+from analysis.outcome import PAPER_GRID, emm_table
 from analysis.tables import best, load
 from sweeps.engine.emm_search import saved_search
 from sweeps.engine.manifest import Manifest
@@ -57,7 +57,8 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
         written.append("gallery.png")
     search = saved_search(run_path) if manifest.search == "bisect" else None
     if search is not None:
-        table = emm_table(search)
+        # The paper has no grid of sizes on digits.
+        table = emm_table(search, PAPER_GRID if manifest.preset == "paper" else ())
         write("emm.csv", table.to_csv(index=False).encode())
         write("emm.parquet", table.to_parquet(index=False))
         write("emm.png", _render(draw_emm(emm_figure_data(search), title=f"EMM by {manifest.title.lower()}"), "png"))

@@ -185,6 +185,7 @@ def test_the_outcome_has_a_row_for_each_value_with_costs_in_emms():
     assert (none.bracket_low, none.bracket_high) == (1000, 2000)
     assert none.grid_images == 15_500
     assert none.grid_cost_in_emms == pytest.approx(15_500 / none.emm)
+    assert emm_table(search_of(paper("conditioning"), "labels"), ()).grid_images.isna().all()
     assert none.images_trained == 15_000 and none.trials == 5
     assert row(found, value="unique").kind == "lower_bound"
 

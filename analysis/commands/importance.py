@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=20,
         metavar="N",
-        help="of the runs; from 100 on for a 95% interval, below for the range of all; default: 20",
+        help="of the runs; from 100 on for a 95%% interval, below for the range of all; default: 20",
     )
     parser.add_argument("--seed", type=int, default=0, help="of forests and resampling; default: 0")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -43,22 +43,23 @@ def is_finished(frame: pd.DataFrame) -> pd.Series:
     """For each row, whether its trial has a final ratio, or at least a lower bound of it.
 
     Not so a trial that is unfinished, whose best ratio lies ahead, and one that was stopped early as it
-    `will_not_reach` its target. Whether a trial came to the end of its budget is told by the column `status`; in a
-    frame without it by the images seen, against `training.images` or `training.epochs` times `data.size`.
+    `will_not_reach` its target. Whether a trial came to the end of its budget is told by the column `status`, and by
+    the images seen against `training.images` or `training.epochs` times `data.size`: of a trial that ended, results
+    may be lost. The closed-form optimum sees none.
     """
     verdicts = trial_verdicts(frame)
     counts, reached = verdicts != WILL_NOT_REACH, verdicts == REACHED
-    if "status" in frame:
-        return (has_ended(frame["status"]) | reached) & counts
+    ended = has_ended(frame["status"]) if "status" in frame else pd.Series(True, index=frame.index)
     if "images_seen" not in frame:
-        return counts
+        return (ended | reached) & counts
     seen = frame.groupby(["experiment", "trial_id"])["images_seen"].transform("max")
     budget = pd.Series(np.nan, index=frame.index)
     if "training.images" in frame:
         budget = pd.to_numeric(frame["training.images"])
     if {"training.epochs", "data.size"} <= set(frame.columns):
         budget = budget.fillna(pd.to_numeric(frame["training.epochs"]) * frame["data.size"])
-    return (budget.isna() | (seen >= budget) | reached) & counts
+    whole = budget.isna() | (seen >= budget) | ~(seen > 0)
+    return ((ended & whole) | reached) & counts
 
 
 def finished(frame: pd.DataFrame) -> pd.DataFrame:

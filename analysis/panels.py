@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.averages import averaged
+from analysis.completion import reached_target
 from analysis.noise import seed_spread
 from analysis.partners import by_partner
-from analysis.settings import setting_keys
+from analysis.settings import REPEATS, setting_keys
 from analysis.tables import best
 from analysis.telling import MOST
 from analysis.vocabulary import TIED, value_label
@@ -110,8 +111,25 @@ def summary(frame: pd.DataFrame, keys: Sequence[str], metric: str = "memorizatio
         `keys`, `value`, `low`, `high` (95%; ratios in percent), `trials`, and for ratios `samples` and `reached`; see
         `analysis.averages.averaged`.
     """
-    runs = best(frame, metric)
+    runs = once_a_seed(best(frame, metric))
     return averaged(runs, keys, metric, seed_spread(best(frame)))
+
+
+def once_a_seed(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row for each setting and seed: sweeps that ran the same training again add no independent number.
+
+    Of several, one that was trained to its end is kept before one that was stopped on reaching a target, then the one
+    with most samples. A frame without seeds stays as it is.
+
+    Args:
+        runs: one row a trial.
+    """
+    if "seed" not in runs.columns:
+        return runs
+    order = pd.DataFrame({"reached": reached_target(runs), "samples": -runs["num_samples"].astype("float64")})
+    keys = [*setting_keys(runs), *(key for key in REPEATS if key in runs.columns)]
+    kept = runs.loc[order.sort_values(["reached", "samples"], kind="stable").index].drop_duplicates(keys).index
+    return runs.loc[runs.index.isin(kept)]
 
 
 def _moves(frame: pd.DataFrame, name: str) -> bool:

@@ -109,9 +109,8 @@ def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
         table = table.assign(**{SIZE: runs[SIZE]})
     missing = [key for key in varying if key not in asked]
     if missing:
-        raise AnalysisError(
-            f"--set {missing[0]}=... is missing: it differs among the runs ({_values(runs[missing[0]])})"
-        )
+        told = "; ".join(f"--set {key}=... ({_values(runs[key])})" for key in missing)
+        raise AnalysisError(f"missing, since these differ among the runs: {told}")
     if not varying:
         raise AnalysisError("all runs have the same settings: there is nothing to predict from")
     setting = {key: _value(key, asked[key], runs[key]) for key in varying}

@@ -118,6 +118,8 @@ def value_text(key: str, value: Any) -> str:
         return known.missing
     if value in known.names:
         return known.names[value]
+    if key in ("data.dataset", "data.blend_dataset"):
+        return str(value).rstrip("/").rpartition("/")[2]
     if key == "data.size":
         return size_text(int(value))
     if key == "data.resolution":

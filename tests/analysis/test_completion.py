@@ -9,6 +9,7 @@ from analysis.errors import AnalysisError
 from analysis.findings import finished_runs
 from analysis.findings import verdicts as findings_of
 from analysis.tables import best
+from tests.analysis.conftest import make_table
 from tests.analysis.planted import frame, grid
 
 
@@ -109,3 +110,10 @@ def test_findings_and_comparisons_do_not_read_such_trials() -> None:
     assert len(answer.matches) == 2
     assert answer.unfinished == (2, 2)
     assert analysis.best(data)["data.size"].nunique() == 3
+
+
+def test_a_trial_that_ended_but_whose_last_results_are_lost_is_not_finished() -> None:
+    whole = make_table({(128, 1000): 0.9, (256, 1000): 0.8}).assign(**{"training.epochs": 400.0})
+    cut = whole[~((whole["model.width"] == 256) & (whole["epoch"] > 200))]
+    assert finished(whole)["model.width"].unique().tolist() == [128, 256]
+    assert finished(cut)["model.width"].unique().tolist() == [128]

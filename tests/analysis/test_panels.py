@@ -95,3 +95,12 @@ def test_a_distance_has_students_interval_over_seeds_and_none_for_one() -> None:
     assert data["high"].item() - data["value"].item() == pytest.approx(half)
     single = summary(make_table({(128, 1000): 0.5}), ["model.width"], "knn_distance")
     assert pd.isna(single["low"].item())
+
+
+def test_the_same_training_run_again_by_another_sweep_counts_once() -> None:
+    first = make_table({(128, 1000): 0.9, (256, 1000): 0.8}, samples=256)
+    again = make_table({(128, 1000): 0.91}, samples=1000).assign(experiment="another")
+    data = summary(joined([first, again]), ["model.width"])
+    assert data["trials"].tolist() == [1, 1]
+    assert data["value"].tolist() == pytest.approx([91, 80]), "of two, the one with more samples"
+    assert summary(joined([first, again.assign(seed=1)]), ["model.width"])["trials"].tolist() == [2, 1]

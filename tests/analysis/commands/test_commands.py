@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from analysis.command_line import main
+from analysis.commands import COMMANDS
 
 
 def test_table_prints_best_ratios_by_what_moves(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,6 +17,14 @@ def test_table_prints_best_ratios_by_what_moves(sweep: Path, capsys: pytest.Capt
     assert "6 trials (6 terminated), 96,000 training images" in lines[-1]
     assert "left out: 2 of 8 trials are unfinished" in err
     assert "skipped: weight_decay: 6 trials have no evaluation yet\n" in err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    assert "usage: python -m analysis" in capsys.readouterr().out
 
 
 def judged(sweep: Path, name: str, verdict: str) -> None:

@@ -89,7 +89,7 @@ def test_the_real_sweep(real_sweep, capsys):
     [
         (
             ["data.size=15"],
-            "--set training.weight_decay=... is missing: it differs among the runs (0, 1e-05, 0.0001)",
+            "missing, since these differ among the runs: --set training.weight_decay=... (0, 1e-05, 0.0001)",
         ),
         (["data.size"], "expected KEY=VALUE"),
         (["data.sizes=3"], "did you mean data.size?"),

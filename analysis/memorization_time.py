@@ -84,7 +84,7 @@ def time_scaling(times: pd.DataFrame, draws: int = 4000) -> Scaling:
 
     The interval holds two kinds of uncertainty: a time is known only to lie between two evaluations, so times are
     drawn anew within these brackets (evenly in the logarithm), and trials scatter around the line, so each draw adds
-    Student's deviation of its own fit.
+    Student's deviation of its own fit. The deviations from the median of the draws are laid around the fitted slope.
 
     Args:
         times: of `memorization_times`, trials that differ in |D| and seeds only.
@@ -103,8 +103,10 @@ def time_scaling(times: pd.DataFrame, draws: int = 4000) -> Scaling:
     low, high = (slope + half for half in (-np.inf, np.inf))
     if len(x) > 2:
         slopes = _drawn_slopes(centred, np.log(passed[["low", "high"]].to_numpy(dtype=float)), draws)
-        low, high = (float(end) for end in np.quantile(slopes, [0.025, 0.975]))
-    return Scaling(slope, min(low, slope), max(high, slope), intercept, len(x), len(times) - len(x))
+        # Brackets lie unevenly around the interpolated times: only the draws' deviations are taken from them.
+        below, middle, above = (float(end) for end in np.quantile(slopes, [0.025, 0.5, 0.975]))
+        low, high = slope - (middle - below), slope + (above - middle)
+    return Scaling(slope, low, high, intercept, len(x), len(times) - len(x))
 
 
 def _drawn_slopes(centred: NDArray[np.float64], brackets: NDArray[np.float64], draws: int) -> NDArray[np.float64]:

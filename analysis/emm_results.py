@@ -133,7 +133,7 @@ def emm_grid(estimates: pd.DataFrame, key: str, notes: Sequence[str] = ()) -> Gr
             *([] if key == SIZE else [value_text(key, row["value"])]),
             f"{row['zeta']:g}",
             str(row["method"]),
-            _emm_text(row),
+            emm_text(row),
             *(["-", "-"] if row["kind"].endswith("bound") else [_size(row["emm_low"]), _size(row["emm_high"])]),
             str(row["kind"]).replace("_", " "),
             str(row["sizes"]),
@@ -177,7 +177,8 @@ def emm_notes(estimates: pd.DataFrame, frame: pd.DataFrame, key: str) -> list[st
     return lines
 
 
-def _emm_text(row: pd.Series) -> str:
+def emm_text(row: pd.Series) -> str:
+    """An EMM with what it is: `>= ` and `< ` for bounds, `~ ` for a prediction."""
     sign = {"lower_bound": ">= ", "upper_bound": "< ", "predicted": "~ "}.get(str(row["kind"]), "")
     return sign + _size(row["emm"])
 

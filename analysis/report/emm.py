@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from analysis.emm import emm
-from analysis.emm_results import readable
+from analysis.emm_results import emm_text, readable
 from analysis.panels import panels, studied_keys
 from analysis.report.blocks import Cell, Table, table
 from analysis.report.text import number
@@ -51,7 +51,10 @@ def emm_table(estimates: pd.DataFrame) -> list[Table]:
         alone = row["key"] == "data.size"
         setting = "all runs" if alone else factor(row["key"]).title
         value = "" if alone else value_text(row["key"], row["value"])
-        numbers = [_size(row[name]) for name in ("emm", "emm_low", "emm_high")]
+        ends = (
+            [Cell(""), Cell("")] if row["kind"].endswith("bound") else [_size(row["emm_low"]), _size(row["emm_high"])]
+        )
+        numbers = [Cell(emm_text(row), float(row["emm"])), *ends]
         kind = KINDS.get(str(row["kind"]), str(row["kind"]))
         rows.append([Cell(setting), Cell(value), Cell(str(row["method"])), Cell(kind), *numbers, _size(row["sizes"])])
     columns = ["Factor", "Value", "Method", "What the number is", "EMM", "95% low", "95% high", "Sizes"]

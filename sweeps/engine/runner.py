@@ -23,9 +23,8 @@ from sweeps.engine.outcome import write_outcome
 from sweeps.engine.plan import Plan
 from sweeps.engine.progress import LiveProgress
 from sweeps.engine.space import trial_directory, trial_title
-from sweeps.engine.strategy import strategy_of, trainable_of
+from sweeps.engine.strategy import METRIC, strategy_of, trainable_of
 
-METRIC = "best_memorization_ratio"
 CHECKPOINTS_KEPT = 2
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.search import BasicVariantGenerator
 
 from memo_core.experiment import FlatExperiment
 from sweeps.engine.factor import moved_keys
@@ -21,14 +20,6 @@ def grid_space(trials: Sequence[FlatExperiment]) -> dict[str, Any] | None:
     if product != {json.dumps([flat[key] for key in moved]) for flat in trials}:
         return None
     return {**trials[0], **{key: tune.grid_search(values) for key, values in options.items()}}
-
-
-def point_space(trials: Sequence[FlatExperiment]) -> tuple[dict[str, Any], BasicVariantGenerator]:
-    """A space whose first samples are exactly the trials: for unions of panels, which are no product."""
-    moved = moved_keys(trials)
-    space = {key: tune.choice(_distinct([flat[key] for flat in trials])) for key in moved}
-    points = [{key: flat[key] for key in moved} for flat in trials]
-    return {**trials[0], **space}, BasicVariantGenerator(points_to_evaluate=points)
 
 
 def _distinct(values: Sequence[Any]) -> list[Any]:

@@ -11,13 +11,17 @@ from analysis.bisection import CurvePrior, Search
 from memo_core.experiment import Experiment
 from sweeps.engine.emm_search import EMMSearcher
 from sweeps.engine.factor import Factor
+from sweeps.engine.listed_trials import ListedTrials
 from sweeps.engine.manifest import Manifest
 from sweeps.engine.optuna_plan import complete_experiment
 from sweeps.engine.optuna_search import OptunaExperimentSearch
 from sweeps.engine.plan import Plan
-from sweeps.engine.space import grid_space, point_space
+from sweeps.engine.space import grid_space
 from sweeps.engine.trainable import train_trial
 from sweeps.engine.verdicts import VerdictRules
+
+METRIC = "best_memorization_ratio"
+"""What Tune shows as a trial's result."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,7 @@ def strategy_of(factor: Factor, manifest: Manifest) -> Strategy:
     space = grid_space(manifest.trials)
     if space is not None:
         return Strategy(space)
-    space, searcher = point_space(manifest.trials)
-    return Strategy(space, searcher, num_samples=len(manifest.trials))
+    return Strategy({}, ListedTrials(manifest.trials, METRIC), num_samples=len(manifest.trials))
 
 
 def trainable_of(manifest: Manifest) -> Any:

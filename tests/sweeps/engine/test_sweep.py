@@ -124,3 +124,23 @@ def test_a_union_of_figures_runs_each_trial_once(cluster, script, tmp_path):
     assert sorted(zip(table["evaluation.sampler"], table["data.labels"], strict=True)) == [
         ("ode", "none"), ("ode", "true"), ("sde", "none"), ("sde", "true"),
     ]  # fmt: skip
+
+
+MASKS = ["1,1,1,1", "1,0,0,0"]
+
+
+def test_a_union_with_skip_masks_runs_and_survives_a_killed_driver(cluster, script, start_script, tmp_path):
+    common = ["--storage-path", str(tmp_path), "--name", "run"]
+    short = settings(training__images=640, evaluation__count=4)
+    process = start_script("skip_connections", "--preset", "laptop", "--values", *MASKS, *short, *common)
+    wait_for(lambda: evaluations(tmp_path / "run") >= 2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(1)
+    code, output, errors = script("skip_connections", "--resume", *common)
+    assert code == 0, errors + output
+    table = pd.read_csv(tmp_path / "run/table.csv")
+    assert (table.groupby(["model.architecture", "model.skip_connections"]).size() == 4).all()
+    assert set(zip(table["model.architecture"], table["model.skip_connections"], strict=True)) == {
+        (architecture, mask) for architecture in ("ddpmpp", "ncsnpp") for mask in MASKS
+    }

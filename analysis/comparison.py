@@ -14,7 +14,7 @@ from analysis.errors import AnalysisError
 from analysis.findings import finished_runs
 from analysis.findings.effects import Effect, cell_ratio_variances, make_cells, pooled_effect
 from analysis.noise import CONFIDENCE, SeedSpread, holm, normal_quantile, seed_spread, two_sided_p
-from analysis.settings import setting_keys, with_defaults
+from analysis.settings import REPEATS, setting_keys, with_defaults
 
 ABOUT = ("factor", "preset", "search", "command", "git_commit", "hardware", "resources", "versions")
 """Of `sweep.json`, what two sweeps are compared by."""
@@ -22,7 +22,9 @@ ABOUT = ("factor", "preset", "search", "command", "git_commit", "hardware", "res
 METHOD = (
     "Matched settings are compared by the difference of their log-odds; its variance is binomial (samples) plus "
     "that of training seeds, both averaged over the seeds of a setting. p-values are two-sided and normal, adjusted "
-    "for the number of settings (Holm); beyond noise means an adjusted p below 0.05."
+    "for the number of settings (Holm); beyond noise means an adjusted p below 0.05. A lower bound (a trial that was "
+    "stopped on reaching its target) can only rise: it is beyond noise where rising makes the difference larger, and "
+    "it is no part of what is pooled."
 )
 
 
@@ -51,11 +53,17 @@ class Match:
     points_high: float
     p: float
     p_adjusted: float
+    bound_a: bool = False
+    """Whether `ratio_a` is a lower bound: a trial was stopped on reaching its target."""
+    bound_b: bool = False
+    same_training: bool = False
+    """Whether the same seeds gave the same ratios with the same settings: one training, run (or copied) twice."""
 
     @property
     def beyond_noise(self) -> bool:
-        """Whether the difference is larger than samples and seeds explain."""
-        return self.p_adjusted < 1 - CONFIDENCE
+        """Whether the difference is larger than samples and seeds explain, whatever lower bounds may rise to."""
+        uncertain = self.bound_a if self.points > 0 else self.bound_b
+        return self.p_adjusted < 1 - CONFIDENCE and not uncertain
 
 
 @dataclass(frozen=True)
@@ -80,15 +88,27 @@ class Comparison:
     @property
     def conclusion(self) -> str:
         """The answer in a sentence or two."""
-        if self.overall is None:
+        if not self.matches:
             return "The sweeps have no setting in common: nothing can be compared."
         beyond = sum(match.beyond_noise for match in self.matches)
         count = len(self.matches)
         settings = "setting" if count == 1 else "settings"
-        each = f"{beyond} of {count} matched {settings} differ beyond noise"
-        decided = self.overall.low > 0 or self.overall.high < 0
-        answer = "beyond noise" if decided else "this includes no difference"
-        return f"{each}. Pooled over them, B differs from A by {self.overall}: {answer}."
+        text = f"{beyond} of {count} matched {settings} {'differs' if beyond == 1 else 'differ'} beyond noise."
+        if self.overall is None:
+            text += " All of them are lower bounds on a side, so that there is no difference to pool."
+        else:
+            decided = self.overall.low > 0 or self.overall.high < 0
+            answer = "beyond noise" if decided else "this includes no difference"
+            over = "them" if self.overall.comparisons == count else f"the {self.overall.comparisons} with final ratios"
+            text += f" Pooled over {over}, B differs from A by {self.overall}: {answer}."
+        same = sum(match.same_training for match in self.matches)
+        if same:
+            which = f"{same} of them" if same < count else "All of them" if count > 1 else "It"
+            text += (
+                f" {which} {'is' if same == 1 else 'are'} the same training on both sides (same seeds, same ratios), "
+                "which says nothing about noise."
+            )
+        return text
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -126,7 +146,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
     shared = [key for key in keys if key not in between]
     sides = [_side(runs, table, shared, spread) for runs, table in ((runs_a, table_a), (runs_b, table_b))]
     moved = [key for key in shared if not (_constant(table_a[key]) and _constant(table_b[key]))]
-    matches, overall = _matches(sides[0], sides[1], shared, moved)
+    matches, overall = _matches(sides[0], sides[1], shared, moved, may_repeat=not between)
     only = [
         tuple(sorted((_named(index, shared, moved) for index in one.index.difference(other.index)), key=_order))
         for one, other in (sides, sides[::-1])
@@ -157,14 +177,20 @@ def _constant(column: pd.Series) -> bool:
 
 
 def _side(runs: pd.DataFrame, table: pd.DataFrame, shared: list[str], spread: SeedSpread) -> pd.DataFrame:
-    """Log-odds, variance, ratio and runs by the shared settings."""
+    """By the shared settings: log-odds, variance, ratio, runs, whether that is a lower bound, and which trainings."""
     plain = pd.concat([table[shared], runs[["memorization_ratio", "num_samples"]].reset_index(drop=True)], axis=1)
-    return make_cells(plain, spread).frame.set_index(shared).sort_index()
+    cells = make_cells(plain, spread).frame.set_index(shared).sort_index()
+    named = [key for key in (*REPEATS, "memorization_ratio", "num_samples") if key in runs]
+    trainings = [" ".join(map(_text, row)) for row in runs[named].itertuples(index=False)]
+    about = table[shared].assign(bound=reached_target(runs).to_numpy(), trainings=trainings)
+    told = about.groupby(shared, sort=True).agg(bound=("bound", "any"), trainings=("trainings", frozenset))
+    return cells.join(told)
 
 
 def _matches(
-    a: pd.DataFrame, b: pd.DataFrame, shared: list[str], moved: list[str]
+    a: pd.DataFrame, b: pd.DataFrame, shared: list[str], moved: list[str], may_repeat: bool
 ) -> tuple[tuple[Match, ...], Effect | None]:
+    """What both trained, and the effect over those whose ratios are final."""
     common = a.index.intersection(b.index, sort=False)
     if len(common) == 0:
         return (), None
@@ -172,22 +198,27 @@ def _matches(
     difference = second["log_odds"].to_numpy() - first["log_odds"].to_numpy()
     variance = second["variance"].to_numpy() + first["variance"].to_numpy()
     p_values = [two_sided_p(d / math.sqrt(v)) for d, v in zip(difference, variance, strict=True)]
+    adjusted = holm(p_values)
     points = 100 * (second["ratio"].to_numpy() - first["ratio"].to_numpy())
     point_variances = cell_ratio_variances(first) + cell_ratio_variances(second)
     reach = 100 * normal_quantile() * np.sqrt(point_variances)
-    rows = zip(common, first["ratio"], second["ratio"], first["runs"], second["runs"], strict=True)
     matches = tuple(
         Match(
             _named(index, shared, moved),
-            *(float(ratio_a), float(ratio_b), int(runs_a), int(runs_b)),
-            *(float(points[i]), float(points[i] - reach[i]), float(points[i] + reach[i]), p_values[i], adjusted),
+            *(float(one["ratio"]), float(other["ratio"]), int(one["runs"]), int(other["runs"])),
+            *(float(points[i]), float(points[i] - reach[i]), float(points[i] + reach[i]), p_values[i], adjusted[i]),
+            *(bool(one["bound"]), bool(other["bound"])),
+            may_repeat and one["trainings"] == other["trainings"],
         )
-        for i, ((index, ratio_a, ratio_b, runs_a, runs_b), adjusted) in enumerate(
-            zip(rows, holm(p_values), strict=True)
-        )
+        for i, (index, (_, one), (_, other)) in enumerate(zip(common, first.iterrows(), second.iterrows(), strict=True))
     )
-    runs = int(first["runs"].sum() + second["runs"].sum())
-    effect = pooled_effect("B against A", difference, variance, points / 100, point_variances, runs)
+    final = ~(first["bound"] | second["bound"]).to_numpy(dtype=bool)
+    effect = None
+    if final.any():
+        runs = int((first["runs"] + second["runs"])[final].sum())
+        effect = pooled_effect(
+            "B against A", difference[final], variance[final], points[final] / 100, point_variances[final], runs
+        )
     return tuple(sorted(matches, key=lambda match: _order(match.settings))), effect
 
 

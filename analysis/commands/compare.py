@@ -3,10 +3,12 @@
 import argparse
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from analysis.commands.reading import load_results
-from analysis.comparison import Comparison, compare
+from analysis.comparison import Comparison, Match, compare
+from analysis.errors import AnalysisError
 from analysis.paper_tables.render import Grid, render_grid
 
 SHOWN = 20
@@ -24,10 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read both, compare, print."""
     names = (arguments.run_a, arguments.run_b)
+    if _place(names[0]) == _place(names[1]):
+        raise AnalysisError(f"{names[0]} and {names[1]} are the same folder: give two sweeps")
     frames = [load_results(argparse.Namespace(paths=[name], no_cache=arguments.no_cache)) for name in names]
     answer = compare(frames[0], frames[1], names)
     print(json.dumps(answer.to_dict()) if arguments.json else as_text(answer))
     return 0
+
+
+def _place(path: str) -> str:
+    return path.rstrip("/") if "://" in path else str(Path(path).resolve())
 
 
 def as_text(answer: Comparison) -> str:
@@ -43,12 +51,12 @@ def as_text(answer: Comparison) -> str:
         lines = [
             (
                 _settings(match.settings),
-                f"{100 * match.ratio_a:.1f}",
-                f"{100 * match.ratio_b:.1f}",
+                f"{'>=' if match.bound_a else ''}{100 * match.ratio_a:.1f}",
+                f"{'>=' if match.bound_b else ''}{100 * match.ratio_b:.1f}",
                 f"{match.points:+.1f}",
                 f"{match.points_low:+.1f} to {match.points_high:+.1f}",
                 f"{match.p_adjusted:.2g}",
-                "yes" if match.beyond_noise else "no",
+                _answer(match),
             )
             for match in answer.matches
         ]
@@ -66,6 +74,14 @@ def as_text(answer: Comparison) -> str:
             parts.append(f"Lower bounds in {name}: {count} trials were stopped early on reaching the target.")
     parts.append(f"{answer.method} Between training seeds the ratio spreads by {answer.spread}.")
     return "\n\n".join(parts)
+
+
+def _answer(match: Match) -> str:
+    if match.same_training:
+        return "no: the same training"
+    if match.bound_a or match.bound_b:
+        return "yes" if match.beyond_noise else "unknown: a lower bound"
+    return "yes" if match.beyond_noise else "no"
 
 
 def _settings(settings: Mapping[str, Any]) -> str:

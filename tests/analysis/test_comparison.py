@@ -41,6 +41,43 @@ def test_identical_sweeps_have_no_difference() -> None:
     answer = compare(data, data)
     assert {match.points for match in answer.matches} == {0.0}
     assert answer.only_a == answer.only_b == answer.differences == ()
+    assert all(match.same_training for match in answer.matches)
+    assert "All of them are the same training on both sides" in answer.conclusion
+
+
+def test_equal_ratios_of_other_seeds_or_settings_are_other_trainings() -> None:
+    data = frame(grid(model__width=(64, 128), **AXES))
+    for other in (data.assign(seed=data["seed"] + 2), data.assign(**{"training.learning_rate": 4e-4})):
+        answer = compare(data, other)
+        assert {match.points for match in answer.matches} == {0.0}
+        assert not any(match.same_training for match in answer.matches)
+
+
+@pytest.mark.parametrize(("shift", "bounded", "known"), [(-1.5, "b", False), (-1.5, "a", True), (1.5, "a", False)])
+def test_a_lower_bound_is_beyond_noise_only_where_rising_makes_the_difference_larger(
+    shift: float, bounded: str, known: bool
+) -> None:
+    sides = {"a": frame(grid(model__width=(64, 128), **AXES)),
+             "b": frame(grid(model__width=(64, 128), data__size=SIZES, seed=(2, 3)), lambda _: shift)}  # fmt: skip
+    sides[bounded] = sides[bounded].assign(
+        verdict=["reached" if width == 64 else None for width in sides[bounded]["model.width"]]
+    )
+    answer = compare(sides["a"], sides["b"])
+    beyond = {
+        width: {m.beyond_noise for m in answer.matches if m.settings["model.width"] == width} for width in (64, 128)
+    }
+    assert beyond == {64: {known}, 128: {True}}
+    assert {m.settings["model.width"] for m in answer.matches if m.bound_a or m.bound_b} == {64}
+    assert answer.overall is not None
+    assert answer.overall.comparisons == 2  # the final ratios alone are pooled
+    assert "Pooled over the 2 with final ratios" in answer.conclusion
+
+
+def test_nothing_is_pooled_where_every_ratio_is_a_lower_bound() -> None:
+    a, b = (frame(grid(data__size=SIZES, seed=seeds)) for seeds in ((0,), (1,)))
+    answer = compare(a, b.assign(verdict="reached"))
+    assert answer.overall is None
+    assert "no difference to pool" in answer.conclusion
 
 
 def test_number_types_and_missing_columns_do_not_keep_runs_apart() -> None:

@@ -2,7 +2,7 @@
 
 The paper finds that EMM rises steadily with width: about 5k at width 320, four times that of width 128.
 
-    python sweeps/width.py                         # laptop: digits, 6 trials, about 4 minutes on 2 cores
+    python sweeps/width.py                         # laptop: digits, 6 trials, about 3 minutes on 2 cores
     python sweeps/width.py --preset paper          # CIFAR-10, 35 trials; over sizes alone: --figure 3a
 """
 
@@ -19,7 +19,7 @@ FACTOR = Factor(
         Study("3a", PAPER, values=(128, 192, 256, 320), sizes=(500, 1000, 2000, 3000, 4000, 5000)),
         Study("7a", PAPER, values=(64, 96, 128, 160, 192, 224, 256), sizes=(2000,), grid={"model.depth": (2, 4)}),
     ),
-    laptop=(Study("3a", LAPTOP, values=(8, 16, 24), sizes=(10, 20)),),
+    laptop=(Study("3a", LAPTOP, values=(4, 8, 16), sizes=(10, 20)),),
     search_range=SearchRange(log=True),
 )
 

@@ -17,7 +17,7 @@ LAPTOP_SELECTION = Selection("laptop")
 def test_a_product_becomes_a_grid_search_and_a_union_none():
     product = grid_plan(WIDTH, LAPTOP_SELECTION)
     space = grid_space(product.trials)
-    assert space["model.width"] == {"grid_search": [8, 16, 24]}
+    assert space["model.width"] == {"grid_search": [4, 8, 16]}
     assert space["data.size"] == {"grid_search": [10, 20]}
     assert space["training.batch_size"] == LAPTOP["training.batch_size"]
     union = grid_plan(WIDTH, Selection("paper"))
@@ -73,7 +73,7 @@ def test_the_searcher_saved_and_restored_proposes_what_it_would_have_proposed(tm
     one = searcher_of(WIDTH, plan)
     first = one.suggest("a")
     second = one.suggest("b")
-    assert {first["model.width"], second["model.width"]} <= {8, 16, 24}
+    assert {first["model.width"], second["model.width"]} <= {4, 8, 16}
     report = {"verdict": "full", "verdict_ratio": 0.95, "verdict_samples": 256, "budget_fraction": 1.0}
     one.on_trial_complete("a", report)
     one.save(str(tmp_path / "state"))

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,21 @@ def test_an_unknown_command_exits_with_2(capsys: pytest.CaptureFixture[str]) -> 
         main(["tabel"])
     assert caught.value.code == 2
     assert "table" in capsys.readouterr().err
+
+
+def test_compare_refuses_one_folder_given_twice(
+    sweep: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sweep.parent)
+    assert main(["compare", str(sweep), f"./{sweep.name}/"]) == 2
+    assert "are the same folder" in capsys.readouterr().err
+
+
+def test_compare_of_a_copy_says_that_it_is_the_same_training(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(sweep, tmp_path / "copy")
+    assert main(["compare", str(sweep), str(tmp_path / "copy")]) == 0
+    out = capsys.readouterr().out
+    assert out.count("no: the same training") == 6
+    assert "All of them are the same training on both sides" in out

@@ -4,8 +4,8 @@ import math
 
 import pandas as pd
 
-from analysis.emm import emm
-from analysis.emm_results import emm_text, readable
+from analysis.emm_results import emm_of_results, emm_text
+from analysis.errors import AnalysisError
 from analysis.panels import panels, studied_keys
 from analysis.report.blocks import Cell, Table, table
 from analysis.report.text import number
@@ -23,7 +23,7 @@ KINDS = {
 
 
 def emm_frame(best: pd.DataFrame) -> pd.DataFrame:
-    """EMMs by the columns of `analysis.emm` with `key`, of each factor's largest panel.
+    """EMMs as `python -m analysis emm` estimates them, with `key`, of each factor's largest panel.
 
     Args:
         best: a row per finished run, its best evaluation.
@@ -33,12 +33,11 @@ def emm_frame(best: pd.DataFrame) -> pd.DataFrame:
         found = panels(best, key)
         if not found or len(found[0].frame["data.size"].unique()) < 2:
             continue
-        rows = found[0].frame
         try:
-            part = emm(rows, "" if key == "data.size" else key, ZETA, size="data.size")
-        except ValueError:  # fewer numbers than the estimators need
+            part = emm_of_results(found[:1], [ZETA])
+        except AnalysisError:  # fewer numbers than the estimators need
             continue
-        parts.append(readable(part, key).assign(key=key))
+        parts.append(part.assign(key=key))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 

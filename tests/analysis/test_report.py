@@ -291,12 +291,16 @@ def test_half_written_results_are_a_warning(tmp_path: Path, capsys: pytest.Captu
     assert "skipped: " in capsys.readouterr().err
 
 
-def test_compare_and_importance_print_text_and_json(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_and_importance_print_text_and_json(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import json
+    import shutil
 
-    assert run(["compare", sweep, sweep]) == 0
+    copy = shutil.copytree(sweep, tmp_path / "copy")
+    assert run(["compare", sweep, copy]) == 0
     assert "0 of 6 matched settings differ beyond noise" in capsys.readouterr().out
-    assert run(["compare", sweep, sweep, "--json"]) == 0
+    assert run(["compare", sweep, copy, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["matches"]) == 6
     assert run(["importance", sweep, "--resamples", "2"]) == 0
     assert "data.size" in capsys.readouterr().out

@@ -11,6 +11,7 @@ from ray.tune.search import Searcher
 
 from analysis.bisection import Proposal, Search
 from memo_core.experiment import FlatExperiment
+from sweeps.engine.space import METRIC
 
 
 class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
@@ -25,7 +26,7 @@ class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
     """
 
     def __init__(self, search: Search, variants: Mapping[str, FlatExperiment]) -> None:
-        super().__init__(metric="best_memorization_ratio", mode="max")
+        super().__init__(metric=METRIC, mode="max")
         self.search = search
         self._variants = dict(variants)
         self._live: dict[str, Proposal] = {}

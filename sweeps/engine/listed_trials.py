@@ -8,6 +8,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from memo_core.experiment import FlatExperiment
+from sweeps.engine.space import METRIC
 
 
 class ListedTrials(Searcher):  # type: ignore[misc] # ray ships no types
@@ -17,11 +18,10 @@ class ListedTrials(Searcher):  # type: ignore[misc] # ray ships no types
 
     Args:
         trials: complete flat experiments.
-        metric: that trials report.
     """
 
-    def __init__(self, trials: Sequence[FlatExperiment], metric: str) -> None:
-        super().__init__(metric=metric, mode="max")
+    def __init__(self, trials: Sequence[FlatExperiment]) -> None:
+        super().__init__(metric=METRIC, mode="max")
         self._trials = list(trials)
         self._next = 0
 

@@ -12,6 +12,7 @@ from memo_core.errors import MemosweepError
 from memo_core.experiment import FlatExperiment
 from sweeps.engine.data_check import check_networks
 from sweeps.engine.ranges import SearchSpace, drawn_between, value_of
+from sweeps.engine.space import METRIC
 
 Complete = Callable[[Mapping[str, Any]], FlatExperiment]
 
@@ -31,7 +32,7 @@ class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no typ
     """
 
     def __init__(self, space: SearchSpace, complete: Complete, direction: str, num_trials: int, seed: int = 0) -> None:
-        super().__init__(metric="best_memorization_ratio", mode=direction)
+        super().__init__(metric=METRIC, mode=direction)
         self._space, self._complete, self._left = space, complete, num_trials
         self._inner = _ray_searcher(space, direction, seed)
         self._inner_ids: dict[str, str] = {}
@@ -109,4 +110,4 @@ def _ray_searcher(space: SearchSpace, direction: str, seed: int) -> Any:
             distributions[key] = IntDistribution(round(low), round(high), log=span["log"])
         else:
             distributions[key] = FloatDistribution(low, high, log=span["log"])
-    return OptunaSearch(space=distributions, metric="best_memorization_ratio", mode=direction, seed=seed)
+    return OptunaSearch(space=distributions, metric=METRIC, mode=direction, seed=seed)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from memo_core.experiment import Experiment
-from sweeps.engine.space import short_name
+from sweeps.engine.space import METRIC, short_name
 
 _REFRESH_SECONDS = 0.5
 _ROWS = 12
@@ -64,7 +64,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Say how a trial ended."""
         self._done.add(trial.trial_id)
-        ratio = (trial.last_result or {}).get("best_memorization_ratio")
+        ratio = (trial.last_result or {}).get(METRIC)
         if self._live is None and ratio is not None:
             done = f"{len(self._done)}{self._of_total('/')}"
             self._say(f"{done}  {self._title(trial)}  best memorization ratio {ratio:.3f}")
@@ -148,7 +148,7 @@ _COLUMNS = (
     ("epoch", "{:,.0f}"),
     ("loss", "{:.4f}"),
     ("memorization_ratio", "{:.3f}"),
-    ("best_memorization_ratio", "{:.3f}"),
+    (METRIC, "{:.3f}"),
 )
 
 

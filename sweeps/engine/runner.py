@@ -22,8 +22,8 @@ from sweeps.engine.manifest import Manifest, describe_run
 from sweeps.engine.outcome import write_outcome
 from sweeps.engine.plan import Plan
 from sweeps.engine.progress import LiveProgress
-from sweeps.engine.space import trial_directory, trial_title
-from sweeps.engine.strategy import METRIC, strategy_of, trainable_of
+from sweeps.engine.space import METRIC, trial_directory, trial_title
+from sweeps.engine.strategy import strategy_of, trainable_of
 
 CHECKPOINTS_KEPT = 2
 

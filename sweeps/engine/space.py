@@ -11,6 +11,9 @@ from ray.tune.experiment import Trial
 from memo_core.experiment import FlatExperiment
 from sweeps.engine.factor import moved_keys
 
+METRIC = "best_memorization_ratio"
+"""What searchers, schedulers and displays take for the result of a trial."""
+
 
 def grid_space(trials: Sequence[FlatExperiment]) -> dict[str, Any] | None:
     """`tune.grid_search` over every key that moves, where the trials are such a product; else None."""

@@ -20,9 +20,6 @@ from sweeps.engine.space import grid_space
 from sweeps.engine.trainable import train_trial
 from sweeps.engine.verdicts import VerdictRules
 
-METRIC = "best_memorization_ratio"
-"""What Tune shows as a trial's result."""
-
 
 @dataclass(frozen=True)
 class Strategy:
@@ -42,7 +39,7 @@ def strategy_of(factor: Factor, manifest: Manifest) -> Strategy:
     space = grid_space(manifest.trials)
     if space is not None:
         return Strategy(space)
-    return Strategy({}, ListedTrials(manifest.trials, METRIC), num_samples=len(manifest.trials))
+    return Strategy({}, ListedTrials(manifest.trials), num_samples=len(manifest.trials))
 
 
 def trainable_of(manifest: Manifest) -> Any:

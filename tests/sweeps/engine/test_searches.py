@@ -1,13 +1,9 @@
 """Real searches through Ray Tune."""
 
-import os
-import signal
-import time
-
 import pandas as pd
 
 from tests.sweeps.conftest import settings
-from tests.sweeps.engine.test_sweep import evaluations, wait_for
+from tests.sweeps.engine.test_sweep import evaluations, kill, wait_for
 
 BISECT = [
     "--factor", "width", "--values", "8", "--preset", "laptop", "--min-size", "2", "--max-size", "12",
@@ -33,9 +29,7 @@ def test_an_emm_search_ends_with_a_table_and_survives_a_kill(cluster, script, st
 
     process = start_script("emm", *BISECT, *common, "--name", "killed")
     wait_for(lambda: evaluations(tmp_path / "killed") >= 1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    time.sleep(1)
+    kill(process)
     assert script("emm", "--factor", "width", "--resume", *common, "--name", "killed")[0] == 0
     assert trials_of(tmp_path / "killed") == trials_of(tmp_path / "whole")
     resumed = pd.read_csv(tmp_path / "killed/emm.csv")

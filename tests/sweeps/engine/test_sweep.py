@@ -1,7 +1,6 @@
 """Real sweeps of two trials through Ray Tune."""
 
 import json
-import os
 import signal
 import time
 
@@ -30,6 +29,13 @@ def wait_for(condition, seconds=120):
 
 def evaluations(folder):
     return sum(len(file.read_text().splitlines()) for file in folder.glob("*/result.json"))
+
+
+def kill(process):
+    """End a driver so that it cannot clean up, and leave Ray a moment to notice."""
+    process.kill()
+    process.wait()
+    time.sleep(1)
 
 
 def test_a_sweep_leaves_everything_that_it_promises(cluster, script, tmp_path):
@@ -95,9 +101,7 @@ def test_a_killed_driver_and_a_killed_trial_resume_to_the_same_numbers(cluster, 
     # The driver dies: --resume finishes its trials.
     process = start_script("weight_decay", *TWO, *SLOW, *common, "--name", "driver")
     wait_for(lambda: evaluations(tmp_path / "driver") >= 3)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    time.sleep(1)
+    kill(process)
     assert script("weight_decay", "--resume", *common, "--name", "driver")[0] == 0
     pd.testing.assert_frame_equal(numbers(tmp_path / "driver"), expected)
 
@@ -134,9 +138,7 @@ def test_a_union_with_skip_masks_runs_and_survives_a_killed_driver(cluster, scri
     short = settings(training__images=640, evaluation__count=4)
     process = start_script("skip_connections", "--preset", "laptop", "--values", *MASKS, *short, *common)
     wait_for(lambda: evaluations(tmp_path / "run") >= 2)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    time.sleep(1)
+    kill(process)
     code, output, errors = script("skip_connections", "--resume", *common)
     assert code == 0, errors + output
     table = pd.read_csv(tmp_path / "run/table.csv")

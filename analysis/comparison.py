@@ -210,7 +210,9 @@ def _matches(
             *(bool(one["bound"]), bool(other["bound"])),
             may_repeat and one["trainings"] == other["trainings"],
         )
-        for i, (index, (_, one), (_, other)) in enumerate(zip(common, first.iterrows(), second.iterrows(), strict=True))
+        for i, (index, one, other) in enumerate(
+            zip(common, first.to_dict("records"), second.to_dict("records"), strict=True)
+        )
     )
     final = ~(first["bound"] | second["bound"]).to_numpy(dtype=bool)
     effect = None

@@ -79,9 +79,9 @@ def as_text(answer: Comparison) -> str:
 def _answer(match: Match) -> str:
     if match.same_training:
         return "no: the same training"
-    if match.bound_a or match.bound_b:
-        return "yes" if match.beyond_noise else "unknown: a lower bound"
-    return "yes" if match.beyond_noise else "no"
+    if match.beyond_noise:
+        return "yes"
+    return "unknown: a lower bound" if match.bound_a or match.bound_b else "no"
 
 
 def _settings(settings: Mapping[str, Any]) -> str:

@@ -2,12 +2,13 @@
 
 import pandas as pd
 
+from analysis.completion import is_finished
 from analysis.panels import summary
 from analysis.paper_tables.render import Grid
 from analysis.settings import setting_keys
 from analysis.tables import best, moved_keys
 from analysis.telling import independent_keys
-from analysis.vocabulary import factor, size_text, value_text
+from analysis.vocabulary import factor, ratio_text, size_text, value_text
 
 
 def naming_keys(frame: pd.DataFrame) -> list[str]:
@@ -15,13 +16,14 @@ def naming_keys(frame: pd.DataFrame) -> list[str]:
     return moved_keys(frame, setting_keys(frame))
 
 
-def best_grid(frame: pd.DataFrame, marked: bool = True) -> Grid:
+def best_grid(frame: pd.DataFrame, marked: bool = True, run: pd.DataFrame | None = None) -> Grid:
     """A row per combination of moved keys, a column per |D|; cells are best ratios in percent, means over seeds.
 
     Args:
-        frame: of `analysis.load`.
+        frame: of `analysis.load`, trials with a final ratio.
         marked: write `>=` before ratios that are lower bounds, as a trial was stopped on reaching its target; a table
             for machines has numbers alone.
+        run: all trials, whose cost the notes tell; `frame` where not given.
     """
     keys = independent_keys(best(frame)[[key for key in naming_keys(frame) if key != "data.size"]])
     data = summary(frame, [*keys, "data.size"])
@@ -33,14 +35,14 @@ def best_grid(frame: pd.DataFrame, marked: bool = True) -> Grid:
         texts = [value_text(key, value) for key, value in zip(keys, values, strict=True)]
         rows.append([*texts, *(cells.get(size, "") for size in sizes)])
     header = [*(factor(key).title for key in keys), *(f"|D| = {size_text(int(size))}" for size in sizes)]
-    return Grid("Best memorization ratio (%)", header, rows, _notes(frame))
+    return Grid("Best memorization ratio (%)", header, rows, _notes(frame if run is None else run))
 
 
-def factor_grid(frame: pd.DataFrame, marked: bool = True) -> Grid:
+def factor_grid(frame: pd.DataFrame, marked: bool = True, run: pd.DataFrame | None = None) -> Grid:
     """A row per experiment: its keys, best ratio, 95% interval, trials, and the epoch of the best (the last such).
 
     Args:
-        frame: of `analysis.load`.
+        frame, run: as for `best_grid`.
         marked: write `>=` before ratios that are lower bounds; otherwise the column `reached` counts the trials behind
             a ratio that were stopped on reaching their target, where there are any.
     """
@@ -62,17 +64,23 @@ def factor_grid(frame: pd.DataFrame, marked: bool = True) -> Grid:
     ]
     header = [*(factor(key).title for key in keys), "ratio %", "low", "high", "trials", "best epoch"]
     header += ["reached"] if counted else []
-    return Grid("Best memorization ratio (%) with its 95% interval", header, rows, _notes(frame))
+    return Grid(
+        "Best memorization ratio (%) with its 95% interval", header, rows, _notes(frame if run is None else run)
+    )
 
 
 def _ratio(row: pd.Series, marked: bool) -> str:
-    return f"{'>=' if marked and row['reached'] else ''}{row['value']:.2f}"
+    return ratio_text(row["value"], marked and bool(row["reached"]))
 
 
 def _notes(frame: pd.DataFrame) -> list[str]:
+    """What was run and what it cost, all trials together: the numbers at the head of a report."""
     runs = frame.drop_duplicates(["experiment", "trial_id"])
     counts = runs["status"].value_counts()
     status = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     images = int(runs["cost_images"].fillna(0).sum())
     hours = frame.groupby(["experiment", "trial_id"])["seconds"].max().sum() / 3600
-    return [f"{len(runs):,} trials ({status}), {images:,} training images, {hours:.2f} trial hours"]
+    finished = int(is_finished(frame)[runs.index].sum())
+    return [
+        f"{finished:,} of {len(runs):,} trials finished ({status}), {images:,} training images, {hours:.2f} trial hours"
+    ]

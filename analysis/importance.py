@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.findings import finished_runs
 from analysis.optional import optuna
-from analysis.settings import REPEATS, setting_keys
+from analysis.settings import REPEATS, networks, setting_keys
 from analysis.telling import tied_keys
 
 MINIMUM_RUNS = 8
@@ -19,6 +19,7 @@ WIDE = 10.0
 """A positive setting whose values span this factor is taken on a logarithmic scale."""
 FEWEST_FOR_QUANTILES = 100
 """Resamples below which no 95% interval is read off: the ends are then the range of all of them."""
+RESAMPLES = 20
 TREES = 16
 DEPTH = 16
 
@@ -70,7 +71,7 @@ class _Axis:
     bounds: tuple[float, float]
 
 
-def rank(frame: pd.DataFrame, resamples: int = 20, seed: int = 0, target: str = "memorization_ratio") -> Ranking:
+def rank(frame: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0, target: str = "memorization_ratio") -> Ranking:
     """Rank the factors of some sweeps by their effect on the best ratio of a run.
 
     Args:
@@ -84,7 +85,8 @@ def rank(frame: pd.DataFrame, resamples: int = 20, seed: int = 0, target: str = 
     """
     if resamples < 2:
         raise AnalysisError(f"--resamples {resamples}: an interval needs 2 at least")
-    runs = finished_runs(frame)
+    everything = finished_runs(frame)
+    runs = networks(everything)
     if len(runs) < MINIMUM_RUNS:
         raise AnalysisError(f"{len(runs)} finished runs: importances need {MINIMUM_RUNS} at least")
     axes = _axes(runs)
@@ -92,14 +94,17 @@ def rank(frame: pd.DataFrame, resamples: int = 20, seed: int = 0, target: str = 
         raise AnalysisError("all runs have the same settings: nothing to rank")
     values = runs[target].to_numpy(dtype=float)
     notes = []
+    if len(runs) < len(everything):
+        notes.append(
+            f"{len(everything) - len(runs)} runs of the closed-form optimum, which is not trained, are left out"
+        )
     if float(np.ptp(values)) == 0:
         raise AnalysisError(f"all runs have the same {target}, {values[0]:g}: nothing to explain")
     if len(axes) == 1:
         notes.append(f"only {axes[0].name} varies, so that its share says nothing: compare its values instead")
     if len(runs) < 10 * len(axes):
         notes.append(f"{len(runs)} runs for {len(axes)} factors are few: the intervals are wide, the order uncertain")
-    everything = np.arange(len(runs))
-    central = _fanova(axes, values, everything, seed)
+    central = _fanova(axes, values, np.arange(len(runs)), seed)
     generator = np.random.default_rng(seed)
     drawn: list[Mapping[str, float]] = []
     while len(drawn) < resamples:

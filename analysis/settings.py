@@ -51,6 +51,10 @@ DEFAULTS: Mapping[str, Any] = {
 (such as `data.resolution`) need no entry."""
 
 
+OPTIMUM = "optimum"
+"""The architecture of the closed-form optimal denoiser, which is not trained."""
+
+
 def experiment_keys(frame: pd.DataFrame) -> list[str]:
     """The columns that describe an experiment: dotted keys and `seed`."""
     return [column for column in frame.columns if "." in column or column == "seed"]
@@ -79,3 +83,25 @@ def with_defaults(frame: pd.DataFrame, keys: Iterable[str] | None = None) -> pd.
         elif frame[key].isna().any():
             filled[key] = frame[key].fillna(DEFAULTS[key])
     return frame.assign(**filled) if filled else frame
+
+
+def without_meaningless(frame: pd.DataFrame) -> pd.DataFrame:
+    """Settings that a trial names and that mean nothing to it as missing values.
+
+    `data.num_labels` is the number of random labels alone: other kinds of label bring their own.
+    """
+    if not {"data.labels", "data.num_labels"} <= set(frame.columns):
+        return frame
+    return frame.assign(**{"data.num_labels": frame["data.num_labels"].where(frame["data.labels"] == "random")})
+
+
+def networks(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of trained networks; all where there is none.
+
+    The closed-form optimum replicates whatever it is given. Pooled with networks it would pass for runs on which no
+    setting has an effect.
+    """
+    if "model.architecture" not in runs.columns:
+        return runs
+    trained = runs["model.architecture"] != OPTIMUM
+    return runs[trained].reset_index(drop=True) if trained.any() else runs

@@ -13,7 +13,7 @@ from analysis.loading.columns import REPORTED, joined, typed
 from analysis.loading.copies import without_copies
 from analysis.loading.experiment import Results, is_experiment, read_experiment
 from analysis.loading.store import RESULT_FILE, Store, open_store
-from analysis.settings import experiment_keys, with_defaults
+from analysis.settings import experiment_keys, with_defaults, without_meaningless
 
 Metric = Literal["memorization_ratio", "fid", "knn_distance"]
 METRICS: tuple[Metric, ...] = ("memorization_ratio", "fid", "knn_distance")
@@ -35,7 +35,8 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
         in 0..1); `seconds` (wall time of the trial so far), `cost_images` (training images that the whole trial
         has seen) and `folder` (path or URL of the trial). Ordered by experiment, trial and images seen; of an
         evaluation that a restored trial repeated, the last; of a trial that lies in several copies of its sweep, the
-        copy that went furthest. Trials without a whole number as `data.size` are left out. `attrs["skipped"]` lists
+        copy that went furthest. `data.num_labels` is missing unless labels are random. Trials without a whole number as
+        `data.size` are left out. `attrs["skipped"]` lists
         in words what could not be read, `attrs["sweeps"]` holds each experiment's `sweep.json` without its trials.
 
     Warns:
@@ -160,7 +161,7 @@ def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
         folder = columns.pop("folder")
         columns.update({str(key): rows[key].array for key in rows})
         frames.append(pd.DataFrame({**columns, "folder": folder}))
-    frame = _ordered(with_defaults(joined(frames)))
+    frame = _ordered(without_meaningless(with_defaults(joined(frames))))
     if len(results) > 1:
         frame = frame.sort_values(["experiment", "trial_id", "images_seen"], kind="stable", ignore_index=True)
         frame = frame.drop_duplicates(["experiment", "trial_id", "images_seen"], keep="last", ignore_index=True)

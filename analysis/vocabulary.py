@@ -129,6 +129,11 @@ def value_text(key: str, value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def ratio_text(percent: float, is_bound: bool, digits: int = 2) -> str:
+    """A ratio in percent, with `>=` before a lower bound: that of a trial that was stopped on reaching its target."""
+    return f"{'>=' if is_bound else ''}{percent:.{digits}f}"
+
+
 def in_order(key: str, values: Iterable[Any]) -> list[Any]:
     """Distinct values as legends and tables list them: numbers ascending, the paper's words, missing ones last."""
     words = {name: place for place, name in enumerate(factor(key).names)}

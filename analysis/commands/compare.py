@@ -10,6 +10,7 @@ from analysis.commands.reading import load_results
 from analysis.comparison import Comparison, Match, compare
 from analysis.errors import AnalysisError
 from analysis.paper_tables.render import Grid, render_grid
+from analysis.vocabulary import ratio_text
 
 SHOWN = 20
 """Trials of one sweep only that are listed before the rest is counted."""
@@ -51,8 +52,8 @@ def as_text(answer: Comparison) -> str:
         lines = [
             (
                 _settings(match.settings),
-                f"{'>=' if match.bound_a else ''}{100 * match.ratio_a:.1f}",
-                f"{'>=' if match.bound_b else ''}{100 * match.ratio_b:.1f}",
+                ratio_text(100 * match.ratio_a, match.bound_a, 1),
+                ratio_text(100 * match.ratio_b, match.bound_b, 1),
                 f"{match.points:+.1f}",
                 f"{match.points_low:+.1f} to {match.points_high:+.1f}",
                 f"{match.p_adjusted:.2g}",

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from analysis.commands.reading import add_paths, load_results, say_left_out
-from analysis.importance import rank
+from analysis.importance import RESAMPLES, rank
 from analysis.paper_tables.render import Grid, render_grid
 
 
@@ -14,9 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resamples",
         type=int,
-        default=20,
+        default=RESAMPLES,
         metavar="N",
-        help="of the runs; from 100 on for a 95%% interval, below for the range of all; default: 20",
+        help="of the runs; from 100 on for a 95%% interval, below for the range of all; default: %(default)s",
     )
     parser.add_argument("--seed", type=int, default=0, help="of forests and resampling; default: 0")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -6,6 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
+from rich.console import Console
+from rich.markup import escape
+
 from analysis.commands.reading import add_paths, load_results, say_left_out
 from analysis.errors import AnalysisError
 
@@ -27,7 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
     say_left_out(frame)
     from analysis.report import build  # noqa: PLC0415 (what a wrong path need not wait for)
 
-    html = build(frame, arguments.title, draw=not arguments.no_figures)
+    # Shown on a terminal only, and gone when the page is there.
+    with Console(stderr=True).status("report: reading") as status:
+        html = build(
+            frame,
+            arguments.title,
+            draw=not arguments.no_figures,
+            say=lambda doing: status.update(f"report: {escape(doing)}"),
+        )
     _write_whole(target, html)
     trials = len(frame[["experiment", "trial_id"]].drop_duplicates())
     print(f"{target}: {trials:,} trials, {len(html.encode()) / 1e6:.2f} MB")

@@ -21,12 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or write one table."""
-    frame = finished_results(load_results(arguments))
+    everything = load_results(arguments)
+    frame = finished_results(everything)
     marked = arguments.format != "csv"
     if arguments.table is None:
-        text = render_grid(best_grid(frame, marked), arguments.format)
+        text = render_grid(best_grid(frame, marked, everything), arguments.format)
     elif arguments.table == "factor":
-        text = render_grid(factor_grid(frame, marked), arguments.format)
+        text = render_grid(factor_grid(frame, marked, everything), arguments.format)
     elif arguments.table == "coverage":
         from analysis.replication import replication_grid  # noqa: PLC0415 (reads samples: others need not wait)
 

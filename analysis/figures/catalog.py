@@ -21,6 +21,7 @@ from analysis.figures.zeta import emm_by_zeta, zeta_data
 from analysis.memorization_time import scaling_panels
 from analysis.panels import Panel, panels, studied_keys
 from analysis.samples import best_samples
+from analysis.settings import networks
 from analysis.tables import METRICS, best, moved_keys
 from analysis.telling import names
 from analysis.vocabulary import factor, in_order
@@ -77,6 +78,8 @@ def figures(frame: pd.DataFrame, metric: str = "memorization_ratio", zeta: float
         yield Missing(f"all figures of {metric}", f"no run reports {metric}")
         return
     frame = frame[frame[metric].notna()]
+    yield from _without_optimum(frame)
+    frame = networks(frame)
     keys = studied_keys(frame)
     yield from _over_epochs(frame, keys, metric)
     yield from _over_size(frame, keys, metric, zeta)
@@ -87,6 +90,13 @@ def figures(frame: pd.DataFrame, metric: str = "memorization_ratio", zeta: float
         yield from _zetas(frame, keys)
         yield from _memorization_time(frame)
         yield from _from_samples(frame)
+
+
+def _without_optimum(frame: pd.DataFrame) -> Iterator[Missing]:
+    """Flat lines at 100% say no more than one sentence does."""
+    left_out = len(best(frame)) - len(best(networks(frame)))
+    if left_out:
+        yield Missing("closed-form optimum", f"its {left_out} trials are not drawn beside networks: nothing moves them")
 
 
 def _name(start: str, key: str, number: int, metric: str) -> str:
@@ -163,10 +173,14 @@ def _over_factor(frame: pd.DataFrame, keys: list[str], metric: str) -> Iterator[
         yield Missing("over a factor", "no two trials differ in one factor alone, |D| aside")
     for key in keys:
         for number, panel, name in _titled(panels(frame, key)):
+            data = factor_data(panel.frame, key, metric=metric)
+            if not data["data.size"].duplicated().any():
+                yield Missing(_heading(f"over {factor(key).title}", name), "no |D| was run with two of its values")
+                continue
             figure = metric_over_factor(panel.frame, key, metric, title=name)
             paper = _paper(key, factor(key).over_factor, metric)
             yield Drawn(_name("over", key, number, metric), _heading(f"Over {factor(key).title}", name), paper,
-                        figure, factor_data(panel.frame, key, metric=metric), _bars(metric))  # fmt: skip
+                        figure, data, _bars(metric))  # fmt: skip
 
 
 def _over_skips(frame: pd.DataFrame, metric: str) -> Iterator[Drawn | Missing]:

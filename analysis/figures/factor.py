@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import draw_curve, legend, metric_axis, new_figure
+from analysis.figures.style import DISTINCT, draw_curve, legend, metric_axis, new_figure
 from analysis.panels import summary
 from analysis.vocabulary import Scale, factor, in_order, value_label, value_text
 
@@ -16,8 +16,16 @@ from analysis.vocabulary import Scale, factor, in_order, value_label, value_text
 def factor_data(
     frame: pd.DataFrame, key: str, hue: str = "data.size", metric: str = "memorization_ratio"
 ) -> pd.DataFrame:
-    """What `metric_over_factor` draws: `key`, `hue`, `value`, `low`, `high`, `trials`; see `panels.summary`."""
-    return summary(frame, list(dict.fromkeys([key, hue])), metric)
+    """What `metric_over_factor` draws: `key`, `hue`, `value`, `low`, `high`, `trials`; see `panels.summary`.
+
+    Where there are more curves than colours are told apart, those of a single point are left out: a search trains each
+    value at sizes of its own.
+    """
+    data = summary(frame, list(dict.fromkeys([key, hue])), metric)
+    if hue == key or data[hue].nunique(dropna=False) <= DISTINCT:
+        return data
+    points = data.groupby(hue, dropna=False)[key].transform("size")
+    return data[points > 1].reset_index(drop=True) if (points > 1).any() else data
 
 
 def metric_over_factor(

@@ -15,7 +15,7 @@ from analysis.vocabulary import METRIC_TITLES, size_text
 PALETTE = "colorblind"
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":")
-_DISTINCT = 8
+DISTINCT = 8
 """So many colours of the palette are told apart with ease; more values take a sequential one."""
 
 _INSIDE = 5
@@ -34,7 +34,7 @@ def new_figure(width: float = 6.4, height: float = 4.2, columns: int = 1, rows: 
 
 def colours(count: int) -> list[tuple[float, float, float]]:
     """Colours for curves: the colour-blind safe palette, and beyond it an ordered one."""
-    if count <= _DISTINCT:
+    if count <= DISTINCT:
         return list(sns.color_palette(PALETTE, count))
     return list(sns.color_palette("viridis", count))
 

@@ -7,7 +7,8 @@ freedom; with one seed per setting it is the assumption alone, and the verdicts 
 between runs that are equal in all other settings, pooled over the settings at which both were run. Verdicts are
 at 95% each: of twenty, one may be wrong by chance. Runs that are not finished are left out, and so are those that were
 stopped early as they would not reach a target; those that were stopped on reaching it count with the ratio that they
-had, a lower bound of the final one.
+had, a lower bound of the final one. Runs of the closed-form optimum, on which no setting has an effect, answer the
+first finding alone.
 """
 
 import csv
@@ -22,6 +23,7 @@ from analysis.findings.data_findings import size_slope
 from analysis.findings.effects import Cells, Effect, make_cells
 from analysis.findings.verdict import Question, Verdict, decide
 from analysis.noise import SeedSpread, seed_spread
+from analysis.settings import networks
 from analysis.tables import best
 
 __all__ = ["Effect", "Question", "SeedSpread", "Verdict", "finished_runs", "size_slope", "verdicts"]
@@ -86,7 +88,8 @@ def verdicts(frame: pd.DataFrame, ids: Collection[str] | None = None) -> list[Ve
     usable = frame
     if not frame.empty:
         usable = frame[is_finished(frame)].dropna(subset=["memorization_ratio", "num_samples"])
-    cells = make_cells(best(usable)) if len(usable) else None
+    trained = networks(usable)
+    cells = make_cells(best(trained)) if len(usable) else None
     answers = []
     for row in published():
         if ids is not None and row["id"] not in ids:
@@ -94,7 +97,7 @@ def verdicts(frame: pd.DataFrame, ids: Collection[str] | None = None) -> list[Ve
         test, needs = TESTS[row["id"]]
         questions: tuple[Question, ...] = (Question("any finished run", "open", None, "there is none"),)
         if cells is not None:
-            questions = tuple(test(cells, usable))
+            questions = tuple(test(cells, usable if test is data_findings.optimum_replicates else trained))
         outcome = decide(questions)
         answers.append(Verdict(row["id"], row["source"], row["claim"], outcome, questions, needs))
     return answers

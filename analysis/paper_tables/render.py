@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.paper_tables.build import PaperTable
 from analysis.paper_tables.published import Block
-from analysis.vocabulary import factor, size_text, value_text
+from analysis.vocabulary import factor, ratio_text, size_text, value_text
 
 Format = Literal["text", "markdown", "latex", "csv"]
 
@@ -78,7 +78,7 @@ def _cell(row: pd.Series | None, metric: str) -> str:
     digits = 2
     if pd.isna(row["ours"]):
         return f"({row['published']:.{digits}f})"
-    ours = f"{'>=' if row['reached'] else ''}{row['ours']:.{digits}f}"
+    ours = ratio_text(row["ours"], bool(row["reached"]), digits)
     if pd.isna(row["published"]):
         return ours
     return f"{ours} ({row['published']:.{digits}f}, {row['difference']:+.{digits}f})"

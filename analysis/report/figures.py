@@ -1,5 +1,7 @@
 """The figures that a table of evaluations allows, from the catalog of all figures, as parts of the page."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from analysis.figures.catalog import Missing, figures
@@ -12,11 +14,12 @@ OWN = {"gallery"}
 TITLES = {"fid": "FID: ", "knn_distance": "kNN distance: "}
 
 
-def figure_blocks(frame: pd.DataFrame) -> tuple[list[FigureBlock], list[str]]:
+def figure_blocks(frame: pd.DataFrame, say: Callable[[str], None]) -> tuple[list[FigureBlock], list[str]]:
     """All figures of all metrics, and in words which could not be drawn and why.
 
     Args:
         frame: from `analysis.load`.
+        say: is told which figure has been drawn.
     """
     blocks: list[FigureBlock] = []
     missing: list[str] = []
@@ -31,6 +34,7 @@ def figure_blocks(frame: pd.DataFrame) -> tuple[list[FigureBlock], list[str]]:
                     filter(None, [f"Redraws the paper's {entry.paper}." if entry.paper else "", entry.bars])
                 )
                 svg = inline_svg(entry.figure, ident, f"{title}. {caption}")
+                say(f"figure {len(blocks) + 1}: {title}")
                 blocks.append(FigureBlock(ident, title, caption, svg, _group(metric, entry.name)))
     return blocks, missing
 

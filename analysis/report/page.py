@@ -1,6 +1,7 @@
 """From a table of evaluations to the page."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jinja2
@@ -11,7 +12,7 @@ from analysis.errors import AnalysisError
 from analysis.findings import Effect, SeedSpread, Verdict, finished_runs, size_slope, verdicts
 from analysis.findings.effects import LOG_ODDS, make_cells
 from analysis.findings.verdict import ANSWERS, Question
-from analysis.importance import MINIMUM_RUNS, rank
+from analysis.importance import MINIMUM_RUNS, RESAMPLES, rank
 from analysis.noise import seed_spread
 from analysis.report.blocks import Table
 from analysis.report.effects import changes
@@ -22,9 +23,9 @@ from analysis.report.headlines import headlines, tiles
 from analysis.report.memorization_time import memorization_time_table
 from analysis.report.runs import describe
 from analysis.report.tables import effects_table, importance_table, paper_blocks, replication_table, trials_table
+from analysis.settings import networks
 from analysis.vocabulary import title_of
 
-RESAMPLES = 10
 REACH = 5.0
 """Log-odds at the ends of the small interval plots; beyond, an arrow."""
 ORDER = {"supported": 0, "contradicted": 1, "undecided": 2}
@@ -41,7 +42,17 @@ class Bar:
     """Whether it goes on beyond the plot."""
 
 
-def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw: bool = True) -> str:
+def _silent(_: str) -> None:
+    """Where nobody waits."""
+
+
+def build(
+    frame: pd.DataFrame,
+    title: str = "",
+    resamples: int = RESAMPLES,
+    draw: bool = True,
+    say: Callable[[str], None] = _silent,
+) -> str:
     """The report as one HTML document that fetches nothing.
 
     Args:
@@ -49,6 +60,7 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw
         title: the heading; the experiments' names where not given.
         resamples: of the runs, for the intervals of importances.
         draw: whether to draw figures, which takes most of the time.
+        say: is told in a few words what is being done.
 
     Raises:
         AnalysisError: there is no evaluation at all, or all trials were stopped early as they will not reach a target.
@@ -59,8 +71,9 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw
     shown = finished(frame)
     if shown.empty:
         raise AnalysisError(NO_FINAL_RATIO)
+    say("effects and verdicts")
     runs = describe(frame)
-    best = finished_runs(frame)
+    best = networks(finished_runs(frame))
     spread = seed_spread(best) if len(best) else SeedSpread(0.2, 0)
     cells = make_cells(best, spread) if len(best) else None
     found = changes(cells) if cells is not None else []
@@ -68,13 +81,16 @@ def build(frame: pd.DataFrame, title: str = "", resamples: int = RESAMPLES, draw
     estimates = emm_frame(best)
     answers = sorted(verdicts(frame), key=_rank)
     tables: list[Table] = [effects_table(found)] if found else []
+    say("importances")
     tables += _importances(frame, best, resamples)
+    say("tables")
     tables += emm_table(estimates)
     tables += memorization_time_table(shown)
     tables += replication_table(shown)
     tables += paper_blocks(frame)
     tables.append(trials_table(frame, runs.moved))
-    blocks, missing = figure_blocks(shown) if draw else ([], [])
+    blocks, missing = figure_blocks(shown, say) if draw else ([], [])
+    say("gallery")
     return (
         _environment()
         .get_template("report.html.j2")

@@ -136,8 +136,26 @@ def paper_blocks(frame: pd.DataFrame) -> list[Table]:
             columns |= {"trials": "Trials", "published": "Published", "difference": "Difference"}
             title = f"{block.source}: {block.caption[0].lower()}{block.caption[1:]}"
             note = f"{known.caption}. Ours beside the published number; a difference where data set and |D| agree."
-            found.append(frame_table(f"paper{known.number}-{index}", title, note, cells, columns))
+            reached = cells["reached"] > 0
+            if reached.any():
+                note += " >= marks a lower bound: a trial was stopped on reaching its target, so that its end is open."
+            shown = cells.drop(columns="reached").assign(
+                # An upper end of the interval and a difference would pass for those of a final ratio.
+                high=cells["high"].mask(reached),
+                difference=cells["difference"].mask(reached),
+            )
+            block_table = frame_table(f"paper{known.number}-{index}", title, note, shown, columns)
+            found.append(_with_bounds(block_table, list(shown.columns).index("ours"), reached))
     return found
+
+
+def _with_bounds(block: Table, column: int, reached: pd.Series) -> Table:
+    """Lower bounds marked in one column."""
+    rows = [
+        [*row[:column], Cell(f">={row[column].text}", row[column].sort), *row[column + 1 :]] if bound else row
+        for row, bound in zip(block.rows, reached, strict=True)
+    ]
+    return replace(block, rows=rows)
 
 
 def _number(value: object) -> float:

@@ -314,7 +314,7 @@ def test_figures_show_finished_runs_only(monkeypatch: pytest.MonkeyPatch) -> Non
     cut = data["trial_id"] == "p_00000"
     data.loc[cut, "status"] = "interrupted"
     drawn: list[pd.DataFrame] = []
-    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda rows: drawn.append(rows) or ([], []))
+    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda rows, _: drawn.append(rows) or ([], []))
     build(data, resamples=2)
     build(data.assign(status="running"), resamples=2)
     assert "p_00000" not in set(drawn[0]["trial_id"])

@@ -14,8 +14,8 @@ def test_table_prints_best_ratios_by_what_moves(sweep: Path, capsys: pytest.Capt
     lines = out.splitlines()
     assert lines[1].split() == ["Weight", "decay", "|D|", "=", "10", "|D|", "=", "20"]
     assert lines[3].split() == ["0", "95.70", "55.86"]
-    # Half-trained trials would pass for a low ratio.
-    assert "6 trials (6 terminated), 96,000 training images" in lines[-1]
+    # Half-trained trials would pass for a low ratio; what they cost counts.
+    assert "6 of 8 trials finished (2 interrupted, 6 terminated), 112,000 training images" in lines[-1]
     assert "left out: 2 of 8 trials are unfinished" in err
     assert "skipped: weight_decay: 6 trials have no evaluation yet\n" in err
 

@@ -114,6 +114,12 @@ def test_ratio_over_a_factor_draws_a_curve_per_size() -> None:
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["128", "256"]
 
 
+def test_sizes_with_a_single_value_are_no_curves_where_a_search_has_many() -> None:
+    sizes = range(100, 1000, 100)
+    finals = {(64 if size % 200 else 128, size): 0.5 for size in sizes} | {(width, 50): 0.9 for width in (64, 128)}
+    assert set(curves(metric_over_factor(make_table(finals), "model.width").axes[0])) == {"|D| = 50"}
+
+
 def test_the_size_over_itself_is_one_curve_without_a_legend() -> None:
     frame = make_table({(128, 500): 0.95, (128, 2000): 0.6})
     axes = ratio_over_factor(frame, "data.size", "Data size |D|", "log").axes[0]

@@ -25,7 +25,7 @@ def stopped(data: pd.DataFrame, *trials: str) -> pd.DataFrame:
 def test_stopped_trials_are_not_drawn_where_nothing_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     data = stopped(frame(grid(model__width=(64, 128), data__size=SIZES)), "p_00000").assign(status="running")
     drawn: list[pd.DataFrame] = []
-    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda rows: drawn.append(rows) or ([], []))
+    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda rows, _: drawn.append(rows) or ([], []))
     html = build(data, resamples=2)
     assert set(drawn[0]["trial_id"]) == {"p_00001", "p_00002", "p_00003"}
     assert "No trial has finished yet" in html

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.findings import finished_runs
 from analysis.optional import optuna
-from analysis.settings import REPEATS, networks, setting_keys
+from analysis.settings import REPEATS, moves, networks, setting_keys
 from analysis.telling import tied_keys
 
 MINIMUM_RUNS = 8
@@ -127,7 +127,7 @@ def _interval(resamples: int) -> str:
 
 
 def _axes(runs: pd.DataFrame) -> list[_Axis]:
-    keys = [key for key in [*setting_keys(runs), *REPEATS] if key in runs and len(runs[key].unique()) > 1]
+    keys = [key for key in [*setting_keys(runs), *REPEATS] if key in runs and moves(runs[key])]
     # The learning rate that is tied to the batch size is no factor of its own.
     return [_axis(" + ".join(names), runs[names[0]]) for names in tied_keys(runs[keys])]
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.settings import REPEATS, setting_keys
+from analysis.settings import REPEATS, moves, setting_keys
 
 FloatArray = NDArray[np.float64]
 
@@ -86,7 +86,7 @@ def seed_spread(runs: pd.DataFrame) -> SeedSpread:
     if not keys or informative.empty:
         return SeedSpread(ASSUMED_SPREAD, 0)
     # Grouping by what is equal in all runs only costs time.
-    moved = [key for key in keys if len(informative[key].unique()) > 1]
+    moved = [key for key in keys if moves(informative[key])]
     setting = informative.groupby(moved, dropna=False).ngroup() if moved else pd.Series(0, index=informative.index)
     seeds = [key for key in REPEATS if key in informative]
     repeated = informative[seeds].assign(setting=setting).duplicated() & bool(seeds)

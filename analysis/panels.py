@@ -10,7 +10,7 @@ from analysis.averages import averaged
 from analysis.completion import reached_target
 from analysis.noise import seed_spread
 from analysis.partners import by_partner
-from analysis.settings import REPEATS, setting_keys
+from analysis.settings import REPEATS, moves, setting_keys
 from analysis.tables import best
 from analysis.telling import MOST
 from analysis.vocabulary import TIED, value_label
@@ -55,7 +55,7 @@ def panels(frame: pd.DataFrame, key: str, within: Sequence[str] = ("data.size",)
         return []
     tied = [name for name in TIED.get(key, ()) if name not in within]
     free = {key, *within, *tied}
-    split = [name for name in setting_keys(frame) if name not in free and _moves(frame, name)]
+    split = [name for name in setting_keys(frame) if name not in free and moves(frame[name])]
     groups = list(frame.groupby(split, dropna=False, sort=True)) if split else [((), frame)]
     wide = [
         ({**dict(zip(split, values, strict=True)), **partner}, part)
@@ -92,7 +92,7 @@ def panel_titles(found: Sequence[Panel]) -> list[str]:
 
 def studied_keys(frame: pd.DataFrame) -> list[str]:
     """The factors that a pooled table can speak about: keys with a panel of two values, |D| and seeds aside."""
-    moved = [name for name in setting_keys(frame) if name != "data.size" and _moves(frame, name)]
+    moved = [name for name in setting_keys(frame) if name != "data.size" and moves(frame[name])]
     tied = {name for key in moved for name in TIED.get(key, ())}
     free = [name for name in moved if name not in tied and not name.startswith(_BUDGET)]
     # A key that only ever moves with another one, such as the learning rate with the batch size, has no panel.
@@ -130,7 +130,3 @@ def once_a_seed(runs: pd.DataFrame) -> pd.DataFrame:
     keys = [*setting_keys(runs), *(key for key in REPEATS if key in runs.columns)]
     kept = runs.loc[order.sort_values(["reached", "samples"], kind="stable").index].drop_duplicates(keys).index
     return runs.loc[runs.index.isin(kept)]
-
-
-def _moves(frame: pd.DataFrame, name: str) -> bool:
-    return len(frame[name].unique()) > 1

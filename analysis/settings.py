@@ -51,6 +51,9 @@ DEFAULTS: Mapping[str, Any] = {
 (such as `data.resolution`) need no entry."""
 
 
+CONDITIONAL: Mapping[str, tuple[str, Any]] = {"data.num_labels": ("data.labels", "random")}
+"""Settings that mean something only where another one has a value; elsewhere they are missing."""
+
 OPTIMUM = "optimum"
 """The architecture of the closed-form optimal denoiser, which is not trained."""
 
@@ -68,6 +71,8 @@ def setting_keys(frame: pd.DataFrame) -> list[str]:
 def with_defaults(frame: pd.DataFrame, keys: Iterable[str] | None = None) -> pd.DataFrame:
     """Fill settings that some runs do not name with what they were trained with; see `DEFAULTS`.
 
+    What a run names though it means nothing to it becomes missing; see `CONDITIONAL`.
+
     Args:
         frame: of `analysis.load`.
         keys: settings that are wanted as columns, such as those of another frame; those of the frame where not given.
@@ -82,17 +87,20 @@ def with_defaults(frame: pd.DataFrame, keys: Iterable[str] | None = None) -> pd.
             filled[key] = DEFAULTS[key]
         elif frame[key].isna().any():
             filled[key] = frame[key].fillna(DEFAULTS[key])
-    return frame.assign(**filled) if filled else frame
+    return _without_meaningless(frame.assign(**filled) if filled else frame)
 
 
-def without_meaningless(frame: pd.DataFrame) -> pd.DataFrame:
-    """Settings that a trial names and that mean nothing to it as missing values.
+def moves(column: pd.Series) -> bool:
+    """Whether a setting differs among some rows; rows to which it means nothing do not count."""
+    values = column.dropna() if column.name in CONDITIONAL else column
+    return len(values.unique()) > 1
 
-    `data.num_labels` is the number of random labels alone: other kinds of label bring their own.
-    """
-    if not {"data.labels", "data.num_labels"} <= set(frame.columns):
-        return frame
-    return frame.assign(**{"data.num_labels": frame["data.num_labels"].where(frame["data.labels"] == "random")})
+
+def _without_meaningless(frame: pd.DataFrame) -> pd.DataFrame:
+    for key, (other, value) in CONDITIONAL.items():
+        if {key, other} <= set(frame.columns):
+            frame = frame.assign(**{key: frame[key].where((frame[other] == value).fillna(False).astype(bool))})
+    return frame
 
 
 def networks(runs: pd.DataFrame) -> pd.DataFrame:

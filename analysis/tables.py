@@ -13,7 +13,7 @@ from analysis.loading.columns import REPORTED, joined, typed
 from analysis.loading.copies import without_copies
 from analysis.loading.experiment import Results, is_experiment, read_experiment
 from analysis.loading.store import RESULT_FILE, Store, open_store
-from analysis.settings import experiment_keys, with_defaults, without_meaningless
+from analysis.settings import experiment_keys, moves, with_defaults
 
 Metric = Literal["memorization_ratio", "fid", "knn_distance"]
 METRICS: tuple[Metric, ...] = ("memorization_ratio", "fid", "knn_distance")
@@ -105,7 +105,7 @@ def best(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.DataFram
 def moved_keys(frame: pd.DataFrame, known: Sequence[str] | None = None) -> list[str]:
     """The dotted keys that differ among the trials of a frame."""
     keys = experiment_keys(frame) if known is None else known
-    return [key for key in keys if len(frame[key].unique()) > 1]
+    return [key for key in keys if moves(frame[key])]
 
 
 def _experiments(store: Store) -> list[Store]:
@@ -161,7 +161,7 @@ def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
         folder = columns.pop("folder")
         columns.update({str(key): rows[key].array for key in rows})
         frames.append(pd.DataFrame({**columns, "folder": folder}))
-    frame = _ordered(without_meaningless(with_defaults(joined(frames))))
+    frame = _ordered(with_defaults(joined(frames)))
     if len(results) > 1:
         frame = frame.sort_values(["experiment", "trial_id", "images_seen"], kind="stable", ignore_index=True)
         frame = frame.drop_duplicates(["experiment", "trial_id", "images_seen"], keep="last", ignore_index=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.settings import moves
 from analysis.vocabulary import FACTORS, value_label
 
 MOST = 3
@@ -18,9 +19,8 @@ def tied_keys(settings: pd.DataFrame) -> list[list[str]]:
     """
     groups: dict[tuple[int, ...], list[str]] = {}
     for key in settings.columns:
-        codes = _codes(settings[key])
-        if len(set(codes)) > 1:
-            groups.setdefault(codes, []).append(key)
+        if moves(settings[key]):
+            groups.setdefault(_codes(settings[key]), []).append(key)
     return list(groups.values())
 
 

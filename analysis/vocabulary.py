@@ -77,6 +77,14 @@ PARTNERS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+_PLAIN: Mapping[str, str] = {
+    # Settings that are no factors and whose own names say too little.
+    "training.images": "Images trained on",
+    "training.epochs": "Epochs trained",
+    "evaluation.sampler": "Sampler",
+    "evaluation.steps": "Sampling steps",
+}
+
 METRIC_TITLES: Mapping[str, str] = {
     "memorization_ratio": "Ratio (%) of memorization",
     "fid": "FID",
@@ -91,7 +99,7 @@ def factor(key: str) -> Factor:
         return known
     section, _, name = key.rpartition(".")
     words = f"evaluation {name}" if section == "evaluation" else name  # it has a batch size of its own
-    return Factor(words.replace("_", " ").capitalize())
+    return Factor(_PLAIN.get(key) or words.replace("_", " ").capitalize())
 
 
 def title_of(keys: str) -> str:
@@ -120,7 +128,7 @@ def value_text(key: str, value: Any) -> str:
         return known.names[value]
     if key in ("data.dataset", "data.blend_dataset"):
         return str(value).rstrip("/").rpartition("/")[2]
-    if key == "data.size":
+    if key in ("data.size", "training.images"):
         return size_text(int(value))
     if key == "data.resolution":
         return f"{value:g}x{value:g}"

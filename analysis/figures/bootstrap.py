@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.figures.style import colours, draw_curve, legend, metric_axis, new_figure, plain_log_axis, size_axis
+from analysis.figures.style import colours, draw_curve, legend, metric_axis, new_figure, plain_log_axis, round_log_axis
 
 DEFAULT_REPEATS = 1000
 
@@ -49,7 +49,7 @@ def sample_size_bootstrap(data: pd.DataFrame) -> Figure:
         draw_curve(left, part["samples"].to_list(), part, index, len(labels), str(label))
         right.plot(part["samples"], part["deviation"], color=colours(len(labels))[index], marker="o", markersize=4)
     for axes in (left, right):
-        size_axis(axes, data["samples"].to_list(), room=6)
+        round_log_axis(axes, data["samples"])
         axes.set_xlabel("Number of generated samples")
         axes.tick_params(axis="x", labelsize=8)
     metric_axis(left, "memorization_ratio")

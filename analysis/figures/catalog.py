@@ -206,8 +206,11 @@ def _zetas(frame: pd.DataFrame, keys: list[str]) -> Iterator[Drawn | Missing]:
             yield Missing(f"EMM by zeta, {factor(key).title}", "every such trial has the same |D|")
         for number, panel in enumerate(found[:1]):
             data = zeta_data(panel.frame, key)
+            if not (data["kind"] == "measured").any():
+                yield Missing(f"EMM by zeta, {factor(key).title}", "no ratio crosses 1 - zeta between two sizes")
+                continue
             figure = emm_by_zeta(data, key)
-            bars = "Bars reach to the neighbouring sizes that were run; a triangle points to where a bounded EMM lies."
+            bars = "Bars reach to the neighbouring sizes run; triangles are bounds and point to where the EMM lies."
             yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], f"EMM by zeta, {factor(key).title}", "Fig. 22",
                         figure, data, bars)  # fmt: skip
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import DISTINCT, draw_curve, legend, metric_axis, new_figure
+from analysis.figures.style import DISTINCT, draw_curve, legend, metric_axis, new_figure, value_ticks
 from analysis.panels import summary
 from analysis.vocabulary import Scale, factor, in_order, value_label, value_text
 
@@ -92,6 +92,4 @@ def _ticks(axes: Axes, scale: Scale, positions: list[float], labels: list[str]) 
         elif positive:
             # Zero belongs on the axis of a decay: linear up to the smallest positive value.
             axes.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
-    rotated = sum(map(len, labels)) > 60
-    axes.set_xticks(positions, labels, rotation=40 if rotated else 0, ha="right" if rotated else "center")
-    axes.minorticks_off()
+    value_ticks(axes, positions, labels)

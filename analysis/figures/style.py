@@ -84,6 +84,26 @@ def size_axis(axes: Axes, sizes: Sequence[int], room: int = 12) -> None:
     axes.set_xlabel("Training data size |D|")
 
 
+def value_ticks(axes: Axes, positions: Sequence[float], labels: Sequence[str]) -> None:
+    """A tick for each value of a factor, slanted where the labels would touch."""
+    slanted = sum(map(len, labels)) > 60
+    axes.set_xticks(positions, labels, rotation=40 if slanted else 0, ha="right" if slanted else "center")
+    axes.minorticks_off()
+
+
+def round_log_axis(axes: Axes, values: Iterable[float]) -> None:
+    """A logarithmic x axis with ticks at 1, 2, 5, 10, ... within the values, or at decades where these are many."""
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[-1]
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if len(decades) <= 4 else (1,)
+    ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [size_text(tick) for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def spaced(numbers: Iterable[float], room: int = 12) -> list[float]:
     """Of some positive numbers those that are far enough apart on a logarithmic axis for `room` labels.
 

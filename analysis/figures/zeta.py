@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.crossing import crossings
 from analysis.figures.size import size_data
-from analysis.figures.style import colours, legend, new_figure, spaced
+from analysis.figures.style import colours, legend, new_figure, spaced, value_ticks
 from analysis.vocabulary import factor, in_order, size_text, value_text
 
 ZETAS = (0.05, 0.1, 0.2, 0.3)
@@ -29,8 +29,8 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
 
     Args:
         data: columns `value`, `zeta`, `emm`, `emm_low`, `emm_high`, `kind`, of `zeta_data` or of an EMM
-            estimate with confidence limits. An end at 0 or infinity, as bounds have, is drawn as a triangle that
-            points to where the EMM lies.
+            estimate with confidence limits. Where an end is at 0 or infinity, as bounds have, the mark is a triangle
+            that points to where the EMM lies.
         key: the factor that `value` belongs to.
         title: of the axes.
     """
@@ -45,18 +45,17 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
         low, high = part["emm_low"].to_numpy(dtype=float), part["emm_high"].to_numpy(dtype=float)
         open_low, open_high = ~(np.isfinite(low) & (low > 0)), ~np.isfinite(high)
         errors = np.stack([np.where(open_low, 0, emm - low), np.where(open_high, 0, high - emm)]).clip(min=0)
-        axes.errorbar(x, emm, np.nan_to_num(errors), fmt="o", markersize=5, capsize=2.5, elinewidth=1.2,
-                      color=colours(len(zetas))[index], label=f"zeta = {zeta:g}")  # fmt: skip
-        for up, mask in ((True, open_high), (False, open_low)):
-            if mask.any():
-                axes.scatter(x[mask], emm[mask] * (1.12 if up else 0.88), marker="^" if up else "v", s=34,
-                             color=colours(len(zetas))[index], clip_on=False)  # fmt: skip
+        colour = colours(len(zetas))[index]
+        axes.errorbar(x, emm, np.nan_to_num(errors), fmt="none", capsize=2.5, elinewidth=1.2, ecolor=colour)
+        for marker, mask in (("o", ~(open_low | open_high)), ("^", open_high), ("v", open_low & ~open_high)):
+            axes.plot(x[mask], emm[mask], marker, markersize=5.5 if marker == "o" else 7, color=colour, clip_on=False)
+        axes.plot([], [], "o", markersize=5.5, color=colour, label=f"zeta = {zeta:g}")
     axes.set_yscale("log")
     ends = pd.concat([data["emm_low"], data["emm_high"]]).astype(float)
     ticks = spaced(ends[np.isfinite(ends) & (ends > 0)])
     axes.set_yticks(ticks, [size_text(round(size)) for size in ticks])
     axes.minorticks_off()
-    axes.set_xticks(range(len(values)), [value_text(key, value) for value in values])
+    value_ticks(axes, range(len(values)), [value_text(key, value) for value in values])
     axes.set(xlabel=factor(key).title, ylabel="EMM (training images)", title=title)
     legend(axes, beside=True)
     return figure

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.noise import FloatArray, SeedSpread, empirical_log_odds, normal_quantile, seed_spread
 from analysis.partners import with_own_partners
-from analysis.settings import setting_keys
+from analysis.settings import moves, setting_keys
 from analysis.vocabulary import TIED
 
 IntArray = NDArray[np.intp]
@@ -71,7 +71,7 @@ class Cells:
         Where a value leaves another setting without meaning (`data.num_labels` without labels), or brings it along
         (the learning rate of a batch size), the callers name both as moved.
         """
-        others = [key for key in self.keys if key not in moved and len(self.frame[key].unique()) > 1]
+        others = [key for key in self.keys if key not in moved and moves(self.frame[key])]
         if not others:
             return np.zeros(len(self.frame), dtype=np.intp)
         groups = self.frame.groupby(others, dropna=False, sort=True).ngroup()

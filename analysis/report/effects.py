@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.findings.effects import Cells, Effect, contrast
 from analysis.noise import CONFIDENCE, holm, normal_quantile, two_sided_p
 from analysis.telling import tied_keys
-from analysis.vocabulary import value_text
+from analysis.vocabulary import TIED, value_text
 
 LIMIT = 40
 """Values of one setting beyond which it is no factor but a continuum (a search), and has no table."""
@@ -46,7 +46,7 @@ def changes(cells: Cells) -> list[Change]:
             continue
         for value in values[1:]:
             before, after = is_value(keys[0], values[0]), is_value(keys[0], value)
-            effect = contrast(cells, set(keys), before, after, _step(keys[0], values[0], value))
+            effect = contrast(cells, {*keys, *TIED.get(keys[0], ())}, before, after, _step(keys[0], values[0], value))
             if effect is not None:
                 found.append(Change(" + ".join(keys), values[0], value, effect))
     return _adjusted(found)

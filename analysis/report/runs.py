@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.completion import is_finished
 from analysis.report.text import number, plural, short
+from analysis.settings import moves
 from analysis.vocabulary import in_order, value_label, value_text
 
 MANY = 3
@@ -76,7 +77,7 @@ def describe(frame: pd.DataFrame) -> Runs:
         spent, unit = _hours(rows, manifest.get("resources", {}))
         hours[unit] = hours.get(unit, 0.0) + spent
     keys = [key for key in frame.columns if "." in key or key == "seed"]
-    moved = [key for key in keys if len(last[key].unique()) > 1]
+    moved = [key for key in keys if moves(last[key])]
     constant = {key: short(last[key].iloc[0]) for key in keys if key not in moved}
     return Runs(
         tuple(sweeps),

@@ -48,6 +48,10 @@
     };
     input.addEventListener("input", update);
     update();
+    const box = table.closest(".scroll");
+    const hint = () => { input.closest(".tool").querySelector(".wide").hidden = box.scrollWidth <= box.clientWidth; };
+    addEventListener("resize", hint);
+    hint();
   });
 
   document.querySelectorAll("button[data-csv]").forEach((button) => {

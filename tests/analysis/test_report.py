@@ -345,3 +345,25 @@ def test_columns_that_follow_from_others_are_left_out_in_print() -> None:
     html = build(frame(trials), draw=False)
     assert '<th scope="col" data-sort class="n screen">Learning rate</th>' in html
     assert '<th scope="col" data-sort class="n">Batch size</th>' in html
+
+
+def test_paper_tables_mark_lower_bounds() -> None:
+    data = frame(grid(training__weight_decay=(0, 1e-2), data__size=SIZES))
+    stopped = (data["training.weight_decay"] == 0) & (data["data.size"] == SIZES[0])
+    heading, *rows = Page(build(data.assign(verdict=stopped.map({True: "reached", False: None})), draw=False)).tables[
+        "paper2-0-table"
+    ]
+    ours, high, difference = (heading.index(name) for name in ("Ours", "95% high", "Difference"))
+    bounds = [row for row in rows if row[ours].startswith(">=")]
+    assert len(bounds) == 1
+    assert bounds[0][high] == bounds[0][difference] == ""
+    others = [row for row in rows if row[ours] and row not in bounds]
+    assert len(others) == 3
+    assert all(row[high] and row[difference] for row in others)
+
+
+def test_the_report_says_what_it_does() -> None:
+    said: list[str] = []
+    build(frame(grid(model__width=(64, 128), data__size=SIZES)), resamples=2, say=said.append)
+    assert said[0] == "effects and verdicts"
+    assert any(line.startswith("figure 1: ") for line in said)

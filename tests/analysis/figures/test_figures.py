@@ -172,9 +172,11 @@ def test_emm_by_zeta_draws_points_and_arrows_for_bounds() -> None:
     assert data["kind"].tolist() == ["measured", "lower_bound", "measured", "lower_bound"]
     axes = emm_by_zeta(data, "model.width").axes[0]
     assert axes.get_yscale() == "log"
-    drawn = curves(axes)
-    assert drawn["zeta = 0.1"][:, 1] == pytest.approx(data["emm"][data["zeta"] == 0.1].tolist())
-    assert len(axes.collections) > 2  # arrows of the bounds
+    marks = {kind: [y for line in axes.lines if line.get_marker() == mark for y in line.get_ydata()]
+             for kind, mark in (("measured", "o"), ("lower_bound", "^"), ("upper_bound", "v"))}  # fmt: skip
+    for kind, drawn in marks.items():
+        assert drawn == pytest.approx(data["emm"][data["kind"] == kind].tolist())
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["zeta = 0.1", "zeta = 0.5"]
 
 
 def test_the_bootstrap_has_the_mean_and_the_deviation_of_a_proportion() -> None:

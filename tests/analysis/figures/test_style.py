@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
-from analysis.figures.style import new_figure, plain_log_axis, spaced
+from analysis.figures.style import new_figure, plain_log_axis, round_log_axis, spaced
 
 
 @pytest.mark.parametrize("values", [(1234.0, 1300.0), (0.031, 0.4), (3.0, 3.0), (150.0, 9e6)])
@@ -39,3 +39,11 @@ def test_labels_of_sample_sizes_do_not_touch() -> None:
     for axes in figure.axes:
         boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
         assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_sample_sizes_have_round_ticks() -> None:
+    axes = new_figure().axes[0]
+    round_log_axis(axes, [2.56, 10, 17.3, 256])
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["5", "10", "20", "50", "100", "200"]
+    round_log_axis(axes, [10, 100_000])
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["10", "100", "1k", "10k", "100k"]

@@ -36,6 +36,15 @@ addEventListener("load", async () => {
   filter.dispatchEvent(new Event("input"));
   seen.shown = [...table.tBodies[0].rows].filter((row) => !row.hidden).length;
   seen.count = filter.closest(".tool").querySelector(".count").textContent;
+  const trials = table.closest(".scroll");
+  const hints = [];
+  for (const width of ["300px", "5000px"]) {
+    trials.style.width = width;
+    dispatchEvent(new Event("resize"));
+    hints.push(!filter.closest(".tool").querySelector(".wide").hidden);
+  }
+  trials.style.width = "";
+  seen.hints = hints;
 
   let saved;
   URL.createObjectURL = (blob) => { saved = blob; return "#"; };
@@ -105,3 +114,7 @@ def test_a_figure_opens_zooms_and_closes(seen: dict[str, Any]) -> None:
     assert seen["transform"].endswith("scale(1.25)")
     assert seen["reset"].endswith("scale(1)")
     assert seen["closed"] is True
+
+
+def test_a_table_that_is_too_wide_says_so(seen: dict[str, Any]) -> None:
+    assert seen["hints"] == [True, False]

@@ -101,7 +101,7 @@ def _figure(panel: Panel, estimates: pd.DataFrame, zetas: list[float]) -> Figure
         # One mark per value and zeta: the first method that was asked for.
         figure = emm_by_zeta(chosen.drop_duplicates(["value", "zeta"]), panel.key, panel.title)
         # Its own ticks are the ends of the intervals, which crowd; the sizes run are what the numbers rest on.
-        sizes = sorted(set(panel.frame[SIZE]))
+        sizes = spaced(panel.frame[SIZE])
         figure.axes[0].set_yticks(sizes, [size_text(int(size)) for size in sizes])
         return figure
     places = {str(value): place for place, value in enumerate(in_order(panel.key, panel.frame[panel.key]))}
@@ -109,13 +109,9 @@ def _figure(panel: Panel, estimates: pd.DataFrame, zetas: list[float]) -> Figure
     values = ["all runs"] * len(runs) if panel.key == SIZE else [value_label(panel.key, v) for v in runs[panel.key]]
     try:
         search = search_of(runs.assign(value=values), "value", 1 - zetas[0], size=SIZE, seed=None)
-        figure = draw_emm(emm_figure_data(search), title)
+        return draw_emm(emm_figure_data(search), title)
     except ValueError as error:
         raise AnalysisError(f"--figure cannot be drawn from these runs: {error}") from None
-    ticks = spaced(runs[SIZE])
-    figure.axes[0].set_xticks(ticks, [size_text(round(size)) for size in ticks])
-    figure.axes[0].minorticks_off()
-    return figure
 
 
 def _save(figure: Figure, file: Path) -> None:

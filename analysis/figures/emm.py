@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import special
 
 from analysis.binomial import wilson_interval
 from analysis.bisection import Search
+from analysis.figures.style import MARKERS, colours, legend, metric_axis, new_figure, size_axis
 from analysis.search.posterior import CurvePosterior
 from analysis.search.prior import LOG_SLOPES
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_READING = "bands: 95% of the fitted curve; bars: 95% of a training's samples; diamonds: EMM with its 95% interval"
 
 
 @dataclass(frozen=True)
@@ -85,66 +85,47 @@ def _band(posterior: CurvePosterior, sizes: np.ndarray, target_logit: float) -> 
     return np.asarray(special.expit(np.stack([ranked[rows, p] for p in picks], axis=1)))
 
 
-def draw_emm(data: EmmFigureData, title: str = "", xlabel: str = "training images |D|") -> Figure:
-    """Draws the figure; colours are seaborn's colour-blind palette, and each value has its own marker too.
+def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
+    """Draws the figure; each value has its own colour and marker.
 
     A measured EMM is a filled mark with its interval on the line 1 - zeta; a bound is an arrow pointing to
-    where the EMM lies; a prediction is hollow.
+    where the EMM lies; a prediction is hollow. Marks at the same height are moved apart.
 
     Returns:
         a matplotlib figure that belongs to no window: save it with `figure.savefig(path)`.
     """
     values = list(data.crossings["value"])
-    colors = sns.color_palette("colorblind", max(len(values), 1))
-    with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-        axes = figure.subplots()
-        for i, value in enumerate(values):
-            color, marker = colors[i], MARKERS[i % len(MARKERS)]
-            curve = data.curves[data.curves["value"].map(repr) == repr(value)]
-            axes.plot(curve["size"], 100 * curve["ratio"], color=color, linewidth=1.4)
-            axes.fill_between(
-                curve["size"],
-                100 * curve["ratio_low"],
-                100 * curve["ratio_high"],
-                color=color,
-                alpha=0.15,
-                linewidth=0,
-            )
-            seen = data.observations[data.observations["value"].map(repr) == repr(value)]
-            spread = np.stack([seen["ratio"] - seen["ratio_low"], seen["ratio_high"] - seen["ratio"]])
-            axes.errorbar(
-                seen["size"],
-                100 * seen["ratio"],
-                yerr=100 * np.clip(spread, 0, None),
-                fmt=marker,
-                color=color,
-                markersize=5,
-                capsize=2,
-                label=str(value),
-            )
-            _mark(axes, data.crossings.iloc[i], 100 * data.target, color)
-        axes.axhline(100 * data.target, color="0.35", linestyle="--", linewidth=1)
-        axes.set(xscale="log", ylim=(-2, 103), xlabel=xlabel, ylabel="memorization ratio (%)", title=title)
-        axes.legend(frameon=False)
+    figure = new_figure()
+    axes = figure.axes[0]
+    target = 100 * data.target
+    for i, value in enumerate(values):
+        color = colours(len(values))[i]
+        curve = data.curves[data.curves["value"].map(repr) == repr(value)]
+        low, high = 100 * curve["ratio_low"], 100 * curve["ratio_high"]
+        axes.plot(curve["size"], 100 * curve["ratio"], color=color, linewidth=1.4)
+        axes.fill_between(curve["size"], low, high, color=color, alpha=0.12, linewidth=0)
+        # Bands lie over each other: their edges tell them apart.
+        axes.plot(curve["size"], np.stack([low, high], axis=1), color=color, linewidth=0.6, alpha=0.6)
+        seen = data.observations[data.observations["value"].map(repr) == repr(value)]
+        spread = np.stack([seen["ratio"] - seen["ratio_low"], seen["ratio_high"] - seen["ratio"]])
+        axes.errorbar(seen["size"], 100 * seen["ratio"], yerr=100 * np.clip(spread, 0, None), fmt=MARKERS[i % 8],
+                      color=color, markersize=5, capsize=2, label=str(value))  # fmt: skip
+        _mark(axes, data.crossings.iloc[i], target + 1.6 * (i - (len(values) - 1) / 2), color)
+    axes.axhline(target, color="0.35", linestyle="--", linewidth=1)
+    size_axis(axes, data.observations["size"].astype(int).to_list())
+    metric_axis(axes, "memorization_ratio")
+    axes.set_title(title)
+    figure.supxlabel(_READING, fontsize=7, color="0.35")
+    legend(axes)
     return figure
 
 
-def _mark(axes: "mpl.axes.Axes", row: pd.Series, height: float, color: tuple[float, float, float]) -> None:
+def _mark(axes: Axes, row: pd.Series, height: float, color: tuple[float, float, float]) -> None:
     if row["kind"] in ("measured", "predicted"):
         reach = [[row["emm"] - row["emm_low"]], [row["emm_high"] - row["emm"]]]
         face = color if row["kind"] == "measured" else "white"
-        axes.errorbar(
-            [row["emm"]],
-            [height],
-            xerr=reach,
-            fmt="d",
-            color=color,
-            markerfacecolor=face,
-            markersize=9,
-            capsize=4,
-            zorder=5,
-        )
+        axes.errorbar([row["emm"]], [height], xerr=reach, fmt="d", color=color, markerfacecolor=face, markersize=8,
+                      capsize=4, zorder=5)  # fmt: skip
         return
     marker = ">" if row["kind"] == "lower_bound" else "<"
-    axes.plot([row["emm"]], [height], marker=marker, color=color, markersize=10, zorder=5)
+    axes.plot([row["emm"]], [height], marker=marker, color=color, markersize=9, zorder=5)

@@ -13,8 +13,6 @@ from sweeps.engine.factor import Factor, SearchRange, Study, scaled_learning_rat
 FACTOR = Factor(
     name="batch_size",
     key="training.batch_size",
-    title="Batch size",
-    scale="linear",
     paper=(Study("Table 1", PAPER, values=tuple(range(128, 897, 128)), sizes=(1000, 2000)),),
     laptop=(Study("Table 1", LAPTOP, values=(16, 24, 32), sizes=(10, 20)),),
     tied=scaled_learning_rate,

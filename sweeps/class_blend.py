@@ -19,8 +19,6 @@ THREES = {"data.classes": (3,), "data.blend_dataset": "digits", "data.blend_clas
 FACTOR = Factor(
     name="class_blend",
     key="data.blend_ratio",
-    title="Share alpha of the second source",
-    scale="linear",
     paper=(Study("2c", PAPER, VALUES, sizes=(500, 1000, 2000), settings=DOGS),),
     laptop=(Study("2c", LAPTOP, VALUES, sizes=(10, 20), settings=THREES),),
     search_range=SearchRange(),

@@ -16,7 +16,6 @@ SIZES = (1000, 2000, 3000, 4000, 5000)
 FACTOR = Factor(
     name="conditioning",
     key="data.labels",
-    title="Labels",
     paper=(
         Study("5a", PAPER, values=("none", "true", "random"), sizes=SIZES),
         Study("9", PAPER, values=("none", "true", "unique"), sizes=SIZES),

@@ -14,8 +14,6 @@ from sweeps.engine.factor import Factor, SearchRange, Study
 FACTOR = Factor(
     name="data_size",
     key="data.size",
-    title="Data size |D|",
-    scale="log",
     paper=(
         Study("1c", PAPER_EDM, values=(2000, 5000, 10_000, 20_000, 50_000), settings={"training.epochs": 4000}),
         Study("1d", PAPER, values=(1000, 2000, 3000, 4000, 5000)),

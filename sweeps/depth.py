@@ -14,8 +14,6 @@ from sweeps.engine.factor import Factor, SearchRange, Study
 FACTOR = Factor(
     name="depth",
     key="model.depth",
-    title="Residual blocks per resolution",
-    scale="linear",
     paper=(
         Study("3b", PAPER, values=(2, 4, 6, 8, 10, 12), sizes=(500, 1000, 1500, 2000, 2500, 3000)),
         Study("7b", PAPER, values=(2, 4, 6, 8, 10), sizes=(2000,), grid={"model.width": (128, 256)}),

@@ -13,7 +13,6 @@ from sweeps.engine.factor import Factor, SearchRange, Study
 FACTOR = Factor(
     name="ema",
     key="training.ema_decay",
-    title="EMA decay",
     paper=(Study("Table 2", PAPER, values=(0.99929, 0.999, 0.99, 0.9, 0.5, 0.1, 0.0), sizes=(1000, 2000)),),
     laptop=(Study("Table 2", LAPTOP, values=(0.99, 0.98, 0.9, 0.5, 0.0), sizes=(10, 20)),),
     search_range=SearchRange(log=True, complement=True),

@@ -16,7 +16,6 @@ VALUES = (1, 2, 5, 10)
 FACTOR = Factor(
     name="num_classes",
     key="data.classes",
-    title="Number of classes C",
     paper=(Study("2b", PAPER, VALUES, sizes=(500, 1000, 2000)),),
     laptop=(Study("2b", LAPTOP, VALUES, sizes=(10, 20)),),
     search_range=SearchRange(),

@@ -18,7 +18,6 @@ GRID = {"data.labels": ("none", "true")}
 FACTOR = Factor(
     name="optimum",
     key="evaluation.sampler",
-    title="Sampler",
     paper=(Study("1a", PAPER, VALUES, sizes=(1000, 50_000), settings=OPTIMUM, grid=GRID),),
     laptop=(Study("1a", LAPTOP, VALUES, sizes=(100, 1000), settings=OPTIMUM, grid=GRID),),
 )

@@ -15,8 +15,6 @@ RANDOM = {"data.labels": "random"}
 FACTOR = Factor(
     name="random_labels",
     key="data.num_labels",
-    title="Number C of random labels",
-    scale="log",
     paper=(
         Study("5b", PAPER, values=(1, 2, 5, 10, 20, 50, 100, 500, 1000), sizes=(5000,), settings=RANDOM),
         Study("11c", PAPER_FFHQ, values=(1, 10, 50, 100, 200, 400, 2000), sizes=(2000,), settings=RANDOM),

@@ -15,7 +15,6 @@ from sweeps.engine.factor import Factor, Study
 FACTOR = Factor(
     name="resolution",
     key="data.resolution",
-    title="Resolution",
     paper=(
         Study("2a", PAPER, values=(32, 16, 8), sizes=(500, 1000, 2000, 4000, 8000, 16_000)),
         Study("11a", PAPER_FFHQ, values=(64, 32, 16), sizes=(500, 1000, 2000, 4000, 8000, 12_000)),

@@ -19,7 +19,6 @@ ALL = (1,) * 9
 FACTOR = Factor(
     name="skip_connections",
     key="model.skip_connections",
-    title="Skip connections kept",
     paper=(
         Study("4a", PAPER, kept_at_one_resolution(3, 3), sizes=(1000,)),
         Study("4b", PAPER, single_kept(9), sizes=(1000,)),

@@ -16,7 +16,6 @@ VALUES = ("positional", "fourier")
 FACTOR = Factor(
     name="time_embedding",
     key="model.time_embedding",
-    title="Time embedding",
     paper=(
         Study("3c", PAPER, VALUES, sizes=(500, 1000, 2000), grid={"model.depth": (2, 4)}),
         Study("11b", PAPER_FFHQ, VALUES, sizes=(500, 1000, 2000)),

@@ -16,7 +16,6 @@ VALUES = ("none", "unique")
 FACTOR = Factor(
     name="unique_labels",
     key="data.labels",
-    title="Labels",
     paper=(Study("5c", PAPER_EDM, VALUES, sizes=(50_000,), settings={"training.epochs": 12_000}),),
     laptop=(
         Study("5c", LAPTOP, VALUES, sizes=(128,), settings={"training.images": 48_000, "training.warmup_epochs": 10}),

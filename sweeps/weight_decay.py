@@ -16,8 +16,6 @@ VALUES = (0, 1e-5, 1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
 FACTOR = Factor(
     name="weight_decay",
     key="training.weight_decay",
-    title="Weight decay",
-    scale="log",
     paper=(Study("Table 2", PAPER, VALUES, sizes=(1000, 2000)),),
     laptop=(Study("Table 2", LAPTOP, VALUES, sizes=(10, 20)),),
     search_range=SearchRange(1e-6, 1e-1, log=True),

@@ -13,8 +13,6 @@ from sweeps.engine.factor import Factor, SearchRange, Study
 FACTOR = Factor(
     name="width",
     key="model.width",
-    title="Width",
-    scale="linear",
     paper=(
         Study("3a", PAPER, values=(128, 192, 256, 320), sizes=(500, 1000, 2000, 3000, 4000, 5000)),
         Study("7a", PAPER, values=(64, 96, 128, 160, 192, 224, 256), sizes=(2000,), grid={"model.depth": (2, 4)}),

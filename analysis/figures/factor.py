@@ -34,8 +34,6 @@ def metric_over_factor(
     metric: str = "memorization_ratio",
     hue: str = "data.size",
     title: str = "",
-    xlabel: str | None = None,
-    scale: Scale | None = None,
 ) -> Figure:
     """Draw a metric over the values of a factor, with 95% intervals, a curve per `hue`.
 
@@ -45,14 +43,12 @@ def metric_over_factor(
         metric: `memorization_ratio`, `fid`, `knn_distance`.
         hue: the dotted key that has a curve per value; the factor itself stands for a single curve.
         title: of the axes.
-        xlabel: none takes the factor's own name.
-        scale: how the values are spaced; none takes the factor's own.
     """
     data = factor_data(frame, key, hue, metric)
     figure = new_figure()
     axes = figure.axes[0]
     values = in_order(key, data[key])
-    spacing = _possible(scale or factor(key).scale, values)
+    spacing = _possible(factor(key).scale, values)
     positions = [float(index) if spacing == "category" else float(value) for index, value in enumerate(values)]
     # The size over itself is one curve.
     groups = [None] if hue == key else in_order(hue, data[hue])
@@ -61,18 +57,11 @@ def metric_over_factor(
         x = [positions[_index(values, value)] for value in part[key]]
         draw_curve(axes, x, part, index, len(groups), "" if hue == key else value_label(hue, group))
     _ticks(axes, spacing, positions, [value_text(key, value) for value in values])
-    axes.set(xlabel=xlabel or factor(key).title, title=title)
+    axes.set(xlabel=factor(key).title, title=title)
     metric_axis(axes, metric)
     if hue != key:
         legend(axes)
     return figure
-
-
-def ratio_over_factor(
-    frame: pd.DataFrame, key: str, title: str, scale: Scale = "category", hue: str = "data.size"
-) -> Figure:
-    """The best memorization ratio over the values of `key`; `title` names the axis. See `metric_over_factor`."""
-    return metric_over_factor(frame, key, hue=hue, xlabel=title, scale=scale)
 
 
 def _index(values: list[Any], value: Any) -> int:

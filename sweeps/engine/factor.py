@@ -50,12 +50,8 @@ class Factor:
     name: str
     key: str
     """The dotted experiment key that moves."""
-    title: str
-    """For axes and headings."""
     paper: tuple[Study, ...]
     laptop: tuple[Study, ...]
-    scale: Literal["linear", "log", "category"] = "category"
-    """How the values are spaced."""
     tied: Callable[[Value, Mapping[str, Any]], Mapping[str, Any]] | None = None
     """Settings that follow from a value and the basic experiment, such as the learning rate from the batch size."""
     search_range: SearchRange | None = None

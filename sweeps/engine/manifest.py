@@ -24,8 +24,6 @@ class Manifest:
 
     factor: str
     key: str
-    title: str
-    scale: str
     preset: str
     moved: list[str]
     """The keys that differ among trials."""
@@ -65,7 +63,9 @@ class Manifest:
         """
         try:
             with fsspec.open(f"{run_path}/{FILE}", "r") as file:
-                return cls(**json.load(file))
+                stored = json.load(file)
+            # Older runs named their factor a second time.
+            return cls(**{name: value for name, value in stored.items() if name not in ("title", "scale")})
         except (OSError, ValueError, TypeError) as error:
             raise MemosweepError(f"{run_path} is no run of a sweep: {FILE} cannot be read ({error})") from None
 

@@ -13,13 +13,16 @@ from analysis.bisection import Search
 from analysis.completion import finished
 from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.figures.emm import draw_emm, emm_figure_data
-from analysis.figures.factor import ratio_over_factor
+from analysis.figures.factor import metric_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
 from analysis.outcome import PAPER_GRID, emm_table
+from analysis.panels import panel_titles, panels
 from analysis.tables import best, load
+from analysis.vocabulary import factor, inside_sentence, value_text
 from sweeps.engine.emm_search import saved_search
 from sweeps.engine.manifest import Manifest
 
+_FIGURES = 4
 _GALLERY_TRIALS = 6
 
 
@@ -46,11 +49,12 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
     whole.attrs = frame.attrs
     written = ["table.csv", "table.parquet"]
     # A search may so far have nothing but trials that it stopped below the target.
-    if len(whole):
-        figure = ratio_over_factor(whole, manifest.key, manifest.title, manifest.scale)  # type: ignore[arg-type]
-        write("figure.png", _render(figure, "png"))
-        write("figure.pdf", _render(figure, "pdf"))
-        written += ["figure.png", "figure.pdf"]
+    for number, (title, part) in enumerate(_parts(whole, manifest)[:_FIGURES], 1):
+        figure = metric_over_factor(part, manifest.key, title=title)
+        for kind in ("png", "pdf"):
+            name = f"figure{f'_{number}' if number > 1 else ''}.{kind}"
+            write(name, _render(figure, kind))
+            written.append(name)
     rows = gallery_rows(whole, manifest.moved, _GALLERY_TRIALS)
     if rows:
         write("gallery.png", _render(gallery(rows), "png"))
@@ -61,7 +65,7 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
         table = emm_table(search, PAPER_GRID if manifest.preset == "paper" else ())
         write("emm.csv", table.to_csv(index=False).encode())
         write("emm.parquet", table.to_parquet(index=False))
-        write("emm.png", _render(draw_emm(emm_figure_data(search), title=f"EMM by {manifest.title.lower()}"), "png"))
+        write("emm.png", _render(draw_emm(emm_figure_data(search), title=f"EMM by {_title(manifest)}"), "png"))
         written += ["emm.csv", "emm.parquet", "emm.png"]
     lines = findings(whole, manifest) if search is None else emm_findings(search)
     for line in lines:
@@ -88,23 +92,41 @@ def _emm_line(row: Mapping[Any, Any]) -> str:
 
 
 def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:
-    """The highest ratio of each trial, a line per size; where the size itself is studied, one line."""
-    runs = best(frame)
-    if manifest.key == "data.size":
-        numbers = [
-            f"{size:,}: {100 * part['memorization_ratio'].mean():.1f}%" for size, part in runs.groupby("data.size")
-        ]
-        return ["memorization ratio by |D|  " + "  ".join(numbers)]
+    """The highest ratio of each trial, a line per size; where the size itself is studied, one line.
+
+    Trials that differ in more than the factor, |D| and seeds, such as those of two depths, have lines of their own.
+    """
     lines = []
-    for size, part in runs.groupby("data.size"):
-        entries = part.sort_values(manifest.key, na_position="first").groupby(manifest.key, dropna=False, sort=False)
-        numbers = [f"{_short(value)}: {100 * group['memorization_ratio'].mean():.1f}%" for value, group in entries]
-        lines.append(f"|D| = {size:,}  memorization ratio by {manifest.title.lower()}  " + "  ".join(numbers))
+    for title, part in _parts(best(frame), manifest):
+        about = f"{title}  " if title else ""
+        if manifest.key == "data.size":
+            lines.append(f"{about}memorization ratio by |D|  {_numbers(part, manifest.key)}")
+            continue
+        for size, runs in part.groupby("data.size"):
+            numbers = _numbers(runs, manifest.key)
+            lines.append(f"{about}|D| = {size:,}  memorization ratio by {_title(manifest)}  {numbers}")
     return lines
 
 
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float | int) else str(value)
+def _numbers(runs: pd.DataFrame, key: str) -> str:
+    entries = runs.sort_values(key, na_position="first").groupby(key, dropna=False, sort=False)
+    return "  ".join(
+        f"{value_text(key, value)}: {100 * group['memorization_ratio'].mean():.1f}%" for value, group in entries
+    )
+
+
+def _title(manifest: Manifest) -> str:
+    return inside_sentence(factor(manifest.key).title)
+
+
+def _parts(frame: pd.DataFrame, manifest: Manifest) -> list[tuple[str, pd.DataFrame]]:
+    """Trials that may stand in one figure, with what tells them from the others; a search over ranges is one part."""
+    if frame.empty:
+        return []
+    if manifest.search == "optuna":
+        return [("", frame)]
+    found = panels(frame, manifest.key, least=1)
+    return list(zip(panel_titles(found), (panel.frame for panel in found), strict=True))
 
 
 def _render(figure: Figure, kind: str) -> bytes:

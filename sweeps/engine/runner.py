@@ -54,8 +54,6 @@ def start_sweep(
     manifest = describe_run(
         factor=factor.name,
         key=factor.key,
-        title=factor.title,
-        scale=factor.scale,
         preset=preset,
         moved=plan.moved,
         trials=plan.trials,

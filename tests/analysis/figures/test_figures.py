@@ -10,7 +10,7 @@ from analysis.emm import emm
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.crossing import crossing
 from analysis.figures.epochs import epochs_data, metric_over_epochs
-from analysis.figures.factor import factor_data, metric_over_factor, ratio_over_factor
+from analysis.figures.factor import factor_data, metric_over_factor
 from analysis.figures.gallery import GalleryRow, gallery, gallery_data, gallery_rows
 from analysis.figures.memorization_time import memorization_time, memorization_time_data
 from analysis.figures.size import metric_over_size, size_data
@@ -122,7 +122,7 @@ def test_sizes_with_a_single_value_are_no_curves_where_a_search_has_many() -> No
 
 def test_the_size_over_itself_is_one_curve_without_a_legend() -> None:
     frame = make_table({(128, 500): 0.95, (128, 2000): 0.6})
-    axes = ratio_over_factor(frame, "data.size", "Data size |D|", "log").axes[0]
+    axes = metric_over_factor(frame, "data.size").axes[0]
     (line,) = axes.containers[0].lines[:1]
     assert np.asarray(line.get_xydata()) == pytest.approx(np.array([(500, 95), (2000, 60)]))
     assert axes.get_legend() is None
@@ -130,7 +130,7 @@ def test_the_size_over_itself_is_one_curve_without_a_legend() -> None:
 
 def test_a_decay_of_zero_has_its_place_on_a_log_axis() -> None:
     frame = make_table({(0.0, 10): 0.9, (0.001, 10): 0.8, (0.1, 10): 0.1}, "training.weight_decay")
-    axes = ratio_over_factor(frame, "training.weight_decay", "Weight decay", "log").axes[0]
+    axes = metric_over_factor(frame, "training.weight_decay").axes[0]
     assert axes.get_xscale() == "symlog"
     assert curves(axes)["|D| = 10"][:, 0].tolist() == [0, 0.001, 0.1]
     assert axes.get_xlabel() == "Weight decay"

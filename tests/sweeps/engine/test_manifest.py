@@ -9,7 +9,7 @@ from sweeps.engine.hardware import describe_hardware
 from sweeps.engine.manifest import FILE, Manifest, describe_run
 
 SETTINGS = {
-    "factor": "width", "key": "model.width", "title": "Width", "scale": "category", "preset": "laptop",
+    "factor": "width", "key": "model.width", "preset": "laptop",
     "moved": ["model.width"], "trials": [], "resources": {"cpu": 1.0}, "max_failures": 2, "search": "grid",
     "search_settings": {},
 }  # fmt: skip
@@ -49,7 +49,7 @@ def test_the_command_can_be_typed_again(monkeypatch, tmp_path):
     assert Manifest.read(str(tmp_path)) == manifest
 
 
-@pytest.mark.parametrize("old", [{"hardware": "x86_64", "command": ["width.py"]}])
+@pytest.mark.parametrize("old", [{"hardware": "x86_64", "command": ["width.py"], "title": "Width", "scale": "log"}])
 def test_older_manifests_can_be_read(old, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["sweeps/width.py"])
     describe_run(**SETTINGS).write(str(tmp_path))

@@ -1,5 +1,7 @@
 """What a sweep says at its end."""
 
+from typing import Literal
+
 import pandas as pd
 
 from sweeps.engine.manifest import Manifest
@@ -27,18 +29,16 @@ def frame(key: str, rows: list[tuple[object, int, float]]) -> pd.DataFrame:
     )
 
 
-def manifest(key: str, title: str) -> Manifest:
+def manifest(key: str, search: Literal["grid", "optuna"] = "grid") -> Manifest:
     return Manifest(
         factor="width",
         key=key,
-        title=title,
-        scale="linear",
         preset="laptop",
         moved=[key],
         trials=[],
         resources={},
         max_failures=0,
-        search="grid",
+        search=search,
         search_settings={},
         command=[],
         started="",
@@ -50,7 +50,7 @@ def manifest(key: str, title: str) -> Manifest:
 
 def test_a_line_per_size_with_the_ratio_of_each_value() -> None:
     runs = frame("model.width", [(8, 10, 0.5), (16, 10, 0.9), (8, 20, 0.25)])
-    assert findings(runs, manifest("model.width", "Width")) == [
+    assert findings(runs, manifest("model.width")) == [
         "|D| = 10  memorization ratio by width  8: 50.0%  16: 90.0%",
         "|D| = 20  memorization ratio by width  8: 25.0%",
     ]
@@ -58,6 +58,18 @@ def test_a_line_per_size_with_the_ratio_of_each_value() -> None:
 
 def test_one_line_where_the_size_itself_is_studied() -> None:
     runs = frame("data.size", [(8, 8, 0.9), (1000, 1000, 0.1)])
-    assert findings(runs, manifest("data.size", "Data size |D|")) == [
-        "memorization ratio by |D|  8: 90.0%  1,000: 10.0%"
+    assert findings(runs, manifest("data.size")) == ["memorization ratio by |D|  8: 90.0%  1k: 10.0%"]
+
+
+def test_trials_that_differ_in_more_than_the_factor_are_not_averaged() -> None:
+    key = "model.time_embedding"
+    runs = frame(key, [("positional", 10, 0.5), ("fourier", 10, 0.25), ("positional", 10, 0.9), ("fourier", 10, 0.8)])
+    assert findings(runs.assign(**{"model.depth": [1, 1, 2, 2]}), manifest(key)) == [
+        "Depth = 1  |D| = 10  memorization ratio by time embedding  fourier: 25.0%  positional: 50.0%",
+        "Depth = 2  |D| = 10  memorization ratio by time embedding  fourier: 80.0%  positional: 90.0%",
     ]
+
+
+def test_a_search_over_ranges_is_one_line_though_no_two_trials_share_a_setting() -> None:
+    runs = frame("model.width", [(8, 10, 0.5), (16, 10, 0.9)]).assign(**{"training.learning_rate": [1e-3, 2e-3]})
+    assert len(findings(runs, manifest("model.width", "optuna"))) == 1

@@ -69,7 +69,7 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
     for line in skipped:
         warnings.warn(line, SkippedResultsWarning, stacklevel=2)
     frame = _tidy(_distinct(results))
-    frame.attrs["skipped"] = skipped
+    frame.attrs["skipped"] = _SharedList(skipped)
     return frame
 
 
@@ -108,6 +108,20 @@ def moved_keys(frame: pd.DataFrame, known: Sequence[str] | None = None) -> list[
     return [key for key in keys if moves(frame[key])]
 
 
+class _SharedDict(dict[str, Any]):
+    """Pandas copies `attrs` deeply at nearly every step, which took half of a report's time; these only get read."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_SharedDict":
+        return self
+
+
+class _SharedList(list[str]):
+    """See `_SharedDict`."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_SharedList":
+        return self
+
+
 def _experiments(store: Store) -> list[Store]:
     """The folder itself, or the experiments directly inside it."""
     if is_experiment(store):
@@ -143,7 +157,7 @@ def _origin(result: Results) -> str:
 
 def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
     frames: list[pd.DataFrame] = []
-    sweeps: dict[str, Any] = {}
+    sweeps = _SharedDict()
     for name, result in results:
         sweeps[name] = dict(result.manifest)
         rows = result.evaluations

@@ -112,15 +112,24 @@ class Search:
         """The present judgement of one value: method, bracket, posterior, interval."""
         return self._judge(self._state(value))
 
-    def propose(self, slots: int = 1) -> list[Proposal]:
+    def propose(self, slots: int = 1, *, only_idle: bool = False) -> list[Proposal]:
         """Up to `slots` trainings to start now; fewer, or none, where waiting tells more.
 
         Values take turns: the one with the fewest pending and then the fewest trainings comes first.
+
+        Args:
+            slots: at most so many.
+            only_idle: only of values of which nothing is under way.
+
+        Raises:
+            ValueError: a negative number of slots.
         """
         if slots < 0:
             raise ValueError(f"slots {slots} is negative")
         proposals: list[Proposal] = []
-        open_values = [s for s in self._states.values() if not self.value_finished(s.value)]
+        open_values = [
+            s for s in self._states.values() if not (only_idle and s.pending) and not self.value_finished(s.value)
+        ]
         while len(proposals) < slots and open_values:
             state = min(open_values, key=lambda s: (len(s.pending), len(s.observations)))
             proposal = self._propose_for(state)
@@ -130,6 +139,8 @@ class Search:
             state.pending.append(proposal)
             proposals.append(proposal)
             self._next_id += 1
+            if only_idle:
+                open_values.remove(state)
         return proposals
 
     def observe(

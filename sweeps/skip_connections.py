@@ -7,13 +7,12 @@ resolution do not; NCSN++ memorizes about 45% where DDPM++ exceeds 90%.
     python sweeps/skip_connections.py --preset paper  # CIFAR-10, 78 trials; one figure alone: --figure 4a
 """
 
-from memo_core.presets import LAPTOP, PAPER
+from memo_core.presets import LAPTOP_LONG, PAPER
 from sweeps.engine.command import main
 from sweeps.engine.factor import Factor, Study
 from sweeps.engine.skip_masks import deleted_at_one_resolution, kept_at_one_resolution, random_kept, single_kept
 
 NCSNPP = {"model.architecture": "ncsnpp", "model.preconditioning": "ve", "model.time_embedding": "fourier"}
-NCSNPP_LAPTOP = {"model.architecture": "ncsnpp", "model.time_embedding": "fourier"}
 ALL = (1,) * 9
 
 FACTOR = Factor(
@@ -28,13 +27,13 @@ FACTOR = Factor(
         Study("8b", PAPER, deleted_at_one_resolution(3, 3), sizes=(1000,)),
     ),
     laptop=(
-        Study("4b", LAPTOP, ((1,) * 6, *single_kept(6)), sizes=(10,)),
+        Study("4b", LAPTOP_LONG, ((1,) * 6, *single_kept(6)), sizes=(10,)),
         Study(
             "4c",
-            LAPTOP,
+            LAPTOP_LONG,
             ((1,) * 6, (1, 1, 0, 0, 0, 0), (0, 0, 1, 1, 0, 0), (0, 0, 0, 0, 1, 1)),
             sizes=(10,),
-            settings=NCSNPP_LAPTOP,
+            settings=NCSNPP,
         ),
     ),
 )

@@ -1,7 +1,7 @@
 """EMM by search under an ordinary `tune.Tuner`: Tune asks this searcher, which asks `analysis.bisection`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,19 @@ class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
     Args:
         search: over the labels of the variants.
         variants: label -> complete flat experiment, of which size, seed and samples are replaced.
+        slots: how many trials run at once, at present; none where that is not known.
     """
 
-    def __init__(self, search: Search, variants: Mapping[str, FlatExperiment]) -> None:
+    def __init__(
+        self,
+        search: Search,
+        variants: Mapping[str, FlatExperiment],
+        slots: Callable[[], int | None] = lambda: None,
+    ) -> None:
         super().__init__(metric=METRIC, mode="max")
         self.search = search
         self._variants = dict(variants)
+        self._slots = slots
         self._live: dict[str, Proposal] = {}
 
     def suggest(self, trial_id: str) -> FlatExperiment | str | None:
@@ -36,7 +43,9 @@ class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
         if self.search.finished:
             # Tune takes FINISHED for good, and a trial that still runs may yet reopen a value.
             return None if self._live else str(Searcher.FINISHED)
-        proposals = self.search.propose(1)
+        # Tune asks for one trial more than it can run. A value's next size must not be fixed before its last is known.
+        slots = self._slots()
+        proposals = self.search.propose(1, only_idle=slots is not None and len(self._live) >= slots)
         if not proposals:
             # With nothing under way, waiting would be for ever.
             return None if self._live else str(Searcher.FINISHED)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,15 @@ def start() -> Cluster:
     cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     where = f"the Ray cluster at {address}" if address else "this machine"
     return Cluster(cpus, gpus, f"{where} has {cpus} CPUs and {gpus} GPUs")
+
+
+def trials_at_once(resources: Mapping[str, float]) -> int | None:
+    """How many trials the cluster holds at present, whether or not they run; none where Ray is not running."""
+    if not ray.is_initialized():
+        return None
+    there = ray.cluster_resources()
+    counts = [int(there.get(name.upper(), 0) / amount + 1e-9) for name, amount in resources.items() if amount > 0]
+    return max(1, min(counts, default=1))
 
 
 def is_local_path(storage: str) -> bool:

@@ -1,5 +1,6 @@
 """Start or resume a sweep under `tune.Tuner`, and write its outcome."""
 
+import contextlib
 import os
 import signal
 from datetime import datetime
@@ -18,10 +19,12 @@ from sweeps.engine import ray_session
 from sweeps.engine.data_check import check_data
 from sweeps.engine.emm_search import saved_search
 from sweeps.engine.factor import Factor
+from sweeps.engine.manifest import FILE as MANIFEST
 from sweeps.engine.manifest import Manifest, describe_run
 from sweeps.engine.outcome import write_outcome
 from sweeps.engine.plan import Plan
 from sweeps.engine.progress import LiveProgress
+from sweeps.engine.run_lock import only_driver
 from sweeps.engine.space import METRIC, trial_directory, trial_title
 from sweeps.engine.strategy import strategy_of, trainable_of
 
@@ -63,15 +66,16 @@ def start_sweep(
         search_settings=plan.settings,
     )
     manifest.write(run_path)
-    ray_session.start()
-    return _fit(_new_tuner(factor, manifest, storage, name), run_path, manifest)
+    with only_driver(run_path):
+        _starting()
+        return _fit(_new_tuner(factor, manifest, storage, name), run_path, manifest)
 
 
 def resume_sweep(factor: Factor, storage: str, name: str | None) -> int:
     """Finish an interrupted run; a finished one only gets its outcome written again.
 
     Raises:
-        MemosweepError: there is no such run.
+        MemosweepError: there is no such run, or another process is at it.
     """
     storage = ray_session.absolute(storage)
     name = name or _latest_run(storage, factor.name)
@@ -79,16 +83,24 @@ def resume_sweep(factor: Factor, storage: str, name: str | None) -> int:
     manifest = Manifest.read(run_path)
     if manifest.factor != factor.name:
         raise MemosweepError(f"{run_path} is a run of {manifest.factor}, not of {factor.name}")
-    check_data(manifest.trials)
+    with only_driver(run_path):
+        check_data(manifest.trials)
+        print(f"resuming {run_path}", flush=True)
+        _starting()
+        if tune.Tuner.can_restore(run_path):
+            tuner = tune.Tuner.restore(
+                run_path, trainable=trainable_of(manifest), resume_unfinished=True, restart_errored=True
+            )
+        else:
+            # Killed before the first snapshot: nothing was trained yet.
+            tuner = _new_tuner(factor, manifest, storage, name)
+        return _fit(tuner, run_path, manifest)
+
+
+def _starting() -> None:
+    """Ray takes seconds to start, half a minute on a busy machine."""
+    print("starting Ray ...", flush=True)
     ray_session.start()
-    if tune.Tuner.can_restore(run_path):
-        tuner = tune.Tuner.restore(
-            run_path, trainable=trainable_of(manifest), resume_unfinished=True, restart_errored=True
-        )
-    else:
-        # Killed before the first snapshot: nothing was trained yet.
-        tuner = _new_tuner(factor, manifest, storage, name)
-    return _fit(tuner, run_path, manifest)
 
 
 def _new_tuner(factor: Factor, manifest: Manifest, storage: str, name: str) -> tune.Tuner:
@@ -183,9 +195,15 @@ def _exists(run_path: str) -> bool:
 def _latest_run(storage: str, factor: str) -> str:
     try:
         filesystem, path = fsspec.core.url_to_fs(storage)
-        found = filesystem.glob(f"{path}/{factor}-*/sweep.json")
+        found = [str(file).split("/")[-2] for file in filesystem.glob(f"{path}/*/{MANIFEST}")]
     except (OSError, ValueError, ImportError) as error:
         raise MemosweepError(f"--storage-path: {storage} cannot be reached ({error})") from None
-    if not found:
-        raise MemosweepError(f"--resume: {storage} holds no run of {factor} with a default name, give --name")
-    return str(sorted(found)[-1]).split("/")[-2]
+    started = {}
+    for name in found:
+        with contextlib.suppress(MemosweepError):  # of another tool, or of another version
+            manifest = Manifest.read(f"{storage}/{name}")
+            if manifest.factor == factor:
+                started[name] = (manifest.started, name)
+    if not started:
+        raise MemosweepError(f"--resume: {storage} holds no run of {factor}, give --storage-path or --name")
+    return max(started, key=started.__getitem__)

@@ -1,5 +1,6 @@
 """From a manifest to what `tune.Tuner` needs: search space, searcher, scheduler, number of samples."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from sweeps.engine.manifest import Manifest
 from sweeps.engine.optuna_plan import complete_experiment
 from sweeps.engine.optuna_search import OptunaExperimentSearch
 from sweeps.engine.plan import Plan
+from sweeps.engine.ray_session import trials_at_once
 from sweeps.engine.space import grid_space
 from sweeps.engine.trainable import train_trial
 from sweeps.engine.verdicts import VerdictRules
@@ -35,7 +37,8 @@ def strategy_of(factor: Factor, manifest: Manifest) -> Strategy:
     """The strategy that a manifest describes."""
     if manifest.search != "grid":
         plan = Plan(manifest.search, manifest.trials, manifest.moved, manifest.search_settings)
-        return Strategy({}, searcher_of(factor, plan), num_samples=-1, scheduler=scheduler_of(plan))
+        searcher = searcher_of(factor, plan, partial(trials_at_once, manifest.resources))
+        return Strategy({}, searcher, num_samples=-1, scheduler=scheduler_of(plan))
     space = grid_space(manifest.trials)
     if space is not None:
         return Strategy(space)
@@ -57,12 +60,14 @@ def trainable_of(manifest: Manifest) -> Any:
     return tune.with_resources(trainable, manifest.resources)
 
 
-def searcher_of(factor: Factor, plan: Plan) -> EMMSearcher | OptunaExperimentSearch:
-    """A fresh searcher of a plan that is no grid."""
-    return _bisect(plan) if plan.search == "bisect" else _optuna(factor, plan)
+def searcher_of(
+    factor: Factor, plan: Plan, slots: Callable[[], int | None] = lambda: None
+) -> EMMSearcher | OptunaExperimentSearch:
+    """A fresh searcher of a plan that is no grid; `slots` as for `EMMSearcher`."""
+    return _bisect(plan, slots) if plan.search == "bisect" else _optuna(factor, plan)
 
 
-def _bisect(plan: Plan) -> EMMSearcher:
+def _bisect(plan: Plan, slots: Callable[[], int | None]) -> EMMSearcher:
     settings = plan.settings
     experiment = Experiment.from_flat(plan.trials[0])
     search = Search(
@@ -75,7 +80,7 @@ def _bisect(plan: Plan) -> EMMSearcher:
         seed=experiment.seed,
         prior=CurvePrior(seed_spread=settings["seed_spread"]),
     )
-    return EMMSearcher(search, dict(zip(settings["labels"], plan.trials, strict=True)))
+    return EMMSearcher(search, dict(zip(settings["labels"], plan.trials, strict=True)), slots)
 
 
 def _optuna(factor: Factor, plan: Plan) -> OptunaExperimentSearch:

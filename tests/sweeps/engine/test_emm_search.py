@@ -69,3 +69,23 @@ def test_a_saved_searcher_proposes_what_it_would_have_proposed(tmp_path):
     for one in (searcher, restored):
         one.on_trial_complete("one", result)
     assert [searcher.suggest(n) for n in "345"] == [restored.suggest(n) for n in "345"]
+
+
+def test_a_full_cluster_is_not_asked_a_second_question_before_the_first_is_answered():
+    searcher = EMMSearcher(Search(["a", "b", "c"], 100, 50_000), dict.fromkeys("abc", {}), lambda: 2)
+    first = [searcher.suggest(name) for name in ("one", "two")]
+    assert all(first)
+    # Tune asks for one trial ahead: a value without any training may queue, a second size of one may not.
+    assert searcher.suggest("three") is not None
+    assert searcher.suggest("four") is None
+    result = {"verdict": "full", "verdict_ratio": 0.1, "verdict_samples": 10_000, "budget_fraction": 1.0}
+    searcher.on_trial_complete("one", result)
+    searcher.on_trial_complete("two", result)
+    assert searcher.suggest("five")["data.size"] < first[0]["data.size"]
+
+
+def test_free_slots_may_train_two_sizes_of_a_value():
+    searcher = EMMSearcher(Search(["a"], 100, 50_000), {"a": {}}, lambda: 2)
+    sizes = [searcher.suggest(name)["data.size"] for name in ("one", "two")]
+    assert len(set(sizes)) == 2
+    assert searcher.suggest("three") is None

@@ -110,11 +110,14 @@ def test_ctrl_c_says_how_to_go_on(cluster, script, start_script, tmp_path):
     arguments = [*TWO, *SLOW, "--storage-path", str(tmp_path), "--name", "run"]
     process = start_script("weight_decay", *arguments)
     wait_for(lambda: evaluations(tmp_path / "run") >= 1)
+    code, _, errors = script("weight_decay", "--resume", "--storage-path", str(tmp_path))
+    assert (code, "is being run by another process" in errors) == (2, True)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "--resume --name run" in output
-    assert script("weight_decay", "--resume", "--storage-path", str(tmp_path), "--name", "run")[0] == 0
+    # Without a name it is the latest run of the factor, whatever it is called.
+    assert script("weight_decay", "--resume", "--storage-path", str(tmp_path))[0] == 0
     assert len(numbers(tmp_path / "run")) == 2 * 6
 
 

@@ -88,31 +88,32 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
 
 
 def _add_bisect_arguments(group: Any) -> None:
-    group.add_argument(
-        "--zeta", type=float, default=0.1, help="the EMM is where the ratio crosses 1 - zeta (default: 0.1)"
-    )
-    group.add_argument("--tolerance", type=float, default=0.1,
+    # No defaults: what was given is told from what was left out.
+    group.add_argument("--zeta", type=float, help="the EMM is where the ratio crosses 1 - zeta (default: 0.1)")
+    group.add_argument("--tolerance", type=float,
                        help="relative half-width of the interval that ends a search (default: 0.1)")  # fmt: skip
-    group.add_argument("--min-size", type=int, metavar="N", help="smallest data.size to train (default: by preset)")
-    group.add_argument("--max-size", type=int, metavar="N", help="largest data.size to train (default: by preset)")
-    group.add_argument("--protocol", choices=["early", "paper"], default="early",
+    group.add_argument("--min-size", type=int, metavar="N",
+                       help="smallest data.size to train (default: 4, with --preset paper 100)")  # fmt: skip
+    group.add_argument("--max-size", type=int, metavar="N",
+                       help="largest data.size to train (default: 100, with --preset paper 50,000)")  # fmt: skip
+    group.add_argument("--protocol", choices=["early", "paper"],
                        help="paper switches all early verdicts off (default: early)")  # fmt: skip
     for name, what in (
         ("early-success", "stop a trial once its ratio has passed the target with confidence"),
         ("early-failure", "stop a trial whose growth says that it will not pass the target"),
         ("sequential-sampling", "draw no more samples than an intermediate verdict needs"),
     ):
-        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=what)
+        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=what)
 
 
 def _add_optuna_arguments(group: Any) -> None:
-    group.add_argument("--trials", type=int, default=20, metavar="N", help="how many (default: 20)")
-    group.add_argument("--direction", choices=["max", "min"], default="max", help="of the ratio (default: max)")
-    group.add_argument("--asha", action="store_true", help="stop the worse half of the trials early")
+    group.add_argument("--trials", type=int, metavar="N", help="how many (default: 20)")
+    group.add_argument("--direction", choices=["max", "min"], help="of the ratio (default: max)")
+    group.add_argument("--asha", action="store_true", default=None, help="stop the worse half of the trials early")
 
 
-_BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", "early_success", "early_failure",
-                   "sequential_sampling")  # fmt: skip
+_VERDICTS = ("early_success", "early_failure", "sequential_sampling")
+_BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", *_VERDICTS)
 _OPTUNA_OPTIONS = ("trials", "direction", "asha")
 
 
@@ -129,6 +130,10 @@ def _check_options(parser: Parser, options: argparse.Namespace) -> None:
         if changed:
             option = changed[0].replace("_", "-")
             raise MemosweepError(f"--resume with --{option}: a resumed run keeps its trials, leave it out")
+    if options.protocol == "paper":
+        for name in _VERDICTS:
+            if getattr(options, name):
+                raise MemosweepError(f"--protocol paper with --{name.replace('_', '-')}: it has no early verdicts")
     if options.repeats < 1:
         raise MemosweepError(f"--repeats {options.repeats}: expected at least 1")
     if options.max_failures < 0:

@@ -32,9 +32,11 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
         wished = math.ceil(options.gpus_per_trial or 0) if math.isfinite(options.gpus_per_trial or 0) else 0
         cluster = ray_session.Cluster(cluster.cpus, max(cluster.gpus, wished), cluster.description)
         resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
+        # Standard output is for the trials alone.
         if plan.search == "optuna":
-            # Standard output is for the trials alone.
             print(_searched_study(factor, plan, preset), file=sys.stderr)
+        if plan.search == "bisect":
+            print(f"{_sought(plan)}; the first trainings:", file=sys.stderr)
         for trial in _first_trials(factor, plan, resources, cluster):
             print(json.dumps({"config": trial, "resources": resources}))
         return 0
@@ -42,6 +44,8 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     print(f"preset {preset}, {reason}", flush=True)
     if plan.search == "optuna":
         print(_searched_study(factor, plan, preset), flush=True)
+    if plan.search == "bisect":
+        print(_sought(plan), flush=True)
     return start_sweep(factor, plan, preset, resources, options.storage_path, options.name, options.max_failures)
 
 
@@ -53,6 +57,19 @@ def _choose_preset(wish: str, cluster: ray_session.Cluster) -> tuple[Literal["la
     if cluster.gpus:
         return "paper", f"since {cluster.description}; --preset laptop is the small study"
     return "laptop", f"since {cluster.description}; --preset paper is the published study"
+
+
+def _sought(plan: Plan) -> str:
+    """What an EMM search looks for, in one line."""
+    settings = plan.settings
+    count = len(settings["labels"])
+    verdicts = [name.replace("_", " ") for name in ("early_success", "early_failure", "sequential_sampling")]
+    used = [text for text in verdicts if settings[text.replace(" ", "_")]]
+    return (
+        f"searching the EMM of {count} value{'' if count == 1 else 's'}: the largest |D| from "
+        f"{settings['min_size']:,} to {settings['max_size']:,} with a ratio of at least {settings['target']:g}, "
+        f"to {100 * settings['tolerance']:g}%; {', '.join(used) or 'no early verdicts'}"
+    )
 
 
 def _searched_study(factor: Factor, plan: Plan, preset: Literal["laptop", "paper"]) -> str:
@@ -77,15 +94,29 @@ def _plan(factor: Factor, options: argparse.Namespace, preset: Literal["laptop",
             f"--set {next(iter(ranges))}=range(...) or choice(...): only --search optuna searches them"
         )
     if options.search == "optuna":
-        return optuna_plan(factor, selection, ranges, OptunaOptions(options.trials, options.direction, options.asha))
+        return optuna_plan(
+            factor,
+            selection,
+            ranges,
+            OptunaOptions(
+                **_given(num_trials=options.trials, direction=options.direction, asha=options.asha),
+            ),
+        )
     if options.search == "bisect":
         early = {
-            name: options.protocol == "early" if getattr(options, name) is None else getattr(options, name)
+            name: options.protocol != "paper" if getattr(options, name) is None else getattr(options, name)
             for name in ("early_success", "early_failure", "sequential_sampling")
         }
-        limits = BisectOptions(options.zeta, options.tolerance, options.min_size, options.max_size, **early)
-        return bisect_plan(factor, selection, limits)
+        sought = _given(
+            zeta=options.zeta, tolerance=options.tolerance, min_size=options.min_size, max_size=options.max_size
+        )
+        return bisect_plan(factor, selection, BisectOptions(**sought, **early))
     return grid_plan(factor, selection)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Options that the command line names; the others keep their defaults."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _selection(

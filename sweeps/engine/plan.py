@@ -6,7 +6,7 @@ from typing import Any, Literal
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_SIZE, FlatExperiment
 from sweeps.engine.effect import check_effect
-from sweeps.engine.factor import Factor, Selection, moved_keys, selected_studies, trials_of
+from sweeps.engine.factor import Factor, Selection, moved_keys, trials_of
 from sweeps.engine.space import short_name
 
 Search = Literal["grid", "bisect", "optuna"]
@@ -61,24 +61,14 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
     Raises:
         MemosweepError: limits that are no range, sizes beyond the data, or options that a search does not take.
     """
-    if selection.sizes or (factor.key == "data.size" and selection.values):
+    if selection.sizes or "data.size" in selection.settings or (factor.key == "data.size" and selection.values):
         raise MemosweepError("--search bisect chooses the sizes itself: limit them with --min-size and --max-size")
     if selection.repeats != 1:
         raise MemosweepError("--search bisect repeats trainings where they are needed: leave --repeats out")
-    low, high = SIZE_LIMITS[selection.preset]
-    smallest = min(max(low, _largest_count(factor, selection)), high)
-    minimum = smallest if options.min_size is None else options.min_size
-    maximum = high if options.max_size is None else options.max_size
-    if minimum < 2:
-        raise MemosweepError(f"--min-size {minimum}: expected at least 2")
-    if options.max_size is None:
-        known = [EMBEDDED_SIZE.get(flat["data.dataset"]) for flat in _at_size(factor, selection, minimum)]
-        maximum = min([maximum, *(size for size in known if size is not None)])
-    if not 2 <= minimum <= maximum:
-        raise MemosweepError(f"--min-size {minimum} --max-size {maximum}: expected 2 <= min size <= max size")
     for name, share in (("zeta", options.zeta), ("tolerance", options.tolerance)):
-        if not 0 < share < (1 if name == "zeta" else float("inf")):
-            raise MemosweepError(f"--{name} {share}: expected a positive number{' below 1' if name == 'zeta' else ''}")
+        if not 0 < share < 1:
+            raise MemosweepError(f"--{name} {share}: expected a number above 0 and below 1")
+    minimum, maximum = _limits(factor, selection, options)
     _at_size(factor, selection, minimum)
     variants = _at_size(factor, selection, maximum)
     if any(flat["model.architecture"] == "optimum" for flat in variants):
@@ -104,12 +94,32 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
     )
 
 
-def _largest_count(factor: Factor, selection: Selection) -> int:
-    """The largest C among the factor's values, where they count classes or labels: no fewer images can have them."""
-    if factor.key not in ("data.classes", "data.num_labels"):
-        return 0
-    values = selection.values or [value for study in selected_studies(factor, selection) for value in study.values]
-    return max((value for value in values if isinstance(value, int)), default=0)
+def _limits(factor: Factor, selection: Selection, options: BisectOptions) -> tuple[int, int]:
+    """The smallest and the largest size to train: those asked for, or what the preset and the data allow."""
+    low, high = SIZE_LIMITS[selection.preset]
+    for name, size in (("min", options.min_size), ("max", options.max_size)):
+        if size is not None and size < 2:
+            raise MemosweepError(f"--{name}-size {size}: expected at least 2 images")
+    maximum = high if options.max_size is None else options.max_size
+    variants = _at_size(factor, selection, maximum)
+    if options.max_size is None:
+        known = [EMBEDDED_SIZE.get(flat["data.dataset"]) for flat in variants]
+        maximum = min([maximum, *(size for size in known if size is not None)])
+    minimum = min(max([low, *map(_fewest_images, variants)]), maximum) if options.min_size is None else options.min_size
+    if minimum > maximum:
+        default = "" if options.max_size is not None else f" (of the {selection.preset} preset)"
+        raise MemosweepError(
+            f"--min-size {minimum} --max-size {maximum}{default}: expected a max size of at least the min size"
+        )
+    return minimum, maximum
+
+
+def _fewest_images(flat: FlatExperiment) -> int:
+    """How many images an experiment needs at least: one for each class and each random label."""
+    classes = flat["data.classes"]
+    counts = [len(classes) if isinstance(classes, list | tuple) else classes or 0]
+    counts += [flat["data.num_labels"]] if flat["data.labels"] == "random" else []
+    return max(counts)
 
 
 def _at_size(factor: Factor, selection: Selection, size: int) -> list[FlatExperiment]:

@@ -72,7 +72,7 @@ def test_a_saved_searcher_proposes_what_it_would_have_proposed(tmp_path):
 
 
 def test_a_full_cluster_is_not_asked_a_second_question_before_the_first_is_answered():
-    searcher = EMMSearcher(Search(["a", "b", "c"], 100, 50_000), dict.fromkeys("abc", {}), lambda: 2)
+    searcher = EMMSearcher(Search(["a", "b", "c"], 100, 50_000), {name: {} for name in "abc"}, lambda: 2)
     first = [searcher.suggest(name) for name in ("one", "two")]
     assert all(first)
     # Tune asks for one trial ahead: a value without any training may queue, a second size of one may not.

@@ -2,6 +2,7 @@ import pytest
 
 from memo_core.errors import MemosweepError
 from memo_core.presets import LAPTOP
+from sweeps.conditioning import FACTOR as CONDITIONING
 from sweeps.data_size import FACTOR as DATA_SIZE
 from sweeps.engine.factor import Selection
 from sweeps.engine.plan import BisectOptions, bisect_plan, grid_plan
@@ -44,6 +45,10 @@ def test_the_size_itself_has_one_variant():
     assert plan.settings["labels"] == ["all"]
 
 
+def test_a_search_over_conditioning_starts_where_ten_random_labels_have_an_image():
+    assert bisect_plan(CONDITIONING, LAPTOP_SELECTION, BisectOptions()).settings["min_size"] == 10
+
+
 @pytest.mark.parametrize("factor", [NUM_CLASSES, RANDOM_LABELS], ids=lambda factor: factor.name)
 def test_an_emm_search_starts_where_all_classes_or_labels_have_an_image(factor):
     plan = bisect_plan(factor, LAPTOP_SELECTION, BisectOptions())
@@ -57,7 +62,9 @@ def test_an_emm_search_starts_where_all_classes_or_labels_have_an_image(factor):
     [
         (Selection("laptop", sizes=[10]), BisectOptions(), "--min-size and --max-size"),
         (Selection("laptop", repeats=2), BisectOptions(), "leave --repeats out"),
-        (LAPTOP_SELECTION, BisectOptions(min_size=30, max_size=20), "min size <= max size"),
+        (LAPTOP_SELECTION, BisectOptions(min_size=30, max_size=20), "at least the min size"),
+        (LAPTOP_SELECTION, BisectOptions(max_size=1), "--max-size 1: expected at least 2"),
+        (Selection("laptop", settings={"data.size": 20}), BisectOptions(), "--min-size and --max-size"),
         (LAPTOP_SELECTION, BisectOptions(max_size=1798), "1,797 images"),
         (LAPTOP_SELECTION, BisectOptions(tolerance=0), "--tolerance 0"),
         (LAPTOP_SELECTION, BisectOptions(zeta=1), "--zeta 1"),

@@ -134,7 +134,11 @@ def emm_grid(estimates: pd.DataFrame, key: str, notes: Sequence[str] = ()) -> Gr
             f"{row['zeta']:g}",
             str(row["method"]),
             emm_text(row),
-            *(["-", "-"] if row["kind"].endswith("bound") else [_size(row["emm_low"]), _size(row["emm_high"])]),
+            *(
+                ["-", "-"]
+                if row["kind"].endswith("bound")
+                else [images_text(row["emm_low"]), images_text(row["emm_high"])]
+            ),
             str(row["kind"]).replace("_", " "),
             str(row["sizes"]),
             str(row["trainings"]),
@@ -153,18 +157,21 @@ def emm_grid(estimates: pd.DataFrame, key: str, notes: Sequence[str] = ()) -> Gr
     return Grid(f"Effective model memorization (EMM, in training images){by}", header, rows, [*meanings, *notes])
 
 
-def emm_notes(estimates: pd.DataFrame, frame: pd.DataFrame, key: str) -> list[str]:
+def emm_notes(estimates: pd.DataFrame, frame: pd.DataFrame, key: str, methods: Sequence[Method] = METHODS) -> list[str]:
     """What a reader of the numbers has to know beside their kind.
 
     Args:
         estimates: of `emm_of_results`.
         frame: of `analysis.load`, which the estimates come from.
         key: the factor.
+        methods: that were asked for.
 
     Returns:
-        Lines on trials that are left out, ratios that are lower bounds, and ratios that rise with |D|.
+        Lines on values without a logistic EMM, trials that are left out, ratios that are lower bounds, and ratios that
+        rise with |D|.
     """
     lines = left_out(frame)
+    lines += _without_line(estimates, frame, key) if "logistic" in methods else []
     if reached_target(frame).any():
         lines.append("where the size below a crossing has a lower bound, the EMM may be somewhat larger")
     for value in dict.fromkeys(
@@ -177,13 +184,28 @@ def emm_notes(estimates: pd.DataFrame, frame: pd.DataFrame, key: str) -> list[st
     return lines
 
 
+def _without_line(estimates: pd.DataFrame, frame: pd.DataFrame, key: str) -> list[str]:
+    """Which values have no number from the logistic method, and why."""
+    values = [None] if key == SIZE else in_order(key, frame[key])
+    fitted = set(estimates.loc[estimates["method"] == "logistic", "value"].map(str))
+    names = ["" if key == SIZE else value_text(key, value) for value in values if str(value) not in fitted]
+    if not names:
+        return []
+    whose = "" if key == SIZE else f" for {', '.join(names)}"
+    return [
+        f"no logistic EMM{whose}: a line of log-odds needs ratios between 0.5% and 99.5% at two sizes, and a slope "
+        "that its noise tells from zero"
+    ]
+
+
 def emm_text(row: pd.Series) -> str:
     """An EMM with what it is: `>= ` and `< ` for bounds, `~ ` for a prediction."""
     sign = {"lower_bound": ">= ", "upper_bound": "< ", "predicted": "~ "}.get(str(row["kind"]), "")
-    return sign + _size(row["emm"])
+    return sign + images_text(row["emm"])
 
 
-def _size(size: float) -> str:
+def images_text(size: float) -> str:
+    """A number of training images: whole ones, and three digits below 100, where they tell; `open` for no number."""
     if not 0 < size < math.inf:
         return "open"
     return f"{size:,.0f}" if size >= 100 else f"{size:.3g}"

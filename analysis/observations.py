@@ -28,6 +28,14 @@ class ValueData:
     num_samples: FloatArray
 
 
+def column_of(table: pd.DataFrame, name: str) -> str:
+    """A column by its own name, or by the last part of a dotted one that no other shares: `width` of `model.width`."""
+    if name in table.columns:
+        return name
+    dotted = [column for column in map(str, table.columns) if column.rpartition(".")[2] == name]
+    return dotted[0] if len(dotted) == 1 else name
+
+
 def observations(
     table: pd.DataFrame,
     factor: str,
@@ -43,9 +51,11 @@ def observations(
     rows with other seeds (or without a seed column, all rows) stay separate trainings.
 
     Args:
-        table: one row an evaluation; ratios in [0, 1] (the paper's tables are in percent: divide by 100).
+        table: one row an evaluation; ratios in [0, 1] (the paper's tables are in percent: divide by 100). Of
+            `analysis.load`, give `analysis.best`.
         factor: column of the factor's values; a table without it has the single value None if factor is "".
-        size, ratio: columns of the training set's size and the memorization ratio.
+        size, ratio: columns of the training set's size and the memorization ratio. Dotted columns may be called by
+            their last part, as `width` and `size` here.
         num_samples: samples behind a ratio where the table has no column `num_samples`.
         seed: column of the training seed, used where present.
 
@@ -53,13 +63,19 @@ def observations(
         one entry for each factor value, in order of appearance.
 
     Raises:
-        ValueError: missing columns, no rows, or numbers out of range.
+        ValueError: missing columns, no rows, several evaluations of a trial, or numbers out of range.
     """
+    factor, size = column_of(table, factor), column_of(table, size)
     missing = [c for c in (factor, size, ratio) if c and c not in table.columns]
     if missing:
-        raise ValueError(f"the table lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, table))}")
+        known = [str(name) for name in table.columns]
+        shown = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+        raise ValueError(f"the table lacks the column(s) {', '.join(missing)}; it has {shown}")
     if table.empty:
         raise ValueError("the table holds no rows")
+    trial = [name for name in ("experiment", "trial_id") if name in table.columns]
+    if "trial_id" in trial and table.duplicated(trial).any():
+        raise ValueError("the table holds several evaluations of a trial: give analysis.best(table), a row a trial")
     rows = pd.DataFrame(
         {
             "value": table[factor].to_numpy() if factor else np.full(len(table), None, dtype=object),

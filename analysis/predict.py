@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import special, stats
 
 from analysis.logistic import MISFIT_FLOOR
-from analysis.observations import PAPER_SAMPLES
+from analysis.observations import PAPER_SAMPLES, column_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -162,7 +162,7 @@ def fit_pooled(
     Args:
         table: one row a training, ratios in [0, 1].
         factors: columns that may matter beside the size; constant ones are left out.
-        size, ratio: columns of size and ratio.
+        size, ratio: columns of size and ratio. Dotted columns may be called by their last part.
         num_samples: samples where the table has no column `num_samples`.
         reference: the table that decides how columns enter (number, logarithm, category); `table` if None.
 
@@ -170,6 +170,7 @@ def fit_pooled(
         ValueError: missing columns, ratios out of range, or fewer usable rows than coefficients. Ratios of
             0 or 1 enter with half a sample added, and little weight.
     """
+    factors, size = [column_of(table, name) for name in factors], column_of(table, size)
     missing = [c for c in (*factors, size, ratio) if c not in table.columns]
     if missing:
         raise ValueError(f"the table lacks the column(s) {', '.join(missing)}")
@@ -230,6 +231,7 @@ def leave_one_value_out(
     Raises:
         ValueError: from `fit_pooled`; or a factor with a single value.
     """
+    factor, size = column_of(table, factor), column_of(table, size)
     values = list(table[factor].unique())
     if len(values) < 2:
         raise ValueError(f"{factor} has one value only: nothing is left to predict from")

@@ -11,7 +11,7 @@ from analysis.best_runs import best_runs
 from analysis.completion import left_out
 from analysis.errors import AnalysisError
 from analysis.predict import PooledFit, Prediction, fit_pooled
-from analysis.settings import MEASURING, REPEATS, experiment_keys
+from analysis.settings import MEASURING, REPEATS, experiment_keys, networks
 from analysis.tables import moved_keys
 from analysis.vocabulary import TIED
 
@@ -88,7 +88,7 @@ def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
         AnalysisError: an unknown key, a key that is missing or never moved, a value that is no number where one is
             needed or was never run, or too few runs for the keys that move.
     """
-    runs = best_runs(frame)
+    runs = networks(best_runs(frame))
     keys = experiment_keys(runs)
     asked = _parse(settings, keys)
     moved = [key for key in moved_keys(runs, keys) if key not in (*REPEATS, *MEASURING)]

@@ -55,8 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     frame = load_results(arguments)
     key = find_factor(frame, arguments.factor)
     found = comparable_runs(frame, key)
-    estimates = emm_of_results(found, zetas, METHODS if arguments.method is None else (arguments.method,))
-    notes = emm_notes(estimates, frame, key)
+    methods = METHODS if arguments.method is None else (arguments.method,)
+    estimates = emm_of_results(found, zetas, methods)
+    notes = [*emm_notes(estimates, frame, key, methods), *_searched(frame, zetas)]
     if arguments.figure is not None:
         if len(zetas) == 1:
             notes.append(
@@ -71,6 +72,22 @@ def run(arguments: argparse.Namespace) -> int:
         text = render_grid(emm_grid(estimates, key, notes), arguments.format)
     write_text(text, arguments.out)
     return 0
+
+
+def _searched(frame: pd.DataFrame, zetas: list[float]) -> list[str]:
+    """What the table does not say of folders that a search wrote."""
+    settings = [sweep.get("search_settings", {}) for sweep in frame.attrs.get("sweeps", {}).values()
+                if sweep.get("search") == "bisect"]  # fmt: skip
+    if not settings:
+        return []
+    lines = [
+        "a search wrote these results: its own answer, emm.csv in its folder, also knows what its early verdicts "
+        "bound and what is usual for slopes and training seeds"
+    ]
+    sought = {round(1 - float(setting["target"]), 6) for setting in settings if "target" in setting} - set(zetas)
+    if sought:
+        lines.append(f"it looked for zeta = {', '.join(f'{zeta:g}' for zeta in sorted(sought))}: see --zeta")
+    return lines
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -121,9 +121,9 @@ def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
 
 
 def _mark(axes: Axes, row: pd.Series, height: float, color: tuple[float, float, float]) -> None:
-    if row["kind"] in ("measured", "predicted"):
+    if not row["kind"].endswith("bound"):
         reach = [[row["emm"] - row["emm_low"]], [row["emm_high"] - row["emm"]]]
-        face = color if row["kind"] == "measured" else "white"
+        face = "white" if row["kind"] == "predicted" else color
         axes.errorbar([row["emm"]], [height], xerr=reach, fmt="d", color=color, markerfacecolor=face, markersize=8,
                       capsize=4, zorder=5)  # fmt: skip
         return

@@ -9,7 +9,7 @@ from analysis.search.judgement import Goal, Judgement
 from analysis.search.prior import LOG_SLOPES
 from analysis.search.state import Scalar, ValueState
 
-Kind = Literal["measured", "lower_bound", "upper_bound", "predicted"]
+Kind = Literal["measured", "uncertain", "lower_bound", "upper_bound", "predicted"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class Estimate:
         emm: images; the bound itself where `kind` is a bound.
         low, high: 95% interval; 0 or infinity on the open side of a bound, the nearest size that the noise decides on
             the other.
-        kind: `measured` (sizes run enclose the crossing), `lower_bound` (the EMM is at least `emm`),
-            `upper_bound` (it is below `emm`) or `predicted` (nothing was run yet).
+        kind: `measured` (sizes run enclose the crossing), `uncertain` (they do, but within noise it may lie beyond them
+            by more than the tolerance), `lower_bound` (the EMM is at least `emm`), `upper_bound` (it is below `emm`) or
+            `predicted` (nothing was run yet).
         method: `model`, `free`, `local` or `bisection`, what the interval rests on (see `Judgement`).
         bracket_low, bracket_high: largest success and smallest failure, or None.
         slope, slope_low, slope_high: logits lost per unit of ln size, with 95% interval.
@@ -57,7 +58,7 @@ class Estimate:
     @property
     def half_width(self) -> float:
         """Relative half-width of the interval; infinite for a bound."""
-        return (self.high - self.low) / 2 / self.emm if self.kind == "measured" else float("inf")
+        return (self.high - self.low) / 2 / self.emm if self.kind in ("measured", "uncertain") else float("inf")
 
     @property
     def cost_in_emms(self) -> float:
@@ -101,11 +102,14 @@ def _claim(judgement: Judgement, goal: Goal) -> tuple[Kind, float, float, float]
         return "predicted", judgement.emm, judgement.low, judgement.high
     if judgement.bounded is None and found.two_sided:
         smallest, largest = found.sizes[0].size, found.sizes[-1].size
-        if smallest <= judgement.emm <= largest:
-            return "measured", judgement.emm, judgement.low, judgement.high
-        # The line crosses just beyond a size that straddles the target: the size itself is what was run.
+        # Where the line crosses just beyond a size that straddles the target, the size itself is what was run.
         emm = float(np.clip(judgement.emm, smallest, largest))
-        return "measured", emm, min(judgement.low, emm), max(judgement.high, emm)
+        low, high = min(judgement.low, emm), max(judgement.high, emm)
+        room = 1 + goal.tolerance
+        # A bracket has no line that says how far beyond a size in doubt the crossing may lie.
+        sure = judgement.method != "bisection" or None not in found.sure
+        inside = sure and smallest <= low * room and high <= largest * room
+        return "measured" if inside else "uncertain", emm, low, high
     # A limit that only leans to its side bounds no more than the sizes that the noise decides.
     sure_low, sure_high = found.sure
     if judgement.bounded == "upper" or (found.low is None and found.high is not None):

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.bisection import Search
 from analysis.completion import finished
+from analysis.emm_results import images_text
 from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.figures.emm import draw_emm, emm_figure_data
 from analysis.figures.factor import metric_over_factor
@@ -22,6 +23,7 @@ from analysis.vocabulary import factor, inside_sentence, value_text
 from sweeps.engine.emm_search import saved_search
 from sweeps.engine.manifest import Manifest
 
+_DOUBTS = {"predicted": ", predicted and not measured", "uncertain": ", which the sizes run do not enclose for sure"}
 _FIGURES = 4
 _GALLERY_TRIALS = 6
 
@@ -81,13 +83,14 @@ def emm_findings(search: Search) -> list[str]:
 def _emm_line(row: Mapping[Any, Any]) -> str:
     if row["trials"] == 0:
         return f"{row['value']}: no training finished yet"
-    sign = {"lower_bound": "at least ", "upper_bound": "at most "}.get(row["kind"], "")
-    interval = "" if sign else f" [{row['emm_low']:,.4g}, {row['emm_high']:,.4g}]"
-    predicted = " (predicted, not measured)" if row["kind"] == "predicted" else ""
-    strange = f"; not monotone at {row['non_monotone']}" if row["non_monotone"] else ""
+    sign = {"lower_bound": "at least ", "upper_bound": "below "}.get(row["kind"], "")
+    interval = "" if sign else f" (95%: {images_text(row['emm_low'])} to {images_text(row['emm_high'])})"
+    doubt = _DOUBTS.get(row["kind"], "")
+    strange = f"; the ratio rises with |D| at {row['non_monotone']}" if row["non_monotone"] else ""
+    trainings = "1 training" if row["trials"] == 1 else f"{row['trials']} trainings"
     return (
-        f"{row['value']}: EMM {sign}{row['emm']:,.4g}{interval}{predicted}, {row['trials']} trainings, "
-        f"{row['images_trained']:,.0f} images or {row['cost_in_emms']:.1f} EMMs{strange}"
+        f"{row['value']}: EMM {sign}{images_text(row['emm'])}{interval}{doubt}, from {trainings} whose sizes add up to "
+        f"{row['images_trained']:,.0f} images, {row['cost_in_emms']:.1f} times the EMM{strange}"
     )
 
 

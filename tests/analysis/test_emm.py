@@ -219,3 +219,15 @@ def test_an_empty_search_cannot_be_drawn():
 
     with pytest.raises(ValueError, match="no observations"):
         emm_figure_data(Search(["a"], 100, 1000))
+
+
+def test_tables_of_results_are_read_by_the_last_parts_of_their_keys():
+    dotted = paper("conditioning").rename(columns={"labels": "data.labels", "size": "data.size"})
+    pd.testing.assert_frame_equal(emm(dotted, "labels"), emm(paper("conditioning"), "labels"))
+    pd.testing.assert_frame_equal(non_monotone(dotted, "labels"), non_monotone(paper("conditioning"), "labels"))
+
+
+def test_evaluations_of_a_trial_are_not_averaged_into_its_ratio():
+    table = pd.DataFrame({"size": [10, 10], "memorization_ratio": [0.1, 0.9], "trial_id": ["a", "a"]})
+    with pytest.raises(ValueError, match=r"give analysis.best\(table\)"):
+        emm(table, "")

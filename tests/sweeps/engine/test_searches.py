@@ -25,7 +25,7 @@ def test_an_emm_search_ends_with_a_table_and_survives_a_kill(cluster, script, st
     assert (tmp_path / "whole/emm.png").stat().st_size > 1000
     # An untrained network memorizes nothing: the EMM lies below the smallest size, and is not made up.
     assert list(emm["kind"]) == ["upper_bound"]
-    assert "EMM at most 2" in output
+    assert "EMM below 2" in output
 
     process = start_script("emm", *BISECT, *common, "--name", "killed")
     wait_for(lambda: evaluations(tmp_path / "killed") >= 1)

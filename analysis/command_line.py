@@ -4,15 +4,24 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from analysis.commands import COMMANDS, command
 from analysis.errors import AnalysisError
 
 
+class Parser(argparse.ArgumentParser):
+    """An argument parser that reports a mistake in one line, without repeating the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and exit with code 2."""
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; exit code 2 and one line for a user's mistake."""
     given = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis", description="Tables and figures from result folders, without torch or ray."
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

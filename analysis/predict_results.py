@@ -169,7 +169,11 @@ def _value(key: str, text: str, column: pd.Series) -> Any:
         number = float(text)
     except ValueError:
         raise AnalysisError(f"--set {key}={text}: expected a number") from None
-    return int(number) if number.is_integer() and pd.api.types.is_integer_dtype(column) else number
+    if not pd.api.types.is_integer_dtype(column):
+        return number
+    if not number.is_integer():
+        raise AnalysisError(f"--set {key}={text}: expected a whole number")
+    return int(number)
 
 
 def _category(text: str, column: pd.Series) -> str:

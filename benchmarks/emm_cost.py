@@ -11,19 +11,15 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
+from analysis.command_line import Parser
 from benchmarks.curves import Curve, read_curves
 from benchmarks.replay import Replay, plain_bisection, replay
 from benchmarks.suites import run_suites, to_markdown
 from benchmarks.trainings import Noise
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"emm_cost: {message}\n")
 
 
 def measure_curve(
@@ -93,8 +89,11 @@ def limits_of(curve: Curve, min_size: int | None, max_size: int | None) -> tuple
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m benchmarks.emm_cost", description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--curves", help="CSV file with the columns curve, size, ratio (in [0, 1])")
+    parser = Parser(prog="python -m benchmarks.emm_cost", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument(
+        "--curves",
+        help="CSV file with the columns curve, size, ratio (the true ratio, in [0, 1], linear in ln size between sizes)",
+    )
     parser.add_argument("--target", type=float, default=0.9, help="1 - zeta (default 0.9)")
     parser.add_argument("--tolerance", type=float, default=0.1, help="relative half-width (default 0.1)")
     parser.add_argument("--replays", type=int, default=None, help="per curve (default 200; 1000 for the whole)")

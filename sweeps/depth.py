@@ -7,7 +7,7 @@ several peaks.
     python sweeps/depth.py --preset paper          # CIFAR-10, 41 trials; over sizes alone: --figure 3b
 """
 
-from memo_core.presets import LAPTOP, PAPER
+from memo_core.presets import LAPTOP_LONG, PAPER
 from sweeps.engine.command import main
 from sweeps.engine.factor import Factor, SearchRange, Study
 
@@ -18,7 +18,7 @@ FACTOR = Factor(
         Study("3b", PAPER, values=(2, 4, 6, 8, 10, 12), sizes=(500, 1000, 1500, 2000, 2500, 3000)),
         Study("7b", PAPER, values=(2, 4, 6, 8, 10), sizes=(2000,), grid={"model.width": (128, 256)}),
     ),
-    laptop=(Study("3b", LAPTOP, values=(1, 2, 3), sizes=(10, 20)),),
+    laptop=(Study("3b", LAPTOP_LONG, values=(1, 2, 4), sizes=(20, 40)),),
     search_range=SearchRange(),
 )
 

@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         _save(_figure(found[0], estimates, zetas), arguments.figure)
     if arguments.format == "csv":
-        text = estimates.to_csv(index=False)
+        text = estimates.to_csv(index=False).rstrip("\n")
     elif arguments.format == "json":
         text = json.dumps({"factor": key, "rows": _records(estimates), "kinds": KINDS, "notes": notes}, indent=1)
     else:

@@ -25,8 +25,9 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
     Where the output is no terminal, one line is printed for each trial that ends.
     """
 
-    def __init__(self, name: str, moved: Sequence[str], total: int | None) -> None:
-        self._name, self._moved, self._total = name, list(moved), total
+    def __init__(self, name: str, moved: Sequence[str], total: int | None, target: float | None = None) -> None:
+        """Draw `total` trials, unknown for an EMM search, which has a `target` ratio instead."""
+        self._name, self._moved, self._total, self._target = name, list(moved), total, target
         self._live: Live | None = None
         self._console: Console | None = None
         self._started = self._drawn = 0.0
@@ -37,10 +38,10 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune stores callbacks with the experiment; a display is made anew."""
-        return {"name": self._name, "moved": self._moved, "total": self._total}
+        return {"name": self._name, "moved": self._moved, "total": self._total, "target": self._target}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["name"], state["moved"], state["total"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
     def setup(self, **_: Any) -> None:
         """Open the display."""
@@ -57,6 +58,8 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
             self._images_before = self._images(trials)
             # A resumed run starts with what was done before.
             self._done = {trial.trial_id for trial in trials if trial.status == Trial.TERMINATED}
+            if self._done:
+                self._say(f"done already: {len(self._done)}")
         if self._live is not None and now - self._drawn > _REFRESH_SECONDS:
             self._drawn = now
             self._live.update(self._render(trials), refresh=True)
@@ -106,7 +109,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
 
     def _time_left(self, trials: list[Trial]) -> str:
         if self._total is None:
-            return "a search ends when it knows enough"
+            return "ends when every EMM is known well enough"
         total = self._all_images(trials)
         done = self._images(trials)
         fresh = done - (self._images_before or 0.0)
@@ -141,7 +144,33 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         bar = ProgressBar(total=max(1.0, images), completed=self._images(trials), width=60)
         line = Table.grid()
         line.add_row(bar)
-        return Group(head, line, table)
+        # How far a search is, no bar can tell: what it knows of each value does.
+        whole = self._known(trials) if self._target is not None else line
+        return Group(head, whole, *([table] if running else []))
+
+    def _known(self, trials: list[Trial]) -> Table:
+        """Of each value of a searched factor the trainings done, by size, and where its EMM must lie."""
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for column in ("EMM of", "lies", "|D| trained, with ratio"):
+            table.add_column(column)
+        keys = [key for key in self._moved if key not in ("data.size", "seed")]
+        by_value: dict[str, list[tuple[int, float]]] = {}
+        for trial in trials:
+            result = trial.last_result or {}
+            known = by_value.setdefault(short_name(trial.config, keys) or "all", [])
+            if trial.trial_id in self._done and METRIC in result:
+                known.append((trial.config["data.size"], result[METRIC]))
+        for value, known in list(by_value.items())[:_ROWS]:
+            sizes = "  ".join(f"{size:,} {100 * ratio:.0f}%" for size, ratio in sorted(known))
+            table.add_row(value, self._where(known), sizes or "-")
+        return table
+
+    def _where(self, known: list[tuple[int, float]]) -> str:
+        low = max((size for size, ratio in known if ratio >= (self._target or 0)), default=None)
+        high = min((size for size, ratio in known if ratio < (self._target or 0)), default=None)
+        if low is None or high is None:
+            return "-" if low == high else f"below {high:,}" if low is None else f"from {low:,} on"
+        return f"at {low:,} to {high:,}" if low < high else f"around {high:,} to {low:,}"
 
 
 _COLUMNS = (

@@ -126,7 +126,9 @@ def _new_tuner(factor: Factor, manifest: Manifest, storage: str, name: str) -> t
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=manifest.max_failures),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            callbacks=[LiveProgress(manifest.factor, manifest.moved, total)],
+            callbacks=[
+                LiveProgress(manifest.factor, manifest.moved, total, manifest.search_settings.get("target")),
+            ],
         ),
     )
 

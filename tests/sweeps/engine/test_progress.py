@@ -67,3 +67,25 @@ def test_the_display_survives_the_way_into_tunes_state():
 
     again = pickle.loads(pickle.dumps(LiveProgress("width", ["model.width"], total=None)))
     assert "0 trials done" in drawn(again, [])
+
+
+def test_a_search_shows_what_it_knows_of_each_value():
+    display = LiveProgress("width", ["model.width", "data.size", "seed"], total=None, target=0.9)
+    display._console = Console(file=io.StringIO(), width=120)
+    trials = [trial("0", Trial.RUNNING, 8000, best_memorization_ratio=ratio) for ratio in (0.95, 0.4)]
+    for index, size in enumerate((6, 10)):
+        trials[index].trial_id, trials[index].config = f"a{size}", {**trials[index].config, "data.size": size}
+    waiting = trial("1", Trial.RUNNING)
+    display.on_step_end(0, [*trials, waiting])
+    for one in trials:
+        one.status = Trial.TERMINATED
+        display.on_trial_complete(0, trials, one)
+    lines = drawn(display, [*trials, waiting]).splitlines()
+    assert "ends when every EMM is known well enough" in lines[0]
+    assert lines[2].split() == ["width=8", "at", "6", "to", "10", "6", "95%", "10", "40%"]
+    assert lines[3].split() == ["width=16", "-", "-"]
+
+
+def test_a_resumed_run_says_what_was_kept(display):
+    display.on_step_end(0, [trial("0", Trial.TERMINATED, 16_000), trial("1", Trial.RUNNING)])
+    assert display._console.file.getvalue() == "done already: 1\n"

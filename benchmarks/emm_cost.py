@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks.emm_cost", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument(
         "--curves",
-        help="CSV file with the columns curve, size, ratio (the true ratio, in [0, 1], linear in ln size between sizes)",
+        help="CSV file with the columns curve, size, ratio (true ones in 0..1, joined linearly in ln size)",
     )
     parser.add_argument("--target", type=float, default=0.9, help="1 - zeta (default 0.9)")
     parser.add_argument("--tolerance", type=float, default=0.1, help="relative half-width (default 0.1)")

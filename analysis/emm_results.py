@@ -11,7 +11,7 @@ from analysis.best_runs import best_runs
 from analysis.completion import left_out, reached_target
 from analysis.emm import METHODS, Method, emm
 from analysis.errors import AnalysisError
-from analysis.panels import Panel, panel_titles, panels, studied_keys
+from analysis.panels import Panel, once_a_seed, panel_titles, panels, studied_keys
 from analysis.paper_tables.render import Grid
 from analysis.settings import REPEATS, experiment_keys
 from analysis.vocabulary import factor, in_order, value_text
@@ -87,9 +87,10 @@ def emm_of_results(found: Sequence[Panel], zetas: Sequence[float], methods: Sequ
     """
     parts = []
     for place, (panel, among) in enumerate(zip(found, panel_titles(found), strict=True)):
+        runs = once_a_seed(panel.frame)
         try:
             part = emm(
-                panel.frame.assign(training=_training(panel.frame)),
+                runs.assign(training=_training(runs)),
                 "" if panel.key == SIZE else panel.key,
                 list(zetas),
                 methods,

@@ -4,6 +4,7 @@ import math
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -55,6 +56,8 @@ def metric_over_factor(
     for index, group in enumerate(groups):
         part = data if hue == key else data[data[hue].isna() if pd.isna(group) else data[hue] == group]
         x = [positions[_index(values, value)] for value in part[key]]
+        order = np.argsort(x)
+        x, part = [x[place] for place in order], part.iloc[order]
         draw_curve(axes, x, part, index, len(groups), "" if hue == key else value_label(hue, group))
     _ticks(axes, spacing, positions, [value_text(key, value) for value in values])
     axes.set(xlabel=factor(key).title, title=title)

@@ -36,7 +36,8 @@ def colours(count: int) -> list[tuple[float, float, float]]:
     """Colours for curves: the colour-blind safe palette, and beyond it an ordered one."""
     if count <= DISTINCT:
         return list(sns.color_palette(PALETTE, count))
-    return list(sns.color_palette("viridis", count))
+    # Without the ends, which a dark and a white page swallow.
+    return [tuple(shade[:3]) for shade in sns.color_palette("viridis", as_cmap=True)(np.linspace(0.15, 0.85, count))]
 
 
 def draw_curve(axes: Axes, x: Sequence[float], data: pd.DataFrame, index: int, count: int, label: str) -> None:

@@ -38,15 +38,17 @@ class Effect:
     def __str__(self) -> str:
         if self.unit != LOG_ODDS:
             return f"{self.value:.3g} {self.unit} (95%: {self.low:.3g} to {self.high:.3g})"
-        text = f"odds x{_power(self.value)} (95%: {_power(self.low)} to {_power(self.high)})"
+        text = f"odds x{odds_text(self.value)} (95%: {odds_text(self.low)} to {odds_text(self.high)})"
         if self.points is not None:
             value, low, high = self.points
             text = f"{value:+.1f} points (95%: {low:+.1f} to {high:+.1f}), {text}"
         return text
 
 
-def _power(log_odds: float) -> str:
-    return f"{math.exp(min(max(log_odds, -20.0), 20.0)):.2g}"
+def odds_text(log_odds: float) -> str:
+    """Odds of some log-odds with two significant digits."""
+    odds = math.exp(min(max(log_odds, -20.0), 20.0))
+    return f"{float(f'{odds:.2g}'):,.0f}" if odds >= 100 else f"{odds:.2g}"
 
 
 @dataclass(frozen=True)

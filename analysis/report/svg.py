@@ -14,6 +14,16 @@ _THEME = {
     "#cccccc": "var(--figure-line)",
     "#b0b0b0": "var(--figure-line)",
     "#808080": "var(--figure-soft)",
+    "#595959": "var(--figure-soft)",
+    # The colour-blind safe palette, lighter on dark.
+    "#0173b2": "var(--curve-blue)",
+    "#de8f05": "var(--curve-orange)",
+    "#029e73": "var(--curve-green)",
+    "#d55e00": "var(--curve-red)",
+    "#cc78bc": "var(--curve-purple)",
+    "#ca9161": "var(--curve-brown)",
+    "#fbafe4": "var(--curve-pink)",
+    "#949494": "var(--curve-grey)",
 }
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.completion import REACHED, WILL_NOT_REACH, is_finished
 from analysis.findings import finished_runs
+from analysis.findings.effects import odds_text
 from analysis.importance import Ranking
 from analysis.paper_tables import paper_tables
 from analysis.replication import NOTE, TITLES, replication_frame
@@ -69,8 +70,8 @@ def effects_table(changes: Sequence[Change]) -> Table:
                 Cell(title_of(change.key)),
                 *(_value(change.key.split(" + ")[0], value) for value in (change.before, change.after)),
                 *(Cell.of(points, f"{points:+.1f}") for points in (value, low, high)),
-                Cell.of(odds, f"{odds:.2g}"),
-                Cell.of(change.adjusted_p, f"{change.adjusted_p:.2g}" + (" *" if change.is_clear else "")),
+                Cell.of(odds, odds_text(change.effect.value)),
+                Cell.of(change.adjusted_p, p_text(change.adjusted_p) + (" *" if change.is_clear else "")),
                 *(Cell.of(count, f"{count:,}") for count in (change.effect.comparisons, change.effect.runs)),
             ]
         )
@@ -80,6 +81,11 @@ def effects_table(changes: Sequence[Change]) -> Table:
         "(* below 0.05). Matched: how many settings have both values."
     )
     return table("effects", "What each setting does", note, columns, rows)
+
+
+def p_text(p: float) -> str:
+    """A p-value; far below any level its digits say nothing."""
+    return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
 
 
 def importance_table(ranking: Ranking) -> Table:

@@ -19,7 +19,8 @@
       const button = document.createElement("button");
       button.type = "button";
       button.setAttribute("aria-label", `Sort by ${head.textContent.trim()}`);
-      head.append(button);
+      // Never on a line of its own.
+      head.append("\u00a0", button);
       head.addEventListener("click", () => {
         const ascending = head.getAttribute("aria-sort") !== "ascending";
         table.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));

@@ -75,3 +75,12 @@ def test_an_older_sweep_differs_in_no_setting_that_it_does_not_name() -> None:
     answer = compare(older, newer)
     assert answer.differences == ()
     assert len(answer.matches) == 2
+
+
+def test_a_mask_that_keeps_every_skip_connection_is_no_mask() -> None:
+    masks = ["1,1,1,1,1,1", "1,0,1,1,1,1", None]
+    filled = with_defaults(pd.DataFrame({"model.skip_connections": pd.Series(masks, dtype="str")}))
+    assert filled["model.skip_connections"].isna().tolist() == [True, False, True]
+    assert (
+        with_defaults(pd.DataFrame({"model.skip_connections": pd.Series([None, None], dtype="str")})).isna().all().all()
+    )

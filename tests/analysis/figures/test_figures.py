@@ -221,3 +221,11 @@ def test_gallery_rows_go_from_most_to_least_memorizing(real: pd.DataFrame) -> No
         "|D| = 10, Weight decay = 0.001: 70.7% memorized",
         "|D| = 20, Weight decay = 0: 55.9% memorized",
     ]
+
+
+def test_categories_are_drawn_in_the_order_of_the_axis() -> None:
+    finals = {("none", 10): 0.1, ("random", 10): 0.3, ("true", 10): 0.2, ("unique", 10): 0.4}
+    axes = metric_over_factor(make_table(finals, "data.labels"), "data.labels").axes[0]
+    labels = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert labels == ["unconditional", "true labels", "random labels", "unique labels"]
+    assert curves(axes)["|D| = 10"] == pytest.approx(np.array([(0, 10), (1, 20), (2, 30), (3, 40)]))

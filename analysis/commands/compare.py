@@ -36,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _place(path: str) -> str:
-    return path.rstrip("/") if "://" in path else str(Path(path).resolve())
+    local = path.removeprefix("file://")
+    return path.rstrip("/") if "://" in local else str(Path(local).resolve())
 
 
 def as_text(answer: Comparison) -> str:

@@ -144,6 +144,7 @@ def test_compare_refuses_one_folder_given_twice(
     monkeypatch.chdir(sweep.parent)
     assert main(["compare", str(sweep), f"./{sweep.name}/"]) == 2
     assert "are the same folder" in capsys.readouterr().err
+    assert main(["compare", str(sweep), f"file://{sweep}"]) == 2
 
 
 def test_compare_of_a_copy_says_that_it_is_the_same_training(

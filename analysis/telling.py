@@ -50,19 +50,26 @@ def names(settings: pd.DataFrame, most: int = MOST) -> list[str]:
 
     Args:
         settings: a row per experiment or panel, a column per dotted key.
-        most: settings in a name at most, those that tell most rows apart; `...` stands for more.
+        most: settings in a name, those that tell most rows apart, `...` standing for more; where two rows would have
+            the same name, all that tell rows apart.
 
     Returns:
         A name a row, empty where nothing tells it apart. A setting that a row lacks is left out, unless its lack
         means something (all classes, native resolution).
     """
     chosen = _telling(settings)
-    shown = [key for key in settings.columns if key in chosen[:most]]
-    found = []
-    for _, row in settings.iterrows():
-        parts = [value_label(key, row[key]) for key in shown if not pd.isna(row[key]) or _lack_tells(key)]
-        found.append(", ".join([*parts, *(["..."] if len(chosen) > most else [])]))
-    return found
+    short = [_name(row, chosen, most) for _, row in settings.iterrows()]
+    # Better long than the same for two.
+    return [
+        name if short.count(name) == 1 else _name(row, chosen, len(chosen))
+        for name, (_, row) in zip(short, settings.iterrows(), strict=True)
+    ]
+
+
+def _name(row: pd.Series, chosen: Sequence[str], most: int) -> str:
+    shown = [str(key) for key in row.index if key in chosen[:most]]
+    parts = [value_label(key, row[key]) for key in shown if not pd.isna(row[key]) or _lack_tells(key)]
+    return ", ".join([*parts, *(["..."] if len(chosen) > most else [])])
 
 
 def _telling(settings: pd.DataFrame) -> list[str]:

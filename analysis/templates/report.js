@@ -19,8 +19,12 @@
       const button = document.createElement("button");
       button.type = "button";
       button.setAttribute("aria-label", `Sort by ${head.textContent.trim()}`);
-      // Never on a line of its own.
-      head.append("\u00a0", button);
+      // Its arrow stays on the line of the last word.
+      const words = head.textContent.trim().split(" ");
+      const last = document.createElement("span");
+      last.className = "last";
+      last.append(words.pop(), "\u00a0", button);
+      head.replaceChildren(...words.map((word) => `${word} `), last);
       head.addEventListener("click", () => {
         const ascending = head.getAttribute("aria-sort") !== "ascending";
         table.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));

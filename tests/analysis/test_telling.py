@@ -32,8 +32,11 @@ def test_a_name_holds_what_tells_rows_apart_and_no_missing_value() -> None:
     assert names(pd.DataFrame({"training.precision": [None, "fp32"]})) == ["", "Precision = fp32"]
 
 
-def test_a_long_name_is_cut_and_equal_rows_have_none() -> None:
-    bits = pd.DataFrame({f"model.key_{place}": [row >> place & 1 for row in range(16)] for place in range(4)})
-    assert names(bits)[5] == "Key 0 = 1, Key 1 = 0, Key 2 = 1, ..."
+def test_a_long_name_is_cut_where_no_other_is_cut_alike_and_equal_rows_have_none() -> None:
+    bits = pd.DataFrame({f"model.key_{place}": [row >> place & 1 for row in range(9)] for place in range(4)})
+    named = names(bits)
+    assert named[5] == "Key 0 = 1, Key 1 = 0, Key 2 = 1, ..."
+    assert named[8] == "Key 0 = 0, Key 1 = 0, Key 2 = 0, Key 3 = 1"
+    assert len(set(named)) == len(named)
     assert names(bits.iloc[:1]) == [""]
     assert names(pd.DataFrame()) == []

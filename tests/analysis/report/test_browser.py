@@ -29,7 +29,7 @@ addEventListener("load", async () => {
   head.click();
   seen.descending = column();
   seen.sort = head.getAttribute("aria-sort");
-  seen.heading = head.firstChild.textContent;
+  seen.heading = head.textContent.trim();
 
   const filter = document.querySelector("input[data-filter=trials-table]");
   filter.value = "00003";

@@ -1,4 +1,4 @@
-"""Search for the EMM of each factor value: two or three trainings with an error bar, not a grid.
+"""Search for the EMM of each factor value: a few trainings with an error bar, not a grid.
 
     search = Search(["none", "true"], min_size=100, max_size=50_000)
     while not search.finished:

@@ -19,7 +19,7 @@ from analysis.vocabulary import factor, in_order, value_text
 SIZE = "data.size"
 KINDS = {
     "measured": "the ratio crosses 1 - zeta between two of the sizes run",
-    "uncertain": "the ratio crosses 1 - zeta between two of the sizes run, but within noise it may not: a side is open",
+    "uncertain": "the ratio crosses 1 - zeta between two of the sizes run, but within noise it may do so beyond them",
     "lower_bound": "even the largest size run reaches 1 - zeta: no number, the EMM is at least this",
     "upper_bound": "not even the smallest size run reaches 1 - zeta: no number, the EMM is below this",
     "predicted": "not measured: where the fitted line crosses, outside the sizes run",
@@ -158,21 +158,24 @@ def emm_grid(estimates: pd.DataFrame, key: str, notes: Sequence[str] = ()) -> Gr
     return Grid(f"Effective model memorization (EMM, in training images){by}", header, rows, [*meanings, *notes])
 
 
-def emm_notes(estimates: pd.DataFrame, frame: pd.DataFrame, key: str, methods: Sequence[Method] = METHODS) -> list[str]:
+def emm_notes(
+    estimates: pd.DataFrame, frame: pd.DataFrame, found: Sequence[Panel], methods: Sequence[Method] = METHODS
+) -> list[str]:
     """What a reader of the numbers has to know beside their kind.
 
     Args:
         estimates: of `emm_of_results`.
         frame: of `analysis.load`, which the estimates come from.
-        key: the factor.
+        found: the panels that they are of.
         methods: that were asked for.
 
     Returns:
         Lines on values without a logistic EMM, trials that are left out, ratios that are lower bounds, and ratios that
         rise with |D|.
     """
+    key = found[0].key
     lines = left_out(frame)
-    lines += _without_line(estimates, frame, key) if "logistic" in methods else []
+    lines += _without_line(estimates, found) if "logistic" in methods else []
     if reached_target(frame).any():
         lines.append("where the size below a crossing has a lower bound, the EMM may be somewhat larger")
     for value in dict.fromkeys(
@@ -185,14 +188,21 @@ def emm_notes(estimates: pd.DataFrame, frame: pd.DataFrame, key: str, methods: S
     return lines
 
 
-def _without_line(estimates: pd.DataFrame, frame: pd.DataFrame, key: str) -> list[str]:
-    """Which values have no number from the logistic method, and why."""
-    values = [None] if key == SIZE else in_order(key, frame[key])
-    fitted = set(estimates.loc[estimates["method"] == "logistic", "value"].map(str))
-    names = ["" if key == SIZE else value_text(key, value) for value in values if str(value) not in fitted]
+def _without_line(estimates: pd.DataFrame, found: Sequence[Panel]) -> list[str]:
+    """Which values have no row of the logistic method, and why."""
+    fitted = estimates[estimates["method"] == "logistic"]
+    names = []
+    for place, (panel, among) in enumerate(zip(found, panel_titles(found), strict=True)):
+        if panel.key == SIZE:
+            lacking = [] if (fitted["panel"] == place).any() else [""]
+        else:
+            have = {value_text(panel.key, value) for value in fitted.loc[fitted["panel"] == place, "value"]}
+            wanted = [value_text(panel.key, value) for value in in_order(panel.key, panel.frame[panel.key])]
+            lacking = [name for name in wanted if name not in have]
+        names += [" among ".join(filter(None, (name, among))) for name in lacking]
     if not names:
         return []
-    whose = "" if key == SIZE else f" for {', '.join(names)}"
+    whose = f" for {', '.join(names)}" if any(names) else ""
     return [
         f"no logistic EMM{whose}: a line of log-odds needs ratios between 0.5% and 99.5% at two sizes, and a slope "
         "that its noise tells from zero"

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.findings import finished_runs
 from analysis.optional import optuna
-from analysis.settings import REPEATS, moves, networks, setting_keys
+from analysis.settings import REPEATS, for_fits, moves, networks, setting_keys
 from analysis.telling import tied_keys
 
 MINIMUM_RUNS = 8
@@ -129,7 +129,8 @@ def _interval(resamples: int) -> str:
 def _axes(runs: pd.DataFrame) -> list[_Axis]:
     keys = [key for key in [*setting_keys(runs), *REPEATS] if key in runs and moves(runs[key])]
     # The learning rate that is tied to the batch size is no factor of its own.
-    return [_axis(" + ".join(names), runs[names[0]]) for names in tied_keys(runs[keys])]
+    filled = for_fits(runs)
+    return [_axis(" + ".join(names), filled[names[0]]) for names in tied_keys(runs[keys])]
 
 
 def _axis(name: str, column: pd.Series) -> _Axis:

@@ -29,11 +29,17 @@ class ValueData:
 
 
 def column_of(table: pd.DataFrame, name: str) -> str:
-    """A column by its own name, or by the last part of a dotted one that no other shares: `width` of `model.width`."""
+    """A column by its own name, or by the last part of a dotted one: `width` of `model.width`.
+
+    Raises:
+        ValueError: several columns end so.
+    """
     if name in table.columns:
         return name
-    dotted = [column for column in map(str, table.columns) if column.rpartition(".")[2] == name]
-    return dotted[0] if len(dotted) == 1 else name
+    dotted = [column for column in map(str, table.columns) if "." in column and column.rpartition(".")[2] == name]
+    if len(dotted) > 1:
+        raise ValueError(f"{name} may be {' or '.join(dotted)}: give one of them")
+    return dotted[0] if dotted else name
 
 
 def observations(
@@ -52,7 +58,7 @@ def observations(
 
     Args:
         table: one row an evaluation; ratios in [0, 1] (the paper's tables are in percent: divide by 100). Of
-            `analysis.load`, give `analysis.best`.
+            `analysis.load`, give `best(finished(frame))`: half-trained trials would pass for a low ratio.
         factor: column of the factor's values; a table without it has the single value None if factor is "".
         size, ratio: columns of the training set's size and the memorization ratio. Dotted columns may be called by
             their last part, as `width` and `size` here.
@@ -75,7 +81,7 @@ def observations(
         raise ValueError("the table holds no rows")
     trial = [name for name in ("experiment", "trial_id") if name in table.columns]
     if "trial_id" in trial and table.duplicated(trial).any():
-        raise ValueError("the table holds several evaluations of a trial: give analysis.best(table), a row a trial")
+        raise ValueError("the table holds several evaluations of a trial: give analysis.best(analysis.finished(table))")
     rows = pd.DataFrame(
         {
             "value": table[factor].to_numpy() if factor else np.full(len(table), None, dtype=object),

@@ -11,7 +11,7 @@ from analysis.best_runs import best_runs
 from analysis.completion import left_out
 from analysis.errors import AnalysisError
 from analysis.predict import PooledFit, Prediction, fit_pooled
-from analysis.settings import MEASURING, REPEATS, experiment_keys, networks
+from analysis.settings import CONDITIONAL, DEFAULTS, MEASURING, REPEATS, experiment_keys, for_fits, moves, networks
 from analysis.tables import moved_keys
 from analysis.vocabulary import TIED
 
@@ -92,6 +92,7 @@ def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
     keys = experiment_keys(runs)
     asked = _parse(settings, keys)
     moved = [key for key in moved_keys(runs, keys) if key not in (*REPEATS, *MEASURING)]
+    runs = for_fits(runs)
     followers = {
         tied
         for key in moved
@@ -99,6 +100,9 @@ def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
         if tied in moved and tied not in asked and _follows(runs, tied, key)
     }
     varying = [key for key in moved if key not in followers]
+    for key, (other, value) in CONDITIONAL.items():
+        if key in varying and asked.get(other, value) != value:
+            asked[key] = str(DEFAULTS[key])  # whatever was asked: it means nothing there
     for key, text in asked.items():
         if key not in varying:
             _check_constant(runs, key, text)
@@ -191,7 +195,7 @@ def _squeezed(text: str) -> str:
 def _check_constant(runs: pd.DataFrame, key: str, text: str) -> None:
     """Admit a key that the fit does not know only with the value that all runs have."""
     column = runs[key]
-    if len(column.unique()) > 1:
+    if moves(column):
         raise AnalysisError(f"--set {key}={text}: the fit does not ask for it: it repeats or measures a run")
     if _plain(_value(key, text, column)) != _plain(column.iloc[0]):
         raise AnalysisError(

@@ -96,6 +96,12 @@ def moves(column: pd.Series) -> bool:
     return len(values.unique()) > 1
 
 
+def for_fits(runs: pd.DataFrame) -> pd.DataFrame:
+    """Settings that mean nothing to a run with their defaults, for fits that need a number in every row."""
+    found = [key for key in CONDITIONAL if key in runs.columns]
+    return runs.assign(**{key: runs[key].fillna(DEFAULTS[key]) for key in found})
+
+
 def _without_meaningless(frame: pd.DataFrame) -> pd.DataFrame:
     if "model.skip_connections" in frame.columns:
         # A mask that keeps all is no mask.

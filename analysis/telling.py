@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.settings import moves
+from analysis.settings import CONDITIONAL, moves
 from analysis.vocabulary import FACTORS, value_label
 
 MOST = 3
@@ -92,7 +92,7 @@ def _best_known(keys: Sequence[str]) -> str:
 
 
 def _lack_tells(key: str) -> bool:
-    return key in FACTORS and FACTORS[key].missing != "none"
+    return key in FACTORS and key not in CONDITIONAL and FACTORS[key].missing != "none"
 
 
 def _codes(column: pd.Series) -> tuple[int, ...]:

@@ -43,7 +43,9 @@ FACTORS: Mapping[str, Factor] = {
         names={"none": "unconditional", "true": "true labels", "random": "random labels", "unique": "unique labels"},
         says_itself=True,
     ),
-    "data.num_labels": Factor("Number of random classes C", "log", over_size="Fig. 11c", over_factor="Fig. 5b"),
+    "data.num_labels": Factor(
+        "Number of random classes C", "log", over_size="Fig. 11c", over_factor="Fig. 5b", missing="-"
+    ),
     "data.seed": Factor("Subset seed"),
     "seed": Factor("Training seed"),
     "model.width": Factor("Width", over_size="Fig. 3a", over_factor="Fig. 7a", over_epochs="Fig. 7c, 7e"),

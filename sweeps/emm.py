@@ -2,8 +2,8 @@
 
 The paper trains on a grid of sizes and interpolates: at width 128 it trains 15.5k images (times 40,000 epochs) for
 an EMM near 1.1k. The search trains where it learns most, stops trainings whose verdict is clear, and ends when the
-95% interval of every value is narrow enough: after two or three trainings where ratios fall as the paper's do, four
-to six with the laptop's small sets, whose ratios scatter more.
+95% interval of every value is narrow enough: after three to six trainings where ratios fall as the paper's do, up to
+nine with the laptop's small sets, whose ratios scatter more.
 
     python sweeps/emm.py --factor width                                  # laptop: digits, about 10 minutes
     python sweeps/emm.py --factor width --preset paper --figure 3a       # CIFAR-10

@@ -87,7 +87,10 @@ def _answer(match: Match) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in settings.items()) or "the only setting"
+    return (
+        ", ".join(f"{key}={'none' if value is None else value}" for key, value in settings.items())
+        or "the only setting"
+    )
 
 
 def _cut(text: str, width: int = 60) -> str:

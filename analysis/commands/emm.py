@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = comparable_runs(frame, key)
     methods = METHODS if arguments.method is None else (arguments.method,)
     estimates = emm_of_results(found, zetas, methods)
-    notes = [*emm_notes(estimates, frame, key, methods), *_searched(frame, zetas)]
+    notes = [*emm_notes(estimates, frame, found, methods), *_searched(frame, zetas)]
     if arguments.figure is not None:
         if len(zetas) == 1:
             notes.append(

@@ -88,8 +88,8 @@ def _band(posterior: CurvePosterior, sizes: np.ndarray, target_logit: float) -> 
 def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
     """Draws the figure; each value has its own colour and marker.
 
-    A measured EMM is a filled mark with its interval on the line 1 - zeta; a bound is an arrow pointing to
-    where the EMM lies; a prediction is hollow. Marks at the same height are moved apart.
+    A measured EMM is a filled mark with its interval on the line 1 - zeta, an uncertain one half filled; a bound is an
+    arrow pointing to where the EMM lies; a prediction is hollow. Marks at the same height are moved apart.
 
     Returns:
         a matplotlib figure that belongs to no window: save it with `figure.savefig(path)`.
@@ -125,7 +125,7 @@ def _mark(axes: Axes, row: pd.Series, height: float, color: tuple[float, float, 
         reach = [[row["emm"] - row["emm_low"]], [row["emm_high"] - row["emm"]]]
         face = "white" if row["kind"] == "predicted" else color
         axes.errorbar([row["emm"]], [height], xerr=reach, fmt="d", color=color, markerfacecolor=face, markersize=8,
-                      capsize=4, zorder=5)  # fmt: skip
+                      capsize=4, zorder=5, fillstyle="bottom" if row["kind"] == "uncertain" else "full")  # fmt: skip
         return
     marker = ">" if row["kind"] == "lower_bound" else "<"
     axes.plot([row["emm"]], [height], marker=marker, color=color, markersize=9, zorder=5)

@@ -29,8 +29,8 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
 
     Args:
         data: columns `value`, `zeta`, `emm`, `emm_low`, `emm_high`, `kind`, of `zeta_data` or of an EMM
-            estimate with confidence limits. Where an end is at 0 or infinity, as bounds have, the mark is a triangle
-            that points to where the EMM lies.
+            estimate with confidence limits. A bound is a triangle that points to where the EMM lies; an end at 0 or
+            infinity is not drawn.
         key: the factor that `value` belongs to.
         title: of the axes.
     """
@@ -45,9 +45,10 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
         low, high = part["emm_low"].to_numpy(dtype=float), part["emm_high"].to_numpy(dtype=float)
         open_low, open_high = ~(np.isfinite(low) & (low > 0)), ~np.isfinite(high)
         errors = np.stack([np.where(open_low, 0, emm - low), np.where(open_high, 0, high - emm)]).clip(min=0)
+        bound = part["kind"].astype(str).str.endswith("bound").to_numpy()
         colour = colours(len(zetas))[index]
         axes.errorbar(x, emm, np.nan_to_num(errors), fmt="none", capsize=2.5, elinewidth=1.2, ecolor=colour)
-        for marker, mask in (("o", ~(open_low | open_high)), ("^", open_high), ("v", open_low & ~open_high)):
+        for marker, mask in (("o", ~bound), ("^", bound & open_high), ("v", bound & ~open_high)):
             axes.plot(x[mask], emm[mask], marker, markersize=5.5 if marker == "o" else 7, color=colour, clip_on=False)
         axes.plot([], [], "o", markersize=5.5, color=colour, label=f"zeta = {zeta:g}")
     axes.set_yscale("log")

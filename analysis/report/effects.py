@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.findings.effects import Cells, Effect, contrast
 from analysis.noise import CONFIDENCE, holm, normal_quantile, two_sided_p
+from analysis.settings import CONDITIONAL, DEFAULTS
 from analysis.telling import tied_keys
 from analysis.vocabulary import TIED, value_text
 
@@ -36,11 +37,13 @@ class Change:
 def changes(cells: Cells) -> list[Change]:
     """All values of all moved settings against each setting's baseline.
 
-    The baseline is the smallest number, or the most frequent word (`none` first among equals).
+    The baseline is the smallest number, or of words the default one, without it the most frequent.
     """
     found = []
     for keys in tied_keys(cells.frame[list(cells.keys)]):
         column = cells.frame[keys[0]]
+        if keys[0] in CONDITIONAL:
+            column = column.dropna()
         values = _ordered(column)
         if len(values) > LIMIT:
             continue
@@ -78,4 +81,5 @@ def _ordered(column: pd.Series) -> list[Any]:
     counts: Mapping[Any, int] = column.value_counts(dropna=False).to_dict()
     if pd.api.types.is_numeric_dtype(column):
         return sorted(counts, key=lambda value: (not pd.isna(value), value if not pd.isna(value) else 0))
-    return sorted(counts, key=lambda value: (-counts[value], value != "none" and not pd.isna(value), str(value)))
+    usual = DEFAULTS.get(str(column.name))
+    return sorted(counts, key=lambda value: (value != usual and not pd.isna(value), -counts[value], str(value)))

@@ -4,11 +4,10 @@ import math
 
 import pandas as pd
 
-from analysis.emm_results import emm_of_results, emm_text
+from analysis.emm_results import emm_of_results, emm_text, images_text
 from analysis.errors import AnalysisError
 from analysis.panels import panels, studied_keys
 from analysis.report.blocks import Cell, Table, table
-from analysis.report.text import number
 from analysis.vocabulary import factor, inside_sentence, value_text
 
 ZETA = 0.1
@@ -74,7 +73,7 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
     key = measured["key"].value_counts().index[0]
     chosen = measured[measured["key"] == key]
     texts = [
-        f"{_text(row['emm'])} (95%: {_text(row['emm_low'])} to {_text(row['emm_high'])})"
+        f"{images_text(row['emm'])} (95%: {images_text(row['emm_low'])} to {images_text(row['emm_high'])})"
         + ("" if key == "data.size" else f" at {value_text(key, row['value'])}")
         for _, row in chosen.head(5).iterrows()
         if math.isfinite(row["emm_high"])
@@ -85,13 +84,8 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
     return [f"The EMM (zeta = {ZETA:g}){name}, in training images: {'; '.join(texts)}."]
 
 
-def _text(size: float) -> str:
-    """Whole images, and a decimal below 100, where it tells."""
-    return f"{size:.3g}" if size < 100 else number(round(size))
-
-
 def _size(value: object) -> Cell:
     amount = float(value)  # type: ignore[arg-type]
     if math.isinf(amount):
         return Cell("no bound", amount)
-    return Cell.of(amount, _text(amount) if math.isfinite(amount) else "")
+    return Cell.of(amount, images_text(amount) if math.isfinite(amount) else "")

@@ -23,6 +23,7 @@ from analysis.report.headlines import headlines, tiles
 from analysis.report.memorization_time import memorization_time_table
 from analysis.report.runs import describe
 from analysis.report.tables import effects_table, importance_table, paper_blocks, replication_table, trials_table
+from analysis.report.text import plural
 from analysis.settings import networks
 from analysis.vocabulary import title_of
 
@@ -115,6 +116,13 @@ def build(
 def _notes(frame: pd.DataFrame) -> list[str]:
     """What a reader has to know before the numbers: which trials are left out, and which ratios are no final ones."""
     lines = [line.removeprefix("note: ") for line in left_out(frame)]
+    runs = finished_runs(frame)
+    optimum = len(runs) - len(networks(runs))
+    if optimum:
+        lines.append(
+            f"{plural(optimum, 'run')} of the closed-form optimum, which no setting moves: in the trial table and in "
+            "the finding on it; effects, importances, EMMs and figures are of trained networks"
+        )
     if not is_finished(frame).any():
         lines.insert(0, "No trial has finished yet: figures and tables show how far the trials have come")
     return [f"{line[0].upper()}{line[1:]}" for line in lines]

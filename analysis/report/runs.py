@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.completion import is_finished
 from analysis.report.text import number, plural, short
-from analysis.settings import moves
+from analysis.settings import CONDITIONAL, moves
 from analysis.vocabulary import in_order, value_label, value_text
 
 MANY = 3
@@ -109,7 +109,8 @@ def setting_text(
         keys = {
             key: "" for key in keys if key == "data.size" or (key != "seed" and short(row[key]) != short(base[key]))
         }
-    return ", ".join(value_label(key, row[key]) for key in keys) or "the only setting"
+    told = [key for key in keys if key not in CONDITIONAL or not pd.isna(row[key])]
+    return ", ".join(value_label(key, row[key]) for key in told) or "the only setting"
 
 
 def usual(column: pd.Series) -> Any:

@@ -120,16 +120,16 @@ _OPTUNA_OPTIONS = ("trials", "direction", "asha")
 def _check_options(parser: Parser, options: argparse.Namespace) -> None:
     """Refuse options that would be ignored."""
     given = [name for name, value in vars(options).items() if value != parser.get_default(name)]
-    for search, names in (("bisect", _BISECT_OPTIONS), ("optuna", _OPTUNA_OPTIONS)):
-        for name in names:
-            if name in given and options.search != search:
-                raise MemosweepError(f"--{name.replace('_', '-')} goes with --search {search}")
     if options.resume:
         # What a resumed run does was settled when it started.
         changed = [name for name in given if name not in ("resume", "name", "storage_path")]
         if changed:
             option = changed[0].replace("_", "-")
             raise MemosweepError(f"--resume with --{option}: a resumed run keeps its trials, leave it out")
+    for search, names in (("bisect", _BISECT_OPTIONS), ("optuna", _OPTUNA_OPTIONS)):
+        for name in names:
+            if name in given and options.search != search:
+                raise MemosweepError(f"--{name.replace('_', '-')} goes with --search {search}")
     if options.protocol == "paper":
         for name in _VERDICTS:
             if getattr(options, name):

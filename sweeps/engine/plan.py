@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_SIZE, FlatExperiment
+from memo_core.presets import with_settings
 from sweeps.engine.effect import check_effect
-from sweeps.engine.factor import Factor, Selection, moved_keys, trials_of
+from sweeps.engine.factor import Factor, Selection, moved_keys, selected_studies, trials_of
 from sweeps.engine.space import short_name
 
 Search = Literal["grid", "bisect", "optuna"]
@@ -100,11 +101,8 @@ def _limits(factor: Factor, selection: Selection, options: BisectOptions) -> tup
     for name, size in (("min", options.min_size), ("max", options.max_size)):
         if size is not None and size < 2:
             raise MemosweepError(f"--{name}-size {size}: expected at least 2 images")
-    maximum = high if options.max_size is None else options.max_size
+    maximum = min([high, *_known_sizes(factor, selection)]) if options.max_size is None else options.max_size
     variants = _at_size(factor, selection, maximum)
-    if options.max_size is None:
-        known = [EMBEDDED_SIZE.get(flat["data.dataset"]) for flat in variants]
-        maximum = min([maximum, *(size for size in known if size is not None)])
     minimum = min(max([low, *map(_fewest_images, variants)]), maximum) if options.min_size is None else options.min_size
     if minimum > maximum:
         default = "" if options.max_size is not None else f" (of the {selection.preset} preset)"
@@ -112,6 +110,15 @@ def _limits(factor: Factor, selection: Selection, options: BisectOptions) -> tup
             f"--min-size {minimum} --max-size {maximum}{default}: expected a max size of at least the min size"
         )
     return minimum, maximum
+
+
+def _known_sizes(factor: Factor, selection: Selection) -> list[int]:
+    """How many images the data sets have that are known by name."""
+    chosen = [
+        with_settings(with_settings(study.preset, study.settings), selection.settings)
+        for study in selected_studies(factor, selection)
+    ]
+    return [size for flat in chosen if (size := EMBEDDED_SIZE.get(flat["data.dataset"])) is not None]
 
 
 def _fewest_images(flat: FlatExperiment) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -15,7 +16,7 @@ FILE = ".driver.lock"
 def only_driver(run_path: str) -> Iterator[None]:
     """Hold a run's folder for this process; the operating system lets go of it however the process ends.
 
-    Runs behind a URL, and on file systems that know no locks, are not guarded.
+    Runs behind a URL, and on file systems that know no locks, are not guarded. Makes the folder.
 
     Raises:
         MemosweepError: another process holds it.
@@ -23,6 +24,7 @@ def only_driver(run_path: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if is_local_path(run_path):
             try:
+                Path(run_path).mkdir(parents=True, exist_ok=True)
                 stack.enter_context(FileLock(f"{run_path}/{FILE}", timeout=0))
             except Timeout:
                 raise MemosweepError(

@@ -65,8 +65,10 @@ def start_sweep(
         search=plan.search,
         search_settings=plan.settings,
     )
-    manifest.write(run_path)
     with only_driver(run_path):
+        if _exists(f"{run_path}/{MANIFEST}"):  # another start was faster
+            raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
+        manifest.write(run_path)
         _starting()
         return _fit(_new_tuner(factor, manifest, storage, name), run_path, manifest)
 

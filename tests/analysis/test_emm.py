@@ -229,5 +229,11 @@ def test_tables_of_results_are_read_by_the_last_parts_of_their_keys():
 
 def test_evaluations_of_a_trial_are_not_averaged_into_its_ratio():
     table = pd.DataFrame({"size": [10, 10], "memorization_ratio": [0.1, 0.9], "trial_id": ["a", "a"]})
-    with pytest.raises(ValueError, match=r"give analysis.best\(table\)"):
+    with pytest.raises(ValueError, match="several evaluations of a trial"):
         emm(table, "")
+
+
+def test_a_short_name_that_several_columns_share_is_refused():
+    table = paper("batch_size").rename(columns={"batch_size": "training.batch_size"})
+    with pytest.raises(ValueError, match=r"may be training\.batch_size or evaluation\.batch_size"):
+        emm(table.assign(**{"evaluation.batch_size": 500}), "batch_size")

@@ -7,6 +7,9 @@ import pandas as pd
 from analysis.figures.catalog import Drawn, Missing, figures
 from analysis.findings import verdicts
 from analysis.importance import rank
+from analysis.predict_results import ask
+from analysis.report import build
+from analysis.report.emm import emm_frame
 from analysis.settings import networks
 from analysis.tables import load
 from tests.analysis.planted import frame, grid, write_sweep
@@ -63,3 +66,14 @@ def test_a_number_of_random_labels_is_missing_where_labels_are_not_random(tmp_pa
     assert numbers["random"] == 10
     assert numbers[["none", "true"]].isna().all()
     assert str(data["data.num_labels"].dtype) == "Int64"
+
+
+def test_reports_and_predictions_are_of_networks() -> None:
+    data = frame(WIDTHS, wide)
+    beside = with_optimum(data)
+    page = build(beside, resamples=2, draw=False)
+    assert "6 runs of the closed-form optimum, which no setting moves" in page
+    assert "highest memorization ratio is 100.0%" not in page.replace("\n", " ")
+    asked = ["model.width=192", "data.size=1500"]
+    assert ask(beside, asked).prediction == ask(data, asked).prediction
+    assert len(emm_frame(networks(beside))) == len(emm_frame(data))

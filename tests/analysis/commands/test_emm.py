@@ -1,5 +1,6 @@
 import io
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ from analysis.command_line import main
 from analysis.commands import emm as emm_command
 from analysis.figures.zeta import emm_by_zeta
 from tests.analysis.commands.conftest import falling
+from tests.analysis.planted import grid, write_sweep
 
 SIZES = (500, 1000, 2000, 4000)
 EMMS = {128: 1100, 256: 2300}
@@ -215,3 +217,33 @@ def test_a_mistake_is_one_line_and_exit_code_2(real_sweep, capsys, arguments, me
 def test_a_sweep_without_ratios_is_a_clear_error(write_sweep, capsys):
     assert main(["emm", str(write_sweep([({}, float("nan"))]))]) == 2
     assert "no trial has reported a memorization ratio yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [("data.size", (None,)), ("data.num_labels", (1, 10)), ("data.resolution", (8, 16, None))],
+)
+def test_values_that_have_a_line_are_not_said_to_lack_it(
+    key: str, values: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = {} if key == "data.size" else {key.replace(".", "__"): values}
+    trials = grid(data__labels=("random",), data__size=(500, 1000, 2000, 4000), **moved)
+    sweep = write_sweep(tmp_path / "sweep", trials, factor="any", key=key, samples=False)
+    assert main(["emm", str(sweep), "--factor", key]) == 0
+    output = capsys.readouterr().out
+    assert output.count("logistic") == len(values)
+    assert "no logistic EMM" not in output
+
+
+def test_a_value_without_a_line_is_named_and_an_unfinished_one_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = [
+        *grid(model__width=(64,), data__size=(500, 1000, 2000)),
+        *grid(model__width=(128, 256), data__size=(1000,)),
+    ]
+    sweep = write_sweep(tmp_path / "width", trials, unfinished=(4,), samples=False)
+    assert main(["emm", str(sweep), "--method", "logistic"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("no logistic EMM")]
+    # Three sizes leave its slope open; 128 has a bound, and 256 has not finished.
+    assert line.startswith("no logistic EMM for 64: ")

@@ -100,3 +100,8 @@ def test_a_failing_trial_is_not_asked_for_for_ever():
             break
         searcher.on_trial_complete(str(number), error=True)
     assert suggested == "FINISHED"
+
+
+def test_a_search_with_the_papers_settings_on_a_small_set_ends_where_the_data_do():
+    plan = bisect_plan(WIDTH, Selection("paper", settings={"data.dataset": "digits"}), BisectOptions())
+    assert plan.settings["max_size"] == 1797

@@ -1,7 +1,8 @@
 import pytest
+import ray
 
 from memo_core.errors import MemosweepError
-from sweeps.engine.ray_session import Cluster
+from sweeps.engine.ray_session import Cluster, trials_at_once
 from sweeps.engine.resources import trial_resources
 
 LAPTOP = Cluster(2, 0, "this machine has 2 CPUs and 0 GPUs")
@@ -28,3 +29,13 @@ def test_a_trial_gets_its_share(cluster, gpus, cpus, expected):
 def test_what_the_cluster_never_has_is_refused(gpus, cpus):
     with pytest.raises(MemosweepError):
         trial_resources(SERVER, gpus, cpus)
+
+
+def test_trials_at_once_are_what_the_cluster_holds(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 16.0, "GPU": 2.0})
+    assert trials_at_once({"cpu": 1, "gpu": 0.25}) == 8
+    assert trials_at_once({"cpu": 4, "gpu": 0}) == 4
+    assert trials_at_once({"cpu": 32, "gpu": 0}) == 1
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    assert trials_at_once({"cpu": 1}) is None

@@ -41,7 +41,7 @@ class SeedSpread:
         at_half = 25 * self.log_odds
         size = f"{self.log_odds:.2f} in log-odds ({at_half:.1f} points at a ratio of 50%)"
         if self.degrees == 0:
-            return f"{size}, assumed: no setting was trained with two seeds"
+            return f"{size}, assumed: no setting has ratios away from 0 and 100% with two seeds"
         return f"{size}, from {self.degrees} degrees of freedom of repeated settings and the assumed {ASSUMED_SPREAD}"
 
 

@@ -117,7 +117,8 @@ class DataConfig(Section):
         if common:
             raise ValueError(
                 f"data.blend_dataset = {self.blend_dataset}: is the first source too, and images of common classes "
-                "would be there twice; set data.classes and data.blend_classes to lists that share none"
+                "would be there twice; set data.classes and data.blend_classes to lists that share none, such as [3] "
+                "and [5] (5 alone: five of them)"
             )
 
     @staticmethod

@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import DISTINCT, draw_curve, legend, metric_axis, new_figure, value_ticks
+from analysis.figures.style import DISTINCT, colours, draw_curve, legend, metric_axis, new_figure, value_ticks
 from analysis.panels import summary
+from analysis.tables import best
 from analysis.vocabulary import Scale, factor, in_order, value_label, value_text
 
 
@@ -64,6 +65,36 @@ def metric_over_factor(
     metric_axis(axes, metric)
     if hue != key:
         legend(axes)
+    return figure
+
+
+def trials_over_factor(frame: pd.DataFrame, key: str, title: str = "") -> Figure:
+    """Draw the best ratio of each trial over the factor, with its own interval, the highest marked: of a search.
+
+    Args:
+        frame: of `analysis.load`; trials may differ in other keys too.
+        key: the factor, a dotted key.
+        title: of the axes.
+    """
+    runs = best(frame)
+    figure = new_figure()
+    axes = figure.axes[0]
+    values = in_order(key, runs[key])
+    spacing = _possible(factor(key).scale, values)
+    x = [float(_index(values, value)) if spacing == "category" else float(value) for value in runs[key]]
+    y, low, high = (100 * runs[f"memorization_ratio{end}"].to_numpy(dtype=float) for end in ("", "_low", "_high"))
+    errors = np.stack([y - low, high - y]).clip(min=0)
+    axes.errorbar(x, y, np.nan_to_num(errors), fmt="o", markersize=5, capsize=2, elinewidth=1, color=colours(1)[0],
+                  alpha=0.8, label="trials")  # fmt: skip
+    highest = int(np.argmax(y))
+    axes.plot(x[highest], y[highest], "*", markersize=14, color=colours(2)[1], label="highest", zorder=5)
+    if spacing == "category":
+        value_ticks(axes, range(len(values)), [value_text(key, value) for value in values])
+    elif spacing == "log" and min(x) > 0:
+        axes.set_xscale("log")
+    axes.set(xlabel=factor(key).title, title=title)
+    metric_axis(axes, "memorization_ratio")
+    legend(axes)
     return figure
 
 

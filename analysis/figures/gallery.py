@@ -14,6 +14,7 @@ from analysis.figures.style import PALETTE
 from analysis.samples import best_samples
 from analysis.tables import best, moved_keys
 from analysis.telling import names
+from analysis.vocabulary import factor, value_label
 
 _GAP = 0.08
 """White between images, as a share of a place."""
@@ -49,8 +50,9 @@ def gallery_rows(frame: pd.DataFrame, moved: Sequence[str] | None = None, limit:
     settings = pd.DataFrame([run[keys] for run, _ in chosen])
     settings = settings if len(chosen) > 1 else pd.concat([settings, runs[keys]])
     rows = []
-    for (run, samples), name in zip(chosen, names(settings), strict=False):
+    for (run, samples), told in zip(chosen, names(settings), strict=False):
         assert samples is not None
+        name = _with_factor(told, run, frame)
         ratio = f"{100 * run['memorization_ratio']:.1f}% memorized"
         rows.append(
             GalleryRow(
@@ -61,6 +63,15 @@ def gallery_rows(frame: pd.DataFrame, moved: Sequence[str] | None = None, limit:
             )
         )
     return rows
+
+
+def _with_factor(name: str, run: pd.Series, frame: pd.DataFrame) -> str:
+    """What tells a run from those shown, and the factor of its sweep where it is not among that."""
+    key = frame.attrs.get("sweeps", {}).get(run.get("experiment"), {}).get("key")
+    if key not in run.index or (pd.isna(run[key]) and factor(key).missing == "none"):
+        return name
+    studied = value_label(key, run[key])
+    return name if studied in name.split(", ") else ", ".join(filter(None, (studied, name)))
 
 
 def gallery_data(rows: Sequence[GalleryRow], columns: int = 16) -> pd.DataFrame:

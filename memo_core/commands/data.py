@@ -45,7 +45,9 @@ def run(options: argparse.Namespace) -> None:
             print(json.dumps(line))
     else:
         channels, height, width = training.image_shape
-        print(f"{len(training):,} images of {width} x {height} pixels, {channels} channels")
+        print(
+            f"{len(training):,} images of {width} x {height} pixels, {channels} channel{'' if channels == 1 else 's'}"
+        )
         counts = sorted(Counter(training.classes).items(), key=lambda item: (item[0] is None, item[0]))
         print("classes: " + ", ".join(f"{own}: {count}" for own, count in counts))
         print("labels: none" if labels is None else f"labels: {training.num_labels:,} different")

@@ -6,6 +6,7 @@ import json
 from memo_core.command_line import parse_device, parse_settings
 from memo_core.commands.progress import progress_bar
 from memo_core.commands.train import add_experiment_arguments
+from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.presets import PRESETS, with_settings
 
@@ -21,7 +22,10 @@ def run(options: argparse.Namespace) -> None:
     """Sample from the optimum of the training set, and measure the samples."""
     from memo_core.training.evaluation import evaluate_optimum  # noqa: PLC0415
 
-    settings = {**parse_settings(options.set), "model.architecture": "optimum"}
+    asked = parse_settings(options.set)
+    if asked.get("model.architecture", "optimum") != "optimum":
+        raise MemosweepError(f"--set model.architecture={asked['model.architecture']}: this command has the optimum's")
+    settings = {**asked, "model.architecture": "optimum"}
     experiment = Experiment.from_flat(with_settings(PRESETS[options.preset], settings))
     device = parse_device(options.device)
     with progress_bar() as progress:

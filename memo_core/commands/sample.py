@@ -9,6 +9,9 @@ from memo_core.commands.progress import progress_bar
 from memo_core.errors import MemosweepError
 from memo_core.files import check_output_file, write_atomically
 
+_PICTURE_SIDE = 64
+"""Pixels a side that an image has in a picture at least."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -32,8 +35,9 @@ def run(options: argparse.Namespace) -> None:
     seeds = parse_seeds(options.seeds)
     if options.out.suffix not in (".npz", ".png"):
         raise MemosweepError(f"--out {options.out}: expected a file ending in .npz or .png")
-    if options.steps < 2 or options.batch_size < 1:
-        raise MemosweepError(f"--steps {options.steps} --batch-size {options.batch_size}: at least 2 and 1")
+    for name, value, least in (("steps", options.steps, 2), ("batch-size", options.batch_size, 1)):
+        if value < least:
+            raise MemosweepError(f"--{name} {value}: expected at least {least}")
     check_output_file(options.out, "--out")
     device = parse_device(options.device)
     denoiser = load_snapshot(options.snapshot, device).denoiser
@@ -44,7 +48,10 @@ def run(options: argparse.Namespace) -> None:
         )
     if options.out.suffix == ".png":
         buffer = io.BytesIO()
-        grid = make_grid(images.float() / 255, nrow=max(1, round(len(images) ** 0.5)), padding=1)
+        # Small images are enlarged, pixel by pixel, to be seen at all.
+        times = max(1, _PICTURE_SIDE // images.shape[-1])
+        large = images.repeat_interleave(times, dim=-1).repeat_interleave(times, dim=-2)
+        grid = make_grid(large.float() / 255, nrow=max(1, round(len(images) ** 0.5)), padding=2)
         save_image(grid, buffer, format="png")
         write_atomically(options.out, buffer.getvalue())
     else:

@@ -54,13 +54,13 @@ def load_training_set(config: DataConfig) -> TrainingSet:
     second = from_second_source(config.size, config.blend_ratio)
     parts: list[list[_Item]] = []
     chosen: list[tuple[int, ...]] = []
-    for dataset, classes, count in (
-        (config.dataset, config.classes, int((~second).sum())),
-        (config.blend_dataset, config.blend_classes, int(second.sum())),
+    for key, dataset, classes, count in (
+        ("data.dataset", config.dataset, config.classes, int((~second).sum())),
+        ("data.blend_dataset", config.blend_dataset, config.blend_classes, int(second.sum())),
     ):
         parts.append([])
         if dataset is not None and count:
-            source = open_source(dataset)
+            source = _open(key, dataset)
             order = balanced_order(source, count, classes, config.seed)
             parts[-1] = _read(source, order, config.resolution)
             chosen.append(choose_classes(source, classes, config.seed) or ())
@@ -77,6 +77,16 @@ def load_training_set(config: DataConfig) -> TrainingSet:
     )
 
 
+def _open(key: str, dataset: str) -> ImageSource:
+    """A source; what is wrong with the second one says so."""
+    try:
+        return open_source(dataset)
+    except MemosweepError as error:
+        if key == "data.dataset":
+            raise
+        raise MemosweepError(f"{key}: {error}") from None
+
+
 def _check_sources_apart(config: DataConfig, chosen: list[tuple[int, ...]]) -> None:
     """Refuse to blend a source with classes that it gives already: both would bring the same images."""
     if len(chosen) < 2 or config.blend_dataset is None or not _is_same(config.dataset, config.blend_dataset):
@@ -88,7 +98,8 @@ def _check_sources_apart(config: DataConfig, chosen: list[tuple[int, ...]]) -> N
         shared = f"classes {common} of both" if common else "images of both"
         raise MemosweepError(
             f"data.blend_dataset = {config.blend_dataset}: is the first source too, and {shared} would be there twice; "
-            "set data.classes and data.blend_classes to lists that share none"
+            "set data.classes and data.blend_classes to lists that share none, such as [3] and [5] (5 alone: "
+            "five of them)"
         )
 
 

@@ -2,9 +2,11 @@
 
 import io
 import logging
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -77,6 +79,11 @@ def read_checkpoint(file: str | Path, device: torch.device | str = "cpu") -> dic
     # Over a damaged file, zipfile and PyTorch's unpickler fail in whatever way the damage takes them.
     except Exception as error:
         reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
+        if isinstance(error, UnpicklingError):
+            # PyTorch's own words advise to load the file all the same.
+            named = re.search(r"GLOBAL ([\w.]+)", str(error))
+            what = f" such as {named[1][:80]}" if named else ""
+            reason = f"it refers to code{what}, and only tensors and plain values are read"
         raise MemosweepError(f"{file}: not a readable checkpoint ({reason})") from None
     if not isinstance(content, dict) or "experiment" not in content:
         raise MemosweepError(f"{file}: not a checkpoint of this project (it holds no experiment)")

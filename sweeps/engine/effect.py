@@ -15,7 +15,7 @@ def check_effect(key: str, trials: Sequence[FlatExperiment]) -> None:
     """
     reasons = [_without_effect(key, flat) for flat in trials]
     if reasons and all(reasons):
-        raise MemosweepError(f"{key} would move without effect: {reasons[0]}")
+        raise MemosweepError(f"{key} would have no effect: {reasons[0]}")
 
 
 def _without_effect(key: str, flat: Mapping[str, Any]) -> str | None:

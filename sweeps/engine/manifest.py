@@ -66,6 +66,8 @@ class Manifest:
                 stored = json.load(file)
             # Older runs named their factor a second time.
             return cls(**{name: value for name, value in stored.items() if name not in ("title", "scale")})
+        except FileNotFoundError:
+            raise MemosweepError(f"{run_path} does not exist, or is no run of a sweep: it holds no {FILE}") from None
         except (OSError, ValueError, TypeError) as error:
             raise MemosweepError(f"{run_path} is no run of a sweep: {FILE} cannot be read ({error})") from None
 

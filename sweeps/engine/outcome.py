@@ -14,7 +14,7 @@ from analysis.completion import finished
 from analysis.emm_results import images_text
 from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.figures.emm import draw_emm, emm_figure_data
-from analysis.figures.factor import metric_over_factor
+from analysis.figures.factor import metric_over_factor, trials_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
 from analysis.outcome import PAPER_GRID, emm_table
 from analysis.panels import panel_titles, panels
@@ -52,7 +52,9 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
     written = ["table.csv", "table.parquet"]
     # A search may so far have nothing but trials that it stopped below the target.
     for number, (title, part) in enumerate(_parts(whole, manifest)[:_FIGURES], 1):
-        figure = metric_over_factor(part, manifest.key, title=title)
+        # A mean over the other keys that a search moves would be the ratio of no setting.
+        draw = trials_over_factor if manifest.search == "optuna" else metric_over_factor
+        figure = draw(part, manifest.key, title=title)
         for kind in ("png", "pdf"):
             name = f"figure{f'_{number}' if number > 1 else ''}.{kind}"
             write(name, _render(figure, kind))
@@ -99,6 +101,8 @@ def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:
 
     Trials that differ in more than the factor, |D| and seeds, such as those of two depths, have lines of their own.
     """
+    if manifest.search == "optuna":
+        return [_extreme(best(frame), manifest)]
     lines = []
     for title, part in _parts(best(frame), manifest):
         about = f"{title}  " if title else ""
@@ -109,6 +113,19 @@ def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:
             numbers = _numbers(runs, manifest.key)
             lines.append(f"{about}|D| = {size:,}  memorization ratio by {_title(manifest)}  {numbers}")
     return lines
+
+
+def _extreme(runs: pd.DataFrame, manifest: Manifest) -> str:
+    """The trial that an Optuna search looked for."""
+    direction = manifest.search_settings.get("direction", "max")
+    run = runs.sort_values("memorization_ratio", ascending=direction == "min", kind="stable").iloc[0]
+    setting = ", ".join(f"{key} = {value_text(key, run[key])}" for key in manifest.moved)
+    low, high = 100 * run["memorization_ratio_low"], 100 * run["memorization_ratio_high"]
+    word = "lowest" if direction == "min" else "highest"
+    return (
+        f"{word} memorization ratio of {len(runs)} trials: {100 * run['memorization_ratio']:.1f}% "
+        f"(95%: {low:.1f} to {high:.1f}%) at {setting}"
+    )
 
 
 def _numbers(runs: pd.DataFrame, key: str) -> str:

@@ -39,7 +39,8 @@ def grid_plan(factor: Factor, selection: Selection) -> Plan:
         MemosweepError: what `trials_of` refuses, or settings under which the factor moves nothing.
     """
     trials = trials_of(factor, selection)
-    check_effect(factor.key, trials)
+    for key in (factor.key, *(key for key in selection.settings if key.startswith("data."))):
+        check_effect(key, trials)
     return Plan("grid", trials, moved_keys(trials))
 
 

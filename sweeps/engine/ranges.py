@@ -39,6 +39,8 @@ def split_ranges(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[st
         key = key.strip()
         match = re.fullmatch(r"\s*(range|choice)\((.*)\)\s*", text)
         if match is None:
+            if re.match(r"\s*(range|choice)\(", text):
+                raise MemosweepError(f"--set {setting}: the closing parenthesis is missing")
             plain.append(setting)
             continue
         check_key(key)

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,13 @@ from analysis.emm import emm
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.crossing import crossing
 from analysis.figures.epochs import epochs_data, metric_over_epochs
-from analysis.figures.factor import factor_data, metric_over_factor
+from analysis.figures.factor import factor_data, metric_over_factor, trials_over_factor
 from analysis.figures.gallery import GalleryRow, gallery, gallery_data, gallery_rows
 from analysis.figures.memorization_time import memorization_time, memorization_time_data
 from analysis.figures.size import metric_over_size, size_data
 from analysis.figures.skips import metric_over_skips, skips_data
 from analysis.figures.zeta import emm_by_zeta, zeta_data
+from analysis.tables import load
 from tests.analysis.conftest import make_table
 
 FINALS = {(128, 500): 0.95, (128, 1000): 0.85, (256, 500): 0.98, (256, 1000): 0.93, (256, 2000): 0.6}
@@ -229,3 +231,21 @@ def test_categories_are_drawn_in_the_order_of_the_axis() -> None:
     labels = [tick.get_text() for tick in axes.get_xticklabels()]
     assert labels == ["unconditional", "true labels", "random labels", "unique labels"]
     assert curves(axes)["|D| = 10"] == pytest.approx(np.array([(0, 10), (1, 20), (2, 30), (3, 40)]))
+
+
+def test_a_searchs_trials_are_points_and_the_highest_is_marked() -> None:
+    runs = make_table({(1, 10): 0.9, (2, 10): 0.95}, "model.depth")
+    other = make_table({(2, 10): 0.1}, "model.depth").assign(trial_id="x", **{"training.learning_rate": 0.1})
+    axes = trials_over_factor(pd.concat([runs, other], ignore_index=True), "model.depth").axes[0]
+    assert sorted(curves(axes)["trials"][:, 1]) == pytest.approx([10, 90, 95])
+    (star,) = [line for line in axes.lines if line.get_marker() == "*"]
+    assert star.get_ydata() == pytest.approx([95])
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2"]
+
+
+def test_gallery_rows_name_the_factor_of_their_sweep(sweep: Path) -> None:
+    frame = load(sweep, cache=False)
+    for row in gallery_rows(frame):
+        assert "Weight decay = " in row.title
+    (only,) = gallery_rows(frame, moved=["data.size"], limit=1)
+    assert only.title.startswith("Weight decay = ")

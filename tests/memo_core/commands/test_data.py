@@ -14,7 +14,7 @@ LABELLED = ["--set", "data.size=12", "--set", "data.classes=3,5", "--set", "data
 def test_data_describes_and_lists_the_training_set(capsys):
     assert main(["data", *LABELLED]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:3] == ["12 images of 8 x 8 pixels, 1 channels", "classes: 3: 6, 5: 6", "labels: 2 different"]
+    assert lines[:3] == ["12 images of 8 x 8 pixels, 1 channel", "classes: 3: 6, 5: 6", "labels: 2 different"]
     assert main(["data", *LABELLED, "--json"]) == 0
     listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     expected = load_training_set(DataConfig(size=12, classes=(3, 5), labels="true"))

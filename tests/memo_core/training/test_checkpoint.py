@@ -168,3 +168,18 @@ def test_broken_samples_never_stop_a_resume(saved, experiment, tmp_path, caplog,
     save_checkpoint(trainer, tmp_path)
     with np.load(tmp_path / "best.npz") as stored:
         assert len(stored["generated"]) == 2
+
+
+class Smuggler:
+    def __reduce__(self):
+        return (print, ("this must not run",))
+
+
+def test_a_checkpoint_that_refers_to_code_is_refused_in_our_own_words(tmp_path, capsys):
+    torch.save({"experiment": Smuggler()}, tmp_path / "evil.pt")
+    with pytest.raises(
+        MemosweepError, match=r"refers to code such as (builtins|__builtin__)\.print, and only"
+    ) as caught:
+        read_checkpoint(tmp_path / "evil.pt", "cpu")
+    assert "\x1b" not in str(caught.value)
+    assert "must not run" not in capsys.readouterr().out

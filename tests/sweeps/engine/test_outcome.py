@@ -1,8 +1,10 @@
 """What a sweep says at its end."""
 
+from dataclasses import replace
 from typing import Literal
 
 import pandas as pd
+import pytest
 
 from sweeps.engine.manifest import Manifest
 from sweeps.engine.outcome import findings
@@ -70,6 +72,16 @@ def test_trials_that_differ_in_more_than_the_factor_are_not_averaged() -> None:
     ]
 
 
-def test_a_search_over_ranges_is_one_line_though_no_two_trials_share_a_setting() -> None:
-    runs = frame("model.width", [(8, 10, 0.5), (16, 10, 0.9)]).assign(**{"training.learning_rate": [1e-3, 2e-3]})
-    assert len(findings(runs, manifest("model.width", "optuna"))) == 1
+@pytest.mark.parametrize(("direction", "answer"), [("max", "highest"), ("min", "lowest")])
+def test_a_search_over_ranges_names_the_trial_that_it_looked_for(direction: str, answer: str) -> None:
+    rows: list[tuple[object, int, float]] = [(1, 5, 0.906), (2, 5, 0.031), (2, 5, 0.969)]
+    runs = frame("model.depth", rows).assign(**{"training.learning_rate": [1e-2, 2e-2, 1.3e-2]})
+    about = replace(
+        manifest("model.depth", "optuna"),
+        moved=["model.depth", "training.learning_rate"],
+        search_settings={"direction": direction},
+    )
+    (line,) = findings(runs, about)
+    best = {"max": "96.9% (95%: 96.9 to 96.9%) at model.depth = 2, training.learning_rate = 0.013"}
+    worst = {"min": "3.1% (95%: 3.1 to 3.1%) at model.depth = 2, training.learning_rate = 0.02"}
+    assert line == f"{answer} memorization ratio of 3 trials: {(best | worst)[direction]}"

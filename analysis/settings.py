@@ -104,10 +104,11 @@ def for_fits(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _without_meaningless(frame: pd.DataFrame) -> pd.DataFrame:
     if "model.skip_connections" in frame.columns:
-        # A mask that keeps all is no mask.
+        # Beside runs without a mask, one that keeps all is none; among masks it stays what it is called.
         masks = frame["model.skip_connections"]
         whole = masks.astype("str").str.fullmatch("1(,1)*").fillna(False).astype(bool)
-        frame = frame.assign(**{"model.skip_connections": masks.mask(whole)})
+        if whole.any() and masks.isna().any():
+            frame = frame.assign(**{"model.skip_connections": masks.mask(whole)})
     for key, (other, value) in CONDITIONAL.items():
         if {key, other} <= set(frame.columns):
             frame = frame.assign(**{key: frame[key].where((frame[other] == value).fillna(False).astype(bool))})

@@ -77,10 +77,12 @@ def test_an_older_sweep_differs_in_no_setting_that_it_does_not_name() -> None:
     assert len(answer.matches) == 2
 
 
-def test_a_mask_that_keeps_every_skip_connection_is_no_mask() -> None:
+def test_a_mask_that_keeps_every_skip_connection_is_none_beside_runs_without() -> None:
     masks = ["1,1,1,1,1,1", "1,0,1,1,1,1", None]
     filled = with_defaults(pd.DataFrame({"model.skip_connections": pd.Series(masks, dtype="str")}))
     assert filled["model.skip_connections"].isna().tolist() == [True, False, True]
+    among = pd.DataFrame({"model.skip_connections": pd.Series(masks[:2], dtype="str")})
+    assert with_defaults(among)["model.skip_connections"].tolist() == masks[:2]
     assert (
         with_defaults(pd.DataFrame({"model.skip_connections": pd.Series([None, None], dtype="str")})).isna().all().all()
     )

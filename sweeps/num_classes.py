@@ -4,7 +4,7 @@ The paper finds a slightly lower EMM with more classes, nearly the same for 5 an
 more: which ones is drawn from `data.seed`.
 
     python sweeps/num_classes.py                   # laptop: CIFAR-10 (downloaded once, 170 MB) at 8 pixels,
-                                                   # 12 trials (3 subsets each), about 5 minutes on 2 cores
+                                                   # 12 trials (3 subsets each), about 4 minutes on 2 cores
     python sweeps/num_classes.py --preset paper    # CIFAR-10, 12 trials
 """
 

@@ -134,8 +134,9 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
         if runs.empty:
             raise AnalysisError(f"{name}: no trial has finished, nothing to compare")
     keys = list(dict.fromkeys([*setting_keys(runs_a), *setting_keys(runs_b)]))
-    # A sweep that is older than a setting was run with its default.
-    runs_a, runs_b = with_defaults(runs_a, keys), with_defaults(runs_b, keys)
+    # A sweep that is older than a setting was run with its default; what a value means may show in the other one.
+    both = with_defaults(pd.concat([runs_a, runs_b], ignore_index=True), keys)
+    runs_a, runs_b = both.iloc[: len(runs_a)].reset_index(drop=True), both.iloc[len(runs_a) :].reset_index(drop=True)
     table_a, table_b = _texts(runs_a, keys), _texts(runs_b, keys)
     between = [key for key in keys if _constant(table_a[key]) and _constant(table_b[key])]
     between = [key for key in between if table_a[key].iloc[0] != table_b[key].iloc[0]]

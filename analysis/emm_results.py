@@ -13,7 +13,7 @@ from analysis.emm import METHODS, Method, emm
 from analysis.errors import AnalysisError
 from analysis.panels import Panel, once_a_seed, panel_titles, panels, studied_keys
 from analysis.paper_tables.render import Grid
-from analysis.settings import REPEATS, experiment_keys
+from analysis.settings import CONDITIONAL, REPEATS, experiment_keys
 from analysis.vocabulary import factor, in_order, value_text
 
 SIZE = "data.size"
@@ -64,9 +64,15 @@ def comparable_runs(frame: pd.DataFrame, key: str) -> list[Panel]:
     """The best runs of finished trials, in panels within which only the factor, the size and seeds differ.
 
     Raises:
-        AnalysisError: no trial has a ratio.
+        AnalysisError: no trial has a ratio, or none to which the factor means something.
     """
-    return panels(best_runs(frame), key, least=1)
+    runs = best_runs(frame)
+    if key in CONDITIONAL:
+        runs = runs[runs[key].notna()].reset_index(drop=True)
+        if runs.empty:
+            other, value = CONDITIONAL[key]
+            raise AnalysisError(f"--factor {key}: no trial has {other} = {value}, without which it means nothing")
+    return panels(runs, key, least=1)
 
 
 def emm_of_results(found: Sequence[Panel], zetas: Sequence[float], methods: Sequence[Method] = METHODS) -> pd.DataFrame:

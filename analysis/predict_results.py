@@ -100,9 +100,13 @@ def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
         if tied in moved and tied not in asked and _follows(runs, tied, key)
     }
     varying = [key for key in moved if key not in followers]
-    for key, (other, value) in CONDITIONAL.items():
-        if key in varying and asked.get(other, value) != value:
-            asked[key] = str(DEFAULTS[key])  # whatever was asked: it means nothing there
+    pointless = {key for key, (other, value) in CONDITIONAL.items() if asked.get(other, value) != value}
+    for key in pointless & set(asked):
+        other = CONDITIONAL[key][0]
+        if asked.pop(key).lower() not in (MISSING, "-"):
+            raise AnalysisError(f"--set {key}: it means nothing where {other} = {asked[other]}, leave it out")
+    unasked = pointless & set(varying)
+    asked |= {key: str(DEFAULTS[key]) for key in unasked}
     for key, text in asked.items():
         if key not in varying:
             _check_constant(runs, key, text)
@@ -111,7 +115,8 @@ def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
     )
     if SIZE not in table.columns:
         table = table.assign(**{SIZE: runs[SIZE]})
-    missing = [key for key in varying if key not in asked]
+    missing = [key for key in varying if key not in asked and CONDITIONAL.get(key, (key,))[0] in {key, *asked}]
+    missing = missing or [key for key in varying if key not in asked]
     if missing:
         told = "; ".join(f"--set {key}=... ({_values(runs[key])})" for key in missing)
         raise AnalysisError(f"missing, since these differ among the runs: {told}")
@@ -126,7 +131,8 @@ def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
     notes = left_out(frame)
     if followers:
         notes.append(f"{', '.join(sorted(followers))} followed another key in every run: as there, so here")
-    return Answer(setting, prediction, fit, len(runs), notes)
+    meant = {key: value for key, value in setting.items() if key not in unasked}
+    return Answer(meant, prediction, fit, len(runs), notes)
 
 
 def _parse(settings: Sequence[str], keys: Sequence[str]) -> dict[str, str]:

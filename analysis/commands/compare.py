@@ -10,6 +10,7 @@ from analysis.commands.reading import load_results
 from analysis.comparison import Comparison, Match, compare
 from analysis.errors import AnalysisError
 from analysis.paper_tables.render import Grid, render_grid
+from analysis.settings import CONDITIONAL
 from analysis.vocabulary import ratio_text
 
 SHOWN = 20
@@ -87,10 +88,8 @@ def _answer(match: Match) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    return (
-        ", ".join(f"{key}={'none' if value is None else value}" for key, value in settings.items())
-        or "the only setting"
-    )
+    told = {key: value for key, value in settings.items() if value is not None or key not in CONDITIONAL}
+    return ", ".join(f"{key}={'none' if value is None else value}" for key, value in told.items()) or "the only setting"
 
 
 def _cut(text: str, width: int = 60) -> str:

@@ -68,13 +68,14 @@ def metric_over_factor(
     return figure
 
 
-def trials_over_factor(frame: pd.DataFrame, key: str, title: str = "") -> Figure:
-    """Draw the best ratio of each trial over the factor, with its own interval, the highest marked: of a search.
+def trials_over_factor(frame: pd.DataFrame, key: str, title: str = "", lowest: bool = False) -> Figure:
+    """Draw the best ratio of each trial over the factor, with its own interval, the extreme one marked: of a search.
 
     Args:
         frame: of `analysis.load`; trials may differ in other keys too.
         key: the factor, a dotted key.
         title: of the axes.
+        lowest: mark the trial with the lowest ratio instead of the highest.
     """
     runs = best(frame)
     figure = new_figure()
@@ -86,8 +87,9 @@ def trials_over_factor(frame: pd.DataFrame, key: str, title: str = "") -> Figure
     errors = np.stack([y - low, high - y]).clip(min=0)
     axes.errorbar(x, y, np.nan_to_num(errors), fmt="o", markersize=5, capsize=2, elinewidth=1, color=colours(1)[0],
                   alpha=0.8, label="trials")  # fmt: skip
-    highest = int(np.argmax(y))
-    axes.plot(x[highest], y[highest], "*", markersize=14, color=colours(2)[1], label="highest", zorder=5)
+    extreme = int(np.argmin(y) if lowest else np.argmax(y))
+    label = "lowest" if lowest else "highest"
+    axes.plot(x[extreme], y[extreme], "*", markersize=14, color=colours(2)[1], label=label, zorder=5)
     if spacing == "category":
         value_ticks(axes, range(len(values)), [value_text(key, value) for value in values])
     elif spacing == "log" and min(x) > 0:

@@ -49,10 +49,12 @@ def gallery_rows(frame: pd.DataFrame, moved: Sequence[str] | None = None, limit:
     # One row has nothing to be told apart from: its settings are among all runs.
     settings = pd.DataFrame([run[keys] for run, _ in chosen])
     settings = settings if len(chosen) > 1 else pd.concat([settings, runs[keys]])
+    told = names(settings)[: len(chosen)]
+    factors = [_factor_to_add(name, run, frame) for name, (run, _) in zip(told, chosen, strict=True)]
     rows = []
-    for (run, samples), told in zip(chosen, names(settings), strict=False):
+    for (run, samples), short in zip(chosen, told, strict=True):
         assert samples is not None
-        name = _with_factor(told, run, frame)
+        name = _with_factors(short, run, [key for key in dict.fromkeys(factors) if key])
         ratio = f"{100 * run['memorization_ratio']:.1f}% memorized"
         rows.append(
             GalleryRow(
@@ -65,13 +67,17 @@ def gallery_rows(frame: pd.DataFrame, moved: Sequence[str] | None = None, limit:
     return rows
 
 
-def _with_factor(name: str, run: pd.Series, frame: pd.DataFrame) -> str:
-    """What tells a run from those shown, and the factor of its sweep where it is not among that."""
+def _factor_to_add(name: str, run: pd.Series, frame: pd.DataFrame) -> str:
+    """The factor of a run's sweep where its name does not hold it, else nothing."""
     key = frame.attrs.get("sweeps", {}).get(run.get("experiment"), {}).get("key")
-    if key not in run.index or (pd.isna(run[key]) and factor(key).missing == "none"):
-        return name
-    studied = value_label(key, run[key])
-    return name if studied in name.split(", ") else ", ".join(filter(None, (studied, name)))
+    known = key in run.index and not (pd.isna(run[key]) and factor(key).missing in ("none", "-"))
+    return str(key) if known and value_label(str(key), run[str(key)]) not in name.split(", ") else ""
+
+
+def _with_factors(name: str, run: pd.Series, keys: Sequence[str]) -> str:
+    """A name with further settings in front: a factor that one row names all rows name that have it."""
+    added = [value_label(key, run[key]) for key in keys if not pd.isna(run[key])]
+    return ", ".join(filter(None, [*(text for text in added if text not in name.split(", ")), name]))
 
 
 def gallery_data(rows: Sequence[GalleryRow], columns: int = 16) -> pd.DataFrame:

@@ -81,9 +81,12 @@ def read_checkpoint(file: str | Path, device: torch.device | str = "cpu") -> dic
         reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
         if isinstance(error, UnpicklingError):
             # PyTorch's own words advise to load the file all the same.
-            named = re.search(r"GLOBAL ([\w.]+)", str(error))
-            what = f" such as {named[1][:80]}" if named else ""
-            reason = f"it refers to code{what}, and only tensors and plain values are read"
+            foreign = re.search(r"GLOBAL ([\w.]{1,80}) was not an allowed global", str(error))
+            reason = (
+                f"it refers to code, {foreign[1]}, and only tensors and plain values are read"
+                if foreign
+                else "its contents are damaged"
+            )
         raise MemosweepError(f"{file}: not a readable checkpoint ({reason})") from None
     if not isinstance(content, dict) or "experiment" not in content:
         raise MemosweepError(f"{file}: not a checkpoint of this project (it holds no experiment)")

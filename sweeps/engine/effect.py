@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memo_core.errors import MemosweepError
-from memo_core.experiment import FlatExperiment
+from memo_core.experiment import DataConfig, FlatExperiment
+from sweeps.engine.factor import Factor, Selection
 
 
 def check_effect(key: str, trials: Sequence[FlatExperiment]) -> None:
@@ -16,6 +17,20 @@ def check_effect(key: str, trials: Sequence[FlatExperiment]) -> None:
     reasons = [_without_effect(key, flat) for flat in trials]
     if reasons and all(reasons):
         raise MemosweepError(f"{key} would have no effect: {reasons[0]}")
+
+
+def check_effects(factor: Factor, selection: Selection, trials: Sequence[FlatExperiment]) -> None:
+    """Refuse a factor, and settings of the data on the command line, that none of the trials reads.
+
+    Raises:
+        MemosweepError: which setting leaves it without effect.
+    """
+    check_effect(factor.key, trials)
+    for key, value in selection.settings.items():
+        section, _, name = key.partition(".")
+        # What is the default anyway may be said.
+        if section == "data" and value != DataConfig.model_fields[name].default:
+            check_effect(key, trials)
 
 
 def _without_effect(key: str, flat: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment, FlatExperiment, field_constraint
 from memo_core.presets import with_settings
-from sweeps.engine.effect import check_effect
+from sweeps.engine.effect import check_effect, check_effects
 from sweeps.engine.factor import Factor, Selection, Study, trials_of
 from sweeps.engine.plan import Plan
 from sweeps.engine.ranges import SearchSpace, Span, combinations, ends
@@ -51,6 +51,7 @@ def optuna_plan(factor: Factor, selection: Selection, ranges: SearchSpace, optio
         raise MemosweepError(f"--asha compares trials of one budget: leave it out where {searched[0]} is searched")
     base = _base_of(factor, replace(selection, figures=[study.figure]), own)
     probes = _probes(factor, base, space)
+    check_effects(factor, selection, probes)
     for key in space:
         check_effect(key, probes)
     return Plan(

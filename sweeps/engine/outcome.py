@@ -53,8 +53,10 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
     # A search may so far have nothing but trials that it stopped below the target.
     for number, (title, part) in enumerate(_parts(whole, manifest)[:_FIGURES], 1):
         # A mean over the other keys that a search moves would be the ratio of no setting.
-        draw = trials_over_factor if manifest.search == "optuna" else metric_over_factor
-        figure = draw(part, manifest.key, title=title)
+        if manifest.search == "optuna":
+            figure = trials_over_factor(part, manifest.key, title, lowest=_minimizes(manifest))
+        else:
+            figure = metric_over_factor(part, manifest.key, title=title)
         for kind in ("png", "pdf"):
             name = f"figure{f'_{number}' if number > 1 else ''}.{kind}"
             write(name, _render(figure, kind))
@@ -115,13 +117,16 @@ def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:
     return lines
 
 
+def _minimizes(manifest: Manifest) -> bool:
+    return manifest.search_settings.get("direction") == "min"
+
+
 def _extreme(runs: pd.DataFrame, manifest: Manifest) -> str:
     """The trial that an Optuna search looked for."""
-    direction = manifest.search_settings.get("direction", "max")
-    run = runs.sort_values("memorization_ratio", ascending=direction == "min", kind="stable").iloc[0]
+    run = runs.sort_values("memorization_ratio", ascending=_minimizes(manifest), kind="stable").iloc[0]
     setting = ", ".join(f"{key} = {value_text(key, run[key])}" for key in manifest.moved)
     low, high = 100 * run["memorization_ratio_low"], 100 * run["memorization_ratio_high"]
-    word = "lowest" if direction == "min" else "highest"
+    word = "lowest" if _minimizes(manifest) else "highest"
     return (
         f"{word} memorization ratio of {len(runs)} trials: {100 * run['memorization_ratio']:.1f}% "
         f"(95%: {low:.1f} to {high:.1f}%) at {setting}"

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_SIZE, FlatExperiment
 from memo_core.presets import with_settings
-from sweeps.engine.effect import check_effect
+from sweeps.engine.effect import check_effects
 from sweeps.engine.factor import Factor, Selection, moved_keys, selected_studies, trials_of
 from sweeps.engine.space import short_name
 
@@ -39,8 +39,7 @@ def grid_plan(factor: Factor, selection: Selection) -> Plan:
         MemosweepError: what `trials_of` refuses, or settings under which the factor moves nothing.
     """
     trials = trials_of(factor, selection)
-    for key in (factor.key, *(key for key in selection.settings if key.startswith("data."))):
-        check_effect(key, trials)
+    check_effects(factor, selection, trials)
     return Plan("grid", trials, moved_keys(trials))
 
 
@@ -67,6 +66,7 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
         raise MemosweepError("--search bisect chooses the sizes itself: limit them with --min-size and --max-size")
     if selection.repeats != 1:
         raise MemosweepError("--search bisect repeats trainings where they are needed: leave --repeats out")
+    selection = _one_subset(factor, selection)
     for name, share in (("zeta", options.zeta), ("tolerance", options.tolerance)):
         if not 0 < share < 1:
             raise MemosweepError(f"--{name} {share}: expected a number above 0 and below 1")
@@ -75,7 +75,7 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
     variants = _at_size(factor, selection, maximum)
     if any(flat["model.architecture"] == "optimum" for flat in variants):
         raise MemosweepError("--search bisect: the optimum memorizes every training set, it has no EMM")
-    check_effect(factor.key, variants)
+    check_effects(factor, selection, variants)
     moved = [key for key in moved_keys(variants) if key != "data.size"]
     labels = [short_name(flat, moved) or "all" for flat in variants]
     return Plan(
@@ -111,6 +111,17 @@ def _limits(factor: Factor, selection: Selection, options: BisectOptions) -> tup
             f"--min-size {minimum} --max-size {maximum}{default}: expected a max size of at least the min size"
         )
     return minimum, maximum
+
+
+def _one_subset(factor: Factor, selection: Selection) -> Selection:
+    """Without the seeds that a study repeats its trials over: a search repeats where it needs to."""
+    seeds = {
+        key: study.grid[key][0]
+        for study in selected_studies(factor, selection)
+        for key in ("seed", "data.seed")
+        if key in study.grid
+    }
+    return replace(selection, settings={**seeds, **selection.settings})
 
 
 def _known_sizes(factor: Factor, selection: Selection) -> list[int]:

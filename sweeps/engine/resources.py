@@ -24,6 +24,6 @@ def trial_resources(cluster: Cluster, gpus_per_trial: float | None, cpus_per_tri
     cpus = max(1, cluster.cpus // max(1, at_once)) if gpus else 1
     if cpus_per_trial is not None:
         if not math.isfinite(cpus_per_trial) or cpus_per_trial <= 0 or cpus_per_trial > cluster.cpus:
-            raise MemosweepError(f"--cpus-per-trial {cpus_per_trial:g}: expected more than 0; {cluster.description}")
+            raise MemosweepError(f"--cpus-per-trial {cpus_per_trial:g}: expected above 0 and at most {cluster.cpus}")
         cpus = cpus_per_trial  # type: ignore[assignment]
     return {"cpu": cpus, "gpu": gpus}

@@ -24,6 +24,7 @@ from sweeps.engine.manifest import Manifest, describe_run
 from sweeps.engine.outcome import write_outcome
 from sweeps.engine.plan import Plan
 from sweeps.engine.progress import LiveProgress
+from sweeps.engine.run_lock import FILE as LOCK
 from sweeps.engine.run_lock import only_driver
 from sweeps.engine.space import METRIC, trial_directory, trial_title
 from sweeps.engine.strategy import strategy_of, trainable_of
@@ -51,8 +52,10 @@ def start_sweep(
     storage = ray_session.absolute(storage)
     name = name or f"{factor.name}-{datetime.now():%Y%m%d-%H%M%S}"
     run_path = f"{storage}/{name}"
-    if _exists(run_path):
+    if _exists(f"{run_path}/{MANIFEST}"):
         raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
+    if _holds_something(run_path):
+        raise MemosweepError(f"{run_path} exists and is no run of a sweep: give another --name or --storage-path")
     check_data([*plan.trials, *plan.probes])
     manifest = describe_run(
         factor=factor.name,
@@ -194,6 +197,14 @@ def _exists(run_path: str) -> bool:
         return bool(filesystem.exists(path))
     except (OSError, ValueError, ImportError) as error:
         raise MemosweepError(f"--storage-path: {run_path} cannot be reached ({error})") from None
+
+
+def _holds_something(run_path: str) -> bool:
+    """Whether a folder holds more than the lock of a start that was killed before it had written anything."""
+    if not _exists(run_path):
+        return False
+    filesystem, path = fsspec.core.url_to_fs(run_path)
+    return any(not str(name).endswith(f"/{LOCK}") for name in filesystem.ls(path, detail=False))
 
 
 def _latest_run(storage: str, factor: str) -> str:

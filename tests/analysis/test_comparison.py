@@ -118,3 +118,9 @@ def test_a_sweep_without_finished_trials_is_an_error() -> None:
         compare(data, data.assign(status="running"))
     with pytest.raises(AnalysisError, match="A: no trial"):
         compare(pd.DataFrame(), data)
+
+
+def test_a_mask_that_keeps_all_is_matched_with_runs_without_one() -> None:
+    whole = frame(grid(model__skip_connections=([1] * 9, [1, 0] + [1] * 7), data__size=(1000, 2000)))
+    plain = frame(grid(data__size=(1000, 2000)))
+    assert len(compare(whole, plain).matches) == 2

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.emm_results import comparable_runs
 from analysis.errors import AnalysisError
 from analysis.findings import finished_runs
 from analysis.findings.effects import make_cells
@@ -56,10 +57,28 @@ def test_predictions_interpolate_the_number_of_labels(pooled: pd.DataFrame) -> N
     assert answer.prediction.high - answer.prediction.low < 0.5
 
 
-@pytest.mark.parametrize("more", [[], ["data.num_labels=10"]])
+@pytest.mark.parametrize("more", [[], ["data.num_labels=none"]])
 def test_where_there_are_no_random_labels_their_number_is_not_asked_for(pooled: pd.DataFrame, more: list[str]) -> None:
     answer = ask(pooled, ["data.labels=none", "data.size=3000", *more])
     assert answer.prediction.high - answer.prediction.low < 0.5
+    assert set(answer.setting) == {"data.labels", "data.size"}
+
+
+def test_a_number_of_labels_that_means_nothing_is_refused(pooled: pd.DataFrame) -> None:
+    for runs in (pooled, pooled[pooled["experiment"] == "conditioning"].reset_index(drop=True)):
+        with pytest.raises(AnalysisError, match=r"it means nothing where data\.labels = none"):
+            ask(runs, ["data.labels=none", "data.size=3000", "data.num_labels=77"])
+    with pytest.raises(AnalysisError) as caught:
+        ask(pooled, ["data.size=3000"])
+    assert "data.num_labels" not in str(caught.value)
+
+
+def test_runs_without_random_labels_have_no_emm_by_their_number(pooled: pd.DataFrame) -> None:
+    values = [value for panel in comparable_runs(pooled, "data.num_labels") for value in panel.frame["data.num_labels"]]
+    assert set(values) == {1, 10, 100, 1000}
+    unlabeled = pooled[pooled["data.labels"] != "random"].reset_index(drop=True)
+    with pytest.raises(AnalysisError, match=r"no trial has data\.labels = random"):
+        comparable_runs(unlabeled, "data.num_labels")
 
 
 def test_a_number_that_all_random_runs_share_may_be_named(pooled: pd.DataFrame) -> None:

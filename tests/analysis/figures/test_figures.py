@@ -239,8 +239,11 @@ def test_a_searchs_trials_are_points_and_the_highest_is_marked() -> None:
     other = make_table({(2, 10): 0.1}, "model.depth").assign(trial_id="x", **{"training.learning_rate": 0.1})
     axes = trials_over_factor(pd.concat([runs, other], ignore_index=True), "model.depth").axes[0]
     assert sorted(curves(axes)["trials"][:, 1]) == pytest.approx([10, 90, 95])
-    (star,) = [line for line in axes.lines if line.get_marker() == "*"]
-    assert star.get_ydata() == pytest.approx([95])
+    for lowest, extreme in ((False, 95), (True, 10)):
+        marked = trials_over_factor(pd.concat([runs, other], ignore_index=True), "model.depth", lowest=lowest).axes[0]
+        (star,) = [line for line in marked.lines if line.get_marker() == "*"]
+        assert star.get_ydata() == pytest.approx([extreme])
+        assert star.get_label() == ("lowest" if lowest else "highest")
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2"]
 
 

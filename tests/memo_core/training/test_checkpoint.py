@@ -177,7 +177,7 @@ class Smuggler:
 
 def test_a_checkpoint_that_refers_to_code_is_refused_in_our_own_words(tmp_path, capsys):
     torch.save({"experiment": Smuggler()}, tmp_path / "evil.pt")
-    with pytest.raises(MemosweepError, match="refers to code such as print, and only") as caught:
+    with pytest.raises(MemosweepError, match="refers to code, print, and only") as caught:
         read_checkpoint(tmp_path / "evil.pt", "cpu")
     assert "\x1b" not in str(caught.value)
     assert "must not run" not in capsys.readouterr().out

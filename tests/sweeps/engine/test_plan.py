@@ -105,3 +105,16 @@ def test_a_failing_trial_is_not_asked_for_for_ever():
 def test_a_search_with_the_papers_settings_on_a_small_set_ends_where_the_data_do():
     plan = bisect_plan(WIDTH, Selection("paper", settings={"data.dataset": "digits"}), BisectOptions())
     assert plan.settings["max_size"] == 1797
+
+
+def test_a_search_has_a_value_for_each_of_the_factors_not_for_each_subset():
+    plan = bisect_plan(NUM_CLASSES, LAPTOP_SELECTION, BisectOptions())
+    assert len(plan.settings["labels"]) == 4
+    assert {flat["data.seed"] for flat in plan.trials} == {0}
+
+
+@pytest.mark.parametrize("plan_of", [grid_plan, lambda *given: bisect_plan(*given, BisectOptions())])
+def test_settings_of_the_data_that_no_trial_reads_are_refused(plan_of):
+    with pytest.raises(MemosweepError, match=r"data\.num_labels would have no effect"):
+        plan_of(WIDTH, Selection("laptop", settings={"data.num_labels": 5}))
+    assert plan_of(WIDTH, Selection("laptop", settings={"data.blend_dataset": None}))

@@ -103,16 +103,19 @@ def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:
 
     Trials that differ in more than the factor, |D| and seeds, such as those of two depths, have lines of their own.
     """
+    runs = best(frame)
+    if runs.empty:
+        return ["no trial has a memorization ratio yet"]
     if manifest.search == "optuna":
-        return [_extreme(best(frame), manifest)]
+        return [_extreme(runs, manifest)]
     lines = []
-    for title, part in _parts(best(frame), manifest):
+    for title, part in _parts(runs, manifest):
         about = f"{title}  " if title else ""
         if manifest.key == "data.size":
             lines.append(f"{about}memorization ratio by |D|  {_numbers(part, manifest.key)}")
             continue
-        for size, runs in part.groupby("data.size"):
-            numbers = _numbers(runs, manifest.key)
+        for size, rows in part.groupby("data.size"):
+            numbers = _numbers(rows, manifest.key)
             lines.append(f"{about}|D| = {size:,}  memorization ratio by {_title(manifest)}  {numbers}")
     return lines
 

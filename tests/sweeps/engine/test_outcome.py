@@ -85,3 +85,9 @@ def test_a_search_over_ranges_names_the_trial_that_it_looked_for(direction: str,
     best = {"max": "96.9% (95%: 96.9 to 96.9%) at model.depth = 2, training.learning_rate = 0.013"}
     worst = {"min": "3.1% (95%: 3.1 to 3.1%) at model.depth = 2, training.learning_rate = 0.02"}
     assert line == f"{answer} memorization ratio of 3 trials: {(best | worst)[direction]}"
+
+
+@pytest.mark.parametrize("search", ["grid", "optuna"])
+def test_without_any_ratio_it_says_so(search: Literal["grid", "optuna"]) -> None:
+    runs = frame("model.width", [(8, 10, float("nan"))])
+    assert findings(runs, manifest("model.width", search)) == ["no trial has a memorization ratio yet"]

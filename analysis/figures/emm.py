@@ -108,8 +108,8 @@ def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
         axes.plot(curve["size"], np.stack([low, high], axis=1), color=color, linewidth=0.6, alpha=0.6)
         seen = data.observations[data.observations["value"].map(repr) == repr(value)]
         spread = np.stack([seen["ratio"] - seen["ratio_low"], seen["ratio_high"] - seen["ratio"]])
-        axes.errorbar(seen["size"], 100 * seen["ratio"], yerr=100 * np.clip(spread, 0, None), fmt=MARKERS[i % 8],
-                      color=color, markersize=5, capsize=2, label=str(value))  # fmt: skip
+        axes.errorbar(seen["size"], 100 * seen["ratio"], yerr=100 * np.clip(spread, 0, None), color=color,
+                      fmt=MARKERS[i % len(MARKERS)], markersize=5, capsize=2, label=str(value))  # fmt: skip
         _mark(axes, data.crossings.iloc[i], target + 1.6 * (i - (len(values) - 1) / 2), color)
     axes.axhline(target, color="0.35", linestyle="--", linewidth=1)
     size_axis(axes, data.observations["size"].astype(int).to_list())

@@ -77,12 +77,16 @@ def size_axis(axes: Axes, sizes: Sequence[int], room: int = 12) -> None:
         sizes: that may have a tick.
         room: labels that fit beside each other.
     """
+    _log_ticks(axes, spaced(sizes, room))
+    axes.set_xlabel("Training data size |D|")
+
+
+def _log_ticks(axes: Axes, ticks: Sequence[float]) -> None:
+    """A logarithmic x axis with these ticks and no others."""
     axes.set_xscale("log")
-    chosen = spaced(sizes, room)
-    axes.set_xticks(chosen, [size_text(size) for size in chosen])
+    axes.set_xticks(ticks, [size_text(tick) for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("Training data size |D|")
 
 
 def value_ticks(axes: Axes, positions: Sequence[float], labels: Sequence[str]) -> None:
@@ -99,10 +103,7 @@ def round_log_axis(axes: Axes, values: Iterable[float]) -> None:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if len(decades) <= 4 else (1,)
     ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
-    axes.set_xscale("log")
-    axes.set_xticks(ticks, [size_text(tick) for tick in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    _log_ticks(axes, ticks)
 
 
 def spaced(numbers: Iterable[float], room: int = 12) -> list[float]:

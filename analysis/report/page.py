@@ -74,7 +74,8 @@ def build(
         raise AnalysisError(NO_FINAL_RATIO)
     say("effects and verdicts")
     runs = describe(frame)
-    best = networks(finished_runs(frame))
+    ended = finished_runs(frame)
+    best = networks(ended)
     spread = seed_spread(best) if len(best) else SeedSpread(0.2, 0)
     cells = make_cells(best, spread) if len(best) else None
     found = changes(cells) if cells is not None else []
@@ -98,7 +99,7 @@ def build(
         .render(
             title=title or _title(runs.sweeps[0].facts.get("Studied factor"), [sweep.name for sweep in runs.sweeps]),
             runs=runs,
-            notes=_notes(frame),
+            notes=_notes(frame, optimum=len(ended) - len(best)),
             tiles=tiles(runs, best),
             headlines=headlines(runs, best, found, slope, answers, spread, emm_headline(estimates)),
             verdicts=answers,
@@ -113,11 +114,14 @@ def build(
     )
 
 
-def _notes(frame: pd.DataFrame) -> list[str]:
-    """What a reader has to know before the numbers: which trials are left out, and which ratios are no final ones."""
+def _notes(frame: pd.DataFrame, optimum: int) -> list[str]:
+    """What a reader has to know before the numbers: which trials are left out, and which ratios are no final ones.
+
+    Args:
+        frame: from `analysis.load`.
+        optimum: finished runs of the closed-form optimum beside networks.
+    """
     lines = [line.removeprefix("note: ") for line in left_out(frame)]
-    runs = finished_runs(frame)
-    optimum = len(runs) - len(networks(runs))
     if optimum:
         lines.append(
             f"{plural(optimum, 'run')} of the closed-form optimum, which no setting moves: in the trial table and in "

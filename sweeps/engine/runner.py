@@ -52,10 +52,7 @@ def start_sweep(
     storage = ray_session.absolute(storage)
     name = name or f"{factor.name}-{datetime.now():%Y%m%d-%H%M%S}"
     run_path = f"{storage}/{name}"
-    if _exists(f"{run_path}/{MANIFEST}"):
-        raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
-    if _holds_something(run_path):
-        raise MemosweepError(f"{run_path} exists and is no run of a sweep: give another --name or --storage-path")
+    _refuse_existing(run_path)
     check_data([*plan.trials, *plan.probes])
     manifest = describe_run(
         factor=factor.name,
@@ -69,8 +66,7 @@ def start_sweep(
         search_settings=plan.settings,
     )
     with only_driver(run_path):
-        if _exists(f"{run_path}/{MANIFEST}"):  # another start was faster
-            raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
+        _refuse_existing(run_path)  # another start may have been faster
         manifest.write(run_path)
         _starting()
         return _fit(_new_tuner(factor, manifest, storage, name), run_path, manifest)
@@ -199,12 +195,18 @@ def _exists(run_path: str) -> bool:
         raise MemosweepError(f"--storage-path: {run_path} cannot be reached ({error})") from None
 
 
-def _holds_something(run_path: str) -> bool:
-    """Whether a folder holds more than the lock of a start that was killed before it had written anything."""
+def _refuse_existing(run_path: str) -> None:
+    """Raise MemosweepError for a run, or a folder of something else.
+
+    A lock alone is that of this start, or of one that was killed before it had written anything.
+    """
+    if _exists(f"{run_path}/{MANIFEST}"):
+        raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
     if not _exists(run_path):
-        return False
+        return
     filesystem, path = fsspec.core.url_to_fs(run_path)
-    return any(not str(name).endswith(f"/{LOCK}") for name in filesystem.ls(path, detail=False))
+    if any(not str(name).endswith(f"/{LOCK}") for name in filesystem.ls(path, detail=False)):
+        raise MemosweepError(f"{run_path} exists and is no run of a sweep: give another --name or --storage-path")
 
 
 def _latest_run(storage: str, factor: str) -> str:

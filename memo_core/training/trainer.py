@@ -55,7 +55,7 @@ class Trainer:
         """(images seen, ratio, samples) of each evaluation so far."""
         self._best_arrays: dict[str, Any] | None = None
         self.best_memorization_ratio = 0.0
-        self._stream = IndexStream(len(self.data), experiment.seed)
+        self._stream = IndexStream(len(self.data), experiment.seed, experiment.training.order)
         self._noise = named_generator(experiment.seed, "noise", device=self.device)
         self._dropout_state = self._initial_dropout_state()
 

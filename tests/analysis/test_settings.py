@@ -69,6 +69,11 @@ def test_a_setting_that_an_older_run_does_not_name_has_its_default() -> None:
     assert with_defaults(data, ["model.depth"])["model.depth"].tolist() == [2, 2]
 
 
+def test_runs_that_name_no_order_were_reshuffled() -> None:
+    data = pd.DataFrame({"training.order": [None, "cyclic"]})
+    assert with_defaults(data)["training.order"].tolist() == ["reshuffled", "cyclic"]
+
+
 def test_an_older_sweep_differs_in_no_setting_that_it_does_not_name() -> None:
     older = frame(grid(model__width=(64, 128), seed=(0, 1)))
     newer = older.assign(**{"evaluation.fid": False, "evaluation.steps": 18, "model.dropout": 0.13})

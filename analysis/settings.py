@@ -8,8 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from memo_core.experiment import BEFORE_THE_SETTING
-
 REPEATS = ("seed", "data.seed")
 """Keys that repeat an experiment; results are averaged over them."""
 
@@ -52,7 +50,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 """The defaults of settings. Those whose default is missing (such as `data.resolution`) need no entry."""
 
-_UNNAMED: Mapping[str, Any] = {**DEFAULTS, **BEFORE_THE_SETTING}
+_UNNAMED: Mapping[str, Any] = {**DEFAULTS, "training.order": "reshuffled"}
 """What a run was trained with that is older than a setting and does not name it."""
 
 

@@ -1,9 +1,11 @@
 """What all command lines share: one-line errors with exit code 2, `--set KEY=VALUE`, seeds, devices."""
 
 import argparse
+import logging
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from memo_core.errors import MemosweepError, quoted
@@ -27,15 +29,45 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(command: Callable[[], int | None]) -> int:
-    """Run a command; bad input becomes one line on stderr and exit code 2, Ctrl-C exit code 130."""
+    """Run a command; bad input becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
+
+    What `memo_core.data` logs about the image sets becomes notes on stderr, each once.
+    """
     try:
-        return command() or 0
+        with _notes_on_data():
+            return command() or 0
     except MemosweepError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+class _Notes(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message that was not printed before."""
+        message = record.getMessage()
+        if message not in self._shown:
+            self._shown.add(message)
+            print(f"note: {message}", file=sys.stderr)
+
+
+@contextmanager
+def _notes_on_data() -> Iterator[None]:
+    log, notes = logging.getLogger("memo_core.data"), _Notes()
+    level = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(notes)
+    try:
+        yield
+    finally:
+        log.removeHandler(notes)
+        log.setLevel(level)
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:

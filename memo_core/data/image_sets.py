@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
+from torch import Tensor
 
 from memo_core.errors import MemosweepError, first_line
 from memo_core.files import write_atomically
@@ -88,6 +89,28 @@ def resize_image(image: ImageArray, resolution: int | None, name: str) -> ImageA
         for plane in image
     ]
     return np.floor(np.stack([np.asarray(plane) for plane in planes]) + 0.5).astype(np.uint8)
+
+
+def match_channels(
+    first: UInt8[Tensor, "n c h w"], second: UInt8[Tensor, "m d h w"]
+) -> tuple[UInt8[Tensor, "n e h w"], UInt8[Tensor, "m e h w"]]:
+    """Make two image sets comparable: where one is grey and the other is colour, grey becomes RGB of equal values.
+
+    EDM writes the same grey images with one channel or with three, depending on the network.
+
+    Args:
+        first: (N, C, H, W), C = 1 or 3.
+        second: (M, D, H, W), D = 1 or 3.
+
+    Returns:
+        Both sets, with three channels each where C and D differ and unchanged otherwise; repeated channels share memory.
+    """
+    channels = max(first.shape[1], second.shape[1])
+    return _with_channels(first, channels), _with_channels(second, channels)
+
+
+def _with_channels(images: Tensor, channels: int) -> Tensor:
+    return images.expand(-1, channels, -1, -1) if images.shape[1] == 1 else images
 
 
 def write_npz(path: str | Path, images: UInt8[np.ndarray, "n c h w"], labels: Int64[np.ndarray, " n"] | None) -> None:

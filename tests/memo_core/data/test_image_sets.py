@@ -5,9 +5,10 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from memo_core.data.image_sets import decode_image
+from memo_core.data.image_sets import decode_image, match_channels
 from memo_core.errors import MemosweepError
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
@@ -94,3 +95,17 @@ def test_damaged_images_fail_in_one_way_only(kind):
                 assert decode_image(io.BytesIO(content), "a").dtype == np.uint8
             except MemosweepError as error:
                 assert "\n" not in str(error)
+
+
+def test_grey_meets_colour_as_colour():
+    grey, colour = torch.from_numpy(GREY)[None, None], torch.from_numpy(RGB.copy())[None]
+    for first, second in ((grey, colour), (colour, grey)):
+        for given, matched in zip((first, second), match_channels(first, second), strict=True):
+            assert matched.dtype == torch.uint8
+            assert torch.equal(matched, given.repeat(1, 3 // given.shape[1], 1, 1))
+
+
+@pytest.mark.parametrize("pixels", [GREY[None], RGB])
+def test_sets_of_as_many_channels_stay_as_they_are(pixels):
+    images = torch.from_numpy(pixels.copy())[None]
+    assert [matched.shape for matched in match_channels(images, images)] == [images.shape] * 2

@@ -103,7 +103,7 @@ def match_channels(
         second: (M, D, H, W), D = 1 or 3.
 
     Returns:
-        Both sets, with three channels each where C and D differ and unchanged otherwise; repeated channels share memory.
+        Both sets, with three channels each where C and D differ; repeated channels share memory.
     """
     channels = max(first.shape[1], second.shape[1])
     return _with_channels(first, channels), _with_channels(second, channels)

@@ -178,8 +178,7 @@ def _lines(numbers: dict[str, Any]) -> list[str]:
         )
     if single := numbers["single_color_samples"]:
         lines.append(
-            f"{single:,} of the samples {'has' if single == 1 else 'have'} a single color, as those of a network that "
-            "diverged do"
+            f"{single:,} sample{' has' if single == 1 else 's have'} a single color: the network may have diverged"
         )
     if "fid" in numbers:
         lines.append(f"FID {numbers['fid']:.3f}")

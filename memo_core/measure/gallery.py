@@ -26,7 +26,7 @@ _FONT_PX = 12
 _LINE_PX = 15
 _GAP_PX = 14
 _FRAME_PX = 4
-_WHITE, _BLACK, _GREY, _FRAME = "#ffffff", "#111111", "#666666", "#d55e00"
+_WHITE, _BLACK, _GRAY, _FRAME = "#ffffff", "#111111", "#666666", "#d55e00"
 
 
 def gallery_png(
@@ -82,7 +82,7 @@ def gallery_png(
         text = f"ratio {ratios[sample]:.3f}, distance {float(result.nearest_distance[sample]):.2f}"
         if math.isnan(ratios[sample]):
             text = "equal to two training images: no ratio"
-        draw.text((x + _GAP_PX, below + _LINE_PX), text, _GREY, _font())
+        draw.text((x + _GAP_PX, below + _LINE_PX), text, _GRAY, _font())
     buffer = io.BytesIO()
     picture.save(buffer, "png")
     return buffer.getvalue()

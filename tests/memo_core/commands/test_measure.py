@@ -73,7 +73,7 @@ def test_exact_duplicates_are_reported_beyond_the_size_of_the_near_search(sets, 
 
 def test_samples_of_a_single_color_are_counted(sets, capsys):
     assert main(["measure", *sets]) == 0
-    assert "4 of the samples have a single color" in capsys.readouterr().out
+    assert "4 samples have a single color" in capsys.readouterr().out
 
 
 def test_pairs_and_gallery_are_written(sets, tmp_path, capsys):
@@ -106,11 +106,11 @@ def test_file_names_that_are_not_text_are_escaped(tmp_path, capsys):
     assert "\\udcff.png" in (tmp_path / "p.csv").read_text()
 
 
-def test_grey_beside_color_is_compared_as_color(tmp_path, capsys):
-    grey = random_images(6)
-    write_folder(tmp_path / "grey", grey)
-    write_folder(tmp_path / "color", np.repeat(grey, 3, axis=1))
-    for one, other in (("grey", "color"), ("color", "grey")):
+def test_gray_beside_color_is_compared_as_color(tmp_path, capsys):
+    gray = random_images(6)
+    write_folder(tmp_path / "gray", gray)
+    write_folder(tmp_path / "color", np.repeat(gray, 3, axis=1))
+    for one, other in (("gray", "color"), ("color", "gray")):
         sets = ["--training", str(tmp_path / one), "--generated", str(tmp_path / other)]
         assert main(["measure", *sets, "--json", "--gallery", str(tmp_path / "g.png")]) == 0
         numbers = json.loads(capsys.readouterr().out)

@@ -130,8 +130,14 @@ def load_image_set(dataset: str) -> UInt8[Tensor, "n c h w"]:
     Raises:
         MemosweepError: no such set, a broken image, or images of different shapes.
     """
+    return load_named_images(dataset)[0]
+
+
+def load_named_images(dataset: str) -> tuple[UInt8[Tensor, "n c h w"], tuple[str, ...]]:
+    """Read all images of a set as `load_image_set` does, and the origin of each (as `TrainingSet.names`)."""
     source = open_source(dataset)
-    return torch.from_numpy(_stack(_read(source, np.arange(source.size), None)))
+    items = _read(source, np.arange(source.size), None)
+    return torch.from_numpy(_stack(items)), tuple(item.name for item in items)
 
 
 @dataclass(frozen=True)

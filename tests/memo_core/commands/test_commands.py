@@ -271,12 +271,6 @@ def test_a_full_disk_is_one_line(tmp_path, capsys, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sets_of_different_shape_are_refused(tmp_path, capsys):
-    write_npz(tmp_path / "colour.npz", np.zeros((2, 3, 8, 8), np.uint8), None)
-    assert main(["measure", "--training", "digits", "--generated", str(tmp_path / "colour.npz")]) == 2
-    assert "must be alike" in capsys.readouterr().err
-
-
 def test_an_unknown_command_is_refused_with_code_2(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["dance"])

@@ -60,7 +60,7 @@ class DataConfig(Section):
     """The training set: paper sections 2, 3 and 6."""
 
     dataset: str = "digits"
-    """`digits`, `cifar10`, or a path to an EDM-format zip or folder, an .npz or an image folder."""
+    """`digits`, `cifar10`, or a path to an EDM-format zip or folder, an image folder, an .npz or an .npy."""
     size: Annotated[int, Field(ge=2, le=100_000_000)] = 1000
     """|D|, the number of training images; two at least, since the criterion asks for a second neighbour."""
     resolution: Annotated[int, Field(ge=4)] | None = None

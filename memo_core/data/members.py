@@ -65,8 +65,8 @@ def find_members(stored: Sequence[str]) -> Members:
 
 
 def canonical(name: str) -> str:
-    """A member's name with slashes and without a leading `./`."""
-    return posixpath.normpath(name.replace("\\", "/"))
+    """A member's name with slashes, relative to the top: without a leading `./` or `/`."""
+    return posixpath.normpath(name.replace("\\", "/")).lstrip("/")
 
 
 def common_folder(names: Sequence[str]) -> str:

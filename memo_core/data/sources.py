@@ -171,8 +171,8 @@ def _zip(path: Path) -> ImageSource:
         except Exception as error:
             raise MemosweepError(f"{path}: {name}: an unreadable zip entry ({first_line(error)})") from None
 
-    members = [member.filename for member in archive.infolist() if not member.is_dir()]
-    return _from_files(str(path), members, archive.read, read)
+    files = [name for name in archive.namelist() if not name.endswith(("/", "\\"))]
+    return _from_files(str(path), files, archive.read, read)
 
 
 def _folder(path: Path) -> ImageSource:

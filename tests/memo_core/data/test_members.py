@@ -33,7 +33,20 @@ def test_hidden_and_foreign_files_are_no_data(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["a.PNG", "a.JPEG", "a.Jpg", "a.jfif", "a.webp", "a.bmp", "a.gif", "a.TIFF", "x/a.b.png", "./a.png", "../a.png"],
+    [
+        "a.PNG",
+        "a.JPEG",
+        "a.Jpg",
+        "a.jfif",
+        "a.webp",
+        "a.bmp",
+        "a.gif",
+        "a.TIFF",
+        "x/a.b.png",
+        "./a.png",
+        "../a.png",
+        "/a.png",
+    ],
 )
 def test_images_are_known_by_their_endings_in_any_case(name):
     assert find_members([name]).images == (name,)
@@ -80,6 +93,7 @@ def test_common_folders():
     assert common_folder(["a/b/c.png", "a/b/d/e.png"]) == "a/b"
     assert common_folder(["ab/c.png", "a/d.png"]) == ""
     assert common_folder(["c.png", "a/d.png"]) == ""
+    assert find_members(["/top/a.png", "top/b.png", "top/dataset.json"]).index == "top/dataset.json"
 
 
 def test_linked_folders_are_followed_but_not_in_circles(tmp_path):

@@ -232,6 +232,36 @@ def test_folders_of_samples_are_read_in_order_and_are_no_classes(tmp_path, image
     np.testing.assert_array_equal(load_image_set(str(tmp_path / "a")), np.moveaxis(images[:3], 3, 1))
 
 
+def test_endings_are_read_in_any_case(tmp_path, images):
+    kinds = {"0.PNG": "png", "1.JPEG": "jpeg", "2.jfif": "jpeg", "3.webp": "webp", "4.Bmp": "bmp", "5.gif": "gif"}
+    (tmp_path / "folder").mkdir()
+    with zipfile.ZipFile(tmp_path / "a.ZIP", "w") as archive:
+        for pixels, (name, kind) in zip(images, kinds.items(), strict=True):
+            Image.fromarray(pixels).save(tmp_path / "folder" / name, kind)
+            archive.write(tmp_path / "folder" / name, f"top/{name}")
+        archive.writestr("top/", b"")
+    for name in ("folder", "a.ZIP"):
+        read = load_image_set(str(tmp_path / name))
+        assert read.shape == (6, 3, 8, 8)
+        np.testing.assert_array_equal(read[[0, 4]], np.moveaxis(images[[0, 4]], 3, 1))
+
+
+def test_random_damage_to_a_zip_ends_in_one_line(tmp_path, images):
+    whole = edm_zip(tmp_path / "whole.zip", images[:2], [0, 1]).read_bytes()
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        content = bytearray(whole)
+        for position in generator.integers(len(content), size=3):
+            content[position] = generator.integers(256)
+        (tmp_path / "a.zip").write_bytes(content)
+        try:
+            source = open_source(str(tmp_path / "a.zip"))
+            source.check_labels("data.labels = true")
+            source.read(0)
+        except MemosweepError as error:
+            assert "\n" not in str(error)
+
+
 def test_samples_of_other_tools_are_read(tmp_path, images):
     np.savez(tmp_path / "a.NPZ.npz", images)
     (tmp_path / "a.NPZ.npz").rename(tmp_path / "a.NPZ")

@@ -15,7 +15,7 @@ _UNNAMED = "arr_0"
 """The first array that NumPy was given without a name: images, channels last, in the files of published samplers."""
 _UNNAMED_LABELS = "arr_1"
 """The second one: their labels."""
-_EXPECTED = "expected `images` (N, C, H, W) of uint8 with C = 1 or 3"
+_EXPECTED = "(N, C, H, W) of uint8 with C = 1 or 3"
 
 
 def read_arrays(path: Path) -> tuple[UInt8[np.ndarray, "n c h w"], Array | MemosweepError | None]:
@@ -36,7 +36,7 @@ def read_arrays(path: Path) -> tuple[UInt8[np.ndarray, "n c h w"], Array | Memos
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
-            name, images = "the array", content
+            name, images = "", content
         else:
             with content:
                 names = content.files
@@ -49,9 +49,9 @@ def read_arrays(path: Path) -> tuple[UInt8[np.ndarray, "n c h w"], Array | Memos
         raise MemosweepError(f"{path}: a broken {path.suffix.lower()} file ({first_line(error)})") from None
     if images is None:
         held = ", ".join(map(quoted, names[:5])) or "nothing"
-        raise MemosweepError(f"{path}: no `{_OWN}` (nor `{_UNNAMED}`) but {held[:150]}, {_EXPECTED}")
+        raise MemosweepError(f"{path}: no `{_OWN}` (nor `{_UNNAMED}`) but {held[:150]}, expected `{_OWN}` {_EXPECTED}")
     if not isinstance(images, np.ndarray):
-        raise MemosweepError(f"{path}: a broken {path.suffix.lower()} file (`{name}` is not an array)")
+        raise MemosweepError(f"{path}: a broken {path.suffix.lower()} file ({quoted(name)} is not an array)")
     return _channels_first(images, name, path), labels
 
 
@@ -67,10 +67,10 @@ def _read_labels(content: "np.lib.npyio.NpzFile", *names: str) -> Array | Memosw
 
 
 def _channels_first(images: Array, name: str, path: Path) -> UInt8[np.ndarray, "n c h w"]:
-    what = f"{path}: `{name}` of {images.dtype} {images.shape}"
+    what = f"{path}: {quoted(name) if name else 'an array'} of {images.dtype} {images.shape}"
     if images.dtype != np.uint8:
         example = "; of values from -1 to 1: (127.5 * x + 128).clip(0, 255)" if images.dtype.kind == "f" else ""
-        raise MemosweepError(f"{what}, {_EXPECTED}{example}")
+        raise MemosweepError(f"{what}, expected {_EXPECTED}{example}")
     if not images.size:
         raise MemosweepError(f"{what} holds no images")
     # One image of three channels, or several grey ones?
@@ -83,4 +83,4 @@ def _channels_first(images: Array, name: str, path: Path) -> UInt8[np.ndarray, "
     if last and not first:
         return np.ascontiguousarray(np.moveaxis(images, 3, 1)).astype(np.uint8, copy=False)
     reason = "could have its channels first or last" if first else "does not tell which are the channels"
-    raise MemosweepError(f"{what} {reason}, {_EXPECTED}: numpy.savez(file, images=...)")
+    raise MemosweepError(f"{what} {reason}; save {_EXPECTED} with numpy.savez(file, images=...)")

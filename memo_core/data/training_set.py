@@ -70,8 +70,11 @@ def load_training_set(config: DataConfig) -> TrainingSet:
             source = _open(key, dataset)
             if config.labels == "true" and count == config.size:
                 source.check_labels("data.labels = true")
-            _describe_classes(source, dataset)
+            if source.class_folders:
+                _log.info("%s: %s", dataset, describe_folders(source.class_folders))
             order = balanced_order(source, count, classes, config.seed)
+            if source.labels_problem is not None:
+                _log.info("%s; its labels are not used, and its classes not balanced", source.labels_problem)
             parts[-1] = _read(source, order, config.resolution)
             chosen.append(choose_classes(source, classes, config.seed) or ())
     _check_sources_apart(config, chosen)
@@ -95,13 +98,6 @@ def _open(key: str, dataset: str) -> ImageSource:
         if key == "data.dataset":
             raise
         raise MemosweepError(f"{key}: {error}") from None
-
-
-def _describe_classes(source: ImageSource, dataset: str) -> None:
-    if source.class_folders:
-        _log.info("%s: %s", dataset, describe_folders(source.class_folders))
-    if source.labels_problem is not None:
-        _log.info("%s; its labels are not used, and its classes not balanced", source.labels_problem)
 
 
 def _check_sources_apart(config: DataConfig, chosen: list[tuple[int, ...]]) -> None:

@@ -48,8 +48,8 @@ def test_our_own_layout_is_never_in_doubt(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"arr_0": np.zeros((2, 3, 8, 3), np.uint8)}, "could have its channels first or last, .*images=..."),
-        ({"arr_0": np.zeros((2, 8, 8, 4), np.uint8)}, "does not tell which are the channels, .*images=..."),
+        ({"arr_0": np.zeros((2, 3, 8, 3), np.uint8)}, "could have its channels first or last; .*images=..."),
+        ({"arr_0": np.zeros((2, 8, 8, 4), np.uint8)}, "does not tell which are the channels; .*images=..."),
         ({"arr_0": np.zeros((8, 8, 3), np.uint8)}, "does not tell which are the channels"),
         ({"arr_0": np.zeros((3, 8, 8), np.uint8)}, "does not tell which are the channels"),
         ({"images": np.zeros((2, 192), np.uint8)}, "does not tell which are the channels"),

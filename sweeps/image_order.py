@@ -3,7 +3,7 @@
 Every published run walks one order in cycles, most other training loops reshuffle; the paper does not compare them.
 Training seeds scatter as much as the orders may differ, so each is trained with three.
 
-    python sweeps/image_order.py                   # laptop: digits, 9 trials, about 8 minutes on 2 cores
+    python sweeps/image_order.py                   # laptop: digits, 9 trials, about 10 minutes on 2 cores
     python sweeps/image_order.py --preset paper    # CIFAR-10 at |D| = 2k, 9 trials of 40,000 epochs
 """
 

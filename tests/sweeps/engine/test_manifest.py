@@ -4,14 +4,18 @@ import os
 import pytest
 import torch
 
+from memo_core.experiment import Experiment
+from memo_core.presets import LAPTOP
 from sweeps.engine import hardware
 from sweeps.engine.hardware import describe_hardware
 from sweeps.engine.manifest import FILE, Manifest, describe_run
+from sweeps.engine.search_settings import GridSettings
 
 SETTINGS = {
     "factor": "width", "key": "model.width", "preset": "laptop",
-    "moved": ["model.width"], "trials": [], "resources": {"cpu": 1.0}, "max_failures": 2, "search": "grid",
-    "search_settings": {},
+    "moved": ["model.width"], "trials": [Experiment.from_flat(LAPTOP).to_flat()],
+    "resources": {"cpu": 1.0}, "max_failures": 2, "search": "grid",
+    "search_settings": GridSettings(),
 }  # fmt: skip
 
 

@@ -178,15 +178,13 @@ class RemoteStore:
 
     def read(self, names: Iterable[str]) -> Iterable[tuple[str, bytes | OSError]]:
         """See `Store`."""
-        wanted = {f"{self._path}/{name}": name for name in names}
+        wanted = list(names)
         if not wanted:
             return
-        # One call, so that an object store answers many requests at a time.
-        contents = self._filesystem.cat(list(wanted), on_error="return")
-        if isinstance(contents, bytes):
-            contents = {next(iter(wanted)): contents}
-        for path, content in contents.items():
-            name = wanted.get(path) or wanted[f"/{path.lstrip('/')}"]
+        # One call, so that an object store answers many requests at a time; `cat` would take names for patterns.
+        paths = [f"{self._path}/{name}" for name in wanted]
+        contents = self._filesystem.cat_ranges(paths, None, None, on_error="return")
+        for name, content in zip(wanted, contents, strict=True):
             yield name, content if isinstance(content, bytes) else OSError(str(content))
 
     def write(self, name: str, content: bytes) -> None:

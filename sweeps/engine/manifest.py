@@ -50,7 +50,7 @@ class Manifest(BaseModel):
     """Complete experiments; of a search those that it starts from."""
     resources: dict[Literal["cpu", "gpu"], Amount]
     """Of one trial."""
-    max_failures: Annotated[int, Field(ge=0)]
+    max_failures: Annotated[int, Field(ge=0, le=10**6)]
     search: Literal["grid", "bisect", "optuna"]
     search_settings: SearchSettings
     command: list[str]

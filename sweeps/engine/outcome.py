@@ -37,7 +37,7 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
             warnings.simplefilter("ignore", SkippedResultsWarning)
             frame = load(run_path)
     except AnalysisError:
-        print("no evaluation was reached yet, so there is no table", flush=True)
+        print("no trial has reached an evaluation, so there is no table", flush=True)
         return
     filesystem, path = open_location(run_path)
 

@@ -35,6 +35,7 @@ from sweeps.engine.searcher_state import saved_state
 from sweeps.engine.space import METRIC, trial_directory, trial_title
 from sweeps.engine.strategy import strategy_of, trainable_of
 from sweeps.engine.tally import Tally, tally
+from sweeps.engine.tune_state import check_saved_state
 
 CHECKPOINTS_KEPT = 2
 _MAX_NAME_BYTES = 200
@@ -99,7 +100,7 @@ def resume_sweep(factor: Factor, storage: str, name: str | None) -> int:
     with only_driver(run_path):
         check_networks(manifest.trials)
         check_data(manifest.trials)
-        ended_early(run_path, manifest)  # a damaged search shows before Ray starts
+        check_saved_state(run_path, strategy_of(factor, manifest).searcher)
         print(f"resuming {run_path}", flush=True)
         _starting()
         if not _can_restore(run_path):
@@ -253,8 +254,6 @@ def ended_early(run_path: str, manifest: Manifest) -> str | None:
     Raises:
         MemosweepError: the saved search is damaged.
     """
-    if manifest.search == "bisect":
-        saved_search(run_path)
     content = saved_state(run_path) if manifest.search == "optuna" else None
     return None if content is None else own_state(content, run_path).ended
 

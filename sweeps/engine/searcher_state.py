@@ -8,7 +8,7 @@ from analysis.loading.urls import join_url, open_location
 from memo_core.errors import MemosweepError, first_line
 from sweeps.engine.search_settings import STRICT, Share, Size
 
-_PREFIX = "searcher-state-"
+PREFIX = "searcher-state-"
 
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Samples = Annotated[int, Field(ge=1, le=10**12)]
@@ -130,8 +130,8 @@ def parsed(model: type[State], content: bytes | str, where: str) -> State:
         raise MemosweepError(f"{where}: the saved search is damaged ({place}: {first['msg'][:200]})") from None
 
 
-def saved_state(run_path: str) -> bytes | None:
-    """Return the newest state that Tune saved of a run's searcher; None where there is none.
+def newest_file(run_path: str, prefix: str) -> bytes | None:
+    """Return the newest file of a run's folder whose name starts so, as Tune names its states by time; None without.
 
     Raises:
         MemosweepError: the folder or the file cannot be read.
@@ -140,13 +140,18 @@ def saved_state(run_path: str) -> bytes | None:
         filesystem, path = open_location(run_path)
         # Not by a pattern, in which the brackets of a folder's name would have a meaning.
         names = [str(name).rstrip("/").rpartition("/")[2] for name in filesystem.ls(path, detail=False)]
-        states = sorted(name for name in names if name.startswith(_PREFIX))
-        if not states:
+        found = sorted(name for name in names if name.startswith(prefix))
+        if not found:
             return None
-        with filesystem.open(f"{path}/{states[-1]}", "rb") as file:
+        with filesystem.open(f"{path}/{found[-1]}", "rb") as file:
             content: bytes = file.read()
             return content
     except FileNotFoundError:
         return None
     except (OSError, ValueError, ImportError) as error:
-        raise MemosweepError(f"{join_url(run_path, _PREFIX)}...: cannot be read ({first_line(error)})") from None
+        raise MemosweepError(f"{join_url(run_path, prefix)}...: cannot be read ({first_line(error)})") from None
+
+
+def saved_state(run_path: str) -> bytes | None:
+    """Return the newest state that Tune saved of a run's searcher; None where there is none."""
+    return newest_file(run_path, PREFIX)

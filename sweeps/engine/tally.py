@@ -1,6 +1,6 @@
 """How many trials of a run ended, and how."""
 
-from collections import Counter
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ from sweeps.engine.manifest import Manifest
 from sweeps.engine.search_settings import OptunaSettings
 
 _MAX_CAUSES = 5
+_NUMBER = re.compile(r"[0-9][0-9.,]*(?:e[+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,22 @@ class Tally:
         return self.finished + self.errors + len(self.failures)
 
     def failure_lines(self) -> list[str]:
-        """Say how many trials failed for good, a line for each distinct cause and five at most."""
-        counts = Counter(self.failures)
-        lines = [f"{count} of {self.started} trials {kind}: {cause}" for (kind, cause), count in counts.most_common()]
+        """Say how many trials failed for good: a line for each cause, five at most.
+
+        Causes that differ in their numbers alone, such as the images seen, are one.
+        """
+        groups: dict[tuple[str, str], list[str]] = {}
+        for kind, cause in self.failures:
+            groups.setdefault((kind, _NUMBER.sub("0", cause)), []).append(cause)
+        found = sorted(groups.items(), key=lambda item: -len(item[1]))
+        lines = []
+        for (kind, _), causes in found:
+            example = ", the first" if len(set(causes)) > 1 else ""
+            lines.append(f"{len(causes)} of {self.started} trials {kind}{example}: {causes[0]}")
         further = len(lines) - _MAX_CAUSES
-        return lines if further < 2 else [*lines[:_MAX_CAUSES], f"and {further} further causes, see result.json"]
+        if further < 2:
+            return lines
+        return [*lines[:_MAX_CAUSES], f"and {further} further causes, see result.json in the trials' folders"]
 
 
 def tally(results: Iterable[Any], manifest: Manifest) -> Tally:

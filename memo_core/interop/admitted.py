@@ -68,6 +68,37 @@ def is_torch_module(name: Name) -> bool:
     return str(name) in _TORCH_MODULES
 
 
+_NETWORK_CLASSES = frozenset(
+    (
+        *("VPPrecond", "VEPrecond", "EDMPrecond", "iDDPMPrecond", "SongUNet", "DhariwalUNet", "UNetBlock"),
+        *("Conv2d", "Linear", "GroupNorm", "PositionalEmbedding", "FourierEmbedding"),
+        *("VPLoss", "VELoss", "EDMLoss", "AugmentPipe"),
+    )
+)
+"""The classes of EDM's `training` package, which a fork may have pickled without their source."""
+
+_MOVED = {
+    "_reconstruct_persistent_obj": Name("torch_utils.persistence", "_reconstruct_persistent_obj"),
+    "EasyDict": Name("dnnlib.util", "EasyDict"),
+}
+"""Names of EDM's own modules that say enough wherever a project has put those modules."""
+
+
+def original_name(name: Name) -> Name:
+    """The published name of something that a project has vendored: `lib.edm.dnnlib.util.EasyDict` is EDM's.
+
+    Whatever it stands for is a function of ours or a record, so that a false friend does no harm.
+    """
+    if name.name in _NETWORK_CLASSES and not is_torch_module(name):
+        return Name("training.networks", name.name)
+    return _MOVED.get(name.name, name)
+
+
+def is_network_class(name: Name) -> bool:
+    """Whether an original name is that of a class of EDM's networks, whose objects become records."""
+    return name.module == "training.networks" and name.name in _NETWORK_CLASSES
+
+
 def _dictionary(pairs: Any = ()) -> dict[Any, Any]:
     if isinstance(pairs, dict):
         return dict(pairs)

@@ -15,6 +15,7 @@ from torch import Tensor
 from memo_core.errors import MemosweepError, as_name, quoted
 from memo_core.experiment import ModelConfig
 from memo_core.interop.admitted import PersistentObject, Record
+from memo_core.interop.unpersisted import arguments_of
 
 _PRECONDITIONINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "VPPrecond": (
@@ -119,7 +120,7 @@ def network_from_pickle(content: Any, path: object) -> Network:
     Raises:
         MemosweepError: another kind of content, or a network that our U-Net does not implement.
     """
-    network = content.get("ema") if isinstance(content, dict) else None
+    network = _persistent(content.get("ema") if isinstance(content, dict) else None)
     if not isinstance(network, PersistentObject):
         raise MemosweepError(f"{path}: no network under `ema`; an EDM network pickle is needed")
     if network.class_name not in _PRECONDITIONINGS:
@@ -127,7 +128,8 @@ def network_from_pickle(content: Any, path: object) -> Network:
             f"{path}: {as_name(network.class_name)} is not supported; it must be one of {', '.join(_PRECONDITIONINGS)}"
         )
     name, own_defaults = _PRECONDITIONINGS[network.class_name]
-    arguments = _arguments(network, path)
+    state = _state(network, path)
+    arguments = _arguments(network, state, path)
     model_type = arguments.get("model_type", own_defaults["model_type"])
     if model_type != "SongUNet":
         raise MemosweepError(
@@ -144,14 +146,22 @@ def network_from_pickle(content: Any, path: object) -> Network:
     num_labels = whole_number(arguments.get("label_dim", 0), "label_dim", path)
     settings = {key: arguments.get(key, default) for key, default in _SONG_UNET.items()}
     config = _song_unet(settings, name, resolution, path)
-    state = _state(network, path)
     if settings["augment_dim"]:
         # The layer has no bias and its input is zero unless one augments, so that it adds nothing.
         state.pop("model.map_augment.weight", None)
     return Network(config, resolution, channels, num_labels, state)
 
 
-def _arguments(network: PersistentObject, path: object) -> dict[str, Any]:
+def _persistent(network: Any) -> Any:
+    """A network whose class was pickled by its name, as if with its source; anything else as it is."""
+    if isinstance(network, Record) and isinstance(network.state, dict):
+        return PersistentObject(network.kind.rpartition(".")[2], network.state)
+    return network
+
+
+def _arguments(network: PersistentObject, state: Mapping[str, Tensor], path: object) -> dict[str, Any]:
+    if "_init_kwargs" not in network.state and "_init_args" not in network.state:
+        return _checked(arguments_of(network.class_name, network.state, state, path), path)
     positional, named = network.state.get("_init_args"), network.state.get("_init_kwargs")
     if not isinstance(named, dict) or not isinstance(positional, tuple):
         raise MemosweepError(f"{path}: {network.class_name} lacks the arguments that it was built with")
@@ -159,7 +169,10 @@ def _arguments(network: PersistentObject, path: object) -> dict[str, Any]:
         raise MemosweepError(f"{path}: {network.class_name} was built with {len(positional)} unnamed arguments")
     if any(not isinstance(key, str) for key in named):
         raise MemosweepError(f"{path}: {network.class_name} was built with arguments whose names are not text")
-    arguments = {**dict(zip(_COMMON, positional, strict=False)), **named}
+    return _checked({**dict(zip(_COMMON, positional, strict=False)), **named}, path)
+
+
+def _checked(arguments: dict[str, Any], path: object) -> dict[str, Any]:
     for key, value in arguments.items():
         parts = value if isinstance(value, list | tuple) else [value]
         if any(not isinstance(part, str | int | float | None) for part in parts):

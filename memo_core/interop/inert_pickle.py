@@ -20,7 +20,9 @@ from memo_core.interop.admitted import (
     Name,
     Record,
     Refusal,
+    is_network_class,
     is_torch_module,
+    original_name,
     plain_key,
     plain_set,
 )
@@ -93,8 +95,8 @@ class _Interpreter:
     def push_name(self, module: Any, name: Any) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
             raise Refusal("looks up a name that is not text")
-        found = Name(module, name)
-        known = str(found) in CALLS or INERT_NAMES.fullmatch(str(found)) or is_torch_module(found)
+        found = original_name(Name(module, name))
+        known = str(found) in CALLS or INERT_NAMES.fullmatch(str(found)) or _is_class(found)
         # A dot in the name would walk from one attribute to the next.
         if "." in name or not known:
             raise Refusal(f"refers to {as_name(str(found))}, which is not admitted")
@@ -108,7 +110,7 @@ class _Interpreter:
             raise Refusal(f"calls a {type(target).__name__}")
         if str(target) in CALLS:
             self.stack.append(CALLS[str(target)](*arguments))
-        elif is_torch_module(target):
+        elif _is_class(target):
             self.stack.append(Record(str(target), arguments))
         else:
             raise Refusal(f"calls {as_name(str(target))}")
@@ -142,6 +144,10 @@ class _Interpreter:
         if not self.stack:
             raise Refusal("remembers what is not there")
         self.memo[len(self.memo) if key is None else key] = self.stack[-1]
+
+
+def _is_class(name: Name) -> bool:
+    return is_torch_module(name) or is_network_class(name)
 
 
 _PUSHES_ARGUMENT = frozenset(

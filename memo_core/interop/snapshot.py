@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,14 +23,19 @@ from memo_core.interop.edm import (
     skip_mask,
     whole_number,
 )
+from memo_core.interop.file_kinds import HEAD_SIZE, identify
+from memo_core.interop.foreign import from_names, in_folder, in_safetensors, in_zip, pickle_names, snapshot_beside
 from memo_core.interop.inert_pickle import load_inert
+from memo_core.interop.weights import check_fit, check_weights
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.model.unet import count_parameters
 from memo_core.training.checkpoint import read_checkpoint
 
 Format = Literal["checkpoint", "edm-pickle", "safetensors"]
 
-_WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_URL = re.compile(r"(?i)(?:https?|ftp|s3|gs|hf|file)://?[^/]")
+"""One slash as well as two, which is what a URL becomes as a path."""
+
 _JSON_MODEL_KEYS = (
     "architecture",
     "preconditioning",
@@ -94,22 +100,40 @@ def load_snapshot(path: str | os.PathLike[str], device: torch.device | str = "cp
 
     Raises:
         MemosweepError: not such a file, something in it that is not admitted, or a network that our U-Net
-            does not implement.
+            does not implement. Files of other projects are named, with what to do instead.
     """
+    if _URL.match(os.fspath(path)):
+        raise MemosweepError(
+            f"{os.fspath(path)}: is a URL, and snapshots are read from files; "
+            f"download it first (for example with curl -LO) and name the file"
+        )
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(9)
-    except OSError as error:
-        raise MemosweepError(f"{path}: {error.strerror}; a snapshot file is needed") from None
-    if head.startswith(b"PK\x03\x04"):
+    kind = identify(_read_head(path))
+    if kind.name == "zip":
         return _from_checkpoint(path, device)
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
+    if kind.name == "safetensors":
         return _from_safetensors(path, device)
-    if head.startswith(b"\x80") or head[:1] in b"(}cd":
-        network = network_from_pickle(load_inert(path.read_bytes(), path), path)
-        return _snapshot(network, "edm-pickle", path, device)
-    raise MemosweepError(f"{path}: not a snapshot; a checkpoint, an EDM pickle or safetensors is needed")
+    if kind.name == "pickle":
+        return _from_pickle(path, device)
+    if kind.name == "torch-legacy" and (foreign := from_names(pickle_names(path.read_bytes()))):
+        raise MemosweepError(f"{path}: {foreign}")
+    raise MemosweepError(f"{path}: is {kind.what}, not a snapshot; {kind.advice}")
+
+
+def _read_head(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise MemosweepError(f"{path}: {in_folder(path)}")
+        if path.exists() and not path.is_file():
+            raise MemosweepError(f"{path}: is not a regular file; a snapshot file is needed")
+        with path.open("rb") as file:
+            return file.read(HEAD_SIZE)
+    # Beside the file system's errors: a zero byte in the name.
+    except (OSError, ValueError) as error:
+        if isinstance(error, MemosweepError):
+            raise
+        reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
+        raise MemosweepError(f"{path}: {reason}; a snapshot file is needed") from None
 
 
 def save_safetensors(
@@ -154,7 +178,7 @@ def _snapshot(
     sizes = network.resolution, network.channels, network.num_labels
     if config.architecture == "optimum":
         raise MemosweepError(f"{path}: architecture = 'optimum' has no weights; it must be ddpmpp or ncsnpp")
-    _check_weights(network.state, path)
+    check_weights(network.state, path)
     misfit = (
         f"{path}: weights do not fit {config.architecture}, width {config.width}, depth {config.depth} "
         f"at {network.resolution} pixels"
@@ -171,40 +195,30 @@ def _snapshot(
     # Sizes beyond what any tensor has.
     except (RuntimeError, TypeError, OverflowError) as error:
         raise MemosweepError(f"{misfit}: {first_line(error)}") from None
-    _compare(denoiser, network.state, misfit)
+    check_fit(denoiser, network.state, misfit)
     denoiser = denoiser.to_empty(device=device)
     denoiser.load_state_dict(network.state)
     denoiser = denoiser.eval().requires_grad_(False)
     return Snapshot(denoiser, config, *sizes, source=source)
 
 
-def _check_weights(state: Mapping[str, Any], path: Path) -> None:
-    for name, value in state.items():
-        usual = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
-        if not usual or value.dtype not in _WEIGHT_TYPES:
-            raise MemosweepError(f"{path}: weight {quoted(name)} is not a tensor of floating-point numbers")
-        # Stride 0 would blow a few bytes up to any shape.
-        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise MemosweepError(
-                f"{path}: weight {quoted(name)} claims {quoted(list(value.shape))}, more than its bytes hold"
-            )
-
-
-def _compare(denoiser: NetworkDenoiser, state: Mapping[str, Tensor], misfit: str) -> None:
-    """Raise MemosweepError, starting with `misfit`, where names or shapes differ from the network's."""
-    expected = denoiser.state_dict()
-    for name, value in expected.items():
-        if name not in state:
-            raise MemosweepError(f"{misfit}: {name} is missing")
-        if state[name].shape != value.shape:
-            raise MemosweepError(f"{misfit}: {name} is {quoted(list(state[name].shape))}, not {list(value.shape)}")
-    for name in state:
-        if name not in expected:
-            raise MemosweepError(f"{misfit}: it has no {quoted(str(name))}")
+def _from_pickle(path: Path, device: torch.device | str) -> Snapshot:
+    data = path.read_bytes()
+    try:
+        network = network_from_pickle(load_inert(data, path), path)
+    except MemosweepError:
+        foreign = from_names(pickle_names(data))
+        if foreign is None:
+            raise
+        raise MemosweepError(f"{path}: {foreign}") from None
+    return _snapshot(network, "edm-pickle", path, device)
 
 
 def _from_safetensors(path: Path, device: torch.device | str) -> Snapshot:
     beside = path.with_suffix(".json")
+    foreign = None if beside.exists() else in_safetensors(path)
+    if foreign is not None:
+        raise MemosweepError(f"{path}: {foreign}")
     description = _description(beside)
     try:
         state = safetensors.torch.load_file(path)
@@ -241,7 +255,14 @@ def _description(beside: Path) -> dict[str, Any]:
 
 
 def _from_checkpoint(path: Path, device: torch.device | str) -> Snapshot:
-    content = read_checkpoint(path)
+    try:
+        content = read_checkpoint(path)
+    except MemosweepError:
+        foreign = in_zip(path)
+        if foreign is None:
+            raise
+        beside = snapshot_beside(path)
+        raise MemosweepError(f"{path}: {foreign}{f': {beside}' if beside else ''}") from None
     experiment = Experiment.from_flat(content["experiment"])
     network = Network(experiment.model, *_sizes(content, path), state=content["ema"])
     snapshot = _snapshot(network, "checkpoint", path, device, experiment.training.precision)

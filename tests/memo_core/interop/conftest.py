@@ -13,11 +13,10 @@ from memo_core.model import build_denoiser
 PRECONDITIONINGS = {"vp": "VPPrecond", "ve": "VEPrecond", "edm": "EDMPrecond"}
 
 
-@pytest.fixture
-def published_modules():
-    """Stand-ins for the modules that an EDM pickle refers to."""
-    persistence = types.ModuleType("torch_utils.persistence")
-    util = types.ModuleType("dnnlib.util")
+def stand_ins(prefix=""):
+    """Stand-ins for the modules that an EDM pickle refers to, where a project put them into a package `prefix`."""
+    persistence = types.ModuleType(f"{prefix}torch_utils.persistence")
+    util = types.ModuleType(f"{prefix}dnnlib.util")
 
     def _reconstruct_persistent_obj(meta):
         raise AssertionError("code of the file's library was run")
@@ -28,12 +27,22 @@ def published_modules():
     for thing, module in ((_reconstruct_persistent_obj, persistence), (EasyDict, util)):
         thing.__module__, thing.__qualname__ = module.__name__, thing.__name__
         setattr(module, thing.__name__, thing)
-    return {
-        "torch_utils": types.ModuleType("torch_utils"),
-        "torch_utils.persistence": persistence,
-        "dnnlib": types.ModuleType("dnnlib"),
-        "dnnlib.util": util,
-    }
+    # Its parents must be there to be imported from.
+    parents = [
+        ".".join(parts[:end])
+        for module in (persistence, util)
+        for parts in [module.__name__.split(".")]
+        for end in range(1, len(parts))
+    ]
+    modules = {module.__name__: module for module in (persistence, util, *map(types.ModuleType, parents))}
+    # `Persistent` finds it here, whatever it is pickled as.
+    return {**modules, "torch_utils.persistence": persistence}
+
+
+@pytest.fixture
+def published_modules():
+    """The modules under their published names."""
+    return stand_ins()
 
 
 class Persistent(nn.Module):
@@ -137,13 +146,14 @@ def small():
 
 
 @pytest.fixture
-def write_pickle(published_modules, monkeypatch):
+def write_pickle(monkeypatch):
     """Writes an EDM network pickle; the modules that it refers to are gone afterwards."""
 
-    def write(*arguments, easy_dict=False, **options):
-        kind = published_modules["dnnlib.util"].EasyDict if easy_dict else dict
+    def write(*arguments, easy_dict=False, prefix="", **options):
+        modules = stand_ins(prefix)
+        kind = modules[f"{prefix}dnnlib.util"].EasyDict if easy_dict else dict
         with monkeypatch.context() as patch:
-            for name, module in published_modules.items():
+            for name, module in modules.items():
                 patch.setitem(sys.modules, name, module)
             _write_pickle(*arguments, easy_dict=kind, **options)
 

@@ -77,7 +77,7 @@ def test_weights_that_are_views_of_one_tensor_are_written_whole(small, tmp_path)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "damaged or not a pickle"),
+        (b"", "is an empty file"),
         (b"hello, I am a text file", "not a snapshot"),
         (b"\x80\x04", "damaged"),
         (pickle.dumps([1, 2]), "no network under `ema`"),

@@ -1,0 +1,176 @@
+"""One run: a file is damaged, a command reads it, and what happened is told in a word."""
+
+import contextlib
+import io
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from benchmarks.fuzzing.containers import corrupt
+from benchmarks.fuzzing.seeds import sweep_until_ray
+from benchmarks.fuzzing.targets import TARGETS, Target
+
+OUTCOMES = ("exit 0", "exit 2", "other exit", "silent", "traceback", "hang", "crash", "disagreement")
+"""`silent`: exit 2 without a word; `crash`: the process died; `disagreement`: another end in a process of its own."""
+
+GOOD = OUTCOMES[:2]
+_MEMORY = 12 * 2**30
+
+
+@dataclass(frozen=True)
+class Run:
+    """What happened to one damaged file."""
+
+    target: str
+    index: int
+    outcome: str
+    command: list[str]
+    message: str
+    """The last line that was printed on stderr, or the end of the traceback."""
+    in_process: bool = True
+
+
+class _HangError(BaseException):
+    """The time is over; no code catches it by accident."""
+
+
+def _alarm(_: int, __: FrameType | None) -> None:
+    raise _HangError
+
+
+def run_one(target: Target, index: int, seeds: Path, work: Path, seed: int, timeout: float, apart: bool) -> list[Run]:
+    """Damage a copy of a seed file and read it, in this process; with `apart`, in a process of its own as well."""
+    command, file = prepare(target, index, seeds, work, seed)
+    outcome, message = _in_process(command, file, timeout)
+    runs = [Run(target.name, index, outcome, command, message)]
+    if apart and command[0] != "resume":
+        prepare(target, index, seeds, work, seed)
+        found, message = _in_subprocess(command, timeout)
+        agreed = outcome if found == outcome else "disagreement"
+        runs.append(Run(target.name, index, agreed, command, f"{found}: {message}", in_process=False))
+    return runs
+
+
+def prepare(target: Target, index: int, seeds: Path, work: Path, seed: int) -> tuple[list[str], Path]:
+    """Write the damaged file of a run into `work`, and return the command that reads it and the file."""
+    import numpy as np  # noqa: PLC0415
+
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(seeds / target.group, work)
+    file = target.file(work, index)
+    # Every run is drawn on its own, so that one can be repeated without the others.
+    corrupt(file, target.inside, np.random.default_rng([seed, TARGETS.index(target), index]))
+    return target.command(work, file, index), file
+
+
+def _in_process(command: Sequence[str], file: Path, timeout: float) -> tuple[str, str]:
+    errors = io.StringIO()
+    signal.signal(signal.SIGALRM, _alarm)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+            signal.setitimer(signal.ITIMER_REAL, timeout)
+            try:
+                code = _entry_point(command[0])(list(command[1:]))
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    except _HangError:
+        return "hang", f"longer than {timeout:g} s"
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException as error:
+        where = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in where if "site-packages" not in frame.filename] or where
+        place = f"{Path(own[-1].filename).name}:{own[-1].lineno} {own[-1].name}"
+        return "traceback", f"{type(error).__name__}: {str(error)[:200]} ({place})"
+    return _outcome(code, errors.getvalue())
+
+
+def _outcome(code: int, errors: str) -> tuple[str, str]:
+    message = (errors.strip().splitlines() or [""])[-1][:300]
+    if "Traceback (most recent call last)" in errors:
+        return "traceback", message
+    if code not in (0, 2):
+        return "other exit", f"{code}: {message}"
+    return ("silent" if code and not message else f"exit {code}"), message
+
+
+def _in_subprocess(command: Sequence[str], timeout: float) -> tuple[str, str]:
+    arguments = [sys.executable, "-m", *command]
+    try:
+        # Starting takes seconds that the other way of running does not.
+        done = subprocess.run(
+            arguments, capture_output=True, text=True, errors="replace", timeout=timeout + 60, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "hang", ""
+    return ("crash", "") if done.returncode < 0 else _outcome(done.returncode, done.stderr)
+
+
+def _entry_point(program: str) -> Callable[[list[str]], Any]:
+    """The function behind a command line."""
+    if program == "memo_core":
+        from memo_core.commands import main  # noqa: PLC0415
+
+        return main
+    if program == "analysis":
+        from analysis.command_line import main as analyze  # noqa: PLC0415
+
+        return analyze
+    return _resume
+
+
+def _resume(arguments: list[str]) -> int:
+    """`--resume` up to Ray's start, then what is read of the manifest after it."""
+    from memo_core.command_line import run  # noqa: PLC0415
+    from sweeps.engine.manifest import Manifest  # noqa: PLC0415
+    from sweeps.engine.strategy import strategy_of, trainable_of  # noqa: PLC0415
+    from sweeps.weight_decay import FACTOR  # noqa: PLC0415
+
+    folder = Path(arguments[0]).parent
+    sweep_until_ray(["--resume", "--storage-path", str(folder.parent), "--name", folder.name])
+
+    def plan() -> None:
+        manifest = Manifest.read(str(folder))
+        strategy_of(FACTOR, manifest)
+        trainable_of(manifest)
+
+    return run(plan)
+
+
+def work_through(
+    pipe: Connection,
+    target: str,
+    indices: Sequence[int],
+    seeds: Path,
+    work: Path,
+    seed: int,
+    timeout: float,
+    every: int,
+) -> None:
+    """Do a target's runs in a process of their own, sending each one's results as soon as it ends."""
+    import torch  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    # What claims to be huge fails here instead of taking the machine with it.
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    kind = next(each for each in TARGETS if each.name == target)
+    for index in indices:
+        apart = every > 0 and index % every == every - 1
+        pipe.send(run_one(kind, index, seeds, work, seed, timeout, apart))
+    shutil.rmtree(work, ignore_errors=True)
+    pipe.send(None)
+
+
+def describe(run: Run) -> str:
+    """Return a failure in one line."""
+    return f"{run.target} {run.index}: {run.outcome}: {run.message} [{json.dumps(run.command[:2])[1:-1]}]"

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="with --index: leave the damaged files here")
     parser.add_argument("--timeout", type=float, default=30, help="seconds until a hang (default: %(default)s)")
     parser.add_argument("--every", type=int, default=50, metavar="K",
-                        help="each K-th run once more in a process of its own, 0: none (default: %(default)s)")  # fmt: skip
+                        help="each K-th run once more in its own process, 0: none (default: %(default)s)")  # fmt: skip
     parser.add_argument("--processes", type=int, default=2, help="at once (default: %(default)s)")
     options = parser.parse_args(arguments)
     started = time.monotonic()

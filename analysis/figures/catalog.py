@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.completion import WILL_NOT_REACH, trial_verdicts
 from analysis.errors import AnalysisError
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.epochs import epochs_data, metric_over_epochs
@@ -18,13 +17,14 @@ from analysis.figures.memorization_time import memorization_time, memorization_t
 from analysis.figures.size import metric_over_size, size_data
 from analysis.figures.skips import metric_over_skips, skips_data
 from analysis.figures.zeta import emm_by_zeta, zeta_data
-from analysis.memorization_time import scaling_panels
-from analysis.panels import Panel, panels, studied_keys
-from analysis.samples import best_samples
-from analysis.settings import networks
-from analysis.tables import METRICS, best, moved_keys
-from analysis.telling import names
-from analysis.vocabulary import factor, in_order
+from analysis.inference.memorization_time import scaling_panels
+from analysis.results.load import METRICS, best, moved_keys
+from analysis.results.samples import best_samples
+from analysis.runs.factors import factor, in_order
+from analysis.runs.final import WILL_NOT_REACH, trial_verdicts
+from analysis.runs.groups import Panel, panels, studied_keys
+from analysis.runs.labels import names
+from analysis.runs.settings import networks
 
 _PANELS = 4
 """So many panels of one kind are drawn; a pooled table can have hundreds."""

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from analysis.completion import REACHED
 from analysis.figures.style import PALETTE
-from analysis.samples import best_samples
-from analysis.tables import best, moved_keys
-from analysis.telling import names
-from analysis.vocabulary import factor, ratio_text, value_label
+from analysis.results.load import best, moved_keys
+from analysis.results.samples import best_samples
+from analysis.runs.factors import factor, ratio_text, value_label
+from analysis.runs.final import REACHED
+from analysis.runs.labels import names
 
 _GAP = 0.08
 """White between images, as a share of a place."""

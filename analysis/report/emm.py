@@ -4,11 +4,11 @@ import math
 
 import pandas as pd
 
-from analysis.emm_results import emm_of_results, emm_text, images_text
 from analysis.errors import AnalysisError
-from analysis.panels import panels, studied_keys
+from analysis.inference.emm import emm_of_results, emm_text, images_text
 from analysis.report.blocks import Cell, Table, table
-from analysis.vocabulary import factor, inside_sentence, value_text
+from analysis.runs.factors import factor, inside_sentence, value_text
+from analysis.runs.groups import panels, studied_keys
 
 ZETA = 0.1
 """The paper's."""

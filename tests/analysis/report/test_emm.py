@@ -1,5 +1,5 @@
 from analysis.report.emm import emm_frame, emm_headline
-from analysis.tables import best
+from analysis.results.load import best
 from tests.analysis.planted import frame, grid
 
 

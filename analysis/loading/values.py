@@ -65,7 +65,9 @@ def scalar(value: Any) -> Any:
     """Check a value of which nothing is known but that it has to fit into a table."""
     if isinstance(value, bool):
         return value
-    return text(value) if isinstance(value, str) else number(-MAX_NUMBER)(value)
+    if isinstance(value, str):
+        return text(value)
+    return whole(-MAX_WHOLE)(value) if isinstance(value, int) else number(-MAX_NUMBER)(value)
 
 
 def numbers(low: int, high: int) -> Check:

@@ -64,10 +64,10 @@ def trial_failures(frame: pd.DataFrame) -> pd.Series:
 def is_finished(frame: pd.DataFrame) -> pd.Series:
     """For each row, whether its trial has a final ratio, or at least a lower bound of it.
 
-    Not so a trial that diverged or failed, one that is unfinished, whose best ratio lies ahead, and one that was stopped
-    early as it `will_not_reach` its target. Whether a trial came to the end of its budget is told by the column `status`, and by
-    the images seen against `training.images` or `training.epochs` times `data.size`: of a trial that ended, results
-    may be lost. The closed-form optimum sees none.
+    Not so a trial that diverged or failed, one that is unfinished, whose best ratio lies ahead, and one that was
+    stopped early as it `will_not_reach` its target. Whether a trial came to the end of its budget is told by the
+    column `status`, and by the images seen against `training.images` or `training.epochs` times `data.size`: of a
+    trial that ended, results may be lost. The closed-form optimum sees none.
     """
     verdicts = trial_verdicts(frame)
     counts, reached = (verdicts != WILL_NOT_REACH) & (trial_failures(frame) == ""), verdicts == REACHED

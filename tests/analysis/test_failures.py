@@ -102,9 +102,7 @@ def test_where_all_trials_diverged_every_command_says_so(
     assert "no trial has reported a memorization ratio: 2 of 2 trials diverged: 0a1b2_00000 (loss is nan" in said
 
 
-def test_tables_comparisons_and_reports_count_what_diverged(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_tables_comparisons_and_reports_count_what_diverged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = write(tmp_path / "one", GOOD, [line(100, 1.0), failure()])
     other = write(tmp_path / "other", GOOD)
     assert main(["table", str(one)]) == 0

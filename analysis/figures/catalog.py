@@ -1,5 +1,6 @@
 """Every figure of the study that a table allows, and for the others the reason why not."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -199,14 +200,14 @@ def _zetas(frame: pd.DataFrame, keys: list[str]) -> Iterator[Drawn | Missing]:
         found = [panel for panel in panels(frame, key) if len(panel.frame["data.size"].unique()) > 1]
         if not found:
             yield Missing(f"EMM by zeta, {factor(key).title}", "every such trial has the same |D|")
-        for number, panel in enumerate(found[:1]):
+        for number, panel, name in itertools.islice(_titled(found), 1):
             data = zeta_data(panel.frame, key)
             if not (data["kind"] == "measured").any():
                 yield Missing(f"EMM by zeta, {factor(key).title}", "no ratio crosses 1 - zeta between two sizes")
                 continue
-            figure = emm_by_zeta(data, key, panel.title)
+            figure = emm_by_zeta(data, key, name)
             bars = "Bars reach to the neighbouring sizes run; triangles are bounds and point to where the EMM lies."
-            title = _heading(f"EMM by zeta, {factor(key).title}", panel.title)
+            title = _heading(f"EMM by zeta, {factor(key).title}", name)
             yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], title, "Fig. 22", figure, data, bars)
 
 

@@ -97,7 +97,7 @@ def gallery(rows: Sequence[GalleryRow], columns: int = 16) -> Figure:
         count = min(columns, len(row.generated))
         axes.imshow(_tiled(row, count), extent=(0, count, 0, 2), interpolation="nearest", cmap="gray", vmin=0, vmax=255)
         axes.set(xlim=(0, columns), ylim=(0, 2), xticks=[], yticks=[])
-        axes.set_title(row.title, fontsize=8, loc="left")
+        axes.set_title(row.title, fontsize=8, loc="left", parse_math=False)
         axes.axis("off")
         for column in np.flatnonzero(row.memorized[:count]):
             for line in (0, 1):

@@ -66,5 +66,5 @@ def metric_over_skips(data: pd.DataFrame, resolution: int | None = None, metric:
     for axes in (left, right):
         metric_axis(axes, metric)
         legend(axes)
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     return figure

@@ -109,7 +109,9 @@ class Comparison:
         elif self.overall is not None:
             decided = self.overall.low > 0 or self.overall.high < 0
             answer = "beyond noise" if decided else "this includes no difference"
-            over = "them" if self.overall.comparisons == count else f"the {self.overall.comparisons} others"
+            left = self.overall.comparisons
+            which = "others" if left == count - saturated else "with final ratios"
+            over = "them" if left == count else f"the {left} {which}"
             text += f" Pooled over {over}, B differs from A by {self.overall}: {answer}."
         same = sum(match.same_training for match in self.matches)
         if same:

@@ -127,8 +127,10 @@ def readable(estimates: pd.DataFrame, key: str) -> pd.DataFrame:
 
 def _training(runs: pd.DataFrame) -> pd.Series:
     """Equal for repetitions of the same training: another data seed is another training too."""
-    seeds = [runs[name].astype(str) for name in REPEATS if name in runs.columns]
-    return pd.Series(["/".join(row) for row in zip(*seeds, strict=True)] or runs["trial_id"], index=runs.index)
+    seeds = [runs[name] for name in REPEATS if name in runs.columns]
+    return pd.Series(
+        ["/".join(map(str, row)) for row in zip(*seeds, strict=True)] or runs["trial_id"], index=runs.index
+    )
 
 
 def emm_grid(estimates: pd.DataFrame, key: str, notes: Sequence[str] = ()) -> Grid:

@@ -140,7 +140,7 @@ def _axis(name: str, column: pd.Series) -> _Axis:
         return _coded(name, "category", ["none" if pd.isna(value) else str(value) for value in column], count)
     numbers = column.astype(float)
     positive = numbers[numbers > 0]
-    wide = len(positive) > 0 and positive.max() / positive.min() >= WIDE
+    wide = len(positive) > 0 and positive.max() >= WIDE * positive.min()
     if numbers.min() > 0 and wide:
         # Optuna's fANOVA integrates over the raw values even of a logarithmic distribution: give it the logarithms.
         numbers = numbers.map(math.log)

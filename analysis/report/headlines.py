@@ -128,7 +128,7 @@ def tiles(runs: Runs, best: pd.DataFrame) -> list[tuple[str, str]]:
     """Numbers at the top of the page: (value, what it is)."""
     top = "none"
     if len(best):
-        highest = best.loc[best["memorization_ratio"].idxmax()]
+        highest = best.sort_values("memorization_ratio", kind="stable").iloc[-1]
         top = f"{ratio_text(100 * highest['memorization_ratio'], _is_bound(highest), 1)}%"
     return [
         (f"{runs.finished:,} / {runs.trials:,}", "trials finished"),

@@ -12,7 +12,7 @@ from analysis.inference.main_effects import Change
 from analysis.inference.replication import NOTE, TITLES, replication_frame
 from analysis.paper_tables import paper_tables
 from analysis.report.blocks import Cell, Table, table
-from analysis.report.text import number
+from analysis.report.text import number, plural
 from analysis.results.load import best
 from analysis.runs.effects import odds_text
 from analysis.runs.factors import factor, title_of, value_text
@@ -89,9 +89,10 @@ def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> T
     if saturated:
         note += f" Left out, at 0% or at 100% on both sides in every matched setting: {'; '.join(saturated)}."
     if partly:
+        where = sum(change.effect.saturated > 0 for change in changes)
         note += (
-            f" Left out of {sum(change.effect.saturated > 0 for change in changes)} contrasts: {partly} matched "
-            "settings at 0% or at 100% on both sides, which say nothing of an effect."
+            f" Left out of {plural(where, 'contrast')}: {plural(partly, 'matched setting')} at 0% or at 100% on both "
+            "sides, where nothing is known of an effect."
         )
     return table("effects", "What each setting does", note, columns, rows)
 

@@ -72,12 +72,6 @@ def parse_manifest(content: bytes | OSError) -> tuple[dict[str, Any], list[str]]
     said = manifest.model_dump(exclude={"trials"}, exclude_unset=True, exclude_none=True)
     # Of a search the trials are templates, one for each value of the factor.
     planned = {"planned": len(manifest.trials)} if manifest.trials and manifest.search == "grid" else {}
-    problems = (
-        [
-            f"{MANIFEST_FILE}: {', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} of the wrong type or out of "
-            "range, and left out"
-        ]
-        if wrong
-        else []
-    )
-    return {**said, **planned}, problems
+    are = "is" if len(wrong) == 1 else "are"
+    problems = [f"{MANIFEST_FILE}: {', '.join(wrong)} {are} of the wrong type or out of range, and left out"]
+    return {**said, **planned}, problems if wrong else []

@@ -65,10 +65,9 @@ def is_finished(frame: pd.DataFrame) -> pd.Series:
     """For each row, whether its trial has a final ratio, or at least a lower bound of it.
 
     Not so a trial that diverged or failed, one that is unfinished, whose best ratio lies ahead, and one that was
-    stopped early as it `will_not_reach` its target. Whether a trial came to the end of its budget is told by the column
-    `status`, and by the images seen against `training.images` or `training.epochs` times `data.size`: of a trial that
-    ended, results
-    may be lost. The closed-form optimum sees none.
+    stopped early as it `will_not_reach` its target. Whether a trial came to the end of its budget is told by the
+    column `status`, and by the images seen against `training.images` or `training.epochs` times `data.size`: of a
+    trial that ended, results may be lost. The closed-form optimum sees none.
     """
     verdicts = trial_verdicts(frame)
     counts, reached = (verdicts != WILL_NOT_REACH) & (trial_failures(frame) == ""), verdicts == REACHED
@@ -78,9 +77,10 @@ def is_finished(frame: pd.DataFrame) -> pd.Series:
     seen = frame.groupby(["experiment", "trial_id"])["images_seen"].transform("max")
     budget = pd.Series(np.nan, index=frame.index)
     if "training.images" in frame:
-        budget = pd.to_numeric(frame["training.images"])
+        budget = pd.to_numeric(frame["training.images"]).astype("float64")
     if {"training.epochs", "data.size"} <= set(frame.columns):
-        budget = budget.fillna(pd.to_numeric(frame["training.epochs"]) * frame["data.size"])
+        epochs, size = (pd.to_numeric(frame[key]).astype("float64") for key in ("training.epochs", "data.size"))
+        budget = budget.fillna(epochs * size)
     whole = budget.isna() | (seen >= budget) | ~(seen > 0)
     return ((ended & whole) | reached) & counts
 

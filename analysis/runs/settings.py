@@ -86,7 +86,7 @@ def with_defaults(frame: pd.DataFrame, keys: Iterable[str] | None = None) -> pd.
     wanted = [key for key in (frame.columns if keys is None else keys) if key in DEFAULTS]
     filled: dict[str, Any] = {}
     for key in wanted:
-        if key not in frame.columns:
+        if key not in frame.columns or frame[key].isna().all():
             filled[key] = _UNNAMED[key]
         elif frame[key].isna().any():
             filled[key] = frame[key].fillna(_UNNAMED[key])

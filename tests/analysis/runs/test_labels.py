@@ -1,6 +1,6 @@
 import pandas as pd
 
-from analysis.runs.labels import independent_keys, names, tied_keys
+from analysis.runs.labels import distinguishing_keys, independent_keys, names, tied_keys
 
 
 def test_keys_that_move_together_are_one() -> None:
@@ -40,3 +40,28 @@ def test_a_long_name_is_cut_where_no_other_is_cut_alike_and_equal_rows_have_none
     assert len(set(named)) == len(named)
     assert names(bits.iloc[:1]) == [""]
     assert names(pd.DataFrame()) == []
+
+
+def test_a_name_leaves_out_nothing_that_differs_and_the_size_comes_always() -> None:
+    # Four of eight runs, in which the weight decay alone would distinguish all.
+    every = pd.DataFrame({
+        "data.size": [10, 20] * 4, "training.weight_decay": [0.0, 0.0, 1e-4, 1e-4, 1e-3, 1e-3, 1e-2, 1e-2],
+    })  # fmt: skip
+    assert names(every.iloc[[1, 2, 4, 7]], among=every) == [
+        "|D| = 20, Weight decay = 0", "|D| = 10, Weight decay = 0.0001", "|D| = 10, Weight decay = 0.001",
+        "|D| = 20, Weight decay = 0.01",
+    ]  # fmt: skip
+    assert names(every.iloc[[1, 6]], among=every) == ["|D| = 20, Weight decay = 0", "|D| = 10, Weight decay = 0.01"]
+    # Both differ, and nothing says which of them matters, even where no other run is known.
+    assert names(every.iloc[[1, 6]]) == ["|D| = 20, Weight decay = 0", "|D| = 10, Weight decay = 0.01"]
+    assert names(every.iloc[[0, 6]], among=every) == ["Weight decay = 0", "Weight decay = 0.01"]
+
+
+def test_what_a_setting_brings_along_is_not_said() -> None:
+    settings = pd.DataFrame({
+        "training.batch_size": [64, 128], "training.learning_rate": [1e-4, 2e-4], "evaluation.num_samples": [10, 20],
+        "data.dataset": ["digits", "cifar10"], "data.resolution": [8, 32],
+    })  # fmt: skip
+    assert distinguishing_keys(settings) == ["training.batch_size", "data.dataset"]
+    other = settings.assign(**{"training.batch_size": 64})
+    assert distinguishing_keys(other[["training.batch_size", "training.learning_rate"]]) == ["training.learning_rate"]

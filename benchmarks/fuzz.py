@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="with --index: leave the damaged files here")
     parser.add_argument("--timeout", type=float, default=30, help="seconds until a hang (default: %(default)s)")
     parser.add_argument("--every", type=int, default=50, metavar="K",
-                        help="each K-th run once more in a process of its own, 0: none (default: %(default)s)")  # fmt: skip
+                        help="each K-th run again in its own process, 0: none (default: %(default)s)")  # fmt: skip
     parser.add_argument("--processes", type=int, default=2, help="at once (default: %(default)s)")
     options = parser.parse_args(arguments)
     started = time.monotonic()
@@ -109,6 +109,7 @@ def _run(target: Target, options: argparse.Namespace, seeds: Path, scratch: Path
             process.join()
             runs.append(Run(target.name, pending.pop(0), outcome, command, f"process exit code {process.exitcode}"))
         process.join()
+    print(f"{target.name}: done", file=sys.stderr, flush=True)
     return runs
 
 

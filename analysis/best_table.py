@@ -7,7 +7,7 @@ from analysis.panels import summary
 from analysis.paper_tables.render import Grid
 from analysis.settings import setting_keys
 from analysis.tables import best, moved_keys
-from analysis.telling import independent_keys
+from analysis.telling import distinguishing_keys
 from analysis.vocabulary import factor, ratio_text, size_text, value_text
 
 
@@ -25,7 +25,9 @@ def best_grid(frame: pd.DataFrame, marked: bool = True, run: pd.DataFrame | None
             for machines has numbers alone.
         run: all trials, whose cost the notes tell; `frame` where not given.
     """
-    keys = independent_keys(best(frame)[[key for key in naming_keys(frame) if key != "data.size"]])
+    runs, named = best(frame), naming_keys(frame)
+    keys = [key for key in distinguishing_keys(runs[named]) if key != "data.size"]
+    keys = [key for key in named if key in keys]
     data = summary(frame, [*keys, "data.size"])
     sizes = sorted(set(data["data.size"]))
     rows = []
@@ -46,7 +48,9 @@ def factor_grid(frame: pd.DataFrame, marked: bool = True, run: pd.DataFrame | No
         marked: write `>=` before ratios that are lower bounds; otherwise the column `reached` counts the trials behind
             a ratio that were stopped on reaching their target, where there are any.
     """
-    keys = independent_keys(best(frame)[naming_keys(frame)]) or ["data.size"]
+    named = naming_keys(frame)
+    chosen = distinguishing_keys(best(frame)[named])
+    keys = [key for key in named if key in chosen] or ["data.size"]
     data = summary(frame, keys)
     epochs = best(frame).groupby(keys, dropna=False, sort=True)["epoch"].max().to_numpy()
     counted = not marked and bool(data["reached"].any())

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.completion import reached_target
+from analysis.completion import failed, reached_target, trial_failures
 from analysis.errors import AnalysisError
 from analysis.findings import finished_runs
-from analysis.findings.effects import Effect, cell_ratio_variances, make_cells, pooled_effect
+from analysis.findings.effects import Effect, cell_ratio_variances, is_saturated, make_cells, pooled_effect
 from analysis.noise import CONFIDENCE, SeedSpread, holm, normal_quantile, seed_spread, two_sided_p
 from analysis.settings import REPEATS, setting_keys, with_defaults
 
@@ -56,6 +56,8 @@ class Match:
     bound_a: bool = False
     """Whether `ratio_a` is a lower bound: a trial was stopped on reaching its target."""
     bound_b: bool = False
+    saturated: bool = False
+    """Whether both ratios are 0% or both 100%, which says nothing of a difference."""
     same_training: bool = False
     """Whether the same seeds gave the same ratios with the same settings: one training, run (or copied) twice."""
 
@@ -81,6 +83,8 @@ class Comparison:
     spread: SeedSpread
     unfinished: tuple[int, int]
     """Trials of each that are left out: not finished, or stopped early as they will not reach a target."""
+    broken: tuple[tuple[str, ...], tuple[str, ...]]
+    """Trials of each that diverged or failed, a line a kind; they are left out."""
     lower_bounds: tuple[int, int]
     """Trials of each that were stopped early on reaching a target: their ratio is a lower bound of the final one."""
     method: str = METHOD
@@ -94,12 +98,18 @@ class Comparison:
         count = len(self.matches)
         settings = "setting" if count == 1 else "settings"
         text = f"{beyond} of {count} matched {settings} {'differs' if beyond == 1 else 'differ'} beyond noise."
-        if self.overall is None:
-            text += " All of them are lower bounds on a side, so that there is no difference to pool."
-        else:
+        saturated = sum(match.saturated for match in self.matches)
+        if saturated:
+            text += (
+                f" {saturated} of them at 0% or at 100% on both sides {'says' if saturated == 1 else 'say'} nothing."
+            )
+        if self.overall is None and saturated < count:
+            over = "The others" if saturated else "All of them"
+            text += f" {over} are lower bounds on a side, so that there is no difference to pool."
+        elif self.overall is not None:
             decided = self.overall.low > 0 or self.overall.high < 0
             answer = "beyond noise" if decided else "this includes no difference"
-            over = "them" if self.overall.comparisons == count else f"the {self.overall.comparisons} with final ratios"
+            over = "them" if self.overall.comparisons == count else f"the {self.overall.comparisons} others"
             text += f" Pooled over {over}, B differs from A by {self.overall}: {answer}."
         same = sum(match.same_training for match in self.matches)
         if same:
@@ -153,10 +163,11 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
         for one, other in (sides, sides[::-1])
     ]
     missing = (_unfinished(a, runs_a), _unfinished(b, runs_b))
+    broken = (tuple(failed(a)), tuple(failed(b)))
     differences = [*_about(a, b), *differences]
     bounds = (int(reached_target(runs_a).sum()), int(reached_target(runs_b).sum()))
     return Comparison(
-        names[0], names[1], tuple(differences), only[0], only[1], matches, overall, spread, missing, bounds
+        names[0], names[1], tuple(differences), only[0], only[1], matches, overall, spread, missing, broken, bounds
     )
 
 
@@ -198,8 +209,11 @@ def _matches(
     first, second = a.loc[common], b.loc[common]
     difference = second["log_odds"].to_numpy() - first["log_odds"].to_numpy()
     variance = second["variance"].to_numpy() + first["variance"].to_numpy()
-    p_values = [two_sided_p(d / math.sqrt(v)) for d, v in zip(difference, variance, strict=True)]
-    adjusted = holm(p_values)
+    silent = is_saturated(first["ratio"].to_numpy(dtype=float), second["ratio"].to_numpy(dtype=float))
+    p_values = [two_sided_p(d / math.sqrt(v)) for d, v in zip(np.where(silent, 0.0, difference), variance, strict=True)]
+    # What says nothing is no test that Holm's correction has to allow for.
+    adjusted = np.ones(len(p_values))
+    adjusted[~silent] = holm([p for p, out in zip(p_values, silent, strict=True) if not out])
     points = 100 * (second["ratio"].to_numpy() - first["ratio"].to_numpy())
     point_variances = cell_ratio_variances(first) + cell_ratio_variances(second)
     reach = 100 * normal_quantile() * np.sqrt(point_variances)
@@ -207,15 +221,21 @@ def _matches(
         Match(
             _named(index, shared, moved),
             *(float(one["ratio"]), float(other["ratio"]), int(one["runs"]), int(other["runs"])),
-            *(float(points[i]), float(points[i] - reach[i]), float(points[i] + reach[i]), p_values[i], adjusted[i]),
-            *(bool(one["bound"]), bool(other["bound"])),
+            *(
+                float(points[i]),
+                float(points[i] - reach[i]),
+                float(points[i] + reach[i]),
+                p_values[i],
+                float(adjusted[i]),
+            ),
+            *(bool(one["bound"]), bool(other["bound"]), bool(silent[i])),
             may_repeat and one["trainings"] == other["trainings"],
         )
         for i, (index, one, other) in enumerate(
             zip(common, first.to_dict("records"), second.to_dict("records"), strict=True)
         )
     )
-    final = ~(first["bound"] | second["bound"]).to_numpy(dtype=bool)
+    final = ~(first["bound"] | second["bound"]).to_numpy(dtype=bool) & ~silent
     effect = None
     if final.any():
         runs = int((first["runs"] + second["runs"])[final].sum())
@@ -247,7 +267,8 @@ def _order(settings: Mapping[str, Any]) -> tuple[tuple[bool, float, str], ...]:
 
 
 def _unfinished(frame: pd.DataFrame, runs: pd.DataFrame) -> int:
-    return len(frame[["experiment", "trial_id"]].drop_duplicates()) - len(runs)
+    trials = frame[trial_failures(frame) == ""][["experiment", "trial_id"]].drop_duplicates()
+    return len(trials) - len(runs)
 
 
 def _about(a: pd.DataFrame, b: pd.DataFrame) -> list[Difference]:

@@ -12,8 +12,14 @@ REACHED = "reached"
 WILL_NOT_REACH = "will_not_reach"
 FULL = "full"
 
-NO_FINAL_RATIO = "no final ratio: all trials were stopped early as they will not reach the target"
+NO_FINAL_RATIO = "no final ratio: all trials were stopped early as they will not reach the target, diverged or failed"
 """What to say where `finished` leaves nothing."""
+
+DIVERGED = "diverged"
+"""The status of a trial whose numbers ceased to be finite."""
+_FAILURES = {DIVERGED: "diverged", "failed": "failed"}
+_NAMED = 3
+"""So many of the trials that broke off are named in a message; the others are counted."""
 
 _ENDED = {"terminated", "finished", "completed", "complete", "done"}
 
@@ -39,16 +45,32 @@ def trial_verdicts(frame: pd.DataFrame) -> pd.Series:
     return last.groupby([frame["experiment"], frame["trial_id"]]).transform("last").fillna(FULL)
 
 
+def trial_failures(frame: pd.DataFrame) -> pd.Series:
+    """For each row, what its trial broke off with: `diverged`, `failed`, or an empty text.
+
+    Args:
+        frame: of `analysis.load`, all evaluations of its trials.
+    """
+    found = pd.Series("", index=frame.index, dtype=object)
+    if "status" in frame.columns:
+        found = found.mask(frame["status"].astype(str) == DIVERGED, DIVERGED)
+    if "failure" in frame.columns:
+        failure = frame["failure"].astype(object).where(frame["failure"].notna(), None)
+        last = failure.groupby([frame["experiment"], frame["trial_id"]]).transform("last")
+        found = found.mask(last.notna(), last)
+    return found
+
+
 def is_finished(frame: pd.DataFrame) -> pd.Series:
     """For each row, whether its trial has a final ratio, or at least a lower bound of it.
 
-    Not so a trial that is unfinished, whose best ratio lies ahead, and one that was stopped early as it
+    Not so a trial that diverged or failed, one that is unfinished, whose best ratio lies ahead, and one that was stopped early as it
     `will_not_reach` its target. Whether a trial came to the end of its budget is told by the column `status`, and by
     the images seen against `training.images` or `training.epochs` times `data.size`: of a trial that ended, results
     may be lost. The closed-form optimum sees none.
     """
     verdicts = trial_verdicts(frame)
-    counts, reached = verdicts != WILL_NOT_REACH, verdicts == REACHED
+    counts, reached = (verdicts != WILL_NOT_REACH) & (trial_failures(frame) == ""), verdicts == REACHED
     ended = has_ended(frame["status"]) if "status" in frame else pd.Series(True, index=frame.index)
     if "images_seen" not in frame:
         return (ended | reached) & counts
@@ -65,14 +87,14 @@ def is_finished(frame: pd.DataFrame) -> pd.Series:
 def finished(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of trials with a final ratio; half-trained ones would pass for a low ratio.
 
-    Where no trial ended yet, the rows of those still at work: all but the trials that were stopped early as they
-    `will_not_reach` their target, whose ratio will never be known.
+    Where no trial ended yet, the rows of those still at work: all but the trials that diverged or failed, or were
+    stopped early as they `will_not_reach` their target, whose ratio will never be known.
     """
     if frame.empty:
         return frame
     ended = frame[is_finished(frame)]
     if ended.empty:
-        ended = frame[trial_verdicts(frame) != WILL_NOT_REACH]
+        ended = frame[(trial_verdicts(frame) != WILL_NOT_REACH) & (trial_failures(frame) == "")]
     return ended.reset_index(drop=True)
 
 
@@ -90,13 +112,15 @@ def left_out(frame: pd.DataFrame) -> list[str]:
     if frame.empty:
         return []
     verdicts = trial_verdicts(frame)
-    trials = frame.assign(verdict=verdicts).drop_duplicates(["experiment", "trial_id"], keep="last")
+    failures = trial_failures(frame)
+    trials = frame.assign(verdict=verdicts, failure=failures).drop_duplicates(["experiment", "trial_id"], keep="last")
     count = len(trials)
-    stopped = int((trials["verdict"] == WILL_NOT_REACH).sum())
-    unfinished = int((~is_finished(frame))[trials.index].sum()) - stopped
-    reached = int((trials["verdict"] == REACHED).sum())
-    lines = []
-    if unfinished and unfinished + stopped < count:
+    broken = trials["failure"] != ""
+    stopped = int(((trials["verdict"] == WILL_NOT_REACH) & ~broken).sum())
+    unfinished = int((~is_finished(frame))[trials.index].sum()) - stopped - int(broken.sum())
+    reached = int(((trials["verdict"] == REACHED) & ~broken).sum())
+    lines = [f"left out: {line}" for line in failed(frame)]
+    if unfinished and unfinished + stopped + int(broken.sum()) < count:
         lines.append(f"left out: {unfinished} of {count} trials are unfinished, and their ratios may still rise")
     elif unfinished:
         lines.append(f"note: {unfinished} of {count} trials are unfinished, and their ratios may still rise")
@@ -111,3 +135,36 @@ def left_out(frame: pd.DataFrame) -> list[str]:
             "bounds (>=) of the final ones"
         )
     return lines
+
+
+def failed(frame: pd.DataFrame) -> list[str]:
+    """Which trials diverged and which failed, a line a kind with the cause; such as `2 of 8 trials diverged: ...`.
+
+    Args:
+        frame: of `analysis.load`, all evaluations of its trials.
+    """
+    ident = ["experiment", "trial_id"]
+    failures = trial_failures(frame)
+    rows = frame.assign(failure=failures)[failures != ""]
+    if "failure" in frame.columns:
+        # The first result that says so names the cause; of a trial that only has a status, the last one is known.
+        says = frame["failure"].notna()[rows.index]
+        rows = pd.concat([rows[says], rows[~says][::-1]])
+    trials = rows.drop_duplicates(ident).sort_values(ident, kind="stable")
+    count = len(frame[ident].drop_duplicates())
+    lines = []
+    for failure, word in _FAILURES.items():
+        those = trials[trials["failure"] == failure]
+        if len(those):
+            named = [_broken(row) for _, row in those.head(_NAMED).iterrows()]
+            more = f" and {len(those) - _NAMED} more" if len(those) > _NAMED else ""
+            lines.append(f"{len(those)} of {count} trials {word}: {'; '.join(named)}{more}")
+    return lines
+
+
+def _broken(row: pd.Series) -> str:
+    """A trial that broke off, with its cause and when."""
+    cause, seen = row.get("cause"), row.get("images_seen")
+    when = "" if seen is None or pd.isna(seen) else f" at {int(seen):,} images"
+    about = f"{'' if cause is None or pd.isna(cause) else cause}{when}".strip()
+    return f"{row['trial_id']}" + (f" ({about})" if about else "")

@@ -40,6 +40,7 @@ DEFAULTS: Mapping[str, Any] = {
     "training.ema_decay": 0.99929,
     "training.warmup_epochs": 200.0,
     "training.precision": "float32",
+    "training.order": "cyclic",
     "evaluation.num_samples": 10_000,
     "evaluation.steps": 18,
     "evaluation.sampler": "ode",
@@ -47,8 +48,10 @@ DEFAULTS: Mapping[str, Any] = {
     "evaluation.batch_size": 500,
     "evaluation.fid": False,
 }
-"""What a run was trained with that is older than a setting and does not name it. Settings whose default is missing
-(such as `data.resolution`) need no entry."""
+"""The defaults of settings. Those whose default is missing (such as `data.resolution`) need no entry."""
+
+_UNNAMED: Mapping[str, Any] = {**DEFAULTS, "training.order": "reshuffled"}
+"""What a run was trained with that is older than a setting and does not name it."""
 
 
 CONDITIONAL: Mapping[str, tuple[str, Any]] = {"data.num_labels": ("data.labels", "random")}
@@ -69,7 +72,7 @@ def setting_keys(frame: pd.DataFrame) -> list[str]:
 
 
 def with_defaults(frame: pd.DataFrame, keys: Iterable[str] | None = None) -> pd.DataFrame:
-    """Fill settings that some runs do not name with what they were trained with; see `DEFAULTS`.
+    """Fill settings that some runs do not name with what they were trained with; see `_UNNAMED`.
 
     What a run names though it means nothing to it becomes missing; see `CONDITIONAL`.
 
@@ -84,9 +87,9 @@ def with_defaults(frame: pd.DataFrame, keys: Iterable[str] | None = None) -> pd.
     filled: dict[str, Any] = {}
     for key in wanted:
         if key not in frame.columns:
-            filled[key] = DEFAULTS[key]
+            filled[key] = _UNNAMED[key]
         elif frame[key].isna().any():
-            filled[key] = frame[key].fillna(DEFAULTS[key])
+            filled[key] = frame[key].fillna(_UNNAMED[key])
     return _without_meaningless(frame.assign(**filled) if filled else frame)
 
 

@@ -13,6 +13,7 @@ from analysis.loading.columns import REPORTED, joined, typed
 from analysis.loading.copies import without_copies
 from analysis.loading.experiment import Results, is_experiment, read_experiment
 from analysis.loading.store import RESULT_FILE, Store, open_store
+from analysis.loading.urls import join_url
 from analysis.settings import experiment_keys, moves, with_defaults
 
 Metric = Literal["memorization_ratio", "fid", "knn_distance"]
@@ -128,7 +129,7 @@ def _experiments(store: Store) -> list[Store]:
         return [store]
     if RESULT_FILE in store.files():
         raise AnalysisError(f"{store.location} is one trial: give the experiment folder that it lies in")
-    inner = [open_store(f"{store.location}/{name}") for name in store.folders()]
+    inner = [open_store(join_url(store.location, name)) for name in store.folders()]
     found = [child for child in inner if is_experiment(child)]
     if not found:
         what = "is empty" if not inner and not store.files() else "holds no Tune experiment"
@@ -169,7 +170,7 @@ def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
             "preset": [preset] * len(result.trials),
             "trial_id": [entry.trial_id for entry in result.trials],
             "status": result.statuses,
-            "folder": [f"{location}/{entry.folder}" for entry in result.trials],
+            "folder": [join_url(location, entry.folder) for entry in result.trials],
         }
         columns: dict[str, Any] = {key: typed(key, values).take(trial).array for key, values in about.items()}
         folder = columns.pop("folder")

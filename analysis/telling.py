@@ -4,11 +4,17 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.settings import CONDITIONAL, moves
-from analysis.vocabulary import FACTORS, value_label
+from analysis.settings import CONDITIONAL, MEASURING, moves
+from analysis.vocabulary import FACTORS, TIED, value_label
 
 MOST = 3
 """Settings that a name holds; further ones are three dots."""
+
+_FOLLOWERS = {
+    **TIED,
+    "data.dataset": ("data.resolution", "data.classes", "model.channel_multipliers", "model.attention_resolution"),
+}
+"""What a setting brings along, so that a label need not say it."""
 
 
 def tied_keys(settings: pd.DataFrame) -> list[list[str]]:
@@ -45,19 +51,55 @@ def independent_keys(settings: pd.DataFrame) -> list[str]:
     return kept
 
 
-def names(settings: pd.DataFrame, most: int = MOST) -> list[str]:
-    """A name for each row from the settings that tell the rows apart, such as `|D| = 10, Weight decay = 0.1`.
+def distinguishing_keys(settings: pd.DataFrame, among: pd.DataFrame | None = None) -> list[str]:
+    """The settings in which some rows differ, those that distinguish most rows first; |D| before all others.
+
+    A label that leaves out one of them would ascribe to one setting what another one did. Left out is only what is
+    said already: a setting that a studied one brings along in all runs, such as the learning rate of a batch size
+    (`analysis.vocabulary.TIED`), what no studied one needs beside it, and how a run is measured.
+
+    Args:
+        settings: a row per series or panel, a column per dotted key.
+        among: all runs that the rows are taken from; the rows themselves where not given. Settings that change together
+            among a few rows by chance do not do so among all.
+    """
+    whole = settings if among is None else among
+    varied = [str(key) for key in settings.columns if key not in MEASURING and moves(settings[key])]
+    groups = [[key for key in keys if key in varied] for keys in tied_keys(whole[varied])]
+    followers = {
+        tied for key in varied for tied in _FOLLOWERS.get(key, ()) if tied in varied and _follows(whole, tied, key)
+    }
+    candidates = [
+        key
+        for keys in groups
+        for key in keys
+        if key not in followers
+        and (key in FACTORS or key == keys[0])
+        and not (key not in FACTORS and any(other in FACTORS for other in keys))
+    ]
+    chosen = [key for key in candidates if key == "data.size"]
+    candidates = [key for key in candidates if key not in chosen]
+    while candidates:
+        key = max(candidates, key=lambda name: len(settings[[*chosen, name]].drop_duplicates()))
+        chosen.append(key)
+        candidates.remove(key)
+    return chosen
+
+
+def names(settings: pd.DataFrame, most: int = MOST, among: pd.DataFrame | None = None) -> list[str]:
+    """A name for each row from all the settings in which the rows differ, such as `|D| = 10, Weight decay = 0.1`.
 
     Args:
         settings: a row per experiment or panel, a column per dotted key.
-        most: settings in a name, those that tell most rows apart, `...` standing for more; where two rows would have
-            the same name, all that tell rows apart.
+        most: settings in a name, those that distinguish most rows, `...` standing for more; where two rows would have
+            the same name, all in which rows differ.
+        among: see `distinguishing_keys`.
 
     Returns:
-        A name a row, empty where nothing tells it apart. A setting that a row lacks is left out, unless its lack
+        A name a row, empty where nothing distinguishes it. A setting that a row lacks is left out, unless its lack
         means something (all classes, native resolution).
     """
-    chosen = _telling(settings)
+    chosen = distinguishing_keys(settings, among)
     short = [_name(row, chosen, most) for _, row in settings.iterrows()]
     # Better long than the same for two.
     return [
@@ -72,18 +114,9 @@ def _name(row: pd.Series, chosen: Sequence[str], most: int) -> str:
     return ", ".join([*parts, *(["..."] if len(chosen) > most else [])])
 
 
-def _telling(settings: pd.DataFrame) -> list[str]:
-    """Greedily the settings that split the rows most, until all that differ are told apart."""
-    candidates = [_best_known(keys) for keys in tied_keys(settings)]
-    everything = len(settings.drop_duplicates())
-    chosen: list[str] = []
-    while candidates and (not chosen or len(settings[chosen].drop_duplicates()) < everything):
-        key = max(candidates, key=lambda name: len(settings[[*chosen, name]].drop_duplicates()))
-        if chosen and len(settings[[*chosen, key]].drop_duplicates()) == len(settings[chosen].drop_duplicates()):
-            break
-        chosen.append(key)
-        candidates.remove(key)
-    return chosen
+def _follows(settings: pd.DataFrame, tied: str, key: str) -> bool:
+    """Whether each value of `key` has one value of `tied`."""
+    return bool(settings.groupby(key, dropna=False)[tied].nunique(dropna=False).max() == 1)
 
 
 def _best_known(keys: Sequence[str]) -> str:

@@ -57,6 +57,12 @@ FACTORS: Mapping[str, Factor] = {
     "training.batch_size": Factor("Batch size", over_factor="Table 1"),
     "training.weight_decay": Factor("Weight decay", "log", over_factor="Table 2 (left)"),
     "training.ema_decay": Factor("EMA decay", over_factor="Table 2 (right)"),
+    "training.order": Factor(
+        "Order of the images",
+        names={"cyclic": "one order in cycles", "reshuffled": "reshuffled each epoch",
+               "replacement": "drawn with replacement"},
+        says_itself=True,
+    ),
 }  # fmt: skip
 
 TIED: Mapping[str, tuple[str, ...]] = {

@@ -1,4 +1,4 @@
-"""The one error type that a user's mistake raises, and how other errors and foreign values are quoted in its line."""
+"""The error type of all that a user can mend, and how other errors and foreign values are quoted in its line."""
 
 import re
 import reprlib
@@ -10,6 +10,38 @@ class MemosweepError(ValueError):
 
     Command lines print it without a traceback and exit with code 2.
     """
+
+
+class NotFiniteError(MemosweepError):
+    """Samples that are NaN or infinite: the network is broken, or its training diverged."""
+
+
+class DivergedError(MemosweepError):
+    """A training that went on to numbers that are not finite; the same settings always end here.
+
+    Attributes:
+        images_seen: when it was found, including the images of that step.
+        learning_rate: of that step; None where no step was made, as with a broken checkpoint.
+        last_loss: the last finite loss per value before it; None where there was none.
+    """
+
+    def __init__(
+        self, found: str, images_seen: int, learning_rate: float | None = None, last_loss: float | None = None
+    ) -> None:
+        # All of them, so that the error survives the way between processes.
+        super().__init__(found, images_seen, learning_rate, last_loss)
+        self.found = found
+        self.images_seen, self.learning_rate, self.last_loss = images_seen, learning_rate, last_loss
+
+    def __str__(self) -> str:
+        """Say it in one line, with what to change."""
+        known = [] if self.learning_rate is None else [f"learning rate {self.learning_rate:g}"]
+        known += [] if self.last_loss is None else [f"last finite loss {self.last_loss:.3g}"]
+        details = f" ({', '.join(known)})" if known else ""
+        return (
+            f"diverged at {self.images_seen:,} images seen: {self.found}{details}; "
+            "lower training.learning_rate or raise training.warmup_epochs"
+        )
 
 
 _SHORT = reprlib.Repr()

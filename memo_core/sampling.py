@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, NotFiniteError
 from memo_core.model.denoiser import Denoiser
 
 SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0
@@ -176,8 +176,23 @@ def _heun_step(denoiser: Denoiser, x: Tensor, labels: Tensor | None, sigma: floa
     return x + (following - sigma) * 0.5 * (first + slope(euler, following))
 
 
-def to_uint8(images: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
-    """Pixels as an image file holds them: clip(127.5 x + 128, 0, 255), truncated."""
+def to_uint8(images: Float[Tensor, "n c h w"], seeds: Sequence[int] | None = None) -> UInt8[Tensor, "n c h w"]:
+    """Return pixels as an image file holds them: clip(127.5 x + 128, 0, 255), truncated.
+
+    Args:
+        images: (N, C, H, W), about [-1, 1].
+        seeds: of the images, for the message; 0..N-1 by default.
+
+    Raises:
+        NotFiniteError: an image has NaN or infinite values, which would pass for black or white pixels.
+    """
+    broken = (~images.isfinite()).flatten(1).any(1)
+    if bool(broken.any()):
+        first = int(broken.int().argmax())
+        raise NotFiniteError(
+            f"sample of seed {first if seeds is None else seeds[first]} is not finite: "
+            "the network is broken or its training diverged"
+        )
     return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)
 
 
@@ -204,6 +219,7 @@ def generate(
 
     Raises:
         MemosweepError: no seeds, fewer than two steps, or a sampler of another name.
+        NotFiniteError: a sample is NaN or infinite.
     """
     if not seeds or steps < 2 or batch_size < 1:
         raise MemosweepError(
@@ -215,7 +231,8 @@ def generate(
     images: list[Tensor] = []
     labels: list[Tensor] = []
     for start in range(0, len(seeds), batch_size):
-        streams = ImageStreams(seeds[start : start + batch_size])
+        batch_seeds = seeds[start : start + batch_size]
+        streams = ImageStreams(batch_seeds)
         latents, batch_labels = _latents_and_labels(streams, shape, denoiser.num_labels)
         latents = latents.to(device)
         if batch_labels is not None:
@@ -226,7 +243,7 @@ def generate(
             batch = sample_stochastic(denoiser, latents, draw, batch_labels, steps)
         else:
             batch = sample_heun(denoiser, latents, batch_labels, steps)
-        images.append(to_uint8(batch).cpu())
+        images.append(to_uint8(batch, batch_seeds).cpu())
         if on_batch is not None:
             on_batch(len(batch))
     return torch.cat(images), torch.cat(labels) if labels else None

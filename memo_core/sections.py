@@ -10,6 +10,9 @@ EMBEDDED_RESOLUTION = {"digits": 8, "cifar10": 32}
 EMBEDDED_SIZE = {"digits": 1797, "cifar10": 50_000}
 EMBEDDED_CLASSES = {"digits": 10, "cifar10": 10}
 
+BEFORE_THE_SETTING = {"training.order": "reshuffled"}
+"""What trainings used that are older than a setting, and so do not name it, where that is not its default."""
+
 
 def _as_mask(value: Any) -> Any:
     """Accept a skip mask as `110...`, as `1,1,0,...` or as a sequence of 0 and 1."""
@@ -37,6 +40,7 @@ Classes = Annotated[
 ]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Order = Literal["cyclic", "reshuffled", "replacement"]
 
 
 class Section(BaseModel):
@@ -56,7 +60,7 @@ class DataConfig(Section):
     """The training set: paper sections 2, 3 and 6."""
 
     dataset: str = "digits"
-    """`digits`, `cifar10`, or a path to an EDM-format zip or folder, an .npz or an image folder."""
+    """`digits`, `cifar10`, or a path to an EDM-format zip or folder, an image folder, an .npz or an .npy."""
     size: Annotated[int, Field(ge=2, le=100_000_000)] = 1000
     """|D|, the number of training images; two at least, since the criterion asks for a second neighbour."""
     resolution: Annotated[int, Field(ge=4)] | None = None
@@ -220,6 +224,14 @@ class TrainingConfig(Section):
     warmup_epochs: Rate = 200.0
     """Epochs over which the learning rate and the EMA rate rise."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    order: Order = "cyclic"
+    """The order in which training images are drawn, from `seed`.
+
+    `cyclic`: one permutation, walked in cycles, as in the published runs, whose commands set `--window-size=0` of EDM's
+    `InfiniteSampler` (github.com/sail-sg/DiffMemorize, scripts); `reshuffled`: a new permutation for each epoch;
+    `replacement`: independent uniform draws. With the first two every image is drawn equally often. Batches cross the
+    border between epochs.
+    """
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

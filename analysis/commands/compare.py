@@ -69,6 +69,8 @@ def as_text(answer: Comparison) -> str:
             listed = [f"  {_settings(settings)}" for settings in only[:SHOWN]]
             listed += [f"  and {len(only) - SHOWN} more"] if len(only) > SHOWN else []
             parts.append("\n".join([f"Only in {name}: {len(only)}", *listed]))
+    for name, broken in zip("AB", answer.broken, strict=True):
+        parts += [f"Left out of {name}: {line}." for line in broken]
     for name, count in zip("AB", answer.unfinished, strict=True):
         if count:
             parts.append(f"Left out of {name}: {count} unfinished or stopped early as they will not reach the target.")
@@ -82,6 +84,8 @@ def as_text(answer: Comparison) -> str:
 def _answer(match: Match) -> str:
     if match.same_training:
         return "no: the same training"
+    if match.saturated:
+        return "unknown: both at the same end"
     if match.beyond_noise:
         return "yes"
     return "unknown: a lower bound" if match.bound_a or match.bound_b else "no"

@@ -1,6 +1,8 @@
 """`python -m analysis figures PATH... --out DIR`."""
 
 import argparse
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.commands.reading import add_paths, finished_results, load_results
@@ -27,18 +29,26 @@ def run(arguments: argparse.Namespace) -> int:
     frame = finished_results(load_results(arguments, arguments.metric))
     folder = Path(arguments.out)
     written = 0
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for entry in figures(frame, arguments.metric, arguments.zeta):
-            if isinstance(entry, Missing):
-                print(f"not drawn: {entry.title}: {entry.reason}")
-                continue
-            file = folder / f"{entry.name}.{arguments.format}"
+    for entry in figures(frame, arguments.metric, arguments.zeta):
+        if isinstance(entry, Missing):
+            print(f"not drawn: {entry.title}: {entry.reason}")
+            continue
+        file = folder / f"{entry.name}.{arguments.format}"
+        with _writing(folder):
             entry.figure.savefig(file, dpi=160)
-            written += 1
-            print(f"{file}: {entry.title}" + (f" ({entry.paper})" if entry.paper else ""))
-    except OSError as error:
-        raise AnalysisError(f"--out {folder} cannot be written ({error.strerror or error})") from None
+        written += 1
+        print(f"{file}: {entry.title}" + (f" ({entry.paper})" if entry.paper else ""))
     if not written:
         raise AnalysisError("no figure could be drawn from these results")
     return 0
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn an error of writing into one of the option; one of printing, which is an OSError too, stays outside."""
+    try:
+        yield
+    except OSError as error:
+        raise AnalysisError(f"--out {folder} cannot be written ({error.strerror or error})") from None

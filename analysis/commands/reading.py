@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.completion import NO_FINAL_RATIO, finished, left_out
+from analysis.completion import NO_FINAL_RATIO, failed, finished, left_out
 from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.tables import load
 
@@ -37,7 +37,8 @@ def load_results(arguments: argparse.Namespace, metric: str = "memorization_rati
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     if metric == "memorization_ratio" and frame[metric].isna().all():
-        raise AnalysisError("no trial has reported a memorization ratio yet")
+        broken = "; ".join(failed(frame))
+        raise AnalysisError("no trial has reported a memorization ratio" + (f": {broken}" if broken else " yet"))
     return frame
 
 

@@ -122,9 +122,8 @@ def _titled(found: Sequence[Panel]) -> Iterator[tuple[int, Panel, str]]:
     A single one has what tells it from those that are not drawn.
     """
     shown = found[:_PANELS]
-    titles = (
-        names(pd.DataFrame([panel.fixed for panel in shown])) if len(shown) > 1 else [panel.title for panel in shown]
-    )
+    fixed = pd.DataFrame([panel.fixed for panel in found])
+    titles = names(fixed[: len(shown)], among=fixed) if len(shown) > 1 else [panel.title for panel in shown]
     for number, (panel, title) in enumerate(zip(shown, titles, strict=True)):
         yield number, panel, title
 
@@ -205,10 +204,10 @@ def _zetas(frame: pd.DataFrame, keys: list[str]) -> Iterator[Drawn | Missing]:
             if not (data["kind"] == "measured").any():
                 yield Missing(f"EMM by zeta, {factor(key).title}", "no ratio crosses 1 - zeta between two sizes")
                 continue
-            figure = emm_by_zeta(data, key)
+            figure = emm_by_zeta(data, key, panel.title)
             bars = "Bars reach to the neighbouring sizes run; triangles are bounds and point to where the EMM lies."
-            yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], f"EMM by zeta, {factor(key).title}", "Fig. 22",
-                        figure, data, bars)  # fmt: skip
+            title = _heading(f"EMM by zeta, {factor(key).title}", panel.title)
+            yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], title, "Fig. 22", figure, data, bars)
 
 
 def _memorization_time(frame: pd.DataFrame, level: float = 0.5) -> Iterator[Drawn | Missing]:
@@ -254,7 +253,7 @@ def _memorized(frame: pd.DataFrame, limit: int = 4) -> dict[str, NDArray[np.bool
     places = [{str(value): place for place, value in enumerate(in_order(key, (run[key] for run, _ in shown)))}
               for key in keys]  # fmt: skip
     shown.sort(key=lambda entry: [place[str(entry[0][key])] for key, place in zip(keys, places, strict=True)])
-    labels = names(pd.DataFrame([run[keys] for run, _ in shown]))
+    labels = names(pd.DataFrame([run[keys] for run, _ in shown]), among=runs[keys])
     repeats = [labels[:place].count(label) for place, label in enumerate(labels)]
     unique = [f"{label or 'one trial'}" + (f" #{count + 1}" if count else "")
               for label, count in zip(labels, repeats, strict=True)]  # fmt: skip

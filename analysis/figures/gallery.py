@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from analysis.completion import REACHED
 from analysis.figures.style import PALETTE
 from analysis.samples import best_samples
 from analysis.tables import best, moved_keys
 from analysis.telling import names
-from analysis.vocabulary import factor, value_label
+from analysis.vocabulary import factor, ratio_text, value_label
 
 _GAP = 0.08
 """White between images, as a share of a place."""
@@ -49,13 +50,14 @@ def gallery_rows(frame: pd.DataFrame, moved: Sequence[str] | None = None, limit:
     # One row has nothing to be told apart from: its settings are among all runs.
     settings = pd.DataFrame([run[keys] for run, _ in chosen])
     settings = settings if len(chosen) > 1 else pd.concat([settings, runs[keys]])
-    told = names(settings)[: len(chosen)]
+    told = names(settings, among=runs[keys])[: len(chosen)]
     factors = [_factor_to_add(name, run, frame) for name, (run, _) in zip(told, chosen, strict=True)]
     rows = []
     for (run, samples), short in zip(chosen, told, strict=True):
         assert samples is not None
         name = _with_factors(short, run, [key for key in dict.fromkeys(factors) if key])
-        ratio = f"{100 * run['memorization_ratio']:.1f}% memorized"
+        bound = run.get("verdict") == REACHED  # a lower bound
+        ratio = f"{ratio_text(100 * run['memorization_ratio'], bound, 1)}% memorized"
         rows.append(
             GalleryRow(
                 title=f"{name}: {ratio}" if name else ratio,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.binomial import wilson_interval
-from analysis.findings.effects import Cells, Effect, ln, per_unit, pool, trend
+from analysis.findings.effects import Cells, Effect, Saturated, is_saturated, ln, per_unit, pool, trend
 from analysis.findings.verdict import Question, falls, little, rises
 from analysis.noise import empirical_log_odds, normal_quantile
 
@@ -45,14 +45,14 @@ def smaller_data_memorizes(cells: Cells, frame: pd.DataFrame) -> list[Question]:
 def size_slope(cells: Cells) -> Effect | None:
     """Log-odds per ln|D|, the paper's logistic law (its Table 4 gives -2.9)."""
     effect = trend(cells, "data.size", ln, "slope")
-    if effect is None:
+    if not isinstance(effect, Effect):
         return None
     lengths = [np.ptp(np.log(stratum["data.size"])) for stratum in cells.strata({"data.size"}) if len(stratum) > 1]
     lengths = [length for length in lengths if length > 0]
     return per_unit(effect, float(np.mean(lengths)), "log-odds per ln|D|")
 
 
-def _growth(frame: pd.DataFrame) -> Effect | None:
+def _growth(frame: pd.DataFrame) -> Effect | Saturated | None:
     """Within a run its seed cancels, so that only binomial noise is left."""
     ordered = frame.dropna(subset=["memorization_ratio"]).sort_values("images_seen", kind="stable")
     runs = ordered.groupby(["experiment", "trial_id"])
@@ -61,6 +61,11 @@ def _growth(frame: pd.DataFrame) -> Effect | None:
     first, last = first[several], last[several]
     if first.empty:
         return None
+    ends = [rows["memorization_ratio"].to_numpy(dtype=float) for rows in (first, last)]
+    silent = is_saturated(*ends)
+    if silent.all():
+        return Saturated("over training", len(first))
+    first, last = first[~silent], last[~silent]
     y0, v0 = empirical_log_odds(first["memorization_ratio"], first["num_samples"])
     y1, v1 = empirical_log_odds(last["memorization_ratio"], last["num_samples"])
     value, error = pool(y1 - y0, v0 + v1)
@@ -68,7 +73,10 @@ def _growth(frame: pd.DataFrame) -> Effect | None:
     reach = normal_quantile() * (float(change.std(ddof=1)) / np.sqrt(len(change)) if len(change) > 1 else 100.0)
     points = (float(change.mean()), float(change.mean() - reach), float(change.mean() + reach))
     low, high = value - normal_quantile() * error, value + normal_quantile() * error
-    return Effect("over training", value, low, high, comparisons=len(first), runs=len(first), points=points)
+    return Effect(
+        "over training", value, low, high, comparisons=len(first), runs=len(first), points=points,
+        saturated=int(silent.sum()),
+    )  # fmt: skip
 
 
 def lower_resolution_memorizes(cells: Cells, frame: pd.DataFrame) -> list[Question]:

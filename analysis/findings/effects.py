@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class Effect:
     runs: int = 0
     points: tuple[float, float, float] | None = None
     """The same effect in points of the ratio (0..100), with its interval, where it is one of log-odds."""
+    saturated: int = 0
+    """Further matched settings whose ratios are all 0% or all 100%: they say nothing of the effect and are left out."""
 
     def __str__(self) -> str:
         if self.unit != LOG_ODDS:
@@ -42,7 +44,32 @@ class Effect:
         if self.points is not None:
             value, low, high = self.points
             text = f"{value:+.1f} points (95%: {low:+.1f} to {high:+.1f}), {text}"
-        return text
+        return f"{text}; {saturated_text(self.saturated)}" if self.saturated else text
+
+
+@dataclass(frozen=True)
+class Saturated:
+    """In place of an effect where every matched setting has ratios of 0% alone or of 100% alone."""
+
+    name: str
+    settings: int
+
+    def __str__(self) -> str:
+        return saturated_text(self.settings)
+
+
+def saturated_text(settings: int) -> str:
+    """What is left out of an effect, in words."""
+    return f"left out: {settings} matched {'setting' if settings == 1 else 'settings'} at 0% or at 100% throughout"
+
+
+def is_saturated(*ratios: FloatArray) -> NDArray[np.bool_]:
+    """Whether several ratios in 0..1 are all 0 or all 1, elementwise: nothing is known of the odds between them.
+
+    The half counts of the empirical log-odds would make an effect of them that depends on the samples alone.
+    """
+    stacked = np.stack(ratios)
+    return np.asarray((stacked <= 0).all(axis=0) | (stacked >= 1).all(axis=0), dtype=bool)
 
 
 def odds_text(log_odds: float) -> str:
@@ -136,14 +163,14 @@ def contrast(
     before: Callable[[pd.DataFrame], Any],
     after: Callable[[pd.DataFrame], Any],
     name: str,
-) -> Effect | None:
+) -> Effect | Saturated | None:
     """The change from the runs `before` to those `after`, within strata that differ in `moved` settings only.
 
     Where a moved setting brings another moved one along (the time embedding of an architecture) and a value was run
     with several of them, only its own counts (`analysis.partners`).
 
     Returns:
-        None where no stratum has both.
+        None where no stratum has both; strata at 0% or 100% on both sides are left out and counted.
     """
     for key, tied in TIED.items():
         if key in moved:
@@ -160,7 +187,11 @@ def contrast(
     both = (first["runs"] > 0) & (second["runs"] > 0)
     if not both.any():
         return None
-    return pooled_effect(
+    silent = both & is_saturated(first["ratio"], second["ratio"])
+    both &= ~silent
+    if not both.any():
+        return Saturated(name, int(silent.sum()))
+    effect = pooled_effect(
         name,
         (second["log_odds"] - first["log_odds"])[both],
         (second["variance"] + first["variance"])[both],
@@ -168,6 +199,7 @@ def contrast(
         (second["ratio_variance"] + first["ratio_variance"])[both],
         int((first["runs"] + second["runs"])[both].sum()),
     )
+    return replace(effect, saturated=int(silent.sum()))
 
 
 def _means(frame: pd.DataFrame, codes: IntArray, strata: int) -> dict[str, FloatArray]:
@@ -189,7 +221,7 @@ def _means(frame: pd.DataFrame, codes: IntArray, strata: int) -> dict[str, Float
 
 def trend(
     cells: Cells, key: str, x: Callable[[pd.Series], Any], name: str, also_moved: Collection[str] = ()
-) -> Effect | None:
+) -> Effect | Saturated | None:
     """The change over the range of a numeric setting: a weighted straight line of log-odds over x(setting).
 
     One slope, an intercept per stratum of equal other settings; residuals larger than the noise widen the
@@ -197,6 +229,7 @@ def trend(
 
     Returns:
         The change from the smallest to the largest x within a stratum (their mean range); None without two values.
+        Strata at 0% or 100% throughout are left out and counted.
     """
     if key not in cells.frame:
         return None
@@ -210,9 +243,15 @@ def trend(
     low, high = np.full(strata, np.inf), np.full(strata, -np.inf)
     np.minimum.at(low, codes, position)
     np.maximum.at(high, codes, position)
-    used = (high > low)[codes]
-    if not used.any():
+    if not (high > low).any():
         return None
+    lowest, highest = np.full(strata, np.inf), np.full(strata, -np.inf)
+    np.minimum.at(lowest, codes, frame["ratio"].to_numpy(dtype=float))
+    np.maximum.at(highest, codes, frame["ratio"].to_numpy(dtype=float))
+    silent = (high > low) & is_saturated(lowest, highest)
+    used = ((high > low) & ~silent)[codes]
+    if not used.any():
+        return Saturated(name, int(silent.sum()))
     codes, position, frame = codes[used], position[used], frame[used]
     weight, value = 1 / frame["variance"].to_numpy(dtype=float), frame["log_odds"].to_numpy(dtype=float)
     sums = np.maximum(np.bincount(codes, weights=weight, minlength=strata), 1e-300)
@@ -229,7 +268,8 @@ def trend(
     points = (ends[1]["ratio"] - ends[0]["ratio"])[chosen]
     point_variances = (ends[1]["ratio_variance"] + ends[0]["ratio_variance"])[chosen]
     error = birge * length / math.sqrt(xx)
-    return _effect(name, slope * length, error, points, point_variances, int(frame["runs"].sum()))
+    effect = _effect(name, slope * length, error, points, point_variances, int(frame["runs"].sum()))
+    return replace(effect, saturated=int(silent.sum()))
 
 
 def ln(column: pd.Series) -> Any:
@@ -241,7 +281,7 @@ def ln(column: pd.Series) -> Any:
 def per_unit(effect: Effect, length: float, unit: str) -> Effect:
     """An effect over a range as one per unit of that range."""
     value, low, high = (number / length for number in (effect.value, effect.low, effect.high))
-    return Effect(effect.name, value, low, high, unit, effect.comparisons, effect.runs)
+    return Effect(effect.name, value, low, high, unit, effect.comparisons, effect.runs, saturated=effect.saturated)
 
 
 def cell_ratio_variances(cells: pd.DataFrame) -> FloatArray:

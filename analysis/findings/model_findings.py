@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.findings.effects import Cells, contrast, ln, trend
+from analysis.findings.effects import Cells, Effect, contrast, ln, trend
 from analysis.findings.levels import paper_level
 from analysis.findings.verdict import WEAK, Question, falls, rises
 
@@ -33,7 +33,7 @@ def width_monotonic(cells: Cells, frame: pd.DataFrame) -> list[Question]:
         before, after = equals("model.width", low), equals("model.width", high)
         step = contrast(cells, {"model.width"}, before, after, f"width {low:g} to {high:g}")
         # Steps only contradict: a rise may be too small to be seen between neighbours.
-        if step is not None and step.high < 0:
+        if isinstance(step, Effect) and step.high < 0:
             questions.append(rises(f"width {low:g} to {high:g}", step, missing))
     return questions
 

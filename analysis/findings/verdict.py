@@ -1,14 +1,16 @@
 """Verdicts: questions with an effect and an answer, and what follows from them for a claim."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from analysis.findings.effects import Effect
+from analysis.findings.effects import Effect, Saturated
 
 Answer = Literal["yes", "no", "open", "unasked"]
 """`unasked`: a level that the paper states for a setting that was not run, so that only the direction is tested."""
+Measured = Effect | Saturated | None
+"""An effect, or why there is none: all that was compared is saturated, or nothing was run."""
 Outcome = Literal["supported", "contradicted", "undecided"]
 
 ANSWERS: Mapping[Answer, str] = {"yes": "yes", "no": "no", "open": "not decided", "unasked": "not asked"}
@@ -78,9 +80,10 @@ def decide(questions: Sequence[Question]) -> Outcome:
     return "supported" if answers == {"yes"} else "undecided"
 
 
-def _question(asks: str, effect: Effect | None, missing: str, yes: bool, no: bool) -> Question:
-    if effect is None:
-        return Question(asks, "open", None, missing)
+def _question(asks: str, effect: Measured, missing: str, beyond: Callable[[Effect], tuple[bool, bool]]) -> Question:
+    if not isinstance(effect, Effect):
+        return Question(asks, "open", None, missing if effect is None else str(effect))
+    yes, no = beyond(effect)
     enough = effect.runs >= MINIMUM_RUNS
     if not enough:
         asks = f"{asks} [{effect.runs} runs, {MINIMUM_RUNS} needed]"
@@ -88,23 +91,26 @@ def _question(asks: str, effect: Effect | None, missing: str, yes: bool, no: boo
     return Question(asks, answer, effect)
 
 
-def rises(asks: str, effect: Effect | None, missing: str, beyond: float = 0.0) -> Question:
+def rises(asks: str, effect: Measured, missing: str, beyond: float = 0.0) -> Question:
     """Yes where the whole 95% interval lies above `beyond`, no where it lies below it."""
-    high, low = (effect.high, effect.low) if effect else (0.0, 0.0)
-    return _question(f"{asks} (95% interval above {_number(beyond)})", effect, missing, low > beyond, high < beyond)
+    text = f"{asks} (95% interval above {_number(beyond)})"
+    return _question(text, effect, missing, lambda found: (found.low > beyond, found.high < beyond))
 
 
-def falls(asks: str, effect: Effect | None, missing: str, beyond: float = 0.0) -> Question:
+def falls(asks: str, effect: Measured, missing: str, beyond: float = 0.0) -> Question:
     """Yes where the whole 95% interval lies below `beyond`, no where it lies above it."""
-    high, low = (effect.high, effect.low) if effect else (0.0, 0.0)
-    return _question(f"{asks} (95% interval below {_number(beyond)})", effect, missing, high < beyond, low > beyond)
+    text = f"{asks} (95% interval below {_number(beyond)})"
+    return _question(text, effect, missing, lambda found: (found.high < beyond, found.low > beyond))
 
 
-def little(asks: str, effect: Effect | None, missing: str, lower: float = -WEAK, upper: float = WEAK) -> Question:
+def little(asks: str, effect: Measured, missing: str, lower: float = -WEAK, upper: float = WEAK) -> Question:
     """Equivalence: yes where the 95% interval lies between the limits, no where it lies outside them."""
-    high, low = (effect.high, effect.low) if effect else (0.0, 0.0)
     text = f"{asks} (95% interval within {_number(lower)} to {_number(upper)})"
-    return _question(text, effect, missing, low > lower and high < upper, low > upper or high < lower)
+
+    def beyond(found: Effect) -> tuple[bool, bool]:
+        return found.low > lower and found.high < upper, found.low > upper or found.high < lower
+
+    return _question(text, effect, missing, beyond)
 
 
 def _number(log_odds: float) -> str:

@@ -14,7 +14,7 @@ from analysis.loading.state import TuneState
 from analysis.loading.store import Store
 
 CACHE_FILE = ".memosweep-cache.parquet"
-_VERSION = 2
+_VERSION = 3
 """Raise it when what is parsed changes: older caches are then built again."""
 _METADATA = b"memosweep"
 
@@ -32,6 +32,10 @@ class Trial:
     """Its own results say that it reached its end."""
     problems: list[str]
     """What could not be read of it."""
+    odd: list[str]
+    """Names of values that made no sense; see `TrialRecords`."""
+    failure: str
+    """`diverged` or `failed`; empty for a trial that did not break off."""
 
 
 @dataclass
@@ -56,10 +60,10 @@ def read_cache(store: Store) -> Parsed:
         if isinstance(content, OSError):
             return Parsed()
         try:
-            table = pq.read_table(pa.BufferReader(content))
+            table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
             packed = (table.schema.metadata or {})[_METADATA]
             described = json.loads(zlib.decompress(base64.b64decode(packed)))
-            if described["version"] != _VERSION:
+            if described["version"] != _VERSION or described["columns"] != _columns(table):
                 return Parsed()
             return Parsed(
                 [Trial(*entry) for entry in described["trials"]],
@@ -80,18 +84,26 @@ def write_cache(store: Store, parsed: Parsed) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
+    table = pa.Table.from_pandas(parsed.evaluations, preserve_index=False)
     described = {
         "version": _VERSION,
+        "columns": _columns(table),
         "trials": [list(vars(trial).values()) for trial in parsed.trials],
         "state_file": parsed.state_file,
         "state_problems": parsed.state_problems,
         "states": {key: [state.status, state.done] for key, state in parsed.states.items()},
     }
     packed = base64.b64encode(zlib.compress(json.dumps(described).encode(), level=1))
-    table = pa.Table.from_pandas(parsed.evaluations, preserve_index=False).replace_schema_metadata({_METADATA: packed})
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    # Damage must not pass for other numbers: pages have checksums, and what describes them is compressed with one.
+    described_table = table.replace_schema_metadata({_METADATA: packed})
+    pq.write_table(described_table, sink, compression="zstd", write_page_checksum=True)
     store.write(CACHE_FILE, sink.getvalue().to_pybytes())
+
+
+def _columns(table: pa.Table) -> list[list[Any]]:
+    """Names, types and length, which damage to the file's own description would change."""
+    return [[field.name, str(field.type), table.num_rows] for field in table.schema]
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

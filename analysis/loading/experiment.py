@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from analysis.loading.store import RESULT_FILE, STATE_PREFIX, Stamp, Store
 OUTCOME_FILE = "table.csv"
 """What a sweep writes when it ends or is interrupted."""
 _NAMED = 3
-"""So many trials are named in a message; the others are counted."""
+"""So many trials or values are named in a message; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ def read_experiment(store: Store, use_cache: bool = True) -> Results:
                 stacklevel=2,
             )
     quiet = _quiet_seconds(files, parsed)
-    statuses = [status_of(parsed.states.get(trial.trial_id), trial.finished, quiet) for trial in parsed.trials]
+    statuses = [
+        status_of(parsed.states.get(trial.trial_id), trial.finished, quiet, trial.failure) for trial in parsed.trials
+    ]
     evaluations, without_size = _sized(parsed.evaluations)
     if without_size:
         trials = f"{without_size} trial{'s name' if without_size > 1 else ' names'}"
@@ -127,12 +129,14 @@ def _parse(store: Store, wanted: Mapping[str, Stamp]) -> list[_New]:
     for name, content in store.read([f"{folder}/{RESULT_FILE}" for folder in wanted]):
         folder = name.rpartition("/")[0]
         if isinstance(content, OSError):
-            parsed.append(_New(Trial(folder, [-1, -1], folder, False, [f"cannot be read ({content})"]), {}, []))
+            unread = Trial(folder, [-1, -1], folder, False, [f"cannot be read ({content})"], [], "")
+            parsed.append(_New(unread, {}, []))
             continue
         records = parse_trial(folder, content)
         rows = records.evaluations
-        finished = records.finished or (bool(rows) and reached_budget(records.config, rows[-1]))
-        trial = Trial(folder, wanted[folder].as_list(), records.trial_id, finished, records.problems)
+        finished = records.finished or (not records.failure and bool(rows) and reached_budget(records.config, rows[-1]))
+        about = (records.trial_id, finished, records.problems, records.odd, records.failure)
+        trial = Trial(folder, wanted[folder].as_list(), *about)
         parsed.append(_New(trial, records.config, rows))
     return parsed
 
@@ -190,9 +194,20 @@ def _problems(store: Store, parsed: Parsed) -> list[str]:
         for problem in trial.problems:
             by_problem.setdefault(problem, []).append(trial.folder)
     for problem, folders in by_problem.items():
-        more = f" and {len(folders) - _NAMED} more" if len(folders) > _NAMED else ""
-        skipped.append(f"{store.name}: {problem} in {RESULT_FILE} of {', '.join(folders[:_NAMED])}{more}")
+        skipped.append(f"{store.name}: {problem} in {RESULT_FILE} of {_named(folders)}")
+    names = list(dict.fromkeys(name for trial in parsed.trials for name in trial.odd))
+    if names:
+        folders = [trial.folder for trial in parsed.trials if trial.odd]
+        skipped.append(
+            f"{store.name}: values of the wrong type or out of range are missing ({_named(names)}) in {RESULT_FILE} of "
+            f"{_named(folders)}"
+        )
     return skipped
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def _manifest(store: Store, files: Mapping[str, Stamp]) -> tuple[dict[str, Any], list[str]]:

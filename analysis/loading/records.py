@@ -1,10 +1,14 @@
 """One trial's `result.json`: a JSON object a line, an evaluation each."""
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from analysis.loading.values import checked_config, checked_reported
+from analysis.settings import OPTIMUM
 
 _BOOKKEEPING = frozenset(
     {
@@ -19,8 +23,11 @@ _BOOKKEEPING = frozenset(
 TIME = "time_total_s"
 """Tune's wall time of a trial so far, in seconds."""
 
-_SHARES = ("memorization_ratio", "memorization_ratio_low", "memorization_ratio_high", "best_memorization_ratio")
-"""Numbers in 0..1; anything else is missing."""
+MEASURED = (
+    "memorization_ratio", "memorization_ratio_low", "memorization_ratio_high", "best_memorization_ratio",
+    "calibrated_ratio", "coverage", "knn_distance", "fid",
+)  # fmt: skip
+"""What says nothing of a trial that diverged or failed, whatever was reported before."""
 
 _FIRST_OF_TUNE = ', "timestamp": '
 _TIME = ', "time_total_s": '
@@ -42,10 +49,17 @@ class TrialRecords:
     """A line says `done`."""
     problems: list[str]
     """What could not be read, in words."""
+    odd: list[str]
+    """Names of values of the wrong type or out of range, which are missing."""
+    failure: str
+    """`diverged` or `failed`; empty for a trial that did not break off."""
 
 
 def parse_trial(folder: str, content: bytes) -> TrialRecords:
     """Read a `result.json`, as far as it can be read.
+
+    A trial that broke off ends with a result that holds `failure` and `cause` in place of a ratio. Older ones went on:
+    a loss that is not finite, where there is one (the closed-form optimum has none), shows that they diverged.
 
     Args:
         folder: the trial's folder, whose name ends with the trial id.
@@ -57,30 +71,50 @@ def parse_trial(folder: str, content: bytes) -> TrialRecords:
     if len(results) < len(lines):
         problems.append(f"{_count(len(lines) - len(results), 'line')} cut short")
     configs = [result["config"] for result in results if isinstance(result.get("config"), dict)]
-    config = flat(configs[0]) if configs else {}
-    identity = next((result["trial_id"] for result in results if result.get("trial_id")), None)
+    config, odd = checked_config(configs[0]) if configs else ({}, set())
+    identity = next((name for result in results if _is_id(name := result.get("trial_id"))), None)
+    trained = config.get("model.architecture") != OPTIMUM
     evaluations: dict[Any, dict[str, Any]] = {}
-    invalid = 0
-    for result in results:
-        if "memorization_ratio" not in result:
+    for place, result in enumerate(results):
+        # A result behind a failure shows that the trial was taken up again.
+        broke_off = place == len(results) - 1 and "failure" in result
+        if "memorization_ratio" not in result and not broke_off:
             continue
-        point = result.get("images_seen")
-        invalid += not _is_share(result["memorization_ratio"])
-        for name in _SHARES:
-            if name in result and not _is_share(result[name]):
-                result[name] = None
-        evaluations[point if point is not None else f"line {len(evaluations)}"] = result
+        row, strange = checked_reported(_reported(result))
+        if row.get("memorization_ratio", 0) is None:
+            strange.add("memorization_ratio")
+        if trained and _is_not_finite(result.get("loss")):
+            row |= {"failure": "diverged", "cause": f"loss {float(result['loss']):g}"}
+            strange.discard("loss")
+        odd |= strange
+        point = row.get("images_seen")
+        if broke_off and row.get("failure") is None:
+            row["failure"] = "failed"
+        evaluations["failure" if broke_off else point if point is not None else f"line {place}"] = row
     if results and not evaluations:
         problems.append("no result holds a memorization_ratio")
-    if invalid:
-        problems.append(f"{_count(invalid, 'ratio')} no number in 0..1")
-    rows = sorted(map(_reported, evaluations.values()), key=lambda row: row.get("images_seen") or 0)
-    finished = any(result.get("done") for result in results)
-    return TrialRecords(identity or _id_of(folder), config, rows, finished, problems)
+    # Where nothing says how far a trial was when it broke off, that was after its last evaluation.
+    rows = sorted(evaluations.values(), key=lambda row: (row.get("images_seen") or 0, bool(row.get("failure"))))
+    failure = next((str(row["failure"]) for row in rows if row.get("failure")), "")
+    if failure:
+        rows = _without_measures(rows)
+    finished = not failure and any(result.get("done") is True for result in results)
+    # Whether a size makes sense is asked of all trials together.
+    return TrialRecords(
+        identity or _id_of(folder), config, rows, finished, problems, sorted(odd - {"data.size"}), failure
+    )
 
 
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable() and value.isascii() and value != ""
+
+
+def _without_measures(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: None if name in MEASURED else value for name, value in row.items()} for row in rows]
 
 
 def _parse_lines(lines: list[str]) -> list[dict[str, Any] | None]:
@@ -95,7 +129,7 @@ def _parse_lines(lines: list[str]) -> list[dict[str, Any] | None]:
     if first is not None and len(short) == len(rest):
         try:
             return [first, *json.loads(f"[{','.join(short)}]")]
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
     return [first, *(_parse_line(line) for line in rest)]
 
@@ -124,29 +158,14 @@ def _parse_line(line: str) -> dict[str, Any] | None:
 def _json(text: str) -> dict[str, Any] | None:
     try:
         parsed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None
 
 
 def _reported(result: dict[str, Any]) -> dict[str, Any]:
     """What the trial reported, and its wall time."""
-    if "config" not in result:
-        return result  # read short, see `_reported_part`
     return {key: value for key, value in result.items() if key == TIME or key not in _BOOKKEEPING}
-
-
-def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys, whatever the nesting; lists become text, so that they can be grouped and stored."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            found.update({f"{key}.{inner}": entry for inner, entry in flat(value).items()})
-        elif isinstance(value, list | tuple):
-            found[key] = ",".join(map(str, value))
-        else:
-            found[key] = value
-    return found
 
 
 def _id_of(folder: str) -> str:

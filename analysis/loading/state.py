@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Status = Literal["terminated", "error", "running", "interrupted"]
+Status = Literal["terminated", "error", "diverged", "running", "interrupted"]
 
 QUIET_SECONDS = 900.0
 """A sweep at work writes its state at least every few minutes; after so long a silence it is not at work."""
@@ -14,7 +14,7 @@ QUIET_SECONDS = 900.0
 _UNKNOWN = "the budget tells which trials ended, and trials that never reported are not known"
 
 _ID = re.compile(r'"trial_id":\s*"([^"]+)"')
-_STATUS = re.compile(r'"status":\s*"([A-Z_]+)"')
+_STATUS = re.compile(r'"status":\s*"(TERMINATED|ERROR|RUNNING|PENDING|PAUSED)"')
 _DONE = re.compile(r'"done":\s*(true|false)')
 
 
@@ -41,7 +41,7 @@ def parse_state(content: bytes | OSError) -> tuple[dict[str, TuneState], list[st
         return {}, [f"Tune's state cannot be read ({content}): {_UNKNOWN}"]
     try:
         pairs = json.loads(content)["trial_data"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pairs = None
     if not isinstance(pairs, list):
         return {}, [f"Tune's state is cut short or holds no trials: {_UNKNOWN}"]
@@ -68,14 +68,17 @@ def _parse_pair(pair: Any) -> tuple[str, TuneState] | None:
     return identity.group(1), TuneState(status[-1], bool(done and done.group(1) == "true"))
 
 
-def status_of(state: TuneState | None, finished: bool, quiet: float) -> Status:
+def status_of(state: TuneState | None, finished: bool, quiet: float, failure: str = "") -> Status:
     """The status of a trial in the words of the tables.
 
     Args:
         state: what Tune wrote of it, if anything.
         finished: whether its own results say that it reached its end.
         quiet: seconds since its sweep last wrote anything.
+        failure: what its own results say that it broke off with, `diverged` or `failed`; empty for nothing.
     """
+    if failure:
+        return "diverged" if failure == "diverged" else "error"
     if state is not None and state.status == "ERROR":
         return "error"
     if finished or (state is not None and state.status == "TERMINATED" and state.done):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from analysis.errors import AnalysisError
+from analysis.loading.urls import is_local, local_path, open_location
 
 RESULT_FILE = "result.json"
 STATE_PREFIX = "experiment_state-"
@@ -64,11 +65,7 @@ def open_store(path: str | Path) -> Store:
         AnalysisError: there is no such folder, or its file system is not known or not reachable.
     """
     text = str(path)
-    if text.startswith("file://"):
-        text = text.removeprefix("file://")
-    if "://" in text:
-        return RemoteStore(text.rstrip("/"))
-    return LocalStore(Path(text))
+    return LocalStore(Path(local_path(text))) if is_local(text) else RemoteStore(text.rstrip("/"))
 
 
 class LocalStore:
@@ -136,10 +133,8 @@ class RemoteStore:
     """A folder behind an fsspec URL, such as `s3://bucket/results/run`."""
 
     def __init__(self, url: str) -> None:
-        import fsspec  # noqa: PLC0415 (only remote results need it)
-
         try:
-            self._filesystem, self._path = fsspec.core.url_to_fs(url)
+            self._filesystem, self._path = open_location(url)
             # The object may have been listed before it grew.
             self._filesystem.invalidate_cache()
             found = self._filesystem.isdir(self._path)
@@ -159,12 +154,16 @@ class RemoteStore:
     @property
     def name(self) -> str:
         """See `Store`."""
-        return self._url.rpartition("/")[2]
+        return _last(self._path)
 
     def result_files(self) -> dict[str, Stamp]:
         """See `Store`."""
-        found = self._filesystem.glob(f"{self._path}/*/{RESULT_FILE}", detail=True)
-        return {path.split("/")[-2]: _stamp(info) for path, info in sorted(found.items())}
+        # Not by a pattern, in which the brackets of a folder's name would have a meaning.
+        listed = self._filesystem.find(self._path, maxdepth=2, detail=True)
+        prefix = f"{self._path.strip('/')}/"
+        found = {path.strip("/").removeprefix(prefix): info for path, info in listed.items()}
+        parts = {name: name.split("/") for name in sorted(found)}
+        return {inside[0]: _stamp(found[name]) for name, inside in parts.items() if inside[1:] == [RESULT_FILE]}
 
     def files(self) -> dict[str, Stamp]:
         """See `Store`."""
@@ -179,15 +178,13 @@ class RemoteStore:
 
     def read(self, names: Iterable[str]) -> Iterable[tuple[str, bytes | OSError]]:
         """See `Store`."""
-        wanted = {f"{self._path}/{name}": name for name in names}
+        wanted = list(names)
         if not wanted:
             return
-        # One call, so that an object store answers many requests at a time.
-        contents = self._filesystem.cat(list(wanted), on_error="return")
-        if isinstance(contents, bytes):
-            contents = {next(iter(wanted)): contents}
-        for path, content in contents.items():
-            name = wanted.get(path) or wanted[f"/{path.lstrip('/')}"]
+        # One call, so that an object store answers many requests at a time; `cat` would take names for patterns.
+        paths = [f"{self._path}/{name}" for name in wanted]
+        contents = self._filesystem.cat_ranges(paths, None, None, on_error="return")
+        for name, content in zip(wanted, contents, strict=True):
             yield name, content if isinstance(content, bytes) else OSError(str(content))
 
     def write(self, name: str, content: bytes) -> None:

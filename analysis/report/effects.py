@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.findings.effects import Cells, Effect, contrast
+from analysis.findings.effects import Cells, Effect, Saturated, contrast
 from analysis.noise import CONFIDENCE, holm, normal_quantile, two_sided_p
 from analysis.settings import CONDITIONAL, DEFAULTS
 from analysis.telling import tied_keys
-from analysis.vocabulary import TIED, value_text
+from analysis.vocabulary import TIED, title_of, value_text
 
 LIMIT = 40
 """Values of one setting beyond which it is no factor but a continuum (a search), and has no table."""
@@ -35,11 +35,20 @@ class Change:
 
 
 def changes(cells: Cells) -> list[Change]:
-    """All values of all moved settings against each setting's baseline.
+    """All values of all moved settings against each setting's baseline; see `contrasts`."""
+    return contrasts(cells)[0]
+
+
+def contrasts(cells: Cells) -> tuple[list[Change], list[str]]:
+    """Compare all values of all moved settings with each setting's baseline.
 
     The baseline is the smallest number, or of words the default one, without it the most frequent.
+
+    Returns:
+        The changes, and in words the contrasts that say nothing, since both sides are at 0% or both at 100%.
     """
-    found = []
+    found: list[Change] = []
+    saturated: list[str] = []
     for keys in tied_keys(cells.frame[list(cells.keys)]):
         column = cells.frame[keys[0]]
         if keys[0] in CONDITIONAL:
@@ -50,9 +59,11 @@ def changes(cells: Cells) -> list[Change]:
         for value in values[1:]:
             before, after = is_value(keys[0], values[0]), is_value(keys[0], value)
             effect = contrast(cells, {*keys, *TIED.get(keys[0], ())}, before, after, _step(keys[0], values[0], value))
-            if effect is not None:
+            if isinstance(effect, Saturated):
+                saturated.append(f"{title_of(' + '.join(keys))} {effect.name}")
+            elif effect is not None:
                 found.append(Change(" + ".join(keys), values[0], value, effect))
-    return _adjusted(found)
+    return _adjusted(found), saturated
 
 
 def _step(key: str, before: Any, after: Any) -> str:

@@ -12,6 +12,8 @@ from analysis.vocabulary import factor, inside_sentence, value_text
 
 ZETA = 0.1
 """The paper's."""
+SENTENCE = 8
+"""So many EMMs stand in the sentence; the others in the table."""
 KINDS = {
     "measured": "measured",
     "uncertain": "uncertain (within noise it may lie beyond the sizes run)",
@@ -36,7 +38,8 @@ def emm_frame(best: pd.DataFrame) -> pd.DataFrame:
             part = emm_of_results(found[:1], [ZETA])
         except AnalysisError:  # fewer numbers than the estimators need
             continue
-        parts.append(part.assign(key=key))
+        # Of several panels one is estimated: what it is, numbers must say.
+        parts.append(part.assign(key=key, among=found[0].title if len(found) > 1 else ""))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
@@ -48,6 +51,7 @@ def emm_table(estimates: pd.DataFrame) -> list[Table]:
     for _, row in estimates.iterrows():
         alone = row["key"] == "data.size"
         setting = "all runs" if alone else factor(row["key"]).title
+        setting += f" ({row['among']})" if row["among"] else ""
         value = "" if alone else value_text(row["key"], row["value"])
         ends = (
             [Cell(""), Cell("")] if row["kind"].endswith("bound") else [_size(row["emm_low"]), _size(row["emm_high"])]
@@ -64,24 +68,42 @@ def emm_table(estimates: pd.DataFrame) -> list[Table]:
 
 
 def emm_headline(estimates: pd.DataFrame) -> list[str]:
-    """The measured EMMs of the factor with most of them, in a sentence."""
+    """The EMMs of the factor with most measured ones in a sentence: numbers with their intervals, and bounds."""
     if estimates.empty:
         return []
-    measured = estimates[(estimates["kind"] == "measured") & (estimates["method"] == "isotonic")]
-    if measured.empty:
-        return ["No setting's ratio crosses 90% between two of the sizes run beyond noise, so that no EMM is measured."]
-    key = measured["key"].value_counts().index[0]
-    chosen = measured[measured["key"] == key]
-    texts = [
-        f"{images_text(row['emm'])} (95%: {images_text(row['emm_low'])} to {images_text(row['emm_high'])})"
-        + ("" if key == "data.size" else f" at {value_text(key, row['value'])}")
-        for _, row in chosen.head(5).iterrows()
-        if math.isfinite(row["emm_high"])
-    ]
-    if not texts:
+    # One row a value: the interpolated crossing, or the bound in its place.
+    known = estimates[(estimates["method"] == "isotonic") & (estimates["kind"] != "predicted")]
+    if known.empty:
         return []
+    crossing = known["kind"].isin(["measured", "uncertain"])
+    key = (known[crossing] if crossing.any() else known)["key"].value_counts().index[0]
+    chosen = known[known["key"] == key]
+    texts: dict[str, list[str]] = {}
+    for _, row in chosen.iterrows():
+        value = "" if key == "data.size" else value_text(key, row["value"])
+        texts.setdefault(_in_words(row), []).append(value)
+    parts = [f"{number} at {', '.join(values)}" if any(values) else number for number, values in texts.items()]
+    more = f"; and {len(parts) - SENTENCE} more in the table" if len(parts) > SENTENCE else ""
+    among = str(chosen["among"].iloc[0])
     name = "" if key == "data.size" else f" by {inside_sentence(factor(key).title)}"
-    return [f"The EMM (zeta = {ZETA:g}){name}, in training images: {'; '.join(texts)}."]
+    name += f" ({among})" if among else ""
+    sentence = f"The EMM (zeta = {ZETA:g}){name}, in training images: {'; '.join(parts[:SENTENCE])}{more}."
+    if not (chosen["kind"] == "measured").any():
+        sentence += (
+            " No setting's ratio crosses 90% between two of the sizes run beyond noise, so that none is measured."
+        )
+    return [sentence]
+
+
+def _in_words(row: pd.Series) -> str:
+    """An EMM as a sentence says it."""
+    if row["kind"] == "upper_bound":
+        return f"below {images_text(row['emm'])}"
+    if row["kind"] == "lower_bound":
+        return f"at least {images_text(row['emm'])}"
+    low, high = images_text(row["emm_low"]), images_text(row["emm_high"])
+    doubt = ", uncertain" if row["kind"] == "uncertain" else ""
+    return f"{images_text(row['emm'])} (95%: {low} to {high}{doubt})"
 
 
 def _size(value: object) -> Cell:

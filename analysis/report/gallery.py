@@ -10,10 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from analysis.completion import REACHED
 from analysis.findings import finished_runs
 from analysis.report.runs import Runs, setting_text
 from analysis.report.text import plural
 from analysis.samples import best_samples
+from analysis.vocabulary import ratio_text
 
 ROWS = 8
 COLUMNS = 16
@@ -53,7 +55,8 @@ def gallery(frame: pd.DataFrame, runs: Runs, rows: int = ROWS, columns: int = CO
         except (OSError, ValueError):  # half-written by a killed trial
             samples = None
         if samples is not None and {"generated", "nearest", "memorized"} <= set(samples):
-            title = f"{setting_text(run, runs.moved, runs.base)}: ratio {100 * run['memorization_ratio']:.1f}%"
+            ratio = ratio_text(100 * run["memorization_ratio"], run.get("verdict") == REACHED, 1)
+            title = f"{setting_text(run, runs.moved, runs.base)}: ratio {ratio}%"
             found.append(_row(title, samples, int(run["data.size"]), columns))
     return found
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.completion import REACHED
 from analysis.findings import Effect, SeedSpread, Verdict
 from analysis.report.effects import Change
 from analysis.report.runs import Runs, setting_text
 from analysis.report.text import compact, plural
-from analysis.vocabulary import title_of, value_text
+from analysis.vocabulary import ratio_text, title_of, value_text
 
 
 def headlines(
@@ -47,15 +48,26 @@ def headlines(
 def _range(best: pd.DataFrame, runs: Runs) -> str:
     ordered = best.sort_values("memorization_ratio", kind="stable")
     low, high = ordered.iloc[0], ordered.iloc[-1]
+    interval = f"{100 * high['memorization_ratio_low']:.1f} to {100 * high['memorization_ratio_high']:.1f}%"
+    if _is_bound(high):
+        interval = f"from {100 * high['memorization_ratio_low']:.1f}% on"
     text = (
-        f"The highest memorization ratio is {100 * high['memorization_ratio']:.1f}% "
-        f"(95%: {100 * high['memorization_ratio_low']:.1f} to {100 * high['memorization_ratio_high']:.1f}%), "
+        f"The highest memorization ratio is {_ratio(high)} (95%: {interval}), "
         f"at {setting_text(high, runs.moved, runs.base)}"
     )
     if len(best) == 1:
         return f"{text}."
     where = setting_text(low, runs.moved, runs.base)
-    return f"{text}; the lowest is {100 * low['memorization_ratio']:.1f}%, at {where}."
+    return f"{text}; the lowest is {_ratio(low)}, at {where}."
+
+
+def _is_bound(run: pd.Series) -> bool:
+    """Whether a run was stopped on reaching its target, so that its ratio is a lower bound."""
+    return bool(run.get("verdict") == REACHED)
+
+
+def _ratio(run: pd.Series) -> str:
+    return f"{'at least ' if _is_bound(run) else ''}{100 * run['memorization_ratio']:.1f}%"
 
 
 def _strongest(changes: Sequence[Change], slope: Effect | None) -> str:
@@ -114,7 +126,10 @@ def _noise(spread: SeedSpread) -> str:
 
 def tiles(runs: Runs, best: pd.DataFrame) -> list[tuple[str, str]]:
     """Numbers at the top of the page: (value, what it is)."""
-    top = f"{100 * best['memorization_ratio'].max():.1f}%" if len(best) else "none"
+    top = "none"
+    if len(best):
+        highest = best.loc[best["memorization_ratio"].idxmax()]
+        top = f"{ratio_text(100 * highest['memorization_ratio'], _is_bound(highest), 1)}%"
     return [
         (f"{runs.finished:,} / {runs.trials:,}", "trials finished"),
         (top, "highest memorization ratio"),

@@ -20,10 +20,11 @@ def memorization_time_table(frame: pd.DataFrame, level: float = LEVEL) -> list[T
         frame: of `analysis.load`, finished trials.
         level: memorization ratio in (0, 1).
     """
-    found = scaling_panels(frame, level)[:ROWS]
-    if not found:
+    every = scaling_panels(frame, level)
+    if not every:
         return []
-    titles = names(pd.DataFrame([panel.fixed for panel in found])) if len(found) > 1 else [found[0].title]
+    found, fixed = every[:ROWS], pd.DataFrame([panel.fixed for panel in every])
+    titles = names(fixed[:ROWS], among=fixed) if len(found) > 1 else [found[0].title]
     rows = []
     for panel, title in zip(found, titles, strict=True):
         times = memorization_times(panel.frame, level, "images_seen")

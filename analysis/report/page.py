@@ -15,7 +15,7 @@ from analysis.findings.verdict import ANSWERS, Question
 from analysis.importance import MINIMUM_RUNS, RESAMPLES, rank
 from analysis.noise import seed_spread
 from analysis.report.blocks import Table
-from analysis.report.effects import changes
+from analysis.report.effects import contrasts
 from analysis.report.emm import emm_frame, emm_headline, emm_table
 from analysis.report.figures import figure_blocks, grouped
 from analysis.report.gallery import gallery
@@ -78,11 +78,11 @@ def build(
     best = networks(ended)
     spread = seed_spread(best) if len(best) else SeedSpread(0.2, 0)
     cells = make_cells(best, spread) if len(best) else None
-    found = changes(cells) if cells is not None else []
+    found, saturated = contrasts(cells) if cells is not None else ([], [])
     slope = size_slope(cells) if cells is not None else None
     estimates = emm_frame(best)
     answers = sorted(verdicts(frame), key=_rank)
-    tables: list[Table] = [effects_table(found)] if found else []
+    tables: list[Table] = [effects_table(found, saturated)] if found or saturated else []
     say("importances")
     tables += _importances(frame, best, resamples)
     say("tables")

@@ -1,6 +1,5 @@
 """What was run: experiments, settings, cost, and trials that did not finish."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,7 +153,7 @@ def _sweep(name: str, rows: pd.DataFrame, finished: int, manifest: Mapping[str, 
         if value:
             facts[title] = str(value)
     folder = _folder(rows)
-    planned = _planned(folder)
+    planned = manifest.get("planned")
     return Sweep(name, facts, len(rows), finished, planned, tuple(_problems(rows, finished, planned, folder)))
 
 
@@ -162,7 +161,12 @@ def _problems(rows: pd.DataFrame, finished: int, planned: int | None, folder: Pa
     problems = []
     if "status" in rows:
         counts = rows["status"].astype(str).value_counts()
-        words = {"error": "failed", "running": "still running", "interrupted": "interrupted before the end"}
+        words = {
+            "error": "failed",
+            "diverged": "diverged",
+            "running": "still running",
+            "interrupted": "interrupted before the end",
+        }
         for status, count in counts.items():
             if str(status) in words:
                 problems.append(f"{plural(int(count), 'trial')} {words[str(status)]}")
@@ -172,7 +176,10 @@ def _problems(rows: pd.DataFrame, finished: int, planned: int | None, folder: Pa
         problems.append(f"{plural(planned - len(rows), 'trial')} of {planned} never reported a number")
     if folder is not None:
         for file in sorted(folder.glob("*/error.txt"))[:5]:
-            lines = file.read_text(errors="replace").strip().splitlines()
+            try:
+                lines = file.read_text(errors="replace").strip().splitlines()
+            except OSError:
+                continue
             problems.append(f"error in {file.parent.name}: {lines[-1][:200] if lines else 'no message'}")
     return problems
 
@@ -183,15 +190,3 @@ def _folder(rows: pd.DataFrame) -> Path | None:
         return None
     folder = Path(str(rows["folder"].iloc[0])).parent
     return folder if folder.is_dir() else None
-
-
-def _planned(folder: Path | None) -> int | None:
-    if folder is None:
-        return None
-    try:
-        manifest = json.loads((folder / "sweep.json").read_text())
-        # Of a search these are templates, one per value of the factor.
-        trials = manifest["trials"] if manifest.get("search", "grid") == "grid" else ()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return (len(trials) or None) if isinstance(trials, list) else None

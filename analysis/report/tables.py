@@ -57,8 +57,13 @@ def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
     return replace(table("trials", "Trials", note, columns, rows), screen_only=screen_only)
 
 
-def effects_table(changes: Sequence[Change]) -> Table:
-    """From each setting's baseline value to every other one."""
+def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> Table:
+    """From each setting's baseline value to every other one.
+
+    Args:
+        changes: a row each.
+        saturated: contrasts that say nothing, in words.
+    """
     columns = ["Setting", "From", "To", "Change (points)", "95% low", "95% high", "Odds times", "Holm p"]
     columns += ["Matched", "Runs"]
     rows = []
@@ -80,6 +85,14 @@ def effects_table(changes: Sequence[Change]) -> Table:
         "hold the noise of samples and training seeds, each by itself; Holm's p-values allow for all rows "
         "(* below 0.05). Matched: how many settings have both values."
     )
+    partly = sum(change.effect.saturated for change in changes)
+    if saturated:
+        note += f" Left out, at 0% or at 100% on both sides in every matched setting: {'; '.join(saturated)}."
+    if partly:
+        note += (
+            f" Left out of {sum(change.effect.saturated > 0 for change in changes)} contrasts: {partly} matched settings "
+            "at 0% or at 100% on both sides, which say nothing of an effect."
+        )
     return table("effects", "What each setting does", note, columns, rows)
 
 

@@ -49,7 +49,8 @@ def run(options: argparse.Namespace) -> None:
             f"{len(training):,} images of {width} x {height} pixels, {channels} channel{'' if channels == 1 else 's'}"
         )
         counts = sorted(Counter(training.classes).items(), key=lambda item: (item[0] is None, item[0]))
-        print("classes: " + ", ".join(f"{own}: {count}" for own, count in counts))
+        listed = ", ".join(f"{'none' if own is None else own}: {count}" for own, count in counts)
+        print("classes: none" if set(training.classes) == {None} else f"classes: {listed}")
         print("labels: none" if labels is None else f"labels: {training.num_labels:,} different")
         if found is not None:
             counts_of = found.summary()

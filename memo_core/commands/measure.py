@@ -3,11 +3,21 @@
 import argparse
 import json
 import math
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from memo_core.command_line import parse_device
 from memo_core.commands.duplicates import add_duplicates_argument, wants_duplicates
 from memo_core.errors import MemosweepError
+from memo_core.files import check_output_file, write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_REPLICATED = 5
+"""Replicated training images that are named."""
+_MIN_THRESHOLD, _MAX_THRESHOLD = 0.001, 0.999
+"""The criterion takes the threshold as a fraction with a denominator up to 1,000."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--training", required=True, metavar="SET", help=kinds)
     parser.add_argument("--generated", required=True, metavar="SET", help="the same kinds")
     parser.add_argument("--threshold", type=float, default=1 / 3, help="of the distances' ratio (default: 1/3)")
+    parser.add_argument("--pairs", type=Path, metavar="FILE.csv",
+                        help="write a row a sample: nearest training image, distances, memorized")  # fmt: skip
+    parser.add_argument("--gallery", type=Path, metavar="FILE.png",
+                        help="draw samples beside their nearest training images, most certain first")  # fmt: skip
     parser.add_argument("--fid", action="store_true", help="measure the FID too; needs memosweep[fid]")
     add_duplicates_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -23,16 +37,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Read both sets, measure, print the numbers."""
-    from memo_core.data.training_set import load_image_set  # noqa: PLC0415
-    from memo_core.measure import FrechetDistance, find_duplicates, measure_coverage  # noqa: PLC0415
-    from memo_core.measure.memorization import measure_memorization  # noqa: PLC0415
+    """Read both sets, measure, write what was requested, print the numbers."""
+    from memo_core.data.image_sets import match_channels  # noqa: PLC0415
+    from memo_core.data.training_set import load_named_images  # noqa: PLC0415
+    from memo_core.measure import (  # noqa: PLC0415
+        FrechetDistance,
+        exact_duplicates,
+        find_duplicates,
+        gallery_png,
+        measure_coverage,
+        measure_memorization,
+        most_replicated,
+        pairs_csv,
+    )
+    from memo_core.measure.pairs import short_names  # noqa: PLC0415
 
-    if not 0 < options.threshold < 1:
-        raise MemosweepError(f"--threshold {options.threshold}: expected a number between 0 and 1")
+    if not _MIN_THRESHOLD <= options.threshold <= _MAX_THRESHOLD:
+        raise MemosweepError(
+            f"--threshold {options.threshold}: expected a number between 0 and 1 ({_MIN_THRESHOLD} to {_MAX_THRESHOLD})"
+        )
+    _check_outputs(options)
     device = parse_device(options.device)
-    training = load_image_set(options.training).to(device)
-    generated = load_image_set(options.generated)
+    training, training_names = load_named_images(options.training)
+    generated, sample_names = load_named_images(options.generated)
+    _check_comparable(options, training, generated)
+    training, generated = match_channels(training, generated)
+    training = training.to(device)
     # First, since it may lack its network.
     fid = FrechetDistance(training) if options.fid else None
     result = measure_memorization(generated, training, options.threshold)
@@ -42,12 +72,73 @@ def run(options: argparse.Namespace) -> None:
         numbers["fid"] = fid.take()
     if wants_duplicates(options, len(training)):
         numbers |= find_duplicates(training, options.threshold).summary()
-    numbers |= {"training_size": len(training), "threshold": options.threshold}
+    else:
+        numbers["exact_duplicates"] = int(exact_duplicates(training).sum())
+    replicated = most_replicated(result)
+    short_training_names = short_names(training_names)
+    numbers |= {
+        "single_color_samples": _count_single_color(generated),
+        "training_size": len(training),
+        "threshold": options.threshold,
+        "replicated_images": len(replicated),
+        "most_replicated": [
+            {
+                "image": (training_names if options.json else short_training_names)[image.index],
+                "replicas": image.replicas,
+                "smallest_distance": image.smallest_distance,
+            }
+            for image in replicated[:MAX_REPLICATED]
+        ],
+    }
+    if options.pairs is not None:
+        # File names of a folder may hold bytes that are not text.
+        table = pairs_csv(result, sample_names, training_names)
+        write_atomically(options.pairs, table.encode(errors="backslashreplace"))
+    if options.gallery is not None:
+        picture = gallery_png(generated, training, result, short_names(sample_names), short_training_names)
+        write_atomically(options.gallery, picture)
     if options.json:
         # JSON knows no NaN: what is undefined without replicas is null.
-        print(json.dumps({name: None if math.isnan(value) else value for name, value in numbers.items()}))
+        print(json.dumps({name: None if _is_nan(value) else value for name, value in numbers.items()}))
         return
     print("\n".join(_lines(numbers)))
+    for what, file in (("pairs", options.pairs), ("gallery", options.gallery)):
+        if file is not None:
+            print(f"{what} in {file}")
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    for option, file, ending in (("--pairs", options.pairs, ".csv"), ("--gallery", options.gallery, ".png")):
+        if file is None:
+            continue
+        if file.suffix.lower() != ending:
+            raise MemosweepError(f"{option} {file}: expected a file ending in {ending}")
+        check_output_file(file, option)
+    for option, name in (("--training", options.training), ("--generated", options.generated)):
+        # The next reading of the folder would take the picture for one of its images.
+        if options.gallery is not None and _is_inside(options.gallery, name):
+            raise MemosweepError(f"--gallery {options.gallery}: is inside the image folder of {option}, name another")
+
+
+def _check_comparable(options: argparse.Namespace, training: "Tensor", generated: "Tensor") -> None:
+    """Refuse sets that the criterion cannot compare, by the options that name them."""
+    if len(training) < 2:
+        raise MemosweepError(
+            f"--training {options.training}: holds 1 image; at least 2 are needed, since the criterion compares the "
+            "distances to the nearest and the second nearest"
+        )
+    own, other = (f"{images.shape[3]} x {images.shape[2]}" for images in (generated, training))
+    if own != other:
+        raise MemosweepError(
+            f"--generated {options.generated}: images of {own} pixels, and {other} in --training {options.training}: "
+            "both sets must have one size"
+        )
+    if options.fid and len(generated) < 2:
+        raise MemosweepError(f"--generated {options.generated}: holds 1 image, and --fid needs at least 2")
 
 
 def _lines(numbers: dict[str, Any]) -> list[str]:
@@ -67,11 +158,44 @@ def _lines(numbers: dict[str, Any]) -> list[str]:
             f"; Gini {numbers['replica_gini']:.3f}; the top 1% hold {numbers['replica_share_top_1_percent']:.1%} and "
             f"the top 10% {numbers['replica_share_top_10_percent']:.1%} of {numbers['replicas']:,} replicas"
         )
+        lines.append("most replicated training images:")
+        lines += [
+            f"  {image['image']}: {image['replicas']:,} replica{'' if image['replicas'] == 1 else 's'}, "
+            f"smallest distance {image['smallest_distance']:.3f}"
+            for image in numbers["most_replicated"]
+        ]
+        if more := numbers["replicated_images"] - len(numbers["most_replicated"]):
+            lines.append(f"  and {more:,} more")
+    if numbers["exact_duplicates"]:
+        lines.append(
+            f"{numbers['exact_duplicates']:,} training images are exact duplicates of others: their replicas cannot "
+            "count"
+        )
     if "near_duplicates" in numbers:
         lines.append(
-            f"{numbers['near_duplicates']:,} training images have a near copy among the others, "
-            f"{numbers['exact_duplicates']:,} an exact one"
+            f"{numbers['near_duplicates']:,} training images have a near copy among the others"
+            + (", exact ones included" if numbers["exact_duplicates"] else "")
+        )
+    if single := numbers["single_color_samples"]:
+        lines.append(
+            f"{single:,} sample{' has' if single == 1 else 's have'} a single color: the network may have diverged"
         )
     if "fid" in numbers:
         lines.append(f"FID {numbers['fid']:.3f}")
     return lines
+
+
+def _is_inside(file: Path, name: str) -> bool:
+    if name.strip() in ("", "digits", "cifar10"):
+        return False
+    try:
+        return file.resolve().is_relative_to(Path(name).expanduser().resolve())
+    # No path at all, or an unknown home: opening the set says so.
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+def _count_single_color(images: "Tensor") -> int:
+    """Return how many images (N, C, H, W) have one color in all their pixels."""
+    flat = images.flatten(2)
+    return int((flat.amin(2) == flat.amax(2)).all(1).sum())

@@ -9,11 +9,27 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
+from torch import Tensor
 
 from memo_core.errors import MemosweepError, first_line
 from memo_core.files import write_atomically
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_ENDINGS = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+)  # fmt: skip
+"""In lower case; files may have them in any."""
+
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image upright, by its EXIF orientation."""
 
 _NO_RANGE = {"I": "32-bit integers", "F": "floating-point numbers"}
 """Pillow's modes whose black and white are unknown."""
@@ -24,8 +40,8 @@ ImageArray = UInt8[np.ndarray, "c h w"]
 def decode_image(file: BinaryIO, name: str) -> ImageArray:
     """Decode one image file: grey, with or without alpha or of 1 or 16 bits, becomes (1, H, W), all else RGB.
 
-    Alpha is dropped. 16 bits become v / 257 rounded, so that white stays white (Pillow itself keeps the
-    higher byte of 16-bit colours).
+    Of several frames the first is taken, and the EXIF orientation is applied. Alpha is dropped. 16 bits become
+    v / 257 rounded, so that white stays white (Pillow itself keeps the higher byte of 16-bit colours).
 
     Raises:
         MemosweepError: the file is broken, truncated or no image, or its values have no known range.
@@ -33,7 +49,7 @@ def decode_image(file: BinaryIO, name: str) -> ImageArray:
     try:
         with Image.open(file) as image:
             mode = image.mode
-            pixels = np.asarray(_to_8_or_16_bits(image))
+            pixels = np.asarray(_to_8_or_16_bits(_upright(image)))
     # Over a damaged file, Pillow's decoders fail in whatever way the damage takes them.
     except Exception as error:
         raise MemosweepError(f"{name}: a broken, truncated or oversized image ({first_line(error)})") from None
@@ -42,6 +58,17 @@ def decode_image(file: BinaryIO, name: str) -> ImageArray:
     if pixels.dtype != np.uint8:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # Pillow turns some kinds by itself while loading, and then forgets their orientation.
+    image.load()
+    try:
+        turn = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+    # Damaged notes of a camera are no reason to refuse its picture.
+    except Exception:
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_8_or_16_bits(image: Image.Image) -> Image.Image:
@@ -88,6 +115,28 @@ def resize_image(image: ImageArray, resolution: int | None, name: str) -> ImageA
         for plane in image
     ]
     return np.floor(np.stack([np.asarray(plane) for plane in planes]) + 0.5).astype(np.uint8)
+
+
+def match_channels(
+    first: UInt8[Tensor, "n c h w"], second: UInt8[Tensor, "m d h w"]
+) -> tuple[UInt8[Tensor, "n e h w"], UInt8[Tensor, "m e h w"]]:
+    """Make two image sets comparable: where one is grey and the other is colour, grey becomes RGB of equal values.
+
+    EDM writes the same grey images with one channel or with three, depending on the network.
+
+    Args:
+        first: (N, C, H, W), C = 1 or 3.
+        second: (M, D, H, W), D = 1 or 3.
+
+    Returns:
+        Both sets, with three channels each where C and D differ; repeated channels share memory.
+    """
+    channels = max(first.shape[1], second.shape[1])
+    return _with_channels(first, channels), _with_channels(second, channels)
+
+
+def _with_channels(images: Tensor, channels: int) -> Tensor:
+    return images.expand(-1, channels, -1, -1) if images.shape[1] == 1 else images
 
 
 def write_npz(path: str | Path, images: UInt8[np.ndarray, "n c h w"], labels: Int64[np.ndarray, " n"] | None) -> None:

@@ -1,7 +1,9 @@
-"""Where images come from: digits, CIFAR-10, EDM-format zips and folders, .npz files, image folders."""
+"""Where images come from: digits, CIFAR-10, zips and folders of images (EDM's and others), .npz and .npy files."""
 
 import json
+import logging
 import os
+import posixpath
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,13 +13,21 @@ import numpy as np
 from filelock import FileLock
 from jaxtyping import Int64
 
+from memo_core.data.arrays import read_arrays
 from memo_core.data.image_sets import IMAGE_ENDINGS, ImageArray, decode_image
+from memo_core.data.labels import (
+    has_labels_entry,
+    labels_of_array,
+    labels_of_folders,
+    labels_of_index,
+)
+from memo_core.data.members import INDEX, Members, canonical, find_members, list_files
 from memo_core.errors import MemosweepError, first_line
 
 DATA_ROOT_VARIABLE = "MEMOSWEEP_DATA"
+_KINDS = "a zip, an .npz, an .npy or a folder"
 
-_INDEX = "dataset.json"
-"""EDM's file of labels."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,21 +37,45 @@ class ImageSource:
     name: str
     size: int
     labels: Int64[np.ndarray, " n"] | None
-    """Class of each image, 0, 1, ...; None where the collection has none."""
+    """Class of each image, 0, 1, ...; None where the collection has none, or none that can be used."""
     read: Callable[[int], ImageArray]
     """Decode image i, uint8 (C, H, W)."""
     name_of: Callable[[int], str]
     """The name of image i, for messages."""
+    labels_problem: str | None = None
+    """Why the labels that the collection has cannot be used, in one line; it matters only where they are asked for."""
+    class_folders: tuple[str, ...] = ()
+    """The names of the classes, where these are the folders that the images lie in."""
+
+    def check_labels(self, asking: str) -> None:
+        """Refuse a source whose labels are asked for and are missing or cannot be used.
+
+        Args:
+            asking: the setting that asks for them, with its value.
+
+        Raises:
+            MemosweepError: no labels; one line.
+        """
+        if self.labels is not None:
+            return
+        if self.labels_problem is not None:
+            raise MemosweepError(f"{asking}: {self.labels_problem}")
+        raise MemosweepError(
+            f"{asking}: {self.name} has no labels (EDM format: {INDEX} with `labels`; or a folder for each class)"
+        )
 
 
 def open_source(dataset: str) -> ImageSource:
     """Open `digits`, `cifar10` or a path.
 
+    Labels that cannot be used do not stop anything here: see `ImageSource.check_labels`. Files that are passed over
+    are logged in one line.
+
     Raises:
         MemosweepError: no such data set, or a broken one.
     """
     if not dataset.strip():
-        raise MemosweepError(f"data set {dataset!r}: an empty name, expected digits, cifar10, a zip, .npz or folder")
+        raise MemosweepError(f"data set {dataset!r}: an empty name, expected digits, cifar10, {_KINDS}")
     if dataset == "digits":
         return _digits()
     if dataset == "cifar10":
@@ -53,14 +87,20 @@ def open_source(dataset: str) -> ImageSource:
     except (OSError, RuntimeError) as error:
         raise MemosweepError(f"data set {dataset[:100]!r}: cannot be read ({first_line(error)[:100]})") from None
     if not exists:
-        raise MemosweepError(f"data set {dataset!r}: neither digits nor cifar10 nor an existing zip, .npz or folder")
+        raise MemosweepError(f"data set {dataset!r}: neither digits nor cifar10 nor {_KINDS} that exists")
     if is_folder:
         return _folder(path)
-    if path.suffix == ".npz":
-        return _npz(path)
-    if path.suffix == ".zip":
+    ending = path.suffix.lower()
+    if ending in (".npz", ".npy"):
+        return _arrays(path)
+    if ending == ".zip":
         return _zip(path)
-    raise MemosweepError(f"data set {dataset!r}: a file of this kind is not read, only .zip and .npz")
+    if ending in IMAGE_ENDINGS:
+        raise MemosweepError(f"data set {dataset!r}: is a single image, name its folder")
+    raise MemosweepError(
+        f"data set {dataset!r}: a file of this kind is not read, only .zip and .npz and .npy; "
+        "unpack another archive into a folder"
+    )
 
 
 def data_root() -> Path:
@@ -102,36 +142,17 @@ def _cifar10() -> ImageSource:
     return _in_memory("cifar10", images, np.asarray(dataset.targets, dtype=np.int64))
 
 
-def _npz(path: Path) -> ImageSource:
+def _arrays(path: Path) -> ImageSource:
+    images, stored = read_arrays(path)
+    problem = None
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            raise ValueError("a single array, a .npy file")
-        with content:
-            images = content.get("images")
-            labels = content.get("labels")
-    # Over damaged bytes, NumPy, zipfile and zlib fail in many ways.
-    except Exception as error:
-        raise MemosweepError(f"{path}: a broken .npz file ({first_line(error)})") from None
-    if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
-        found = "no `images`" if images is None else f"`images` of {images.dtype} {images.shape}"
-        raise MemosweepError(f"{path}: {found}, expected `images` (N, C, H, W) of uint8 with C = 1 or 3")
-    if not images.size:
-        raise MemosweepError(f"{path}: holds no images, `images` is {images.shape}")
-    if labels is not None:
-        labels = _check_labels(labels, len(images), str(path))
-    return _in_memory(path.name, images, labels)
-
-
-def _check_labels(
-    labels: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]", count: int, name: str
-) -> Int64[np.ndarray, " n"]:
-    if labels.shape != (count,) or labels.dtype.kind not in "iu":
-        raise MemosweepError(f"{name}: labels of {labels.dtype} {labels.shape}, expected {count} integers from 0")
-    for label in (int(labels.min()), int(labels.max())):
-        if not 0 <= label < 2**63:
-            raise MemosweepError(f"{name}: label {label}, expected integers from 0")
-    return labels.astype(np.int64)
+        if isinstance(stored, MemosweepError):
+            raise stored
+        labels = None if stored is None else labels_of_array(stored, len(images))
+    except MemosweepError as error:
+        labels, problem = None, f"{path}: {error}"
+    name = path.name
+    return ImageSource(name, len(images), labels, images.__getitem__, lambda index: f"{name}, image {index}", problem)
 
 
 def _zip(path: Path) -> ImageSource:
@@ -150,7 +171,8 @@ def _zip(path: Path) -> ImageSource:
         except Exception as error:
             raise MemosweepError(f"{path}: {name}: an unreadable zip entry ({first_line(error)})") from None
 
-    return _from_files(str(path), archive.namelist(), archive.read, read)
+    files = [name for name in archive.namelist() if not name.endswith(("/", "\\"))]
+    return _from_files(str(path), files, archive.read, read)
 
 
 def _folder(path: Path) -> ImageSource:
@@ -161,43 +183,45 @@ def _folder(path: Path) -> ImageSource:
         except OSError as error:
             raise MemosweepError(f"{path / name}: cannot be read ({error.strerror or error})") from None
 
-    members = [str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()]
-    return _from_files(str(path), members, lambda name: (path / name).read_bytes(), read)
+    return _from_files(str(path), list_files(path), lambda name: (path / name).read_bytes(), read)
 
 
 def _from_files(
-    where: str, members: Sequence[str], content_of: Callable[[str], bytes], read: Callable[[str], ImageArray]
+    where: str, stored: Sequence[str], content_of: Callable[[str], bytes], read: Callable[[str], ImageArray]
 ) -> ImageSource:
-    names = sorted(name for name in members if name.lower().endswith(IMAGE_ENDINGS))
+    members = find_members(stored)
+    names = members.images
     if not names:
-        raise MemosweepError(f"{where}: holds no images ({', '.join(IMAGE_ENDINGS)})")
-    labels = None
-    if _INDEX in members:
+        others = f" but {members.passed_over}" if members.passed_over else ""
+        raise MemosweepError(f"{where}: holds no images ({', '.join(IMAGE_ENDINGS)}){others}")
+    if members.passed_over:
+        _log.info("%s: %s files are passed over: %s", where, f"{members.num_passed_over:,}", members.passed_over)
+    problem = None
+    try:
+        labels, folders = _labels(members, content_of)
+    except MemosweepError as error:
+        labels, folders, problem = None, (), f"{where}: {error}"
+    return ImageSource(
+        Path(where).name,
+        len(names),
+        labels,
+        lambda i: read(names[i]),
+        lambda i: f"{where}: {names[i]}",
+        problem,
+        folders,
+    )
+
+
+def _labels(
+    members: Members, content_of: Callable[[str], bytes]
+) -> tuple[Int64[np.ndarray, " n"] | None, tuple[str, ...]]:
+    """The labels of the index or, without one, of the folders, whose names come second."""
+    if members.index is not None:
         try:
-            index = json.loads(content_of(_INDEX))
+            index = json.loads(content_of(members.index))
         # Unreadable (see above), no text, no JSON, or nested too deeply.
         except Exception as error:
-            raise MemosweepError(f"{where}: {_INDEX} is not readable JSON ({first_line(error)})") from None
-        labels = _edm_labels(where, names, index)
-    return ImageSource(Path(where).name, len(names), labels, lambda i: read(names[i]), lambda i: f"{where}: {names[i]}")
-
-
-def _edm_labels(where: str, names: Sequence[str], index: object) -> Int64[np.ndarray, " n"] | None:
-    """Labels of EDM's dataset.json: {"labels": [[file name, class], ...]}, or null for none."""
-    if not isinstance(index, dict):
-        raise MemosweepError(f'{where}: {_INDEX} is a {type(index).__name__}, expected {{"labels": [...]}}')
-    listed = index.get("labels")
-    if listed is None:
-        return None
-    if not isinstance(listed, list) or any(
-        not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str) for entry in listed
-    ):
-        raise MemosweepError(f"{where}: {_INDEX}'s labels are not a list of [file name, class]")
-    by_name = {name.replace("\\", "/"): label for name, label in listed}
-    try:
-        labels = np.array([by_name[name.replace("\\", "/")] for name in names])
-    except KeyError as missing:
-        raise MemosweepError(f"{where}: {_INDEX} has no label for {missing}") from None
-    except ValueError:
-        raise MemosweepError(f"{where}: {_INDEX}'s classes are not all integers") from None
-    return _check_labels(labels, len(names), where)
+            raise MemosweepError(f"{INDEX} is not readable JSON ({first_line(error)})") from None
+        if has_labels_entry(index):
+            return labels_of_index(index, posixpath.dirname(canonical(members.index)), members.images), ()
+    return labels_of_folders(members.images) or (None, ())

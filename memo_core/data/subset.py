@@ -23,11 +23,11 @@ def choose_classes(source: ImageSource, classes: Classes, seed: int) -> tuple[in
     A number C takes the first C of a seeded order, so that fewer classes are a part of more.
 
     Raises:
-        MemosweepError: classes were asked of a source without labels, or one that it does not have.
+        MemosweepError: classes were asked of a source without usable labels, or one that it does not have.
     """
     if source.labels is None:
         if classes is not None:
-            raise MemosweepError(f"data.classes = {classes}: {source.name} has no labels")
+            source.check_labels(f"data.classes = {classes}")
         return None
     present = np.unique(source.labels).tolist()
     if isinstance(classes, tuple):

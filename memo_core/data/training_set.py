@@ -1,5 +1,6 @@
 """The exact training set of an experiment: D = {(x_n, y_n)} of the paper."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,14 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from memo_core.data.image_sets import resize_image
+from memo_core.data.labels import describe_folders
 from memo_core.data.sources import ImageSource, open_source
 from memo_core.data.subset import balanced_order, choose_classes, from_second_source
 from memo_core.errors import MemosweepError
 from memo_core.experiment import DataConfig
 from memo_core.randomness import named_generator
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class TrainingSet:
 def load_training_set(config: DataConfig) -> TrainingSet:
     """Read, choose, resize, blend and label the training images; sizes nest, seeds are named.
 
+    Where a source has classes, they are balanced whether or not the model is conditioned on them. What its classes
+    are, or why its labels cannot be used, is logged in one line.
+
     Raises:
         MemosweepError: the data cannot serve the configuration.
     """
@@ -61,7 +68,13 @@ def load_training_set(config: DataConfig) -> TrainingSet:
         parts.append([])
         if dataset is not None and count:
             source = _open(key, dataset)
+            if config.labels == "true" and count == config.size:
+                source.check_labels("data.labels = true")
+            if source.class_folders:
+                _log.info("%s: %s", dataset, describe_folders(source.class_folders))
             order = balanced_order(source, count, classes, config.seed)
+            if source.labels_problem is not None:
+                _log.info("%s; its labels are not used, and its classes not balanced", source.labels_problem)
             parts[-1] = _read(source, order, config.resolution)
             chosen.append(choose_classes(source, classes, config.seed) or ())
     _check_sources_apart(config, chosen)
@@ -113,8 +126,14 @@ def load_image_set(dataset: str) -> UInt8[Tensor, "n c h w"]:
     Raises:
         MemosweepError: no such set, a broken image, or images of different shapes.
     """
+    return load_named_images(dataset)[0]
+
+
+def load_named_images(dataset: str) -> tuple[UInt8[Tensor, "n c h w"], tuple[str, ...]]:
+    """Read all images of a set as `load_image_set` does, and the origin of each (as `TrainingSet.names`)."""
     source = open_source(dataset)
-    return torch.from_numpy(_stack(_read(source, np.arange(source.size), None)))
+    items = _read(source, np.arange(source.size), None)
+    return torch.from_numpy(_stack(items)), tuple(item.name for item in items)
 
 
 @dataclass(frozen=True)
@@ -162,8 +181,6 @@ def _labels(
         return drawn.numpy(), config.num_labels
     if len(chosen) > 1:
         raise MemosweepError("data.labels = true: the classes of two blended sources are not comparable")
-    if not chosen[0]:
-        raise MemosweepError("data.labels = true: the data set has no labels (EDM format: dataset.json with `labels`)")
     # Numbered over all chosen classes, not those drawn so far: the labels of nested sets then nest too.
     position = {label: index for index, label in enumerate(sorted(chosen[0]))}
     return np.array([position[label] for label in classes if label is not None], dtype=np.int64), len(position)

@@ -74,6 +74,31 @@ class Coverage:
         return float(self.counts.topk(count).values.sum()) / self.replicas
 
 
+@dataclass(frozen=True)
+class Replicated:
+    """One training image and its replicas."""
+
+    index: int
+    """The image's place in the training set."""
+    replicas: int
+    """Memorized samples whose nearest training image it is, at least 1."""
+    smallest_distance: float
+    """Of those replicas, in the unit of `knn_distance`."""
+
+
+def most_replicated(result: Memorization) -> list[Replicated]:
+    """List the replicated training images: most replicas first, then smallest distance, then lowest index."""
+    counts = memorized_counts(result)
+    smallest = result.nearest_distance.new_full((result.training_size,), math.inf)
+    smallest.scatter_reduce_(
+        0, result.nearest_index[result.memorized], result.nearest_distance[result.memorized], "amin"
+    )
+    found = [
+        Replicated(index, int(counts[index]), float(smallest[index])) for index in counts.nonzero().flatten().tolist()
+    ]
+    return sorted(found, key=lambda image: (-image.replicas, image.smallest_distance, image.index))
+
+
 def measure_coverage(result: Memorization) -> Coverage:
     """The coverage of a measured set of samples."""
     return Coverage(memorized_counts(result))

@@ -1,7 +1,10 @@
 """Near-duplicates within the training set, which blind the criterion of memorization."""
 
+from collections import Counter
 from dataclasses import dataclass
+from hashlib import blake2b
 
+import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
@@ -24,6 +27,23 @@ class Duplicates:
     def summary(self) -> dict[str, int]:
         """The counts by their reported names."""
         return {"exact_duplicates": int(self.exact.sum()), "near_duplicates": int(self.near.sum())}
+
+
+def exact_duplicates(training: UInt8[Tensor, "m c h w"]) -> Bool[Tensor, " m"]:
+    """Find the training images that another one equals pixel by pixel, by a hash of each image's bytes.
+
+    A perfect replica of such an image is at distance 0 from two training images, and 0 is not below a third of 0: its
+    replicas cannot count. The time grows with the size: 0.3 s for 50,000 images of 32 x 32 x 3.
+
+    Args:
+        training: uint8 images, on any device.
+
+    Returns:
+        The mask, on the CPU.
+    """
+    digests = [blake2b(image.tobytes(), digest_size=16).digest() for image in training.cpu().numpy()]
+    times = Counter(digests)
+    return torch.tensor([times[digest] > 1 for digest in digests], dtype=torch.bool)
 
 
 def find_duplicates(training: UInt8[Tensor, "m c h w"], threshold: float = 1 / 3) -> Duplicates:
@@ -50,7 +70,7 @@ def find_duplicates(training: UInt8[Tensor, "m c h w"], threshold: float = 1 / 3
     others = min(MOST_COPIES + 1, len(training) - 1)
     # An image's own distance 0 comes first: whichever of several equal images holds the place, one 0 is its own.
     squared = nearest_neighbors(training, training, others + 1).squared_distances[:, 1:]
-    exact = (squared[:, :1] == 0).any(1)
+    exact = exact_duplicates(training)
     near = exact.clone()
     for closer in range(others - 1):
         near |= is_memorized(squared[:, closer], squared[:, closer + 1], threshold)

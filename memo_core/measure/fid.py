@@ -1,5 +1,6 @@
 """FID of generated images against the training set D: paper Appendix B and E, Heusel et al. 2017."""
 
+import math
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -67,15 +68,17 @@ class FrechetDistance:
         """The FID of the images added since the last call, at least 0; the next ones start afresh.
 
         Raises:
-            MemosweepError: fewer than two images were added.
+            MemosweepError: fewer than two images were added, or features are not finite.
         """
         if self._added < 2:
             raise MemosweepError(f"{self._added} generated images: FID needs at least 2")
-        # Equal sets may come out below 0 by rounding.
-        value = max(0.0, float(self._metric.compute()))
+        value = float(self._metric.compute())
         self._metric.reset()
         self._added = 0
-        return value
+        if not math.isfinite(value):
+            raise MemosweepError(f"FID = {value}: features of the images are not finite")
+        # Equal sets may come out below 0 by rounding.
+        return max(0.0, value)
 
     @torch.no_grad()
     def _add(self, images: Tensor, real: bool) -> None:

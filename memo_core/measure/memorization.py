@@ -31,6 +31,12 @@ class Memorization:
     training_size: int
     """|D|."""
 
+    def __post_init__(self) -> None:
+        # A NaN compares as false everywhere, and would pass for a sample that is not memorized.
+        for name in ("nearest_distance", "second_distance", "calibrated"):
+            if not getattr(self, name).isfinite().all():
+                raise MemosweepError(f"{name} of samples is not finite: their pixels or the training set's are broken")
+
     @classmethod
     def concatenate(cls, parts: "Sequence[Memorization]") -> "Memorization":
         """The measure of several batches of samples against one training set."""

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from memo_core.errors import MemosweepError, first_line
-from memo_core.experiment import Experiment
+from memo_core.experiment import BEFORE_THE_SETTING, Experiment
 from memo_core.files import write_atomically
+from memo_core.training.divergence import check_finite
 from memo_core.training.step import TrainingState
 from memo_core.training.trainer import Trainer
 
@@ -45,7 +46,13 @@ _log = logging.getLogger(__name__)
 
 
 def save_checkpoint(trainer: Trainer, folder: str | Path) -> None:
-    """Write a trainer's state into `folder`; each file appears whole or not at all."""
+    """Write a trainer's state into `folder`; each file appears whole or not at all.
+
+    Raises:
+        DivergedError: parameters, averages or Adam's moments are NaN or infinite; what is there stays as it is.
+        MemosweepError: the folder cannot be written.
+    """
+    check_finite(trainer.state, trainer.images_seen)
     buffer = io.BytesIO()
     torch.save(trainer.state_dict(), buffer)
     write_atomically(Path(folder) / CHECKPOINT_FILE, buffer.getvalue())
@@ -94,7 +101,7 @@ def read_checkpoint(file: str | Path, device: torch.device | str = "cpu") -> dic
     if any(not isinstance(key, str) for key in content["experiment"]):
         raise MemosweepError(f"{file}: not a checkpoint of this project (its experiment has keys that are not text)")
     try:
-        content["experiment"] = Experiment.from_flat(content["experiment"]).to_flat()
+        content["experiment"] = Experiment.from_flat({**BEFORE_THE_SETTING, **content["experiment"]}).to_flat()
     except MemosweepError as error:
         # The value that is quoted may be a tensor, which takes many lines.
         raise MemosweepError(f"{file}: {' '.join(str(error).split())[:300]}") from None
@@ -106,6 +113,7 @@ def load_checkpoint(trainer: Trainer, folder: str | Path) -> None:
 
     Raises:
         MemosweepError: a damaged checkpoint, or that of another experiment; then the trainer is of no more use.
+        DivergedError: parameters, averages or Adam's moments are NaN or infinite.
     """
     file = Path(folder) / CHECKPOINT_FILE
     content = read_checkpoint(file, trainer.device)
@@ -118,6 +126,7 @@ def load_checkpoint(trainer: Trainer, folder: str | Path) -> None:
         raise MemosweepError(f"{file}: cannot be resumed ({type(error).__name__}: {first_line(error)})") from None
     if trainer.images_seen:
         _check_moments(trainer.state, file)
+    check_finite(trainer.state, trainer.images_seen)
 
 
 def _check_form(content: Mapping[str, Any], form: Mapping[str, type | tuple[type, ...]], file: str | Path) -> None:

@@ -70,6 +70,9 @@ def evaluate(
 
     Returns:
         The measure of all samples drawn, and the first `GALLERY_SIZE` of them.
+
+    Raises:
+        NotFiniteError: a sample is NaN or infinite; nothing is measured.
     """
     settings = experiment.evaluation
     seeds = image_seeds(experiment.seed, settings.num_samples)

@@ -1,35 +1,53 @@
-"""The endless stream of training indices, a pure function of its position."""
+"""The endless stream of training indices: for each order of the images, a pure function of its position."""
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from memo_core.randomness import named_generator
+from memo_core.sections import Order
+
+_DRAWS_AT_ONCE = 4096
+"""Length of a block of draws with replacement; another value would draw other images."""
 
 
 class IndexStream:
-    """Per-epoch permutations of 0..size-1, laid end to end and cut into batches.
+    """Indices 0..size-1 in blocks laid end to end, and cut into batches of any size.
 
-    Batches cross epoch borders, so every image is drawn equally often. Epoch k's permutation depends on the
-    seed and k alone: a resumed run continues from the number of images seen, without replaying anything.
+    A block is an epoch, except for draws with replacement, where it is a fixed number of them. It depends on the
+    seed and its own number alone: batches cross the borders of blocks, and a resumed run continues from the number
+    of images seen, without replaying anything.
+
+    Args:
+        size: |D|, the number of training images; at least 1.
+        seed: the experiment's seed.
+        order: `cyclic`, `reshuffled` or `replacement`, see `TrainingConfig.order`.
     """
 
-    def __init__(self, size: int, seed: int) -> None:
-        self._size, self._seed = size, seed
-        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
+    def __init__(self, size: int, seed: int, order: Order) -> None:
+        self._size, self._seed, self._order = size, seed, order
+        self._length = _DRAWS_AT_ONCE if order == "replacement" else size
+        self._number, self._block = -1, torch.empty(0, dtype=torch.int64)
 
     def batch(self, position: int, count: int) -> Int64[Tensor, " n"]:
-        """Indices `position`..`position + count - 1` of the stream."""
-        parts: list[Tensor] = []
+        """Return the indices `position`..`position + count - 1` of the stream, int64, on the CPU."""
+        parts = [torch.empty(0, dtype=torch.int64)]
         while count > 0:
-            epoch, offset = divmod(position, self._size)
-            part = self._permutation_of(epoch)[offset : offset + count]
+            number, offset = divmod(position, self._length)
+            part = self._block_of(number)[offset : offset + count]
             parts.append(part)
             position, count = position + len(part), count - len(part)
         return torch.cat(parts)
 
-    def _permutation_of(self, epoch: int) -> Int64[Tensor, " m"]:
-        if epoch != self._epoch:
-            generator = named_generator(self._seed, "order", epoch)
-            self._epoch, self._permutation = epoch, torch.randperm(self._size, generator=generator)
-        return self._permutation
+    def _block_of(self, number: int) -> Int64[Tensor, " m"]:
+        if self._order == "cyclic":
+            number = 0
+        if number != self._number:
+            self._number, self._block = number, self._draw(number)
+        return self._block
+
+    def _draw(self, number: int) -> Int64[Tensor, " m"]:
+        if self._order == "replacement":
+            generator = named_generator(self._seed, "order", "replacement", number)
+            return torch.randint(self._size, (self._length,), generator=generator)
+        return torch.randperm(self._size, generator=named_generator(self._seed, "order", number))

@@ -1,6 +1,7 @@
 """The training loop of one experiment: train to the next evaluation point, evaluate, yield, repeat."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,11 +10,12 @@ import torch
 from torch import Tensor
 
 from memo_core.data.training_set import TrainingSet, load_training_set
-from memo_core.errors import MemosweepError
+from memo_core.errors import DivergedError, MemosweepError, NotFiniteError
 from memo_core.experiment import Experiment
 from memo_core.measure.fid import FrechetDistance
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.randomness import named_generator, named_seed
+from memo_core.training.divergence import DivergenceCheck
 from memo_core.training.evaluation import Evaluation, NextBatch, evaluate, nearest_images
 from memo_core.training.schedules import ema_decay_at, learning_rate_at
 from memo_core.training.step import TrainingState, training_step
@@ -50,12 +52,13 @@ class Trainer:
         self._fid = FrechetDistance(self.data.images) if experiment.evaluation.fid else None
         denoiser, ema = self._network(), self._network()
         self.state = TrainingState.create(denoiser.train(), ema, experiment.training.weight_decay)
+        self._divergence = DivergenceCheck(self.state, math.prod(self.data.image_shape))
         self.images_seen = 0
         self.history: list[tuple[int, float, int]] = []
         """(images seen, ratio, samples) of each evaluation so far."""
         self._best_arrays: dict[str, Any] | None = None
         self.best_memorization_ratio = 0.0
-        self._stream = IndexStream(len(self.data), experiment.seed)
+        self._stream = IndexStream(len(self.data), experiment.seed, experiment.training.order)
         self._noise = named_generator(experiment.seed, "noise", device=self.device)
         self._dropout_state = self._initial_dropout_state()
 
@@ -79,6 +82,9 @@ class Trainer:
         Args:
             on_progress: called after each step with the number of images seen so far.
             next_batch: sequential sampling of all evaluations but the last (see `evaluate`), whose number is reported.
+
+        Raises:
+            DivergedError: a loss, a parameter or a sample is NaN or infinite; the trainer is of no more use.
         """
         for point in self.experiment.evaluation_points:
             if point <= self.images_seen:
@@ -92,15 +98,16 @@ class Trainer:
 
     def _train_until(self, point: int, on_progress: Progress | None) -> float:
         """Train to the first batch border at or after `point` images; the mean loss per value on the way."""
-        total, steps = torch.zeros((), device=self.device), 0
+        # float64: the sum of many finite losses may exceed float32.
+        total, steps = torch.zeros((), dtype=torch.float64, device=self.device), 0
         with self._own_dropout_stream():
             while self.images_seen < point:
                 total += self._step()
                 steps += 1
                 if on_progress is not None:
                     on_progress(self.images_seen)
-        channels, height, width = self.data.image_shape
-        return float(total) / (steps * channels * height * width)
+        self._divergence.look()
+        return float(total) / (steps * math.prod(self.data.image_shape))
 
     def _step(self) -> Tensor:
         settings = self.experiment.training
@@ -110,22 +117,33 @@ class Trainer:
         sigma = self.state.denoiser.preconditioning.draw_sigma(len(indices), self._noise)
         noise = torch.randn(images.shape, generator=self._noise, device=self.device)
         epoch = self.images_seen / len(self.data)
+        learning_rate = learning_rate_at(epoch, settings.learning_rate, settings.warmup_epochs)
         loss = training_step(
             self.state,
             images,
             labels,
             sigma,
             noise,
-            learning_rate_at(epoch, settings.learning_rate, settings.warmup_epochs),
+            learning_rate,
             ema_decay_at(epoch, settings.ema_decay, settings.warmup_epochs),
         )
         self.images_seen += len(indices)
+        self._divergence.after_step(self.images_seen, learning_rate, loss)
         return loss
 
     def _evaluate(self, loss: float, images_per_second: float, next_batch: NextBatch | None) -> Evaluation:
-        memorization, generated = evaluate(
-            self.state.ema, self.data.images, self.experiment, next_batch=next_batch, fid=self._fid
-        )
+        try:
+            memorization, generated = evaluate(
+                self.state.ema, self.data.images, self.experiment, next_batch=next_batch, fid=self._fid
+            )
+        except NotFiniteError:
+            # Parameters can be finite and yet too large to sample with.
+            raise DivergedError(
+                "its samples are not finite",
+                self.images_seen,
+                self._divergence.learning_rate,
+                self._divergence.last_loss,
+            ) from None
         self.history.append((self.images_seen, memorization.ratio, memorization.num_samples))
         improved = self._best_arrays is None or memorization.ratio > self.best_memorization_ratio
         self.best_memorization_ratio = max(self.best_memorization_ratio, memorization.ratio)

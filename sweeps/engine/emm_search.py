@@ -6,11 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from ray.tune.search import Searcher
 
 from analysis.bisection import Proposal, Search
+from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import FlatExperiment
+from sweeps.engine.searcher_state import EMMState, parsed, saved_state
 from sweeps.engine.space import METRIC
 
 
@@ -67,7 +68,8 @@ class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
         proposal = self._live.pop(trial_id, None)
         if proposal is None:
             return
-        if error or not result or "verdict" not in result:
+        # A training that diverged has no ratio, neither 0 nor 1.
+        if error or not result or "failure" in result or "verdict" not in result:
             self.search.fail(proposal)
             return
         foreseen = (result.get("forecast"), result.get("forecast_sd"))
@@ -87,16 +89,25 @@ class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
 
     def restore(self, checkpoint_path: str) -> None:
         """Read it back."""
-        state = json.loads(Path(checkpoint_path).read_text())
-        self.search = Search.from_json(state["search"])
-        self._live = {trial_id: Proposal(**proposal) for trial_id, proposal in state["live"].items()}
+        content = Path(checkpoint_path).read_bytes()
+        self.search = _search_of(content, checkpoint_path)
+        live = parsed(EMMState, content, checkpoint_path).live
+        self._live = {trial_id: Proposal(**proposal.model_dump()) for trial_id, proposal in live.items()}
 
 
 def saved_search(run_path: str) -> Search | None:
-    """The search as Tune last saved it in a run's folder; None where there is none."""
-    filesystem, path = fsspec.core.url_to_fs(run_path)
-    states = filesystem.glob(f"{path}/searcher-state-*")
-    if not states:
-        return None
-    with filesystem.open(sorted(states)[-1], "rb") as file:
-        return Search.from_json(json.loads(file.read())["search"])
+    """The search as Tune last saved it in a run's folder; None where there is none.
+
+    Raises:
+        MemosweepError: it is damaged.
+    """
+    content = saved_state(run_path)
+    return None if content is None else _search_of(content, run_path)
+
+
+def _search_of(content: bytes, where: str) -> Search:
+    parsed(EMMState, content, where)
+    try:
+        return Search.from_json(json.loads(content)["search"])
+    except ValueError as error:
+        raise MemosweepError(f"{where}: the saved search is damaged ({first_line(error)})") from None

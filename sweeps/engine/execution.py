@@ -7,20 +7,23 @@ import sys
 from typing import Any, Literal
 
 from memo_core.errors import MemosweepError
-from memo_core.experiment import parse_value
+from memo_core.experiment import FlatExperiment, parse_value
 from sweeps.engine import ray_session
 from sweeps.engine.data_check import check_networks
 from sweeps.engine.factor import Factor, Selection
 from sweeps.engine.optuna_plan import OptunaOptions, optuna_plan
+from sweeps.engine.paths import absolute_paths, absolute_value, fix_data_root
 from sweeps.engine.plan import BisectOptions, Plan, bisect_plan, grid_plan
 from sweeps.engine.ranges import split_ranges
 from sweeps.engine.resources import trial_resources
 from sweeps.engine.runner import resume_sweep, start_sweep
+from sweeps.engine.search_settings import BisectSettings, OptunaSettings
 from sweeps.engine.strategy import searcher_of
 
 
 def execute(factor: Factor, options: argparse.Namespace) -> int:
     """Run what the checked options ask for; returns the exit code."""
+    fix_data_root()
     if options.resume:
         return resume_sweep(factor, options.storage_path, options.name)
     cluster = ray_session.look()
@@ -33,19 +36,19 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
         cluster = ray_session.Cluster(cluster.cpus, max(cluster.gpus, wished), cluster.description)
         resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
         # Standard output is for the trials alone.
-        if plan.search == "optuna":
-            print(_searched_study(factor, plan, preset), file=sys.stderr)
-        if plan.search == "bisect":
-            print(f"{_sought(plan)}; the first trainings:", file=sys.stderr)
+        if isinstance(plan.settings, OptunaSettings):
+            print(_searched_study(factor, plan.settings, plan.trials[0], preset), file=sys.stderr)
+        if isinstance(plan.settings, BisectSettings):
+            print(f"{_sought(plan.settings)}; the first trainings:", file=sys.stderr)
         for trial in _first_trials(factor, plan, resources, cluster):
             print(json.dumps({"config": trial, "resources": resources}))
         return 0
     resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
     print(f"preset {preset}, {reason}", flush=True)
-    if plan.search == "optuna":
-        print(_searched_study(factor, plan, preset), flush=True)
-    if plan.search == "bisect":
-        print(_sought(plan), flush=True)
+    if isinstance(plan.settings, OptunaSettings):
+        print(_searched_study(factor, plan.settings, plan.trials[0], preset), flush=True)
+    if isinstance(plan.settings, BisectSettings):
+        print(_sought(plan.settings), flush=True)
     return start_sweep(factor, plan, preset, resources, options.storage_path, options.name, options.max_failures)
 
 
@@ -59,22 +62,23 @@ def _choose_preset(wish: str, cluster: ray_session.Cluster) -> tuple[Literal["la
     return "laptop", f"since {cluster.description}; --preset paper is the published study"
 
 
-def _sought(plan: Plan) -> str:
+def _sought(settings: BisectSettings) -> str:
     """What an EMM search looks for, in one line."""
-    settings = plan.settings
-    count = len(settings["labels"])
-    verdicts = [name.replace("_", " ") for name in ("early_success", "early_failure", "sequential_sampling")]
-    used = [text for text in verdicts if settings[text.replace(" ", "_")]]
+    count = len(settings.labels)
+    verdicts = [name for name in ("early_success", "early_failure", "sequential_sampling") if getattr(settings, name)]
+    used = [name.replace("_", " ") for name in verdicts]
     return (
         f"searching the EMM of {count} value{'' if count == 1 else 's'}: the largest |D| from "
-        f"{settings['min_size']:,} to {settings['max_size']:,} with a ratio of at least {settings['target']:g}, "
-        f"to {100 * settings['tolerance']:g}%; {', '.join(used) or 'no early verdicts'}"
+        f"{settings.min_size:,} to {settings.max_size:,} with a ratio of at least {settings.target:g}, "
+        f"to {100 * settings.tolerance:g}%; {', '.join(used) or 'no early verdicts'}"
     )
 
 
-def _searched_study(factor: Factor, plan: Plan, preset: Literal["laptop", "paper"]) -> str:
+def _searched_study(
+    factor: Factor, settings: OptunaSettings, base: FlatExperiment, preset: Literal["laptop", "paper"]
+) -> str:
     """What an Optuna search holds fixed, and how to choose otherwise, in one line."""
-    figure, base, space = plan.settings["figure"], plan.trials[0], plan.settings["space"]
+    figure, space = settings.figure, settings.space
     study = next(study for study in factor.studies(preset) if study.figure == figure)
     held = [key for key in ("data.size", *study.grid) if key not in space]
     fixed = [f"{key} = {base[key]}" for key in held]
@@ -129,9 +133,9 @@ def _selection(
     return Selection(
         preset=preset,
         figures=options.figure,
-        values=[parse_value(factor.key, text) for text in options.values],
+        values=[absolute_value(factor.key, parse_value(factor.key, text)) for text in options.values],
         sizes=[parse_value("data.size", text) for text in options.sizes],
-        settings=settings,
+        settings=absolute_paths(settings),
         repeats=options.repeats,
     )
 

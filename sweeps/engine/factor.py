@@ -126,10 +126,10 @@ def _trials_of_study(factor: Factor, study: Study, selection: Selection) -> Iter
     if factor.key == "data.size":
         sizes = tuple(selection.values) or tuple(selection.sizes) or study.values
         values = (None,)
-    axes = [
-        *([("seed", tuple(range(selection.repeats)))] if selection.repeats > 1 else []),
-        *((key, options) for key, options in study.grid.items() if key not in selection.settings),
-    ]
+    # `--repeats` replaces the seeds of a study that has some of its own.
+    repeats = {"seed": tuple(range(selection.repeats))} if selection.repeats > 1 else {}
+    grid = {**repeats, **study.grid, **repeats}
+    axes = [(key, options) for key, options in grid.items() if key not in selection.settings]
     for combination in itertools.product(values, sizes, *(options for _, options in axes)):
         value, size, *others = combination
         moved: dict[str, Any] = {

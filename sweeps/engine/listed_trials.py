@@ -8,6 +8,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from memo_core.experiment import FlatExperiment
+from sweeps.engine.searcher_state import ListState, parsed
 from sweeps.engine.space import METRIC
 
 
@@ -27,7 +28,7 @@ class ListedTrials(Searcher):  # type: ignore[misc] # ray ships no types
 
     def suggest(self, trial_id: str) -> FlatExperiment | str:
         """The next experiment; FINISHED after the last."""
-        if self._next == len(self._trials):
+        if self._next >= len(self._trials):
             return str(Searcher.FINISHED)
         self._next += 1
         return dict(self._trials[self._next - 1])
@@ -41,4 +42,4 @@ class ListedTrials(Searcher):  # type: ignore[misc] # ray ships no types
 
     def restore(self, checkpoint_path: str) -> None:
         """Read it back."""
-        self._next = json.loads(Path(checkpoint_path).read_text())["next"]
+        self._next = parsed(ListState, Path(checkpoint_path).read_bytes(), checkpoint_path).next

@@ -9,8 +9,10 @@ from memo_core.experiment import Experiment, FlatExperiment, field_constraint
 from memo_core.presets import with_settings
 from sweeps.engine.effect import check_effect, check_effects
 from sweeps.engine.factor import Factor, Selection, Study, trials_of
+from sweeps.engine.paths import absolute_value
 from sweeps.engine.plan import Plan
 from sweeps.engine.ranges import SearchSpace, Span, combinations, ends
+from sweeps.engine.search_settings import OptunaSettings
 
 _BUDGET_KEYS = ("data.size", "training.epochs", "training.images")
 
@@ -45,7 +47,7 @@ def optuna_plan(factor: Factor, selection: Selection, ranges: SearchSpace, optio
     _check_named_once(factor, selection, ranges)
     study = _study_of(factor, selection)
     own = ranges[factor.key] if factor.key in ranges else _range_of(factor, study, selection)
-    space = {factor.key: own, **ranges}
+    space = {key: _with_absolute_paths(key, span) for key, span in {factor.key: own, **ranges}.items()}
     searched = [key for key in _BUDGET_KEYS if key in space]
     if options.asha and searched:
         raise MemosweepError(f"--asha compares trials of one budget: leave it out where {searched[0]} is searched")
@@ -58,13 +60,13 @@ def optuna_plan(factor: Factor, selection: Selection, ranges: SearchSpace, optio
         "optuna",
         [base],
         list(space),
-        {
-            "space": space,
-            "figure": study.figure,
-            "num_trials": options.num_trials,
-            "direction": options.direction,
-            "asha": options.asha,
-        },
+        OptunaSettings(
+            space=space,
+            figure=study.figure,
+            num_trials=options.num_trials,
+            direction=options.direction,
+            asha=options.asha,
+        ),
         probes=probes,
     )
 
@@ -91,6 +93,10 @@ def _check_named_once(factor: Factor, selection: Selection, ranges: SearchSpace)
             raise MemosweepError(
                 f"{option} and --set {key}=range(...) or choice(...) both say what to search: give one"
             )
+
+
+def _with_absolute_paths(key: str, span: Span) -> Span:
+    return {"choices": [absolute_value(key, value) for value in span["choices"]]} if "choices" in span else span
 
 
 def _study_of(factor: Factor, selection: Selection) -> Study:

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import fsspec
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -16,12 +15,14 @@ from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.figures.emm import draw_emm, emm_figure_data
 from analysis.figures.factor import metric_over_factor, trials_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
+from analysis.loading.urls import open_location
 from analysis.outcome import PAPER_GRID, emm_table
 from analysis.panels import panel_titles, panels
 from analysis.tables import best, load
 from analysis.vocabulary import factor, inside_sentence, value_text
 from sweeps.engine.emm_search import saved_search
 from sweeps.engine.manifest import Manifest
+from sweeps.engine.search_settings import OptunaSettings
 
 _DOUBTS = {"predicted": ", predicted and not measured", "uncertain": ", which the sizes run do not enclose for sure"}
 _FIGURES = 4
@@ -36,9 +37,9 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
             warnings.simplefilter("ignore", SkippedResultsWarning)
             frame = load(run_path)
     except AnalysisError:
-        print("no evaluation was reached yet, so there is no table", flush=True)
+        print("no trial has reached an evaluation, so there is no table", flush=True)
         return
-    filesystem, path = fsspec.core.url_to_fs(run_path)
+    filesystem, path = open_location(run_path)
 
     def write(name: str, content: bytes) -> None:
         with filesystem.open(f"{path}/{name}", "wb") as file:
@@ -86,7 +87,7 @@ def emm_findings(search: Search) -> list[str]:
 
 def _emm_line(row: Mapping[Any, Any]) -> str:
     if row["trials"] == 0:
-        return f"{row['value']}: no training finished yet"
+        return f"{row['value']}: no EMM, since no training of it has ended with a ratio"
     sign = {"lower_bound": "at least ", "upper_bound": "below "}.get(row["kind"], "")
     interval = "" if sign else f" (95%: {images_text(row['emm_low'])} to {images_text(row['emm_high'])})"
     doubt = _DOUBTS.get(row["kind"], "")
@@ -121,7 +122,8 @@ def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:
 
 
 def _minimizes(manifest: Manifest) -> bool:
-    return manifest.search_settings.get("direction") == "min"
+    settings = manifest.search_settings
+    return isinstance(settings, OptunaSettings) and settings.direction == "min"
 
 
 def _extreme(runs: pd.DataFrame, manifest: Manifest) -> str:

@@ -1,13 +1,14 @@
 """What a run will do: its trials, or the search that proposes them; plain data, stored in `sweep.json`."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_SIZE, FlatExperiment
 from memo_core.presets import with_settings
 from sweeps.engine.effect import check_effects
 from sweeps.engine.factor import Factor, Selection, moved_keys, selected_studies, trials_of
+from sweeps.engine.search_settings import BisectSettings, GridSettings, SearchSettings
 from sweeps.engine.space import short_name
 
 Search = Literal["grid", "bisect", "optuna"]
@@ -26,8 +27,7 @@ class Plan:
     """All trials of a grid; for a search, the experiments that it starts from."""
     moved: list[str]
     """The keys that will differ among trials."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Of the search; JSON-ready."""
+    settings: SearchSettings = field(default_factory=GridSettings)
     probes: list[FlatExperiment] = field(default_factory=list)
     """Further experiments that a search may propose, to be checked before anything starts."""
 
@@ -78,21 +78,23 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
     check_effects(factor, selection, variants)
     moved = [key for key in moved_keys(variants) if key != "data.size"]
     labels = [short_name(flat, moved) or "all" for flat in variants]
+    if len(set(labels)) < len(labels):
+        labels = [f"{label} ({number})" for number, label in enumerate(labels, 1)]
     return Plan(
         "bisect",
         variants,
         list(dict.fromkeys([*moved, "data.size", "seed"])),
-        {
-            "labels": labels,
-            "min_size": minimum,
-            "max_size": maximum,
-            "target": 1 - options.zeta,
-            "tolerance": options.tolerance,
-            "seed_spread": SEED_SPREAD[selection.preset],
-            "early_success": options.early_success,
-            "early_failure": options.early_failure,
-            "sequential_sampling": options.sequential_sampling,
-        },
+        BisectSettings(
+            labels=labels,
+            min_size=minimum,
+            max_size=maximum,
+            target=1 - options.zeta,
+            tolerance=options.tolerance,
+            seed_spread=SEED_SPREAD[selection.preset],
+            early_success=options.early_success,
+            early_failure=options.early_failure,
+            sequential_sampling=options.sequential_sampling,
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """One calm live display of a sweep: trials done, running trials, time left."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,8 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         self._images_before: float | None = None
         self._budgets: dict[str, int] = {}
         self._done: set[str] = set()
-        self._failed: set[str] = set()
+        self._failed: dict[str, str] = {}
+        """How each failed trial ended: `failed` or `diverged`."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune stores callbacks with the experiment; a display is made anew."""
@@ -57,7 +59,9 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         if self._images_before is None:
             self._images_before = self._images(trials)
             # A resumed run starts with what was done before.
-            self._done = {trial.trial_id for trial in trials if trial.status == Trial.TERMINATED}
+            ended = [trial for trial in trials if trial.status == Trial.TERMINATED]
+            self._failed = {trial.trial_id: kind for trial in ended if (kind := _failure(trial)) is not None}
+            self._done = {trial.trial_id for trial in ended} - set(self._failed)
             if self._done:
                 self._say(f"done already: {len(self._done)}")
         if self._live is not None and now - self._drawn > _REFRESH_SECONDS:
@@ -66,6 +70,12 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Say how a trial ended."""
+        kind = _failure(trial)
+        if kind is not None:
+            self._failed[trial.trial_id] = kind
+            # Tune's list of files has no error of it: the cause was reported.
+            self._say(f"{kind}: {self._title(trial)}, {trial.last_result.get('cause')}")
+            return
         self._done.add(trial.trial_id)
         ratio = (trial.last_result or {}).get(METRIC)
         if self._live is None and ratio is not None:
@@ -74,7 +84,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Say that a trial failed for good."""
-        self._failed.add(trial.trial_id)
+        self._failed[trial.trial_id] = "failed"
         self._say(f"failed: {self._title(trial)}, see {trial.path}/error.txt")
 
     def on_experiment_end(self, trials: list[Trial], **_: Any) -> None:
@@ -97,7 +107,8 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         return self._budgets[trial.trial_id]
 
     def _images(self, trials: list[Trial]) -> float:
-        return sum(self._budget(trial) if trial.trial_id in self._done else _seen(trial) for trial in trials)
+        ended = self._done | set(self._failed)
+        return sum(self._budget(trial) if trial.trial_id in ended else _seen(trial) for trial in trials)
 
     def _of_total(self, separator: str) -> str:
         return "" if self._total is None else f"{separator}{self._total}"
@@ -121,8 +132,8 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
     def _render(self, trials: list[Trial]) -> Group:
         running = [trial for trial in trials if trial.status == Trial.RUNNING]
         counts = f"{len(self._done)}{self._of_total(' of ')} trials done, {len(running)} running"
-        if self._failed:
-            counts += f", {len(self._failed)} failed"
+        for kind, count in sorted(Counter(self._failed.values()).items()):
+            counts += f", {count} {kind}"
         head = Text(f"{self._name}  {counts}  ", style="bold")
         elapsed = _duration(time.monotonic() - self._started)
         head.append(f"{elapsed} so far, {self._time_left(trials)}", style="dim")
@@ -179,6 +190,12 @@ _COLUMNS = (
     ("memorization_ratio", "{:.3f}"),
     (METRIC, "{:.3f}"),
 )
+
+
+def _failure(trial: Trial) -> str | None:
+    """How a trial failed by its own report: `failed` or `diverged`; None where it did not."""
+    kind = (trial.last_result or {}).get("failure")
+    return None if kind is None else str(kind)
 
 
 def _seen(trial: Trial) -> float:

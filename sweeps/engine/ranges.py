@@ -12,7 +12,8 @@ from memo_core.errors import MemosweepError
 from memo_core.experiment import check_key, field_constraint, parse_value
 
 Span = Mapping[str, Any]
-"""`{"choices": [...]}`, or `{"low", "high", "log", "integer"}`; with `complement`, 1 - value is spaced so."""
+"""`{"choices": [...]}`, or `{"low", "high", "log", "integer"}`; with `complement`, 1 - value is spaced so
+(`search_settings.Span`, as the command line makes it)."""
 SearchSpace = Mapping[str, Span]
 """A span for each dotted key."""
 
@@ -21,6 +22,8 @@ _SPARSE = ("data.resolution", "model.attention_resolution")
 _EVEN_WIDTHS_ABOVE = 32
 """Above it only multiples of 32 give layers that the normalization's 32 groups can share, whatever the multipliers."""
 _MOST_COMBINATIONS = 256
+_MAX_POINTS = 10_000
+"""Points of a space that are listed, to find those that a search has not tried."""
 
 
 def split_ranges(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -131,6 +134,40 @@ def ends(key: str, span: Span) -> list[Any]:
     if grid is None:
         return [span["low"], span["high"]]
     return list(dict.fromkeys([grid[0], grid[-1]])) if grid else []
+
+
+def _finite_points(key: str, span: Span) -> list[Any] | None:
+    """Everything that can be drawn for a key and means different values; None for a continuum."""
+    if "choices" in span:
+        return list(range(len(span["choices"])))
+    if not span["integer"] or span.get("complement"):
+        return None
+    grid = _valid_multiples(key, span)
+    return list(range(round(span["low"]), round(span["high"]) + 1)) if grid is None else grid
+
+
+def all_points(space: SearchSpace) -> list[dict[str, Any]] | None:
+    """All points of a space, as drawn numbers by key; None where there are infinitely many, or more than 10,000."""
+    options = {key: _finite_points(key, span) for key, span in space.items()}
+    known = {key: points for key, points in options.items() if points is not None}
+    if len(known) < len(options) or math.prod(map(len, known.values())) > _MAX_POINTS:
+        return None
+    return [dict(zip(known, point, strict=True)) for point in itertools.product(*known.values())]
+
+
+def random_point(space: SearchSpace, generator: random.Random) -> dict[str, Any]:
+    """A point drawn at random: evenly over choices and whole numbers, evenly or logarithmically over a continuum."""
+    return {key: _random_draw(key, span, generator) for key, span in space.items()}
+
+
+def _random_draw(key: str, span: Span, generator: random.Random) -> Any:
+    points = _finite_points(key, span)
+    if points is not None:
+        return generator.choice(points)
+    low, high = drawn_between(span)
+    drawn = math.exp(generator.uniform(math.log(low), math.log(high))) if span["log"] else generator.uniform(low, high)
+    drawn = min(max(drawn, low), high)
+    return round(drawn) if span["integer"] else drawn
 
 
 def combinations(space: SearchSpace) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from analysis.loading.urls import is_local, local_path
 
 # Ray reads these when it is imported and when its processes start.
 _ENVIRONMENT = {
@@ -13,6 +16,8 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    # The last report of a trial that diverged has no ratio, on purpose: searchers and schedulers know.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # `--resume` starts from the last snapshot of the experiment: an old one would repeat finished work.
     "TUNE_GLOBAL_CHECKPOINT_S": "1",
 }
@@ -55,7 +60,7 @@ def start() -> Cluster:
     return Cluster(cpus, gpus, f"{where} has {cpus} CPUs and {gpus} GPUs")
 
 
-def trials_at_once(resources: Mapping[str, float]) -> int | None:
+def trials_at_once(resources: Mapping[Literal["cpu", "gpu"], float]) -> int | None:
     """How many trials the cluster holds at present, whether or not they run; none where Ray is not running."""
     if not ray.is_initialized():
         return None
@@ -64,11 +69,9 @@ def trials_at_once(resources: Mapping[str, float]) -> int | None:
     return max(1, min(counts, default=1))
 
 
-def is_local_path(storage: str) -> bool:
-    """Whether results go to a path of this machine (or a shared file system), not to a URL."""
-    return "://" not in storage or storage.startswith("file://")
-
-
 def absolute(storage: str) -> str:
     """Tune wants absolute paths or URLs."""
-    return str(Path(storage.removeprefix("file://")).expanduser().resolve()) if is_local_path(storage) else storage
+    if not is_local(storage):
+        return storage
+    # Not Path's, which fails over the home of nobody.
+    return str(Path(os.path.expanduser(local_path(storage))).resolve())  # noqa: PTH111

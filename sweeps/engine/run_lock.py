@@ -6,8 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from analysis.loading.urls import is_local
 from memo_core.errors import MemosweepError
-from sweeps.engine.ray_session import is_local_path
 
 FILE = ".driver.lock"
 
@@ -22,7 +22,7 @@ def only_driver(run_path: str) -> Iterator[None]:
         MemosweepError: another process holds it.
     """
     with contextlib.ExitStack() as stack:
-        if is_local_path(run_path):
+        if is_local(run_path):
             try:
                 Path(run_path).mkdir(parents=True, exist_ok=True)
                 stack.enter_context(FileLock(f"{run_path}/{FILE}", timeout=0))

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,18 +32,18 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
 
 def short_name(config: Mapping[str, Any], moved: Sequence[str]) -> str:
     """A trial's name from what distinguishes it, such as `weight_decay=0.01 size=64`."""
-    parts = []
-    for key in moved:
-        value = config[key]
-        text = (
-            "".join(map(str, value))
-            if isinstance(value, list)
-            else f"{value:g}"
-            if isinstance(value, float)
-            else str(value)
-        )
-        parts.append(f"{key.rpartition('.')[2]}={text}")
-    return " ".join(parts)
+    return " ".join(f"{key.rpartition('.')[2]}={_value_text(config[key])}" for key in moved)
+
+
+def _value_text(value: Any) -> str:
+    """A value in a name; different values have different texts."""
+    if isinstance(value, list | tuple):
+        # A mask's bits need nothing between them.
+        return ("" if set(value) <= {0, 1} else "-").join(map(str, value))
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
 
 
 def trial_title(trial: Trial, moved: Sequence[str]) -> str:
@@ -51,5 +52,6 @@ def trial_title(trial: Trial, moved: Sequence[str]) -> str:
 
 
 def trial_directory(trial: Trial, moved: Sequence[str]) -> str:
-    """A trial's folder: its title, made unique by its id."""
-    return f"{trial_title(trial, moved)[:120]}_{trial.trial_id}"
+    """A trial's folder: its title as far as any file system, URL and pattern takes it, made unique by its id."""
+    safe = re.sub(r"[^A-Za-z0-9=,.+-]+", "_", trial_title(trial, moved)).lstrip("._-")
+    return f"{safe[:120]}_{trial.trial_id}"

@@ -1,6 +1,6 @@
 """From a manifest to what `tune.Tuner` needs: search space, searcher, scheduler, number of samples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from analysis.bisection import CurvePrior, Search
-from memo_core.experiment import Experiment
+from memo_core.experiment import Experiment, FlatExperiment
 from sweeps.engine.emm_search import EMMSearcher
 from sweeps.engine.factor import Factor
 from sweeps.engine.listed_trials import ListedTrials
@@ -18,6 +18,7 @@ from sweeps.engine.optuna_plan import complete_experiment
 from sweeps.engine.optuna_search import OptunaExperimentSearch
 from sweeps.engine.plan import Plan
 from sweeps.engine.ray_session import trials_at_once
+from sweeps.engine.search_settings import BisectSettings, OptunaSettings
 from sweeps.engine.space import grid_space
 from sweeps.engine.trainable import train_trial
 from sweeps.engine.verdicts import VerdictRules
@@ -48,13 +49,10 @@ def strategy_of(factor: Factor, manifest: Manifest) -> Strategy:
 def trainable_of(manifest: Manifest) -> Any:
     """The trainable with its resources, and with an EMM search's verdicts."""
     trainable: Any = train_trial
-    if manifest.search == "bisect":
-        settings = manifest.search_settings
+    settings = manifest.search_settings
+    if isinstance(settings, BisectSettings):
         rules = VerdictRules(
-            settings["target"],
-            settings["early_success"],
-            settings["early_failure"],
-            settings["sequential_sampling"],
+            settings.target, settings.early_success, settings.early_failure, settings.sequential_sampling
         )
         trainable = tune.with_parameters(train_trial, rules=rules)
     return tune.with_resources(trainable, manifest.resources)
@@ -64,39 +62,42 @@ def searcher_of(
     factor: Factor, plan: Plan, slots: Callable[[], int | None] = lambda: None
 ) -> EMMSearcher | OptunaExperimentSearch:
     """A fresh searcher of a plan that is no grid; `slots` as for `EMMSearcher`."""
-    return _bisect(plan, slots) if plan.search == "bisect" else _optuna(factor, plan)
+    if isinstance(plan.settings, BisectSettings):
+        return _bisect(plan.settings, plan.trials, slots)
+    assert isinstance(plan.settings, OptunaSettings)
+    return _optuna(factor, plan.settings, plan.trials[0])
 
 
-def _bisect(plan: Plan, slots: Callable[[], int | None]) -> EMMSearcher:
-    settings = plan.settings
-    experiment = Experiment.from_flat(plan.trials[0])
+def _bisect(
+    settings: BisectSettings, variants: Sequence[FlatExperiment], slots: Callable[[], int | None]
+) -> EMMSearcher:
+    experiment = Experiment.from_flat(variants[0])
     search = Search(
-        settings["labels"],
-        settings["min_size"],
-        settings["max_size"],
-        settings["target"],
-        tolerance=settings["tolerance"],
+        settings.labels,
+        settings.min_size,
+        settings.max_size,
+        settings.target,
+        tolerance=settings.tolerance,
         num_samples=experiment.evaluation.num_samples,
         seed=experiment.seed,
-        prior=CurvePrior(seed_spread=settings["seed_spread"]),
+        prior=CurvePrior(seed_spread=settings.seed_spread),
     )
-    return EMMSearcher(search, dict(zip(settings["labels"], plan.trials, strict=True)), slots)
+    return EMMSearcher(search, dict(zip(settings.labels, variants, strict=True)), slots)
 
 
-def _optuna(factor: Factor, plan: Plan) -> OptunaExperimentSearch:
-    settings, base = plan.settings, plan.trials[0]
+def _optuna(factor: Factor, settings: OptunaSettings, base: FlatExperiment) -> OptunaExperimentSearch:
     return OptunaExperimentSearch(
-        settings["space"],
-        partial(complete_experiment, factor, base, settings["space"]),
-        settings["direction"],
-        settings["num_trials"],
+        settings.space,
+        partial(complete_experiment, factor, base, settings.space),
+        settings.direction,
+        settings.num_trials,
         seed=base["seed"],
     )
 
 
 def scheduler_of(plan: Plan) -> TrialScheduler | None:
     """ASHA where it was asked for, else none."""
-    if not plan.settings.get("asha"):
+    if not (isinstance(plan.settings, OptunaSettings) and plan.settings.asha):
         return None
     budget = Experiment.from_flat(plan.trials[0]).total_images
     # At a quarter and at half of its budget a trial below the median of those before it is stopped.

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from memo_core.errors import DivergedError, MemosweepError, first_line
 from memo_core.experiment import Experiment
 from memo_core.training.checkpoint import load_checkpoint, save_checkpoint, save_samples
 from memo_core.training.evaluation import evaluate_optimum
@@ -16,10 +17,23 @@ from sweeps.engine.verdicts import NextBatch, VerdictRules
 def train_trial(config: dict[str, Any], rules: VerdictRules | None = None) -> None:
     """Train one experiment, and report each evaluation with a checkpoint that holds everything.
 
+    A training that diverges, and an error of the experiment itself, would end alike if they were tried again: they end
+    the trial with a last report without any ratio, `failure` (`diverged` or `failed`) and its `cause` in one line.
+    Every other error is raised, and Tune tries again from the last checkpoint.
+
     Args:
         config: a complete flat experiment (dotted keys).
         rules: early verdicts of an EMM search; None trains to the end.
     """
+    try:
+        _train(config, rules)
+    except DivergedError as error:
+        tune.report({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
+    except MemosweepError as error:
+        tune.report({"failure": "failed", "cause": first_line(error)})
+
+
+def _train(config: dict[str, Any], rules: VerdictRules | None) -> None:
     reserved = tune.get_context().get_trial_resources().required_resources
     # One thread per reserved CPU, so that trials side by side do not fight.
     torch.set_num_threads(max(1, int(reserved.get("CPU", 1))))

@@ -6,7 +6,7 @@ from analysis.noise import seed_spread
 from analysis.panels import panels
 from analysis.settings import DEFAULTS, setting_keys, with_defaults
 from analysis.tables import best
-from memo_core.sections import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
+from memo_core.sections import BEFORE_THE_SETTING, DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from tests.analysis.planted import frame, grid
 
 SIZES = (500, 1000, 2000)
@@ -67,6 +67,13 @@ def test_a_setting_that_an_older_run_does_not_name_has_its_default() -> None:
     assert filled["evaluation.sampler"].tolist() == ["ode", "sde"]
     assert filled["data.resolution"].isna().tolist() == [True, False]
     assert with_defaults(data, ["model.depth"])["model.depth"].tolist() == [2, 2]
+
+
+def test_runs_that_name_no_order_were_reshuffled() -> None:
+    data = pd.DataFrame({"training.order": [None, "cyclic"]})
+    assert with_defaults(data)["training.order"].tolist() == ["reshuffled", "cyclic"]
+    nothing = with_defaults(pd.DataFrame({"data.size": [10]}), BEFORE_THE_SETTING)
+    assert nothing[list(BEFORE_THE_SETTING)].to_dict("records") == [BEFORE_THE_SETTING]
 
 
 def test_an_older_sweep_differs_in_no_setting_that_it_does_not_name() -> None:

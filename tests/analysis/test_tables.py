@@ -112,7 +112,7 @@ def test_evaluations_that_a_restored_trial_repeats_are_kept_once_the_last_of_the
 @pytest.mark.parametrize("ratio", [float("nan"), float("inf"), None, True, 57.0, -0.1, "high"])
 def test_a_ratio_that_is_no_number_is_missing_and_said(tmp_path: Path, ratio: float) -> None:
     folder = write_trial(tmp_path / "run", result(100, ratio), result(200))
-    with pytest.warns(SkippedResultsWarning, match="1 ratio is no number"):
+    with pytest.warns(SkippedResultsWarning, match=r"out of range are missing \(memorization_ratio\)"):
         frame = analysis.load(folder)
     assert frame["memorization_ratio"].isna().tolist() == [True, False]
     assert len(best(frame)) == 1
@@ -256,11 +256,15 @@ def test_where_no_trial_has_a_size_that_is_the_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"factor": "wei', "sweep.json is cut short or no JSON"),
+        ('{"factor": "wei', "sweep.json is cut short or not JSON"),
+        ("[" * 100_000, "sweep.json is cut short or not JSON"),
         ("[1, 2]", "sweep.json holds no settings"),
-        ('{"resources": null}', "resources in sweep.json are no numbers"),
-        ('{"resources": {"cpu": "two"}}', "resources in sweep.json are no numbers"),
-        ('{"trials": null}', "trials in sweep.json are no list"),
+        ('{"resources": null}', "sweep.json: resources is of the wrong type"),
+        ('{"resources": {"cpu": "two"}}', "sweep.json: resources is of the wrong type"),
+        ('{"resources": {"cpu": 1e400}}', "sweep.json: resources is of the wrong type"),
+        ('{"trials": null}', "sweep.json: trials is of the wrong type"),
+        ('{"trials": [1], "factor": [2], "search": 3}', "sweep.json: factor, trials, search are of the wrong type"),
+        ('{"search_settings": {"target": "x"}, "key": {}}', "sweep.json: key, search_settings are of the wrong type"),
     ],
 )
 def test_what_a_manifest_does_not_say_is_said(sweep: Path, content: str, said: str) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, NotFiniteError
 from memo_core.experiment import Experiment
 from memo_core.interop import load_snapshot
 from memo_core.sampling import (
@@ -164,6 +164,31 @@ def test_pixels_are_truncated_as_in_an_image_file():
     assert to_uint8(values[None, None, None]).flatten().tolist() == [0, 0, 128, 255, 255, 255]
     grey = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(to_uint8((grey.double() / 127.5 - 1)[None, None, None]).flatten(), grey)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_never_becomes_pixels(value):
+    images = torch.zeros(4, 1, 2, 2, dtype=torch.float64)
+    images[2, 0, 1, 0] = value
+    with pytest.raises(NotFiniteError, match="sample of seed 2 is not finite"):
+        to_uint8(images)
+
+
+@pytest.mark.parametrize("sampler", ["ode", "sde"])
+def test_the_first_broken_sample_is_named_by_its_seed(sampler):
+    class Broken(GaussianData):
+        def __call__(self, x, sigma, labels=None, /):
+            denoised = super().__call__(x, sigma, labels)
+            # The label stands for what is wrong with some images only.
+            return torch.where((labels == 3)[:, None, None, None], math.nan, denoised)
+
+    denoiser, seeds = Broken(num_labels=4), range(100, 120)
+    _, labels = draw_latents(seeds, denoiser.image_shape, 4)
+    first = 100 + labels.tolist().index(3)
+    with pytest.raises(NotFiniteError) as caught:
+        generate(denoiser, seeds, batch_size=3, sampler=sampler)
+    message = f"sample of seed {first} is not finite: the network is broken or its training diverged"
+    assert str(caught.value) == message
 
 
 def test_progress_counts_images():

@@ -91,6 +91,10 @@ GRIDS = {
         ("training.ema_decay", "data.size"),
         product([0.99929, 0.999, 0.99, 0.9, 0.5, 0.1, 0], [K, 2 * K]),
     ),
+    ("image_order", "order"): (
+        ("training.order", "data.size", "seed"),
+        product(["cyclic", "reshuffled", "replacement"], [2 * K], [0, 1, 2]),
+    ),
     ("conditioning", "5a"): (("data.labels", "data.size"), product(["none", "true", "random"], FIVE)),
     ("conditioning", "9"): (("data.labels", "data.size"), product(["none", "true", "unique"], FIVE)),
     ("conditioning", "11d"): (("data.labels", "data.size"), product(["none", "unique"], [500, *FIVE])),
@@ -144,6 +148,7 @@ BASIC = {
     "training.learning_rate": 2e-4,
     "training.weight_decay": 0,
     "training.ema_decay": 0.99929,
+    "training.order": "cyclic",
     "evaluation.num_samples": 10 * K,
 }
 EDM = {"model.preconditioning": "edm", "model.depth": 4, "training.learning_rate": 1e-3}
@@ -225,6 +230,12 @@ def test_all_scripts_read_alike(script, capsys, monkeypatch):
     for option in ("--preset", "--values", "--sizes", "--set", "--search", "--gpus-per-trial", "--storage-path",
                    "--name", "--resume", "--dry-run", f"sweeps/{script}.py --preset paper"):  # fmt: skip
         assert option in text
+
+
+def test_repeats_replace_the_seeds_of_a_study(trials):
+    configs = trials("image_order", "--preset", "laptop", "--repeats", "5")
+    assert points(configs, "training.order", "seed") == product(["cyclic", "reshuffled", "replacement"], range(5))
+    assert len(configs) == 15
 
 
 def test_overlapping_figures_share_their_trials(trials):

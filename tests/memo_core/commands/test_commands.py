@@ -199,9 +199,12 @@ NOWHERE = ["--set", "data.dataset=/nowhere.zip"]
         (["measure", "--training", "{at}/folder.zip", "--generated", "digits"], "holds no images"),
         (["measure", "--training", "{at}/none.npz", "--generated", "digits"], "holds no images"),
         (["measure", "--training", "{at}/npy.npz", "--generated", "digits"], "broken .npz"),
-        (["measure", "--training", "{at}/json.zip", "--generated", "digits"], "not readable JSON"),
-        (["measure", "--training", "{at}/list.zip", "--generated", "digits"], "is a list"),
-        (["measure", "--training", "{at}/labels.zip", "--generated", "digits"], "not a list of [file name, class]"),
+        (["data", "--set", "data.dataset={at}/json.zip", "--set", "data.labels=true"], "not readable JSON"),
+        (["data", "--set", "data.dataset={at}/list.zip", "--set", "data.labels=true"], "is a list"),
+        (
+            ["data", "--set", "data.dataset={at}/labels.zip", "--set", "data.labels=true"],
+            "not a list of [file name, class]",
+        ),
         (["measure", "--training", "{at}/image.zip", "--generated", "digits"], "a.png: a broken"),
         (["train", "--resume", "--out", "{at}/empty_checkpoint"], "not a readable checkpoint"),
         (["sample", "--snapshot", "{at}/optimum.pt", "--out", "{at}/a.npz"], "'optimum' has no weights"),
@@ -266,12 +269,6 @@ def test_a_full_disk_is_one_line(tmp_path, capsys, monkeypatch):
     assert main(["train", *SETTINGS, "--out", str(tmp_path), "--device", "cpu"]) == 2
     assert capsys.readouterr().err.endswith("checkpoint.pt: cannot be written (No space left on device)\n")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_sets_of_different_shape_are_refused(tmp_path, capsys):
-    write_npz(tmp_path / "colour.npz", np.zeros((2, 3, 8, 8), np.uint8), None)
-    assert main(["measure", "--training", "digits", "--generated", str(tmp_path / "colour.npz")]) == 2
-    assert "must be alike" in capsys.readouterr().err
 
 
 def test_an_unknown_command_is_refused_with_code_2(capsys):

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from memo_core.commands import main
 from memo_core.data import load_training_set, open_source, write_npz
@@ -54,3 +55,31 @@ def test_data_says_which_images_have_duplicates(tmp_path, capsys):
     assert sum(line["near_duplicate"] for line in lines) == sum(line["exact_duplicate"] for line in lines) == 2
     assert main([*arguments, "--json", "--no-duplicates"]) == 0
     assert "duplicate" not in capsys.readouterr().out
+
+
+def test_what_is_passed_over_and_where_classes_come_from_are_notes_said_once(tmp_path, capsys):
+    for index in range(4):
+        folder = tmp_path / ("dog", "cat")[index % 2]
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), 60 * index, np.uint8)).save(folder / f"{index}.png")
+    (tmp_path / "Thumbs.db").touch()
+    (tmp_path / "notes.txt").touch()
+    arguments = ["--set", f"data.dataset={tmp_path}", "--set", "data.size=4", "--set", "data.labels=true"]
+    for _ in range(2):
+        assert main(["data", *arguments, "--json", "--no-duplicates"]) == 0
+        printed = capsys.readouterr()
+        assert [json.loads(line)["class"] for line in printed.out.splitlines()].count(1) == 2
+        assert printed.err.splitlines() == [
+            f"note: {tmp_path}: 2 files are passed over: *.txt (1), Thumbs.db (1)",
+            f"note: {tmp_path}: 2 classes from folder names: cat, dog (numbered from 0 in this order)",
+        ]
+    assert main(["measure", "--training", str(tmp_path), "--generated", str(tmp_path), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["num_samples"] == 4
+    assert printed.err == f"note: {tmp_path}: 2 files are passed over: *.txt (1), Thumbs.db (1)\n"
+
+
+def test_data_without_classes_says_so(tmp_path, capsys):
+    write_npz(tmp_path / "set.npz", np.arange(4 * 64, dtype=np.uint8).reshape(4, 1, 8, 8), None)
+    assert main(["data", "--set", f"data.dataset={tmp_path}/set.npz", "--set", "data.size=4"]) == 0
+    assert "classes: none\n" in capsys.readouterr().out

@@ -61,19 +61,14 @@ def test_a_truncated_image_is_named(tmp_path, images):
         load_image_set(str(edm_zip(tmp_path / "a.zip", images, broken=3)))
 
 
-def npy():
-    buffer = io.BytesIO()
-    np.save(buffer, np.zeros((2, 1, 8, 8), np.uint8))
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.npz", npy(), "a single array"),
+        ("a.npy", b"no npy", "broken .npy"),
+        ("a.png", b"", "a single image, name its folder"),
         ("a.zip", b"no zip", "broken zip"),
         ("a.npz", b"no npz", "broken .npz"),
-        ("a.tar", b"", "only .zip and .npz"),
+        ("a.tar", b"", "unpack another archive into a folder"),
         ("missing.zip", None, "neither digits nor cifar10"),
     ],
 )
@@ -101,38 +96,21 @@ def test_names_that_cannot_be_paths_are_refused(dataset, message):
     assert len(str(caught.value)) < 300
 
 
-INDICES = [
-    (b"{broken", "not readable JSON"),
-    (b"\xff\xfe\x80{", "not readable JSON"),
-    (b"[" * 100_000, "not readable JSON"),
-    (b'[["a.png", 0]]', "is a list"),
-    (b"null", "is a NoneType"),
-    (b'{"labels": 5}', "not a list of"),
-    (b'{"labels": {"ab": 1}}', "not a list of"),
-    (b'{"labels": [[5, 1]]}', "not a list of"),
-    (b'{"labels": ["ab"]}', "not a list of"),
-    (b'{"labels": [["a.png", [0, 1]], ["b.png", 1]]}', "not all integers"),
-    (b'{"labels": [["a.png", null], ["b.png", 1]]}', "expected 2 integers"),
-    (b'{"labels": [["a.png", -1], ["b.png", 1]]}', "label -1"),
-    (b'{"labels": [["a.png", 9223372036854775808], ["b.png", 9223372036854775808]]}', "9223372036854775808"),
-    (b'{"labels": [["a.png", 0]]}', "no label for 'b.png'"),
-]
-
-
-@pytest.mark.parametrize(("content", "message"), INDICES, ids=lambda value: repr(value)[:30])
-def test_a_broken_dataset_json_is_refused_in_a_folder_and_in_a_zip(tmp_path, content, message):
+@pytest.mark.parametrize("content", [b"{broken", b"\xff\xfe\x80{", b"[" * 100_000], ids=len)
+def test_a_broken_index_is_refused_where_labels_are_asked_for(tmp_path, content):
     folder = tmp_path / "folder.zip"  # a folder may be called so
     folder.mkdir()
     (folder / "dataset.json").write_bytes(content)
-    for name in ("a.png", "b.png"):
-        (folder / name).write_bytes(png(np.zeros((8, 8), np.uint8)))
+    (folder / "a.png").write_bytes(png(np.zeros((8, 8), np.uint8)))
     with zipfile.ZipFile(tmp_path / "file.zip", "w") as archive:
         for file in folder.iterdir():
             archive.write(file, file.name)
     for where in (folder, tmp_path / "file.zip"):
-        with pytest.raises(MemosweepError, match=message) as caught:
-            open_source(str(where))
-        assert str(where) in str(caught.value)
+        source = open_source(str(where))
+        assert source.labels is None
+        with pytest.raises(MemosweepError, match="not readable JSON") as caught:
+            source.check_labels("data.labels = true")
+        assert str(caught.value).startswith(f"data.labels = true: {where}: ")
         assert "\n" not in str(caught.value)
 
 
@@ -170,13 +148,6 @@ def test_members_that_cannot_be_unpacked_are_refused(tmp_path, images, kind):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("shape", [(0, 3, 8, 8), (2, 1, 0, 8)])
-def test_an_npz_without_images_is_refused(tmp_path, shape):
-    write_npz(tmp_path / "a.npz", np.zeros(shape, np.uint8), None)
-    with pytest.raises(MemosweepError, match="holds no images"):
-        open_source(str(tmp_path / "a.npz"))
-
-
 def test_files_that_may_not_be_read_are_named(tmp_path, monkeypatch):
     for name in ("a.npz", "a.zip", "folder/a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -193,15 +164,120 @@ def test_files_that_may_not_be_read_are_named(tmp_path, monkeypatch):
             load_image_set(str(tmp_path / name))
 
 
-def test_an_npz_of_floats_is_refused(tmp_path):
-    np.savez(tmp_path / "a.npz", images=np.zeros((2, 3, 8, 8)))
-    with pytest.raises(MemosweepError, match="uint8"):
-        open_source(str(tmp_path / "a.npz"))
-
-
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(MemosweepError, match="no images"):
+def test_a_folder_without_images_is_refused_with_what_it_holds(tmp_path):
+    with pytest.raises(MemosweepError, match=r"no images \(.*\)$"):
         open_source(str(tmp_path))
+    (tmp_path / "a.txt").touch()
+    (tmp_path / ".b.png").touch()
+    with pytest.raises(MemosweepError, match=r"no images \(.*\) but .*\*\.txt \(1\)"):
+        open_source(str(tmp_path))
+
+
+def write_files(where, names, images):
+    """Write images as files or, where `where` is called so, into a zip; a name without image is a file of text."""
+    pixels = iter(images)
+    contents = {name: png(next(pixels)) if name.endswith(".png") and "._" not in name else b"text" for name in names}
+    if where.suffix == ".zip":
+        with zipfile.ZipFile(where, "w") as archive:
+            for name, content in contents.items():
+                archive.writestr(name, content)
+    else:
+        for name, content in contents.items():
+            (where / name).parent.mkdir(parents=True, exist_ok=True)
+            (where / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["a.zip", "a"])
+def test_foreign_files_are_no_data_and_are_counted_in_one_line(tmp_path, images, kind, caplog):
+    caplog.set_level("INFO", "memo_core.data")
+    foreign = ["__MACOSX/._0.png", "__MACOSX/set/._0.png", "set/.ipynb_checkpoints/0-checkpoint.png", "set/Thumbs.db"]
+    write_files(tmp_path / kind, ["set/0.png", "set/1.png", *foreign], images)
+    np.testing.assert_array_equal(load_image_set(str(tmp_path / kind)), np.moveaxis(images[:2], 3, 1))
+    assert caplog.messages == [
+        f"{tmp_path / kind}: 4 files are passed over: __MACOSX (2), .ipynb_checkpoints (1), Thumbs.db (1)"
+    ]
+
+
+def test_nothing_is_said_where_nothing_is_passed_over(tmp_path, images, caplog):
+    caplog.set_level("INFO", "memo_core.data")
+    load_image_set(str(edm_zip(tmp_path / "a.zip", images, [0] * 6)))
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+@pytest.mark.parametrize("above", ["mydata/", "a/b/"])
+def test_the_index_is_found_below_folders_that_hold_everything(tmp_path, images, kind, above):
+    file = edm_zip(tmp_path / "plain.zip", images, [3, 1, 4, 1, 5, 9])
+    with zipfile.ZipFile(file) as plain, zipfile.ZipFile(tmp_path / "a.zip", "w") as nested:
+        for name in plain.namelist():
+            nested.writestr(above + name, plain.read(name))
+        nested.writestr("README.txt", "text")
+        nested.extractall(tmp_path / "folder")
+    source = open_source(str(tmp_path / ("a.zip" if kind == "zip" else "folder")))
+    assert source.labels.tolist() == [3, 1, 4, 1, 5, 9]
+
+
+def test_an_index_without_labels_leaves_the_folders_as_classes(tmp_path, images):
+    write_files(tmp_path / "a", ["fox/0.png", "cat/1.png"], images)
+    (tmp_path / "a/dataset.json").write_text('{"title": "my data"}')
+    assert open_source(str(tmp_path / "a")).class_folders == ("cat", "fox")
+    (tmp_path / "a/dataset.json").write_text('{"labels": null}')
+    assert open_source(str(tmp_path / "a")).labels is None
+
+
+def test_folders_of_samples_are_read_in_order_and_are_no_classes(tmp_path, images):
+    write_files(tmp_path / "a", ["000000/000012.png", "000000/000999.png", "001000/001000.png"], images)
+    source = open_source(str(tmp_path / "a"))
+    assert (source.size, source.labels, source.labels_problem) == (3, None, None)
+    np.testing.assert_array_equal(load_image_set(str(tmp_path / "a")), np.moveaxis(images[:3], 3, 1))
+
+
+def test_endings_are_read_in_any_case(tmp_path, images):
+    kinds = {"0.PNG": "png", "1.JPEG": "jpeg", "2.jfif": "jpeg", "3.webp": "webp", "4.Bmp": "bmp", "5.gif": "gif"}
+    (tmp_path / "folder").mkdir()
+    with zipfile.ZipFile(tmp_path / "a.ZIP", "w") as archive:
+        for pixels, (name, kind) in zip(images, kinds.items(), strict=True):
+            Image.fromarray(pixels).save(tmp_path / "folder" / name, kind)
+            archive.write(tmp_path / "folder" / name, f"top/{name}")
+        archive.writestr("top/", b"")
+    for name in ("folder", "a.ZIP"):
+        read = load_image_set(str(tmp_path / name))
+        assert read.shape == (6, 3, 8, 8)
+        np.testing.assert_array_equal(read[[0, 4]], np.moveaxis(images[[0, 4]], 3, 1))
+
+
+def test_random_damage_to_a_zip_ends_in_one_line(tmp_path, images):
+    whole = edm_zip(tmp_path / "whole.zip", images[:2], [0, 1]).read_bytes()
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        content = bytearray(whole)
+        for position in generator.integers(len(content), size=3):
+            content[position] = generator.integers(256)
+        (tmp_path / "a.zip").write_bytes(content)
+        try:
+            source = open_source(str(tmp_path / "a.zip"))
+            source.check_labels("data.labels = true")
+            source.read(0)
+        except MemosweepError as error:
+            assert "\n" not in str(error)
+
+
+def test_samples_of_other_tools_are_read(tmp_path, images):
+    np.savez(tmp_path / "a.NPZ.npz", images)
+    (tmp_path / "a.NPZ.npz").rename(tmp_path / "a.NPZ")
+    np.save(tmp_path / "a.npy", images)
+    for name in ("a.NPZ", "a.npy"):
+        np.testing.assert_array_equal(load_image_set(str(tmp_path / name)), np.moveaxis(images, 3, 1))
+
+
+def test_labels_of_arrays_are_checked_where_they_are_asked_for(tmp_path, images):
+    np.savez(tmp_path / "floats.npz", images=np.moveaxis(images, 3, 1), labels=np.arange(6) / 1.0)
+    np.savez(tmp_path / "vectors.npz", images=np.moveaxis(images, 3, 1), labels=np.zeros((6, 5)))
+    assert open_source(str(tmp_path / "floats.npz")).labels.tolist() == list(range(6))
+    source = open_source(str(tmp_path / "vectors.npz"))
+    assert source.labels is None
+    with pytest.raises(MemosweepError, match=r"vectors.npz: labels of float64 \(6, 5\), expected 6 integers"):
+        source.check_labels("data.classes = 2")
 
 
 def test_cifar10_without_a_network_says_where_to_put_it(tmp_path, monkeypatch):

@@ -126,6 +126,76 @@ def test_true_labels_need_labelled_images(tmp_path):
     assert len(load_training_set(DataConfig(dataset=str(tmp_path / "plain.zip"), size=4, labels="unique"))) == 4
 
 
+PIXELS = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+NAMES = [f"img{index:08d}.png" for index in range(12)]
+LISTED = [[name, index % 3] for index, name in enumerate(NAMES)]
+
+
+def write_images(folder, names=NAMES, listed=None):
+    for name, pixels in zip(names, PIXELS, strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / name)
+    if listed is not None:
+        (folder / "dataset.json").write_text(json.dumps({"labels": listed}))
+    return str(folder)
+
+
+UNUSABLE = {
+    "vectors": ([[name, [1.0, 10.0 * index]] for index, name in enumerate(NAMES)], r"img00000000.png.*\[1\.0, 0\.0\]"),
+    "partial": (LISTED[:9], r"no label for 'img00000009.png' and 2 others"),
+    "two classes": ([*LISTED, [NAMES[4], 2]], r"'img00000004.png' with two classes, 1 and 2"),
+    "broken": ("no list", r"not a list of \[file name, class\]"),
+}
+
+
+@pytest.mark.parametrize(("listed", "message"), UNUSABLE.values(), ids=UNUSABLE)
+def test_labels_that_cannot_be_used_matter_only_where_they_are_asked_for(tmp_path, listed, message, caplog):
+    caplog.set_level("INFO", "memo_core.data")
+    common = {"dataset": write_images(tmp_path / "labelled", listed=listed), "size": 7}
+    plain = load_training_set(DataConfig(dataset=write_images(tmp_path / "plain"), size=7))
+    for labels in ("none", "random", "unique"):
+        num_labels = {"num_labels": 2} if labels == "random" else {}
+        loaded = load_training_set(DataConfig(**common, labels=labels, **num_labels))
+        assert torch.equal(loaded.images, plain.images)
+        assert set(loaded.classes) == {None}
+    assert set(caplog.messages) == {caplog.messages[0]}
+    assert caplog.messages[0].endswith("its labels are not used, and its classes not balanced")
+    assert load_image_set(common["dataset"]).shape == (12, 3, 8, 8)
+    for asking in ({"labels": "true"}, {"classes": 2}, {"classes": (0, 1)}):
+        with pytest.raises(MemosweepError, match=f"data.(labels|classes) = .*{message}"):
+            load_training_set(DataConfig(**common, **asking))
+
+
+def test_whole_floats_in_an_index_are_the_same_classes(tmp_path):
+    whole = write_images(tmp_path / "integers", listed=LISTED)
+    floats = write_images(tmp_path / "floats", listed=[[name, float(label)] for name, label in LISTED])
+    one, other = (load_training_set(DataConfig(dataset=path, size=9, labels="true")) for path in (whole, floats))
+    assert torch.equal(one.images, other.images)
+    assert torch.equal(one.labels, other.labels)
+
+
+@pytest.mark.parametrize("labels", ["none", "true"])
+def test_class_folders_are_balanced_classes_said_in_one_line(tmp_path, labels, caplog):
+    caplog.set_level("INFO", "memo_core.data")
+    folders = ["fox"] * 7 + ["cat"] * 2 + ["dog"] * 3
+    dataset = write_images(tmp_path, [f"{folder}/{name}" for folder, name in zip(folders, NAMES, strict=True)])
+    loaded = load_training_set(DataConfig(dataset=dataset, size=6, labels=labels))
+    assert sorted(loaded.classes) == [0, 0, 1, 1, 2, 2]
+    assert all(("cat", "dog", "fox")[own] in name for own, name in zip(loaded.classes, loaded.names, strict=True))
+    assert loaded.num_labels == (3 if labels == "true" else 0)
+    assert caplog.messages == [f"{dataset}: 3 classes from folder names: cat, dog, fox (numbered from 0 in this order)"]
+    two = load_training_set(DataConfig(dataset=dataset, size=4, labels="true", classes=(0, 2)))
+    assert sorted(two.classes) == [0, 0, 2, 2]
+
+
+def test_an_image_in_no_class_folder_is_named_where_labels_are_asked_for(tmp_path):
+    names = [f"{'cat' if index % 2 else 'dog'}/{name}" for index, name in enumerate(NAMES[:-1])]
+    dataset = write_images(tmp_path, [*names, "stray.png"])
+    assert len(load_training_set(DataConfig(dataset=dataset, size=12))) == 12
+    with pytest.raises(MemosweepError, match=r"'stray.png' lies beside the folders"):
+        load_training_set(DataConfig(dataset=dataset, size=12, labels="true"))
+
+
 def test_cifar10_images_downsample(cifar10_zip):
     full = load_training_set(DataConfig(dataset=str(cifar10_zip), size=200))
     half = load_training_set(DataConfig(dataset=str(cifar10_zip), size=200, resolution=16))

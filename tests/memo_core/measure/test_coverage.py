@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memo_core.measure import Coverage, measure_coverage, measure_memorization
+from memo_core.measure import Coverage, Replicated, measure_coverage, measure_memorization, most_replicated
 
 
 def coverage(*counts):
@@ -59,3 +59,29 @@ def test_the_uniform_fraction_is_what_random_replicas_cover():
     random = np.random.default_rng(0).integers(0, 50, (4000, 60))
     covered = np.mean([len(set(row)) / 50 for row in random.tolist()])
     assert coverage(60, *[0] * 49).uniform_fraction == pytest.approx(covered, abs=0.005)
+
+
+def test_the_most_replicated_images_come_first_then_the_nearest():
+    def flat(*values):
+        return torch.stack([torch.full((1, 2, 2), value, dtype=torch.uint8) for value in values])
+
+    # 50 is as far from 0 as from 100, and no replica.
+    result = measure_memorization(flat(2, 99, 98, 201, 50), flat(0, 100, 200, 250))
+    assert most_replicated(result) == [Replicated(1, 2, 1.0), Replicated(2, 1, 1.0), Replicated(0, 1, 2.0)]
+    assert most_replicated(measure_memorization(flat(50), flat(0, 100))) == []
+
+
+@given(st.lists(st.integers(0, 255), min_size=2, max_size=12), st.lists(st.integers(0, 255), min_size=1, max_size=20))
+def test_the_replicated_images_are_those_counted(training, generated):
+    def flat(values):
+        return torch.tensor(values, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 2, 2)
+
+    result = measure_memorization(flat(generated), flat(training))
+    found = most_replicated(result)
+    counts = measure_coverage(result).counts
+    assert {image.index: image.replicas for image in found} == {
+        index: count for index, count in enumerate(counts.tolist()) if count
+    }
+    for image in found:
+        own = result.memorized & (result.nearest_index == image.index)
+        assert image.smallest_distance == float(result.nearest_distance[own].min())

@@ -1,7 +1,9 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from memo_core.measure import find_duplicates, measure_memorization
+from memo_core.measure import exact_duplicates, find_duplicates, measure_memorization, nearest_neighbors
 
 
 def random_images(count, seed=0):
@@ -62,3 +64,23 @@ def test_two_images_are_duplicates_only_if_they_are_equal():
     assert marked(find_duplicates(images).near) == []
     images[1] = images[0]
     assert marked(find_duplicates(images).near) == [0, 1]
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=30))
+def test_hashes_find_what_distances_find(kinds):
+    images = random_images(4)[kinds]
+    second = nearest_neighbors(images, images, 2).squared_distances[:, 1]
+    assert torch.equal(exact_duplicates(images), second == 0)
+
+
+def test_replicas_of_exact_duplicates_cannot_count():
+    images = random_images(6)
+    images[4] = images[1]
+    assert torch.equal(measure_memorization(images, images).memorized, ~exact_duplicates(images))
+
+
+def test_one_image_has_no_duplicate_and_repeated_channels_are_no_obstacle():
+    assert exact_duplicates(random_images(1)).tolist() == [False]
+    gray = random_images(3)[:, :1]
+    gray[2] = gray[0]
+    assert exact_duplicates(gray.expand(-1, 3, -1, -1)).tolist() == [True, False, True]

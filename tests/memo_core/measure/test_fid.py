@@ -108,6 +108,15 @@ def test_generated_images_that_cannot_serve_are_refused():
         fid.take()
 
 
+def test_features_that_are_not_finite_are_refused():
+    class Broken(SmallNetwork):
+        def forward(self, images):
+            return super().forward(images) * torch.nan
+
+    with pytest.raises(MemosweepError, match="not finite"):
+        distance(images(5, 1), images(5, 2), Broken())
+
+
 def test_without_torch_fidelity_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(MemosweepError, match="python -m pip install torch-fidelity"):

@@ -5,8 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memo_core.data.image_sets import match_channels
 from memo_core.errors import MemosweepError
 from memo_core.measure.memorization import (
+    Memorization,
     is_memorized,
     measure_memorization,
     memorized_counts,
@@ -68,3 +70,28 @@ def test_sets_that_do_not_match_are_refused():
         measure_memorization(flat_images(1), torch.zeros(3, 1, 3, 3, dtype=torch.uint8))
     with pytest.raises(MemosweepError, match="at least 2"):
         measure_memorization(flat_images(1), flat_images(1))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("broken", ["nearest_distance", "second_distance", "calibrated"])
+def test_distances_that_are_not_finite_are_refused(broken, value):
+    fields = {
+        name: torch.ones(2, dtype=torch.float64) for name in ("nearest_distance", "second_distance", "calibrated")
+    }
+    fields[broken] = torch.tensor([1.0, value], dtype=torch.float64)
+    with pytest.raises(MemosweepError, match=f"{broken} of samples is not finite"):
+        Memorization(memorized=torch.zeros(2, dtype=torch.bool), nearest_index=torch.zeros(2, dtype=torch.int64),
+                     training_size=3, **fields)  # fmt: skip
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_gray_images_compared_as_color_give_the_same_measurement(seed):
+    generator = torch.Generator().manual_seed(seed)
+    generated, training = (
+        torch.randint(256, (count, 1, 3, 3), generator=generator).to(torch.uint8) for count in (5, 8)
+    )
+    gray = measure_memorization(generated, training)
+    color = measure_memorization(*match_channels(generated, training.expand(-1, 3, -1, -1)))
+    assert torch.equal(gray.memorized, color.memorized)
+    torch.testing.assert_close(gray.nearest_distance, color.nearest_distance)
+    torch.testing.assert_close(gray.calibrated, color.calibrated)

@@ -72,13 +72,15 @@ def test_training_leaves_the_callers_random_numbers_alone(tiny_experiment):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_a_resumed_run_ends_with_the_same_numbers_bit_for_bit(tiny_experiment, tmp_path):
-    whole = Trainer(tiny_experiment, "cpu")
+@pytest.mark.parametrize("order", ["cyclic", "reshuffled", "replacement"])
+def test_a_resumed_run_ends_with_the_same_numbers_bit_for_bit(order, tiny, tmp_path):
+    experiment = Experiment.from_flat({**tiny, "training.order": order})
+    whole = Trainer(experiment, "cpu")
     expected = run_through(whole)
-    interrupted = Trainer(tiny_experiment, "cpu")
+    interrupted = Trainer(experiment, "cpu")
     next(interrupted.evaluations())
     save_checkpoint(interrupted, tmp_path)
-    resumed = Trainer(tiny_experiment, "cpu")
+    resumed = Trainer(experiment, "cpu")
     load_checkpoint(resumed, tmp_path)
     (last,) = run_through(resumed)
     assert comparable(last) == comparable(expected[-1])
@@ -119,6 +121,16 @@ def test_a_longer_budget_continues_a_checkpoint(tiny, tmp_path):
     longer = Trainer(Experiment.from_flat({**tiny, "training.images": 128}), "cpu")
     load_checkpoint(longer, tmp_path)
     assert [report["images_seen"] for report in run_through(longer)] == [128]
+
+
+def test_a_checkpoint_from_before_the_setting_was_reshuffled(tiny, tmp_path):
+    trainer = Trainer(Experiment.from_flat({**tiny, "training.order": "reshuffled"}), "cpu")
+    content = trainer.state_dict()
+    del content["experiment"]["training.order"]
+    torch.save(content, tmp_path / "checkpoint.pt")
+    load_checkpoint(trainer, tmp_path)
+    with pytest.raises(MemosweepError, match=r"training.order = reshuffled, not cyclic"):
+        load_checkpoint(Trainer(Experiment.from_flat(tiny), "cpu"), tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint"])

@@ -1,5 +1,7 @@
 """The searcher between Tune and the search: it ends with an answer for every value, whatever the order of results."""
 
+import json
+
 import numpy as np
 import pytest
 from ray.tune.search import Searcher
@@ -7,7 +9,8 @@ from scipy import special
 
 from analysis.bisection import Proposal, Search
 from benchmarks.curves import unfriendly
-from sweeps.engine.emm_search import EMMSearcher
+from memo_core.errors import MemosweepError
+from sweeps.engine.emm_search import EMMSearcher, saved_search
 
 CURVES = unfriendly()
 
@@ -89,3 +92,65 @@ def test_free_slots_may_train_two_sizes_of_a_value():
     sizes = [searcher.suggest(name)["data.size"] for name in ("one", "two")]
     assert len(set(sizes)) == 2
     assert searcher.suggest("three") is None
+
+
+@pytest.mark.parametrize("diverges", [lambda size: True, lambda size: size > 2000, lambda size: size % 2 == 0])
+def test_a_training_that_diverged_is_no_evidence_and_no_training_is_repeated(diverges):
+    searcher = EMMSearcher(Search(["a"], 100, 50_000), {"a": {}})
+    asked = []
+    failure = {"failure": "diverged", "cause": "the loss is nan", "images_seen": 48}
+    while isinstance(trial := searcher.suggest(str(len(asked))), dict):
+        size = trial["data.size"]
+        point = (size, trial["seed"], trial["evaluation.num_samples"])
+        assert point not in asked
+        ratio = float(special.expit(3 * np.log(1100 / size)))
+        whole = {"verdict": "full", "verdict_ratio": ratio, "verdict_samples": 10_000, "budget_fraction": 1.0}
+        searcher.on_trial_complete(str(len(asked)), failure if diverges(size) else whole)
+        asked.append(point)
+    assert searcher.search.finished
+    observed = searcher.search.observations("a")
+    assert {o.size for o in observed}.isdisjoint({size for size, *_ in asked if diverges(size)})
+    assert len(observed) == sum(not diverges(size) for size, *_ in asked)
+
+
+def saved_by(searcher, path):
+    searcher.suggest("one")
+    searcher.save(str(path))
+    return path.read_text()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-10],
+        lambda text: "[]",
+        lambda text: text.replace('"live"', '"alive"'),
+        lambda text: json.dumps({**json.loads(text), "search": 3}),
+        lambda text: json.dumps({**json.loads(text), "live": {"one": {"id": "x"}}}),
+        lambda text: text.replace(r"\"tolerance\": 0.1", r"\"tolerance\": \"x\""),
+        lambda text: text.replace(r"\"size\": ", r"\"size\": -"),
+        lambda text: text.replace(r"\"states\": [", r"\"states\": [3, "),
+        lambda text: text.replace(r"\"observations\": []", r"\"observations\": [{}]"),
+    ],
+)
+def test_a_damaged_state_is_one_line(damage, tmp_path):
+    searcher = EMMSearcher(Search(["a"], 100, 50_000), {"a": {}})
+    text = saved_by(searcher, tmp_path / "searcher-state-1.pkl")
+    assert saved_search(str(tmp_path)) is not None
+    damaged = damage(text)
+    assert damaged != text
+    (tmp_path / "searcher-state-1.pkl").write_text(damaged)
+    for read in (lambda: saved_search(str(tmp_path)), lambda: searcher.restore(str(tmp_path / "searcher-state-1.pkl"))):
+        with pytest.raises(MemosweepError, match="damaged") as error:
+            read()
+        assert "\n" not in str(error.value)
+
+
+def test_a_search_is_found_in_a_folder_whose_name_is_a_pattern(tmp_path):
+    run = tmp_path / "[emm]"
+    run.mkdir()
+    assert saved_search(str(run)) is None
+    saved_by(EMMSearcher(Search(["a"], 100, 50_000), {"a": {}}), run / "searcher-state-1.pkl")
+    found = saved_search(str(run))
+    assert found is not None
+    assert found.values == ["a"]

@@ -24,7 +24,7 @@ def ranges(*settings):
 
 
 def space_of(factor, selection, *settings):
-    return optuna_plan(factor, selection, ranges(*settings), OptunaOptions()).settings["space"]
+    return optuna_plan(factor, selection, ranges(*settings), OptunaOptions()).settings.space
 
 
 def suggestions(factor, plan, count):
@@ -51,8 +51,8 @@ def test_a_range_ends_where_its_study_does():
 )
 def test_choices_are_those_of_one_study(factor, figure, choices):
     plan = optuna_plan(factor, Selection("paper", figures=[figure]), {}, OptunaOptions())
-    assert plan.settings["space"][factor.key]["choices"] == choices
-    assert plan.settings["figure"] == figure
+    assert plan.settings.space[factor.key]["choices"] == choices
+    assert plan.settings.figure == figure
     assert plan.trials[0]["data.dataset"] == ("ffhq-64x64.zip" if figure.startswith("11") else "cifar10")
 
 
@@ -61,9 +61,9 @@ def test_choices_are_those_of_one_study(factor, figure, choices):
 def test_the_first_study_is_searched_where_none_is_named(factor, preset):
     plan = optuna_plan(factor, Selection(preset), {}, OptunaOptions())
     study = factor.studies(preset)[0]
-    assert plan.settings["figure"] == study.figure
+    assert plan.settings.figure == study.figure
     if factor.search_range is None:
-        own = plan.settings["space"][factor.key]["choices"]
+        own = plan.settings.space[factor.key]["choices"]
         assert own == [list(value) if isinstance(value, tuple) else value for value in study.values]
     assert {flat["model.architecture"] for flat in plan.probes} == {"ddpmpp"}
 
@@ -105,7 +105,7 @@ def test_a_network_that_only_one_choice_makes_is_refused_before_the_start(script
 
 def test_values_beside_a_range_of_the_same_key_are_refused():
     own = ranges("training.weight_decay=range(1e-5,1e-2,log)")
-    assert optuna_plan(WEIGHT_DECAY, LAPTOP, own, OptunaOptions()).settings["space"] == own
+    assert optuna_plan(WEIGHT_DECAY, LAPTOP, own, OptunaOptions()).settings.space == own
     with pytest.raises(MemosweepError, match=r"--values and --set training\.weight_decay"):
         optuna_plan(WEIGHT_DECAY, Selection("laptop", values=[0, 1e-3]), own, OptunaOptions())
     with pytest.raises(MemosweepError, match=r"--sizes and --set data\.size"):

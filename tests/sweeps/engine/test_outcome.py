@@ -1,13 +1,19 @@
 """What a sweep says at its end."""
 
-from dataclasses import replace
 from typing import Literal
 
 import pandas as pd
 import pytest
 
+from memo_core.experiment import Experiment
+from memo_core.presets import LAPTOP
 from sweeps.engine.manifest import Manifest
 from sweeps.engine.outcome import findings
+from sweeps.engine.search_settings import GridSettings, OptunaSettings
+
+SEARCHED = OptunaSettings(
+    space={"model.depth": {"choices": [1, 2]}}, figure="3b", num_trials=3, direction="max", asha=False
+)
 
 
 def frame(key: str, rows: list[tuple[object, int, float]]) -> pd.DataFrame:
@@ -37,11 +43,11 @@ def manifest(key: str, search: Literal["grid", "optuna"] = "grid") -> Manifest:
         key=key,
         preset="laptop",
         moved=[key],
-        trials=[],
+        trials=[Experiment.from_flat(LAPTOP).to_flat()],
         resources={},
         max_failures=0,
         search=search,
-        search_settings={},
+        search_settings=SEARCHED if search == "optuna" else GridSettings(),
         command=[],
         started="",
         hardware="",
@@ -76,10 +82,11 @@ def test_trials_that_differ_in_more_than_the_factor_are_not_averaged() -> None:
 def test_a_search_over_ranges_names_the_trial_that_it_looked_for(direction: str, answer: str) -> None:
     rows: list[tuple[object, int, float]] = [(1, 5, 0.906), (2, 5, 0.031), (2, 5, 0.969)]
     runs = frame("model.depth", rows).assign(**{"training.learning_rate": [1e-2, 2e-2, 1.3e-2]})
-    about = replace(
-        manifest("model.depth", "optuna"),
-        moved=["model.depth", "training.learning_rate"],
-        search_settings={"direction": direction},
+    about = manifest("model.depth", "optuna").model_copy(
+        update={
+            "moved": ["model.depth", "training.learning_rate"],
+            "search_settings": SEARCHED.model_copy(update={"direction": direction}),
+        }
     )
     (line,) = findings(runs, about)
     best = {"max": "96.9% (95%: 96.9 to 96.9%) at model.depth = 2, training.learning_rate = 0.013"}

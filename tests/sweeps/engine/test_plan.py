@@ -35,24 +35,24 @@ def test_repeats_are_further_seeds():
 def test_a_bisect_plan_has_a_variant_for_each_value_and_each_further_axis():
     plan = bisect_plan(WIDTH, Selection("paper", figures=["7a"], settings={"data.dataset": "digits", "model.depth": 1}),
                        BisectOptions(max_size=500))  # fmt: skip
-    assert plan.settings["labels"] == [f"width={width}" for width in (64, 96, 128, 160, 192, 224, 256)]
-    assert (plan.settings["min_size"], plan.settings["max_size"]) == (100, 500)
-    assert plan.settings["target"] == pytest.approx(0.9)
+    assert plan.settings.labels == [f"width={width}" for width in (64, 96, 128, 160, 192, 224, 256)]
+    assert (plan.settings.min_size, plan.settings.max_size) == (100, 500)
+    assert plan.settings.target == pytest.approx(0.9)
 
 
 def test_the_size_itself_has_one_variant():
     plan = bisect_plan(DATA_SIZE, LAPTOP_SELECTION, BisectOptions())
-    assert plan.settings["labels"] == ["all"]
+    assert plan.settings.labels == ["all"]
 
 
 def test_a_search_over_conditioning_starts_where_ten_random_labels_have_an_image():
-    assert bisect_plan(CONDITIONING, LAPTOP_SELECTION, BisectOptions()).settings["min_size"] == 10
+    assert bisect_plan(CONDITIONING, LAPTOP_SELECTION, BisectOptions()).settings.min_size == 10
 
 
 @pytest.mark.parametrize("factor", [NUM_CLASSES, RANDOM_LABELS], ids=lambda factor: factor.name)
 def test_an_emm_search_starts_where_all_classes_or_labels_have_an_image(factor):
     plan = bisect_plan(factor, LAPTOP_SELECTION, BisectOptions())
-    assert plan.settings["min_size"] == max(factor.laptop[0].values)
+    assert plan.settings.min_size == max(factor.laptop[0].values)
     with pytest.raises(MemosweepError, match="than the 4 images"):
         bisect_plan(factor, LAPTOP_SELECTION, BisectOptions(min_size=4))
 
@@ -104,12 +104,12 @@ def test_a_failing_trial_is_not_asked_for_for_ever():
 
 def test_a_search_with_the_papers_settings_on_a_small_set_ends_where_the_data_do():
     plan = bisect_plan(WIDTH, Selection("paper", settings={"data.dataset": "digits"}), BisectOptions())
-    assert plan.settings["max_size"] == 1797
+    assert plan.settings.max_size == 1797
 
 
 def test_a_search_has_a_value_for_each_of_the_factors_not_for_each_subset():
     plan = bisect_plan(NUM_CLASSES, LAPTOP_SELECTION, BisectOptions())
-    assert len(plan.settings["labels"]) == 4
+    assert len(plan.settings.labels) == 4
     assert {flat["data.seed"] for flat in plan.trials} == {0}
 
 

@@ -56,6 +56,19 @@ def test_a_failed_trial_is_named_with_the_place_of_its_traceback(display):
     assert "1 failed" in drawn(display, trials)
 
 
+def test_a_trial_that_diverged_is_counted_with_its_cause_and_is_not_done(display):
+    trials = [trial("0", Trial.RUNNING, 48), trial("1", Trial.RUNNING, 8000)]
+    display.on_step_end(0, trials)
+    trials[0].status = Trial.TERMINATED
+    trials[0].last_result = {"failure": "diverged", "cause": "the loss is nan", "images_seen": 48}
+    display.on_trial_complete(0, trials, trials[0])
+    assert display._console.file.getvalue() == "diverged: width=8, the loss is nan\n"
+    assert "0 of 3 trials done, 1 running, 1 diverged" in drawn(display, trials)
+    again = LiveProgress("width", ["model.width"], total=3)
+    again.on_step_end(0, trials)
+    assert "0 of 3 trials done, 1 running, 1 diverged" in drawn(again, trials)
+
+
 def test_a_resumed_run_counts_what_was_done_before(display):
     trials = [trial("0", Trial.TERMINATED, 16_000), trial("1", Trial.RUNNING)]
     display.on_step_end(0, trials)

@@ -1,0 +1,86 @@
+"""Image sets stored as arrays: our own .npz files, those of published samplers, and .npy files."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from memo_core.errors import MemosweepError, first_line, quoted
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+
+_OWN = "images"
+"""In our own files: channels first, whatever the shape."""
+_UNNAMED = "arr_0"
+"""The first array that NumPy was given without a name: images, channels last, in the files of published samplers."""
+_UNNAMED_LABELS = "arr_1"
+"""The second one: their labels."""
+_EXPECTED = "(N, C, H, W) of uint8 with C = 1 or 3"
+
+
+def read_arrays(path: Path) -> tuple[UInt8[np.ndarray, "n c h w"], Array | MemosweepError | None]:
+    """Read the images, and the labels where there are any, of an .npz or .npy file.
+
+    The images of an .npz are `images` with `labels`; or `arr_0` with the labels `arr_1`, as published samplers write
+    them; or `samples`; or its only array. The shape tells whether channels come first or last.
+
+    Returns:
+        The images, uint8 (N, C, H, W), and the labels as they are stored, the error of reading them, or None.
+
+    Raises:
+        MemosweepError: a broken file, no images, or a type or layout that does not tell what the pixels are.
+    """
+    labels: Array | MemosweepError | None = None
+    # Entries of an .npz that are no arrays come as bytes.
+    images: Array | bytes | None
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            name, images = "", content
+        else:
+            with content:
+                names = content.files
+                only = names[0] if len(names) == 1 else ""
+                name = next((name for name in (_OWN, _UNNAMED, "samples") if name in names), only)
+                images = content[name] if name else None
+                labels = _read_labels(content, "labels", _UNNAMED_LABELS if name == _UNNAMED else "labels")
+    # Over damaged bytes, NumPy, zipfile and zlib fail in many ways.
+    except Exception as error:
+        raise MemosweepError(f"{path}: a broken {path.suffix.lower()} file ({first_line(error)})") from None
+    if images is None:
+        held = ", ".join(map(quoted, names[:5])) or "nothing"
+        raise MemosweepError(f"{path}: no `{_OWN}` (nor `{_UNNAMED}`) but {held[:150]}, expected `{_OWN}` {_EXPECTED}")
+    if not isinstance(images, np.ndarray):
+        raise MemosweepError(f"{path}: a broken {path.suffix.lower()} file ({quoted(name)} is not an array)")
+    return _channels_first(images, name, path), labels
+
+
+def _read_labels(content: "np.lib.npyio.NpzFile", *names: str) -> Array | MemosweepError | None:
+    for name in names:
+        if name in content.files:
+            try:
+                labels: Array | bytes = content[name]
+            except Exception as error:
+                return MemosweepError(f"`{name}` cannot be read ({first_line(error)})")
+            return labels if isinstance(labels, np.ndarray) else MemosweepError(f"`{name}` is not an array")
+    return None
+
+
+def _channels_first(images: Array, name: str, path: Path) -> UInt8[np.ndarray, "n c h w"]:
+    what = f"{path}: {quoted(name) if name else 'an array'} of {images.dtype} {images.shape}"
+    if images.dtype != np.uint8:
+        example = "; of values from -1 to 1: (127.5 * x + 128).clip(0, 255)" if images.dtype.kind == "f" else ""
+        raise MemosweepError(f"{what}, expected {_EXPECTED}{example}")
+    if not images.size:
+        raise MemosweepError(f"{what} holds no images")
+    # One image of three channels, or several grey ones?
+    if images.ndim == 3 and images.shape[0] != 3 and images.shape[2] not in (1, 3, 4):
+        return images[:, None].astype(np.uint8, copy=False)
+    first = images.ndim == 4 and images.shape[1] in (1, 3)
+    last = images.ndim == 4 and images.shape[3] in (1, 3)
+    if first and (name == _OWN or not last):
+        return images.astype(np.uint8, copy=False)
+    if last and not first:
+        return np.ascontiguousarray(np.moveaxis(images, 3, 1)).astype(np.uint8, copy=False)
+    reason = "could have its channels first or last" if first else "does not tell which are the channels"
+    raise MemosweepError(f"{what} {reason}; save {_EXPECTED} with numpy.savez(file, images=...)")

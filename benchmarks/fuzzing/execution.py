@@ -123,7 +123,7 @@ def _entry_point(program: str) -> Callable[[list[str]], Any]:
 
         return main
     if program == "analysis":
-        from analysis.command_line import main as analyze  # noqa: PLC0415
+        from analysis.__main__ import main as analyze  # noqa: PLC0415
 
         return analyze
     return _resume

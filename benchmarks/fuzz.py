@@ -20,9 +20,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from analysis.commands import COMMANDS
 from benchmarks.fuzzing.execution import GOOD, OUTCOMES, Run, describe, prepare, run_one, work_through
 from benchmarks.fuzzing.seeds import write_seeds
 from benchmarks.fuzzing.targets import TARGETS, Target
+
+_IMPORTED = (
+    "benchmarks.fuzzing.execution",
+    "memo_core.interop",
+    "memo_core.measure",
+    "sweeps.engine.execution",
+    *(f"analysis.commands.{name}" for name in COMMANDS),
+)
 
 _START_SECONDS = 120
 """For a process to import everything, on a busy machine."""
@@ -40,11 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="with --index: leave the damaged files here")
     parser.add_argument("--timeout", type=float, default=30, help="seconds until a hang (default: %(default)s)")
     parser.add_argument("--every", type=int, default=50, metavar="K",
-                        help="each K-th run once more in its own process, 0: none (default: %(default)s)")  # fmt: skip
+                        help="each K-th run again in its own process, 0: none (default: %(default)s)")  # fmt: skip
     parser.add_argument("--processes", type=int, default=2, help="at once (default: %(default)s)")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     targets = [target for target in TARGETS if not options.only or target.name in options.only]
+    # Imports take longer than many runs: one process does them, and the others are its copies.
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(_IMPORTED))
     with tempfile.TemporaryDirectory() as scratch:
         seeds = Path(scratch) / "seeds"
         write_seeds(seeds)
@@ -84,7 +95,7 @@ def _run(target: Target, options: argparse.Namespace, seeds: Path, scratch: Path
     """All runs of one kind, in a process that is started again where one of them ends it."""
     pending = list(range(options.count)) if options.index is None else [options.index]
     runs: list[Run] = []
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     work = scratch / f"work-{TARGETS.index(target)}"
     while pending:
         pipe, end = context.Pipe(duplex=False)
@@ -109,6 +120,7 @@ def _run(target: Target, options: argparse.Namespace, seeds: Path, scratch: Path
             process.join()
             runs.append(Run(target.name, pending.pop(0), outcome, command, f"process exit code {process.exitcode}"))
         process.join()
+    print(f"{target.name}: done", file=sys.stderr, flush=True)
     return runs
 
 

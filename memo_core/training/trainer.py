@@ -222,6 +222,8 @@ class Trainer:
         self.images_seen = content["images_seen"]
         self._noise.set_state(content["noise_generator"].cpu())
         self._dropout_state = content["dropout_generator"].cpu()
+        # A state that no generator takes is refused here, not at the next step.
+        torch.Generator(self.device).set_state(self._dropout_state)
         self.best_memorization_ratio = content["best_memorization_ratio"]
         self.history = [(int(seen), float(ratio), int(count)) for seen, ratio, count in content["history"]]
         self._best_arrays = best_arrays

@@ -124,6 +124,7 @@ def test_a_checkpoint_that_lacks_a_part_or_has_nonsense_there_is_refused(content
         ("model", {"a": torch.zeros(1)}, "cannot be resumed"),
         ("optimizer", {}, "cannot be resumed"),
         ("noise_generator", torch.zeros(3), "cannot be resumed"),
+        ("dropout_generator", torch.zeros(3), "cannot be resumed"),
         ("experiment", {5: 1}, "keys that are not text"),
         ("experiment", {"data.sizes": 5}, "did you mean data.size"),
         ("experiment", {**TINY, "data.size": torch.zeros(30, 30)}, "data.size"),

@@ -1,11 +1,14 @@
 """`import memo_core` offers the names of README's example, and loads torch when one is used."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import memo_core
+from tests.conftest import REPOSITORY
 
 PROGRAM = """
 import sys
@@ -35,18 +38,21 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         memo_core.Trainor  # noqa: B018
 
 
-def test_train_sample_and_measure(tiny: dict[str, object]) -> None:
-    experiment = memo_core.experiment_from("laptop", tiny)
-    training_set = memo_core.load_training_set(experiment.data)
-    trainer = memo_core.Trainer(experiment, training_set=training_set)
-    seen = [evaluation.metrics["images_seen"] for evaluation in trainer.evaluations()]
-    assert seen == [48, 96]
-    images, labels = memo_core.generate(trainer.state.ema, seeds=range(5), steps=3)
-    assert images.shape == (5, 1, 8, 8)
-    assert labels is None
-    memorization = memo_core.measure_memorization(images, training_set.images)
-    low, high = memorization.interval
-    assert 0 <= low <= memorization.ratio <= high <= 1
+def test_the_example_of_the_readme_runs(
+    tiny: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    (example,) = [block for block in blocks if "import memo_core" in block]
+    small = memo_core.experiment_from("laptop", tiny)
+    monkeypatch.setattr(memo_core, "experiment_from", lambda *_: small, raising=False)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example.replace("range(256)", "range(16)"), "README.md", "exec"), names := {})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [int(images_seen) for images_seen, _ in lines[:2]] == [48, 96]
+    assert names["images"].shape == (16, 1, 8, 8)
+    low, high = names["memorization"].interval
+    assert 0 <= low <= float(lines[2][0]) <= high <= 1
+    assert (tmp_path / "results/one/checkpoint.pt").is_file()
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,19 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.completion import finished
     from analysis.errors import AnalysisError, SkippedResultsWarning
-    from analysis.tables import best, load, moved_keys
+    from analysis.results.load import best, load, moved_keys
+    from analysis.runs.final import finished
 
 __all__ = ["AnalysisError", "SkippedResultsWarning", "best", "finished", "load", "moved_keys"]
 
 _HOMES = {
     "AnalysisError": "analysis.errors",
     "SkippedResultsWarning": "analysis.errors",
-    "best": "analysis.tables",
-    "finished": "analysis.completion",
-    "load": "analysis.tables",
-    "moved_keys": "analysis.tables",
+    "best": "analysis.results.load",
+    "finished": "analysis.runs.final",
+    "load": "analysis.results.load",
+    "moved_keys": "analysis.results.load",
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.command_line import Parser
+from analysis.commands.main import Parser
 from benchmarks.curves import Curve, read_curves
 from benchmarks.replay import Replay, plain_bisection, replay
 from benchmarks.suites import run_suites, to_markdown

@@ -11,7 +11,7 @@ import time
 import torch
 
 from memo_core.measure import measure_memorization
-from memo_core.optimum import OptimalDenoiser
+from memo_core.model.optimum import OptimalDenoiser
 
 
 def _peak_gib() -> float:

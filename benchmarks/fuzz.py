@@ -29,7 +29,7 @@ _IMPORTED = (
     "benchmarks.fuzzing.execution",
     "memo_core.interop",
     "memo_core.measure",
-    "sweeps.engine.execution",
+    "sweeps.engine.run.execute",
     *(f"analysis.commands.{name}" for name in COMMANDS),
 )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.bisection import Estimate, Proposal, Search
+from analysis.emm.search.search import Estimate, Proposal, Search
 from benchmarks.curves import Curve
 from benchmarks.trainings import Noise, train, train_with_verdicts
 

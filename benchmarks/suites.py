@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from analysis.bisection import Proposal
+from analysis.emm.search.search import Proposal
 from benchmarks.curves import Curve, logistic, published, published_ratios, unfriendly
 from benchmarks.replay import Replay, plain_bisection, replay, replay_factor
 from benchmarks.trainings import GROWTHS, Growth, Noise, train_with_verdicts

@@ -22,8 +22,8 @@ import torch
 
 from memo_core.command_line import parse_settings
 from memo_core.experiment import Experiment
+from memo_core.experiment.presets import PRESETS, with_settings
 from memo_core.model import NetworkDenoiser, build_denoiser
-from memo_core.presets import PRESETS, with_settings
 from memo_core.training.step import TrainingState, denoising_loss, to_float, training_step
 
 Step = Callable[[], object]

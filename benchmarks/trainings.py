@@ -6,11 +6,11 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import special
 
-from analysis.binomial import logit
-from analysis.bisection import Proposal
-from analysis.search.observation import Verdict
+from analysis.emm.search.observation import Verdict
+from analysis.emm.search.search import Proposal
+from analysis.emm.stopping.rules import NextBatch, VerdictRules
+from analysis.stats.binomial import logit
 from benchmarks.curves import Curve, FloatArray
-from sweeps.engine.verdicts import NextBatch, VerdictRules
 
 EVALUATIONS = 16
 Growth = Literal["published", "steep", "late", "sudden"]
@@ -18,7 +18,7 @@ Growth = Literal["published", "steep", "late", "sudden"]
 
 `published`: g ln u - h (ln u)^2 with g in 2..5, h in 0..2, as Fig. 1d and 7c rise; `steep`: g in 4..9, h in 0..4, as
 laptop runs at a high learning rate do; `late`: a (u - 1), a in 4..12; `sudden`: 4 ln((u - v) / (1 - v)), nothing
-before v in 0.3..0.6. The forecast's own family (see `analysis.growth`) holds the last two, the first two nearly.
+before v in 0.3..0.6. The forecast's own family holds the last two, the first two nearly.
 """
 
 GROWTHS: tuple[Growth, ...] = get_args(Growth)

@@ -6,9 +6,9 @@ The paper finds a slightly higher ratio with larger batches: 89.5% at 128 to 92.
     python sweeps/batch_size.py --preset paper     # CIFAR-10, 14 trials
 """
 
-from memo_core.presets import LAPTOP, PAPER
+from memo_core.experiment.presets import LAPTOP, PAPER
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, SearchRange, Study, scaled_learning_rate
+from sweeps.engine.plans.factor import Factor, SearchRange, Study, scaled_learning_rate
 
 FACTOR = Factor(
     name="batch_size",

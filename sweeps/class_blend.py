@@ -9,9 +9,9 @@ lower EMM with more of them. On the laptop the dogs are blended with CIFAR-10's 
                                                    # or --set data.blend_dataset=PATH
 """
 
-from memo_core.presets import LAPTOP_CIFAR, PAPER
+from memo_core.experiment.presets import LAPTOP_CIFAR, PAPER
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, SearchRange, Study
+from sweeps.engine.plans.factor import Factor, SearchRange, Study
 
 VALUES = (0.0, 0.2, 0.5, 0.8, 1.0)
 DOGS = {"data.classes": (5,), "data.blend_dataset": "imagenet-dogs-32x32.zip"}

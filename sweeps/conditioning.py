@@ -7,9 +7,9 @@ nearly complete: 99.7% at |D| = 5k, where the unconditional model has 9%.
     python sweeps/conditioning.py --preset paper   # CIFAR-10 and FFHQ, 32 trials; CIFAR-10: --figure 5a 9
 """
 
-from memo_core.presets import LAPTOP, PAPER, PAPER_FFHQ
+from memo_core.experiment.presets import LAPTOP, PAPER, PAPER_FFHQ
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, Study
+from sweeps.engine.plans.factor import Factor, Study
 
 SIZES = (1000, 2000, 3000, 4000, 5000)
 

@@ -7,9 +7,9 @@ and 0% from 20k on after 4,000 epochs; with ten times the epochs, 92% at 1k and 
     python sweeps/data_size.py --preset paper      # CIFAR-10, 10 trials; 1c alone: --figure 1c
 """
 
-from memo_core.presets import LAPTOP, PAPER, PAPER_EDM
+from memo_core.experiment.presets import LAPTOP, PAPER, PAPER_EDM
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, SearchRange, Study
+from sweeps.engine.plans.factor import Factor, SearchRange, Study
 
 FACTOR = Factor(
     name="data_size",

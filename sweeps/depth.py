@@ -7,9 +7,9 @@ several peaks.
     python sweeps/depth.py --preset paper          # CIFAR-10, 41 trials; over sizes alone: --figure 3b
 """
 
-from memo_core.presets import LAPTOP_LONG, PAPER
+from memo_core.experiment.presets import LAPTOP_LONG, PAPER
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, SearchRange, Study
+from sweeps.engine.plans.factor import Factor, SearchRange, Study
 
 FACTOR = Factor(
     name="depth",

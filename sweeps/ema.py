@@ -6,9 +6,9 @@ The paper finds that it matters for FID, and little for memorization: 90% to 92%
     python sweeps/ema.py --preset paper            # CIFAR-10, 14 trials
 """
 
-from memo_core.presets import LAPTOP, PAPER
+from memo_core.experiment.presets import LAPTOP, PAPER
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, SearchRange, Study
+from sweeps.engine.plans.factor import Factor, SearchRange, Study
 
 FACTOR = Factor(
     name="ema",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from memo_core.command_line import Parser
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor
+from sweeps.engine.plans.factor import Factor
 
 HERE = Path(__file__).stem
 

@@ -7,9 +7,9 @@ Training seeds scatter as much as the orders may differ, so each is trained with
     python sweeps/image_order.py --preset paper    # CIFAR-10 at |D| = 2k, 9 trials of 40,000 epochs
 """
 
-from memo_core.presets import LAPTOP_LONG, PAPER
+from memo_core.experiment.presets import LAPTOP_LONG, PAPER
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, Study
+from sweeps.engine.plans.factor import Factor, Study
 
 VALUES = ("cyclic", "reshuffled", "replacement")
 SEEDS = {"seed": (0, 1, 2)}

@@ -8,9 +8,9 @@ more: which ones is drawn from `data.seed`.
     python sweeps/num_classes.py --preset paper    # CIFAR-10, 12 trials
 """
 
-from memo_core.presets import LAPTOP_CIFAR, PAPER
+from memo_core.experiment.presets import LAPTOP_CIFAR, PAPER
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, SearchRange, Study
+from sweeps.engine.plans.factor import Factor, SearchRange, Study
 
 VALUES = (1, 2, 5, 10)
 

@@ -7,9 +7,9 @@ trained here; `evaluation.sampler` moves, without labels and with true ones.
     python sweeps/optimum.py --preset paper        # CIFAR-10 at |D| = 1k and 50k, 10,000 samples
 """
 
-from memo_core.presets import LAPTOP, PAPER
+from memo_core.experiment.presets import LAPTOP, PAPER
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, Study
+from sweeps.engine.plans.factor import Factor, Study
 
 VALUES = ("ode", "sde")
 OPTIMUM = {"model.architecture": "optimum"}

@@ -6,9 +6,9 @@ The paper finds that uninformative labels trigger memorization: from about 10% a
     python sweeps/random_labels.py --preset paper  # CIFAR-10 and FFHQ, 16 trials; CIFAR-10 alone: --figure 5b
 """
 
-from memo_core.presets import LAPTOP, PAPER, PAPER_FFHQ
+from memo_core.experiment.presets import LAPTOP, PAPER, PAPER_FFHQ
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, SearchRange, Study
+from sweeps.engine.plans.factor import Factor, SearchRange, Study
 
 RANDOM = {"data.labels": "random"}
 

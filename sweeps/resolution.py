@@ -8,9 +8,9 @@ and about 8k at 8 x 8. Images are made smaller by averaging areas.
     python sweeps/resolution.py --preset paper     # CIFAR-10 and FFHQ, 36 trials; CIFAR-10 alone: --figure 2a
 """
 
-from memo_core.presets import LAPTOP, PAPER, PAPER_FFHQ
+from memo_core.experiment.presets import LAPTOP, PAPER, PAPER_FFHQ
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, Study
+from sweeps.engine.plans.factor import Factor, Study
 
 FACTOR = Factor(
     name="resolution",

@@ -7,10 +7,10 @@ resolution do not; NCSN++ memorizes about 45% where DDPM++ exceeds 90%.
     python sweeps/skip_connections.py --preset paper  # CIFAR-10, 78 trials; one figure alone: --figure 4a
 """
 
-from memo_core.presets import LAPTOP_LONG, PAPER
+from memo_core.experiment.presets import LAPTOP_LONG, PAPER
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, Study
-from sweeps.engine.skip_masks import deleted_at_one_resolution, kept_at_one_resolution, random_kept, single_kept
+from sweeps.engine.plans.factor import Factor, Study
+from sweeps.engine.plans.skip_masks import deleted_at_one_resolution, kept_at_one_resolution, random_kept, single_kept
 
 NCSNPP = {"model.architecture": "ncsnpp", "model.preconditioning": "ve", "model.time_embedding": "fourier"}
 ALL = (1,) * 9

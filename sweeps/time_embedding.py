@@ -8,9 +8,9 @@ the logarithm of sigma, there is no effect (--set model.preconditioning=edm).
     python sweeps/time_embedding.py --preset paper # CIFAR-10 and FFHQ, 18 trials; CIFAR-10 alone: --figure 3c
 """
 
-from memo_core.presets import LAPTOP_LONG, PAPER, PAPER_FFHQ
+from memo_core.experiment.presets import LAPTOP_LONG, PAPER, PAPER_FFHQ
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, Study
+from sweeps.engine.plans.factor import Factor, Study
 
 VALUES = ("positional", "fourier")
 VP = {"model.preconditioning": "vp"}

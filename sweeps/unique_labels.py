@@ -7,9 +7,9 @@ EDM preconditioning, 4 blocks and EDM's learning rate. The labels are looked up:
     python sweeps/unique_labels.py --preset paper  # CIFAR-10 at |D| = 50k, 2 trials
 """
 
-from memo_core.presets import LAPTOP, PAPER_EDM
+from memo_core.experiment.presets import LAPTOP, PAPER_EDM
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, Study
+from sweeps.engine.plans.factor import Factor, Study
 
 VALUES = ("none", "unique")
 

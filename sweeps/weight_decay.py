@@ -7,9 +7,9 @@ to 14% at 5e-2, at |D| = 2k from 61% to 36% already at 1e-2. Weight decay is L2 
     python sweeps/weight_decay.py --preset paper     # CIFAR-10, 14 trials of 40,000 epochs: 2 to 4 A100 days each
 """
 
-from memo_core.presets import LAPTOP, PAPER
+from memo_core.experiment.presets import LAPTOP, PAPER
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, SearchRange, Study
+from sweeps.engine.plans.factor import Factor, SearchRange, Study
 
 VALUES = (0, 1e-5, 1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
 

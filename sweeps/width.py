@@ -6,9 +6,9 @@ The paper finds that EMM rises steadily with width: about 5k at width 320, four 
     python sweeps/width.py --preset paper          # CIFAR-10, 35 trials; over sizes alone: --figure 3a
 """
 
-from memo_core.presets import LAPTOP, PAPER
+from memo_core.experiment.presets import LAPTOP, PAPER
 from sweeps.engine.command import main
-from sweeps.engine.factor import Factor, SearchRange, Study
+from sweeps.engine.plans.factor import Factor, SearchRange, Study
 
 FACTOR = Factor(
     name="width",

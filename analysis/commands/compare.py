@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from analysis.commands.reading import load_results
-from analysis.comparison import Comparison, Match, compare
 from analysis.errors import AnalysisError
-from analysis.paper_tables.render import Grid, render_grid
-from analysis.settings import CONDITIONAL
-from analysis.vocabulary import ratio_text
+from analysis.inference.comparison import Comparison, Match, compare
+from analysis.runs.factors import ratio_text
+from analysis.runs.settings import CONDITIONAL
+from analysis.tables.render import Grid, render_grid
 
 SHOWN = 20
 """Trials of one sweep only that are listed before the rest is counted."""

@@ -10,8 +10,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.commands.reading import add_paths, load_results, write_text
-from analysis.emm import METHODS
-from analysis.emm_results import (
+from analysis.emm.estimate import METHODS
+from analysis.emm.search.outcome import search_of
+from analysis.errors import AnalysisError
+from analysis.figures.emm import draw_emm, emm_figure_data
+from analysis.figures.style import spaced
+from analysis.figures.zeta import emm_by_zeta
+from analysis.inference.emm import (
     KINDS,
     SIZE,
     comparable_runs,
@@ -20,14 +25,9 @@ from analysis.emm_results import (
     emm_of_results,
     find_factor,
 )
-from analysis.errors import AnalysisError
-from analysis.figures.emm import draw_emm, emm_figure_data
-from analysis.figures.style import spaced
-from analysis.figures.zeta import emm_by_zeta
-from analysis.outcome import search_of
-from analysis.panels import Panel
-from analysis.paper_tables.render import render_grid
-from analysis.vocabulary import factor, in_order, size_text, value_label
+from analysis.runs.factors import factor, in_order, size_text, value_label
+from analysis.runs.groups import Panel
+from analysis.tables.render import render_grid
 
 FORMATS = ("text", "csv", "json", "markdown")
 FIGURES = (".png", ".pdf", ".svg")

@@ -4,8 +4,8 @@ import argparse
 import json
 
 from analysis.commands.reading import add_paths, load_results, say_left_out
-from analysis.importance import RESAMPLES, rank
-from analysis.paper_tables.render import Grid, render_grid
+from analysis.inference.importance import RESAMPLES, rank
+from analysis.tables.render import Grid, render_grid
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from analysis.commands.reading import add_paths, load_results
-from analysis.predict_results import ask
+from analysis.inference.prediction import ask
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.completion import NO_FINAL_RATIO, failed, finished, left_out
 from analysis.errors import AnalysisError, SkippedResultsWarning
-from analysis.tables import load
+from analysis.results.load import load
+from analysis.runs.final import NO_FINAL_RATIO, failed, finished, left_out
 
 
 def add_paths(parser: argparse.ArgumentParser) -> None:

@@ -2,10 +2,10 @@
 
 import argparse
 
-from analysis.best_table import best_grid, factor_grid
 from analysis.commands.reading import add_paths, finished_results, load_results, write_text
 from analysis.paper_tables import FORMATS, NUMBERS, paper_table, render
-from analysis.paper_tables.render import render_grid
+from analysis.tables.best import best_grid, factor_grid
+from analysis.tables.render import render_grid
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.table == "factor":
         text = render_grid(factor_grid(frame, marked, everything), arguments.format)
     elif arguments.table == "coverage":
-        from analysis.replication import replication_grid  # noqa: PLC0415 (reads samples: others need not wait)
+        from analysis.inference.replication import replication_grid  # noqa: PLC0415 (reads samples: others need not wait)
 
         text = render_grid(replication_grid(frame), arguments.format)
     else:

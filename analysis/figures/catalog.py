@@ -1,5 +1,6 @@
 """Every figure of the study that a table allows, and for the others the reason why not."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.completion import WILL_NOT_REACH, trial_verdicts
 from analysis.errors import AnalysisError
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.epochs import epochs_data, metric_over_epochs
@@ -18,13 +18,14 @@ from analysis.figures.memorization_time import memorization_time, memorization_t
 from analysis.figures.size import metric_over_size, size_data
 from analysis.figures.skips import metric_over_skips, skips_data
 from analysis.figures.zeta import emm_by_zeta, zeta_data
-from analysis.memorization_time import scaling_panels
-from analysis.panels import Panel, panels, studied_keys
-from analysis.samples import best_samples
-from analysis.settings import networks
-from analysis.tables import METRICS, best, moved_keys
-from analysis.telling import names
-from analysis.vocabulary import factor, in_order
+from analysis.inference.memorization_time import scaling_panels
+from analysis.results.load import METRICS, best, moved_keys
+from analysis.results.samples import best_samples
+from analysis.runs.factors import factor, in_order
+from analysis.runs.final import WILL_NOT_REACH, trial_verdicts
+from analysis.runs.groups import Panel, panels, studied_keys
+from analysis.runs.labels import names
+from analysis.runs.settings import networks
 
 _PANELS = 4
 """So many panels of one kind are drawn; a pooled table can have hundreds."""
@@ -199,14 +200,14 @@ def _zetas(frame: pd.DataFrame, keys: list[str]) -> Iterator[Drawn | Missing]:
         found = [panel for panel in panels(frame, key) if len(panel.frame["data.size"].unique()) > 1]
         if not found:
             yield Missing(f"EMM by zeta, {factor(key).title}", "every such trial has the same |D|")
-        for number, panel in enumerate(found[:1]):
+        for number, panel, name in itertools.islice(_titled(found), 1):
             data = zeta_data(panel.frame, key)
             if not (data["kind"] == "measured").any():
                 yield Missing(f"EMM by zeta, {factor(key).title}", "no ratio crosses 1 - zeta between two sizes")
                 continue
-            figure = emm_by_zeta(data, key, panel.title)
+            figure = emm_by_zeta(data, key, name)
             bars = "Bars reach to the neighbouring sizes run; triangles are bounds and point to where the EMM lies."
-            title = _heading(f"EMM by zeta, {factor(key).title}", panel.title)
+            title = _heading(f"EMM by zeta, {factor(key).title}", name)
             yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], title, "Fig. 22", figure, data, bars)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.isotonic import crossing as falling_crossing
-from analysis.isotonic import monotone_ratios
-from analysis.observations import ValueData
+from analysis.emm.curves import ValueData
+from analysis.emm.isotonic import crossing as falling_crossing
+from analysis.emm.isotonic import monotone_ratios
 
 CROSSING_COLUMNS = ("value", "zeta", "emm", "emm_low", "emm_high", "kind")
 
@@ -16,7 +16,7 @@ CROSSING_COLUMNS = ("value", "zeta", "emm", "emm_low", "emm_high", "kind")
 def crossing(
     sizes: Sequence[float], ratios: Sequence[float], zeta: float, samples: Sequence[float] | None = None
 ) -> dict[str, float | str]:
-    """Where the closest falling curve crosses 1 - zeta (section 2, zeta 0.1): the rule of `analysis.emm`.
+    """Where the closest falling curve crosses 1 - zeta (section 2, zeta 0.1): the rule of `analysis.emm.estimate`.
 
     Args:
         sizes: |D|, in any order.

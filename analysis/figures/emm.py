@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import special
 
-from analysis.binomial import wilson_interval
-from analysis.bisection import Search
+from analysis.emm.search.posterior import CurvePosterior
+from analysis.emm.search.prior import LOG_SLOPES
+from analysis.emm.search.search import Search
 from analysis.figures.style import MARKERS, colours, legend, metric_axis, new_figure, size_axis
-from analysis.search.posterior import CurvePosterior
-from analysis.search.prior import LOG_SLOPES
+from analysis.stats.binomial import wilson_interval
 
 _READING = "bands: 95% of the fitted curve; bars: 95% of a training's samples; diamonds: EMM with its 95% interval"
 
@@ -39,7 +39,7 @@ def emm_figure_data(search: Search, points: int = 80) -> EmmFigureData:
     """The figure's data of a search, finished or not; values without observations are left out.
 
     Args:
-        search: the search; `analysis.outcome.search_of` makes one of a table.
+        search: the search; `analysis.emm.search.outcome.search_of` makes one of a table.
         points: sizes at which curves are drawn, evenly in ln size over the sizes run (and a quarter beyond).
 
     Raises:

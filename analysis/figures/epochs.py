@@ -3,11 +3,11 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.averages import averaged
 from analysis.figures.style import draw_curve, legend, metric_axis, new_figure
-from analysis.noise import seed_spread
-from analysis.tables import best
-from analysis.vocabulary import factor, value_label
+from analysis.results.load import best
+from analysis.runs.averages import averaged
+from analysis.runs.factors import factor, value_label
+from analysis.runs.seeds import seed_spread
 
 
 def epochs_data(
@@ -23,7 +23,7 @@ def epochs_data(
 
     Returns:
         `hue`, `x`, `value`, `low`, `high`, `trials`: the mean over trials that were evaluated at the same point.
-        Intervals as in `analysis.averages.averaged`.
+        Intervals as in `analysis.runs.averages.averaged`.
     """
     usable = frame.dropna(subset=[metric, x])
     data = averaged(usable, [hue, x], metric, seed_spread(best(frame)))

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import DISTINCT, colours, draw_curve, legend, metric_axis, new_figure, value_ticks
-from analysis.panels import summary
-from analysis.tables import best
-from analysis.vocabulary import Scale, factor, in_order, value_label, value_text
+from analysis.results.load import best
+from analysis.runs.factors import Scale, factor, in_order, value_label, value_text
+from analysis.runs.groups import summary
 
 
 def factor_data(

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from analysis.completion import REACHED
 from analysis.figures.style import PALETTE
-from analysis.samples import best_samples
-from analysis.tables import best, moved_keys
-from analysis.telling import names
-from analysis.vocabulary import factor, ratio_text, value_label
+from analysis.results.load import best, moved_keys
+from analysis.results.samples import best_samples
+from analysis.runs.factors import factor, ratio_text, value_label
+from analysis.runs.final import REACHED
+from analysis.runs.labels import names
 
 _GAP = 0.08
 """White between images, as a share of a place."""
@@ -97,7 +97,7 @@ def gallery(rows: Sequence[GalleryRow], columns: int = 16) -> Figure:
         count = min(columns, len(row.generated))
         axes.imshow(_tiled(row, count), extent=(0, count, 0, 2), interpolation="nearest", cmap="gray", vmin=0, vmax=255)
         axes.set(xlim=(0, columns), ylim=(0, 2), xticks=[], yticks=[])
-        axes.set_title(row.title, fontsize=8, loc="left")
+        axes.set_title(row.title, fontsize=8, loc="left", parse_math=False)
         axes.axis("off")
         for column in np.flatnonzero(row.memorized[:count]):
             for line in (0, 1):

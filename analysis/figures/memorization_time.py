@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from analysis.errors import AnalysisError
 from analysis.figures.style import colours, legend, new_figure, plain_log_axis, size_axis
-from analysis.memorization_time import Clock, Scaling, memorization_times, predicted, time_scaling
+from analysis.inference.memorization_time import Clock, Scaling, memorization_times, predicted, time_scaling
 
 
 def memorization_time_data(

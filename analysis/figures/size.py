@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from analysis.figures.crossing import crossings
 from analysis.figures.style import colours, draw_curve, legend, metric_axis, new_figure, size_axis
-from analysis.panels import summary
-from analysis.vocabulary import in_order, size_text, value_label
+from analysis.runs.factors import in_order, size_text, value_label
+from analysis.runs.groups import summary
 
 
 def size_data(frame: pd.DataFrame, key: str, metric: str = "memorization_ratio") -> pd.DataFrame:

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.style import draw_curve, legend, metric_axis, new_figure
-from analysis.panels import summary
+from analysis.runs.groups import summary
 
 
 def skips_data(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.DataFrame:
@@ -66,5 +66,5 @@ def metric_over_skips(data: pd.DataFrame, resolution: int | None = None, metric:
     for axes in (left, right):
         metric_axis(axes, metric)
         legend(axes)
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     return figure

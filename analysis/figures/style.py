@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from analysis.vocabulary import METRIC_TITLES, size_text
+from analysis.runs.factors import METRIC_TITLES, size_text
 
 PALETTE = "colorblind"
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
@@ -29,6 +29,8 @@ def new_figure(width: float = 6.4, height: float = 4.2, columns: int = 1, rows: 
         figure.subplots(rows, columns, squeeze=False)
     for axes in figure.axes:
         sns.despine(ax=axes)
+        # A dollar sign in the name of a data set is no mathematics.
+        axes.title.set_parse_math(False)
     return figure
 
 
@@ -92,7 +94,8 @@ def _log_ticks(axes: Axes, ticks: Sequence[float]) -> None:
 def value_ticks(axes: Axes, positions: Sequence[float], labels: Sequence[str]) -> None:
     """A tick for each value of a factor, slanted where the labels would touch."""
     slanted = sum(map(len, labels)) > 60
-    axes.set_xticks(positions, labels, rotation=40 if slanted else 0, ha="right" if slanted else "center")
+    axes.set_xticks(positions, labels, rotation=40 if slanted else 0, ha="right" if slanted else "center",
+                    parse_math=False)  # fmt: skip
     axes.minorticks_off()
 
 
@@ -165,3 +168,6 @@ def legend(axes: Axes, title: str = "", beside: bool = False) -> None:
         axes.legend(title=title or None, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     elif handles:
         axes.legend(title=title or None, fontsize=8.5, frameon=True)
+    box = axes.get_legend()
+    for entry in box.get_texts() if box is not None else ():
+        entry.set_parse_math(False)

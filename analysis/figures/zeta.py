@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from analysis.figures.crossing import crossings
 from analysis.figures.size import size_data
 from analysis.figures.style import colours, legend, new_figure, spaced, value_ticks
-from analysis.vocabulary import factor, in_order, size_text, value_text
+from analysis.runs.factors import factor, in_order, size_text, value_text
 
 ZETAS = (0.05, 0.1, 0.2, 0.3)
 

@@ -4,11 +4,12 @@ import math
 
 import pandas as pd
 
-from analysis.emm_results import emm_of_results, emm_text, images_text
 from analysis.errors import AnalysisError
-from analysis.panels import panels, studied_keys
+from analysis.inference.emm import emm_of_results, emm_text, images_text
 from analysis.report.blocks import Cell, Table, table
-from analysis.vocabulary import factor, inside_sentence, value_text
+from analysis.runs.factors import factor, inside_sentence, value_text
+from analysis.runs.groups import panels, studied_keys
+from analysis.runs.labels import names
 
 ZETA = 0.1
 """The paper's."""
@@ -39,7 +40,7 @@ def emm_frame(best: pd.DataFrame) -> pd.DataFrame:
         except AnalysisError:  # fewer numbers than the estimators need
             continue
         # Of several panels one is estimated: what it is, numbers must say.
-        parts.append(part.assign(key=key, among=found[0].title if len(found) > 1 else ""))
+        parts.append(part.assign(key=key, among=names(pd.DataFrame([panel.fixed for panel in found]))[0]))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 

@@ -10,12 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.completion import REACHED
-from analysis.findings import finished_runs
-from analysis.report.runs import Runs, setting_text
+from analysis.inference.findings import finished_runs
+from analysis.report.overview import Runs, setting_text
 from analysis.report.text import plural
-from analysis.samples import best_samples
-from analysis.vocabulary import ratio_text
+from analysis.results.samples import best_samples
+from analysis.runs.factors import ratio_text
+from analysis.runs.final import REACHED
 
 ROWS = 8
 COLUMNS = 16

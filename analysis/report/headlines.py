@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.completion import REACHED
-from analysis.findings import Effect, SeedSpread, Verdict
-from analysis.report.effects import Change
-from analysis.report.runs import Runs, setting_text
+from analysis.inference.findings import Effect, SeedSpread, Verdict
+from analysis.inference.main_effects import Change
+from analysis.report.overview import Runs, setting_text
 from analysis.report.text import compact, plural
-from analysis.vocabulary import ratio_text, title_of, value_text
+from analysis.runs.factors import ratio_text, title_of, value_text
+from analysis.runs.final import REACHED
 
 
 def headlines(
@@ -128,7 +128,7 @@ def tiles(runs: Runs, best: pd.DataFrame) -> list[tuple[str, str]]:
     """Numbers at the top of the page: (value, what it is)."""
     top = "none"
     if len(best):
-        highest = best.loc[best["memorization_ratio"].idxmax()]
+        highest = best.sort_values("memorization_ratio", kind="stable").iloc[-1]
         top = f"{ratio_text(100 * highest['memorization_ratio'], _is_bound(highest), 1)}%"
     return [
         (f"{runs.finished:,} / {runs.trials:,}", "trials finished"),

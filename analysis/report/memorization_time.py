@@ -4,10 +4,10 @@ import math
 
 import pandas as pd
 
-from analysis.memorization_time import memorization_times, scaling_panels, time_scaling
+from analysis.inference.memorization_time import memorization_times, scaling_panels, time_scaling
 from analysis.report.blocks import Cell, Table, table
-from analysis.telling import names
-from analysis.vocabulary import size_text
+from analysis.runs.factors import size_text
+from analysis.runs.labels import names
 
 LEVEL = 0.5
 ROWS = 40

@@ -7,25 +7,25 @@ from dataclasses import dataclass
 import jinja2
 import pandas as pd
 
-from analysis.completion import NO_FINAL_RATIO, finished, is_finished, left_out
 from analysis.errors import AnalysisError
-from analysis.findings import Effect, SeedSpread, Verdict, finished_runs, size_slope, verdicts
-from analysis.findings.effects import LOG_ODDS, make_cells
-from analysis.findings.verdict import ANSWERS, Question
-from analysis.importance import MINIMUM_RUNS, RESAMPLES, rank
-from analysis.noise import seed_spread
+from analysis.inference.findings import Effect, SeedSpread, Verdict, finished_runs, size_slope, verdicts
+from analysis.inference.findings.verdict import ANSWERS, Question
+from analysis.inference.importance import MINIMUM_RUNS, RESAMPLES, rank
+from analysis.inference.main_effects import contrasts
 from analysis.report.blocks import Table
-from analysis.report.effects import contrasts
 from analysis.report.emm import emm_frame, emm_headline, emm_table
 from analysis.report.figures import figure_blocks, grouped
 from analysis.report.gallery import gallery
 from analysis.report.headlines import headlines, tiles
 from analysis.report.memorization_time import memorization_time_table
-from analysis.report.runs import describe
+from analysis.report.overview import describe
 from analysis.report.tables import effects_table, importance_table, paper_blocks, replication_table, trials_table
 from analysis.report.text import plural
-from analysis.settings import networks
-from analysis.vocabulary import title_of
+from analysis.runs.effects import LOG_ODDS, make_cells
+from analysis.runs.factors import title_of
+from analysis.runs.final import NO_FINAL_RATIO, finished, is_finished, left_out
+from analysis.runs.seeds import seed_spread
+from analysis.runs.settings import networks
 
 REACH = 5.0
 """Log-odds at the ends of the small interval plots; beyond, an arrow."""
@@ -173,7 +173,7 @@ def measured(question: Question) -> str:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis", "templates"),
+        loader=jinja2.PackageLoader("analysis.report", "templates"),
         autoescape=jinja2.select_autoescape(("html", "html.j2")),
         trim_blocks=True,
         lstrip_blocks=True,

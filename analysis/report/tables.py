@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.completion import REACHED, WILL_NOT_REACH, is_finished
-from analysis.findings import finished_runs
-from analysis.findings.effects import odds_text
-from analysis.importance import Ranking
+from analysis.inference.findings import finished_runs
+from analysis.inference.importance import Ranking
+from analysis.inference.main_effects import Change
+from analysis.inference.replication import NOTE, TITLES, replication_frame
 from analysis.paper_tables import paper_tables
-from analysis.replication import NOTE, TITLES, replication_frame
 from analysis.report.blocks import Cell, Table, table
-from analysis.report.effects import Change
-from analysis.report.text import number
-from analysis.tables import best
-from analysis.telling import independent_keys
-from analysis.vocabulary import factor, title_of, value_text
+from analysis.report.text import number, plural
+from analysis.results.load import best
+from analysis.runs.effects import odds_text
+from analysis.runs.factors import factor, title_of, value_text
+from analysis.runs.final import REACHED, WILL_NOT_REACH, is_finished
+from analysis.runs.labels import independent_keys
 
 STOPPED = {REACHED: "stopped: reached target", WILL_NOT_REACH: "stopped: will not reach target"}
 """The status of trials that a search ended early, whose ratios are no final ones."""
@@ -89,9 +89,10 @@ def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> T
     if saturated:
         note += f" Left out, at 0% or at 100% on both sides in every matched setting: {'; '.join(saturated)}."
     if partly:
+        where = sum(change.effect.saturated > 0 for change in changes)
         note += (
-            f" Left out of {sum(change.effect.saturated > 0 for change in changes)} contrasts: {partly} matched settings "
-            "at 0% or at 100% on both sides, which say nothing of an effect."
+            f" Left out of {plural(where, 'contrast')}: {plural(partly, 'matched setting')} at 0% or at 100% on both "
+            "sides, where nothing is known of an effect."
         )
     return table("effects", "What each setting does", note, columns, rows)
 

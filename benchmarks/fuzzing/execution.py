@@ -131,8 +131,8 @@ def _entry_point(program: str) -> Callable[[list[str]], Any]:
 def _resume(arguments: list[str]) -> int:
     """`--resume` up to Ray's start, then what is read of the manifest after it."""
     from memo_core.command_line import run  # noqa: PLC0415
-    from sweeps.engine.manifest import Manifest  # noqa: PLC0415
-    from sweeps.engine.strategy import strategy_of, trainable_of  # noqa: PLC0415
+    from sweeps.engine.plans.manifest import Manifest  # noqa: PLC0415
+    from sweeps.engine.tune.tuner import strategy_of, trainable_of  # noqa: PLC0415
     from sweeps.weight_decay import FACTOR  # noqa: PLC0415
 
     folder = Path(arguments[0]).parent

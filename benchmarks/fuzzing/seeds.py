@@ -20,7 +20,7 @@ from memo_core.interop import save_safetensors
 from memo_core.measure.memorization import wilson_interval
 from memo_core.training.checkpoint import save_checkpoint
 from memo_core.training.trainer import Trainer
-from sweeps.engine import ray_session
+from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.command import main as sweep
 from sweeps.weight_decay import FACTOR
 
@@ -89,7 +89,7 @@ def _write_training(folder: Path) -> None:
 
 def _experiment() -> Experiment:
     from memo_core.command_line import parse_settings  # noqa: PLC0415
-    from memo_core.presets import PRESETS, with_settings  # noqa: PLC0415
+    from memo_core.experiment.presets import PRESETS, with_settings  # noqa: PLC0415
 
     return Experiment.from_flat(with_settings(PRESETS["laptop"], parse_settings(settings()[1::2])))
 

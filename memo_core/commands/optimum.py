@@ -8,7 +8,7 @@ from memo_core.commands.progress import progress_bar
 from memo_core.commands.train import add_experiment_arguments
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
-from memo_core.presets import PRESETS, with_settings
+from memo_core.experiment.presets import PRESETS, with_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,8 @@ from memo_core.command_line import parse_device, parse_settings
 from memo_core.commands.progress import progress_bar
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
+from memo_core.experiment.presets import PRESETS, with_settings
 from memo_core.files import check_output_folder
-from memo_core.presets import PRESETS, with_settings
 
 if TYPE_CHECKING:
     from memo_core.training.trainer import Trainer

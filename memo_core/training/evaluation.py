@@ -15,7 +15,7 @@ from memo_core.experiment import Experiment
 from memo_core.measure.fid import FrechetDistance
 from memo_core.measure.memorization import Memorization, measure_memorization
 from memo_core.model.denoiser import Denoiser
-from memo_core.optimum import OptimalDenoiser
+from memo_core.model.optimum import OptimalDenoiser
 from memo_core.randomness import image_seeds
 from memo_core.sampling import generate
 

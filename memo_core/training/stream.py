@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from memo_core.experiment.sections import Order
 from memo_core.randomness import named_generator
-from memo_core.sections import Order
 
 _DRAWS_AT_ONCE = 4096
 """Length of a block of draws with replacement; another value would draw other images."""

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from memo_core.command_line import Parser, run
 from memo_core.errors import MemosweepError
-from sweeps.engine.factor import Factor
+from sweeps.engine.plans.factor import Factor
 
 
 def main(
@@ -28,7 +28,7 @@ def main(
 
 def _checked(factor: Factor, parser: Parser, options: argparse.Namespace) -> int:
     _check_options(parser, options)
-    from sweeps.engine.execution import execute  # noqa: PLC0415 - loads Ray and torch, help and typing errors need not wait
+    from sweeps.engine.run.execute import execute  # noqa: PLC0415 - loads Ray and torch, help and typing errors need not wait
 
     return execute(factor, options)
 

@@ -13,7 +13,7 @@ import pytest
 
 import analysis
 from analysis.errors import SkippedResultsWarning
-from analysis.loading.columns import typed_frame
+from analysis.results.columns import typed_frame
 
 mpl.use("agg")
 

@@ -18,7 +18,7 @@ def run(imports: str, *forbidden: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "imports",
-    ["import analysis", "from analysis import load", "import analysis.figures.catalog, analysis.paper_tables"],
+    ["import analysis", "from analysis import load", "import analysis.figures.catalog, analysis.tables.paper"],
 )
 def test_importing_the_analysis_loads_neither_torch_nor_ray(imports: str) -> None:
     assert run(imports, "torch", "ray", "memo_core").stderr == ""

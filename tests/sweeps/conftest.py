@@ -37,7 +37,7 @@ def cluster() -> Iterator[str]:
     """The address of a local cluster with two CPUs."""
     import ray
 
-    from sweeps.engine import ray_session
+    from sweeps.engine.cluster import session as ray_session
 
     context = ray.init(address="local", num_cpus=2, log_to_driver=False, logging_level=40, include_dashboard=False)
     os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]

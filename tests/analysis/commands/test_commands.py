@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.command_line import main
 from analysis.commands import COMMANDS
+from analysis.commands.main import main
 
 
 def test_table_prints_best_ratios_by_what_moves(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:

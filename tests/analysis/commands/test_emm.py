@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.command_line import main
 from analysis.commands import emm as emm_command
+from analysis.commands.main import main
 from analysis.figures.zeta import emm_by_zeta
 from tests.analysis.commands.conftest import falling
 from tests.analysis.planted import grid, write_sweep

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from analysis.command_line import main
+from analysis.commands.main import main
 from tests.analysis.commands.conftest import falling
 
 SIZES = (500, 1000, 2000, 4000)

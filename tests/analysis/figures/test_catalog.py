@@ -5,7 +5,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.figures.catalog import Drawn, Missing, figures
-from analysis.loading.columns import joined
+from analysis.results.columns import joined
 from tests.analysis.conftest import make_table
 
 

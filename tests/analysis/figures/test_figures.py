@@ -7,7 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from analysis.emm import emm
+from analysis.emm.estimate import emm
 from analysis.errors import SkippedResultsWarning
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.crossing import crossing
@@ -18,7 +18,7 @@ from analysis.figures.memorization_time import memorization_time, memorization_t
 from analysis.figures.size import metric_over_size, size_data
 from analysis.figures.skips import metric_over_skips, skips_data
 from analysis.figures.zeta import emm_by_zeta, zeta_data
-from analysis.tables import load
+from analysis.results.load import load
 from tests.analysis.conftest import make_table
 
 FINALS = {(128, 500): 0.95, (128, 1000): 0.85, (256, 500): 0.98, (256, 1000): 0.93, (256, 2000): 0.6}

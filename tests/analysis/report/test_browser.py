@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from analysis.report import build
-from analysis.tables import load
+from analysis.results.load import load
 from tests.analysis.planted import SIZES, grid, write_sweep
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -1,5 +1,7 @@
-from analysis.report.emm import emm_frame, emm_headline
-from analysis.tables import best
+from analysis.report.emm import emm_frame, emm_headline, emm_table
+from analysis.results.columns import joined
+from analysis.results.load import best
+from tests.analysis.conftest import make_table
 from tests.analysis.planted import frame, grid
 
 
@@ -10,3 +12,29 @@ def test_values_come_in_order_whatever_the_order_of_the_runs() -> None:
     sentence = emm_headline(estimates)[0]
     assert "by width, in training images: " in sentence
     assert sentence.index(" at 64") < sentence.index(" at 128")
+
+
+def test_bounds_stand_in_the_sentence() -> None:
+    finals = {(decay, size): ratio for decay, ratios in
+              ((0.0, (0.99, 0.6)), (0.001, (0.97, 0.55)), (0.01, (0.2, 0.1)), (0.05, (0.1, 0.0)), (0.0001, (1.0, 0.97)))
+              for size, ratio in zip((10, 20), ratios, strict=True)}  # fmt: skip
+    (sentence,) = emm_headline(emm_frame(best(make_table(finals, "training.weight_decay"))))
+    assert "below 10 at 0.01, 0.05" in sentence
+    assert "at least 20 at 0.0001" in sentence
+    assert " at 0;" in sentence
+    assert sentence.endswith(" at 0.001; below 10 at 0.01, 0.05.") or "none is measured" in sentence
+
+
+def test_bounds_alone_are_a_sentence_too() -> None:
+    low = make_table({(0.0, 10): 0.3, (0.0, 20): 0.1, (0.1, 10): 0.2, (0.1, 20): 0.0}, "training.weight_decay")
+    (sentence,) = emm_headline(emm_frame(best(low)))
+    assert "in training images: below 10 at 0, 0.1. No setting" in sentence
+
+
+def test_what_is_estimated_of_several_studies_is_said() -> None:
+    finals = {(width, size): ratio for width in (64, 128) for size, ratio in ((500, 0.95), (1000, 0.5))}
+    other = make_table(finals, experiment="deep", **{"model.depth": 4})
+    estimates = emm_frame(best(joined([make_table(finals), other])))
+    of_width = estimates[estimates["key"] == "model.width"]
+    assert set(of_width["among"]) == {"Depth = 2"}
+    assert "Width (Depth = 2)" in {row[0].text for row in emm_table(estimates)[0].rows}

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pandas as pd
 
-from analysis.findings import Effect, SeedSpread, size_slope
-from analysis.findings.effects import make_cells
-from analysis.report.effects import Change, changes
+from analysis.inference.findings import Effect, SeedSpread, size_slope
+from analysis.inference.main_effects import Change, changes
 from analysis.report.headlines import headlines
-from analysis.report.runs import describe
+from analysis.report.overview import describe
 from analysis.report.tables import effects_table
-from analysis.tables import best
+from analysis.results.load import best
+from analysis.runs.effects import make_cells
 from tests.analysis.planted import frame, grid
 
 

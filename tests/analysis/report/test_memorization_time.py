@@ -1,5 +1,5 @@
-from analysis.loading.columns import joined
 from analysis.report.memorization_time import memorization_time_table
+from analysis.results.columns import joined
 from tests.analysis.conftest import make_table
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.command_line import main
+from analysis.commands.main import main
 from analysis.errors import AnalysisError
 from analysis.report import build
 from analysis.report.tables import trials_table

@@ -94,7 +94,7 @@ def test_a_broken_checkpoint_is_not_continued(tmp_path, capsys):
 
 def test_an_optimum_that_is_not_finite_has_no_ratio(capsys, monkeypatch):
     monkeypatch.setattr(
-        "memo_core.optimum.OptimalDenoiser._posterior_mean",
+        "memo_core.model.optimum.OptimalDenoiser._posterior_mean",
         lambda self, queries, levels, rows: torch.full_like(queries, math.nan),
     )
     assert main(["optimum", "--set", "data.size=10", "--set", "evaluation.num_samples=5", "--device", "cpu"]) == 2

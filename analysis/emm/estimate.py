@@ -1,0 +1,188 @@
+"""EMM from a table: the size at which the memorization ratio crosses 1 - zeta (Definition 2.1).
+
+emm(table, factor="labels")                          # both methods, zeta = 0.1
+emm(table, factor="width", zeta=[0.1, 0.2])          # Fig. 22 in one call
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.emm.curves import PAPER_SAMPLES, ValueData, non_monotone, observations, seed_variance
+from analysis.emm.isotonic import isotonic_crossings, monotone_ratios
+from analysis.emm.logistic import LogisticFit, fit_shared_slope
+
+__all__ = ["COLUMNS", "emm", "non_monotone"]
+
+Method = Literal["isotonic", "logistic"]
+METHODS: tuple[Method, ...] = ("isotonic", "logistic")
+COLUMNS = (
+    "value",
+    "zeta",
+    "method",
+    "kind",
+    "emm",
+    "emm_low",
+    "emm_high",
+    "slope",
+    "sizes",
+    "trainings",
+    "monotone",
+)
+
+
+def emm(
+    table: pd.DataFrame,
+    factor: str,
+    zeta: npt.ArrayLike = 0.1,
+    methods: Sequence[Method] = METHODS,
+    *,
+    size: str = "size",
+    ratio: str = "memorization_ratio",
+    num_samples: int = PAPER_SAMPLES,
+    seed: str | None = "seed",
+    confidence: float = 0.95,
+    resamples: int = 200,
+) -> pd.DataFrame:
+    """EMM of each factor value, for each zeta and method, with an interval.
+
+    The interval covers the counting of samples, the spread of training seeds where trainings are repeated,
+    and the misfit of the method: how far observations scatter around the shared-slope line. Isotonic
+    interpolation, which has no residual of its own, takes it from there too, and its interval reaches to
+    where the logit instead of the ratio, interpolated, would cross: between distant sizes the choice
+    matters more than the noise.
+
+    `kind` says what a number may be used for:
+    - `measured`: the crossing lies between two sizes run.
+    - `lower_bound`, `upper_bound`: all sizes run reach the target, or none does; `emm` is the largest, or the
+      smallest, size run, and the open side of the interval is infinity or 0.
+    - `predicted`: only from the logistic method, beside the bound: where the line crosses outside the sizes
+      run.
+
+    Args:
+        table: one row an evaluation, ratios in [0, 1]; see `observations` for columns and pooling.
+        factor: column of the factor.
+        zeta: one number or several, in (0, 1).
+        methods: `isotonic` (interpolation in ln size) and `logistic` (a slope shared by all values).
+        size, ratio, num_samples, seed: see `observations`.
+        confidence: of the intervals.
+        resamples: bootstrap draws of the isotonic interval.
+
+    Returns:
+        tidy frame with COLUMNS: value, zeta, method, kind, emm, emm_low, emm_high, slope (NaN for
+        isotonic), sizes and trainings behind the row, and whether the value's ratios fall monotonically
+        within their noise.
+
+    Raises:
+        ValueError: zeta or a method out of range, or a table that `observations` rejects.
+    """
+    zetas = np.atleast_1d(np.asarray(zeta, float))
+    if not np.all((zetas > 0) & (zetas < 1)):
+        raise ValueError(f"zeta {zetas[(zetas <= 0) | (zetas >= 1)][0]:g} is not in (0, 1): the paper uses 0.1")
+    unknown = [m for m in methods if m not in METHODS]
+    if unknown:
+        raise ValueError(f"method {unknown[0]!r} is unknown: choose from {', '.join(METHODS)}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence} is not in (0, 1)")
+    groups = observations(table, factor, size, ratio, num_samples, seed=seed)
+    rising = set(
+        non_monotone(table, factor, size=size, ratio=ratio, num_samples=num_samples, seed=seed)["value"].map(repr)
+    )
+    fit = fit_shared_slope(groups)
+    rows: list[dict[str, object]] = []
+    for index, data in enumerate(groups):
+        common = {
+            "value": data.value,
+            "sizes": len(np.unique(data.sizes)),
+            "trainings": len(data.sizes),
+            "monotone": repr(data.value) not in rising,
+        }
+        if "isotonic" in methods:
+            rows += [
+                common | row for row in _isotonic(groups, index, zetas, fit, confidence=confidence, resamples=resamples)
+            ]
+        if "logistic" in methods:
+            rows += [common | row for row in _logistic(data, index, zetas, fit, confidence)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _bound(data: ValueData, zeta: float, target: float) -> dict[str, object] | None:
+    """The bound row where the monotone ratios do not cross the target within the sizes run, else None."""
+    sizes, ratios = monotone_ratios(data)
+    if ratios[-1] >= target:
+        edge, low, high, kind = sizes[-1], sizes[-1], np.inf, "lower_bound"
+    elif ratios[0] < target:
+        edge, low, high, kind = sizes[0], 0.0, sizes[0], "upper_bound"
+    else:
+        return None
+    return {"zeta": zeta, "kind": kind, "emm": edge, "emm_low": low, "emm_high": high, "slope": np.nan}
+
+
+def _isotonic(
+    groups: list[ValueData],
+    index: int,
+    zetas: npt.NDArray[np.float64],
+    fit: LogisticFit | None,
+    *,
+    confidence: float,
+    resamples: int,
+) -> list[dict[str, object]]:
+    data = groups[index]
+    seed_sd = np.sqrt(seed_variance(groups))
+    # The fit's scatter holds the seeds already; what is beyond them is misfit.
+    misfit = np.sqrt(max((fit.misfit if fit else 0.0) ** 2 - seed_sd**2, 0.0))
+    rng = np.random.default_rng(0)
+    crossings = isotonic_crossings(
+        data, 1 - zetas, seed_sd=float(seed_sd), misfit_sd=float(misfit), resamples=resamples, rng=rng
+    )
+    tail = (1 - confidence) / 2
+    rows = []
+    for column, zeta in enumerate(zetas):
+        bound = _bound(data, float(zeta), 1 - float(zeta))
+        if bound is None:
+            # Nearest, since interpolating between a size and infinity has no meaning.
+            low, high = np.quantile(crossings.resampled[:, :, column], [tail, 1 - tail], axis=1, method="nearest")
+            low, high = low.min(), high.max()
+            bound = {
+                "zeta": float(zeta),
+                "kind": "measured",
+                "emm": crossings.emm[column],
+                "emm_low": low,
+                "emm_high": high,
+                "slope": np.nan,
+            }
+        rows.append(bound | {"method": "isotonic"})
+    return rows
+
+
+def _logistic(
+    data: ValueData, index: int, zetas: npt.NDArray[np.float64], fit: LogisticFit | None, confidence: float
+) -> list[dict[str, object]]:
+    fitted = fit is not None and np.isfinite(fit.coefficients[index])
+    rows: list[dict[str, object]] = []
+    for zeta in zetas:
+        bound = _bound(data, float(zeta), 1 - float(zeta))
+        if bound is not None:
+            rows.append(bound | {"method": "logistic"})
+        if fit is None or not fitted:
+            continue
+        estimate, low, high = fit.crossings(index, 1 - float(zeta), confidence)[0]
+        # A slope that may be zero predicts nothing.
+        if not (np.isfinite(estimate) and np.isfinite(high)):
+            continue
+        inside = bound is None and data.sizes.min() <= estimate <= data.sizes.max()
+        rows.append(
+            {
+                "zeta": float(zeta),
+                "kind": "measured" if inside else "predicted",
+                "emm": estimate,
+                "emm_low": low,
+                "emm_high": high,
+                "slope": fit.slope,
+                "method": "logistic",
+            }
+        )
+    return rows

@@ -1,0 +1,129 @@
+"""EMM by a model: logit(ratio) = intercept of the factor value - slope * ln(size), one slope for all
+values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from analysis.emm.curves import FloatArray, ValueData, seed_variance
+
+# With as few rows as published tables have, a residual of zero is luck: published fits leave 0.03 to 0.06.
+MISFIT_FLOOR = 0.05
+
+
+@dataclass(frozen=True)
+class LogisticFit:
+    """A weighted least-squares fit in logits, after the first look at how far the points scatter.
+
+    Attributes:
+        coefficients: (V + 1,) intercepts of the V values, then the slope (positive: ratios fall with size).
+        covariance: (V + 1, V + 1), of the noise below.
+        misfit: standard deviation of the logit around the lines beyond counting: seeds and misfit together.
+        freedom: degrees of freedom of the residuals; t quantiles use it.
+        residual: root mean square residual in logits.
+    """
+
+    coefficients: FloatArray
+    covariance: FloatArray
+    misfit: float
+    freedom: int
+    residual: float
+
+    @property
+    def slope(self) -> float:
+        """Logits lost for each unit of ln(size)."""
+        return float(self.coefficients[-1])
+
+    def t(self, confidence: float = 0.95) -> float:
+        """Two-sided quantile; normal where the misfit rests on its floor alone."""
+        p = 0.5 + confidence / 2
+        return float(stats.t.ppf(p, self.freedom) if self.freedom > 0 else stats.norm.ppf(p))
+
+    def crossings(self, index: int, targets: npt.ArrayLike, confidence: float = 0.95) -> FloatArray:
+        """Sizes (Z, 3) where value `index` crosses each target: estimate, low, high (Fieller's interval).
+
+        Fieller's theorem inverts the test of "the line passes the target here", so the interval is exact
+        for normal logits and becomes infinite where the slope could be zero.
+        """
+        z = special.logit(np.atleast_1d(np.asarray(targets, float)))
+        a, b = self.coefficients[index], self.slope
+        vaa = self.covariance[index, index]
+        vbb, vab = self.covariance[-1, -1], self.covariance[index, -1]
+        t2 = self.t(confidence) ** 2
+        # (a - b x - z)^2 = t^2 (vaa - 2 x vab + x^2 vbb), a quadratic in x = ln size.
+        qa = b**2 - t2 * vbb
+        qb = -2 * ((a - z) * b - t2 * vab)
+        qc = (a - z) ** 2 - t2 * vaa
+        root = np.sqrt(np.maximum(qb**2 - 4 * qa * qc, 0))
+        with np.errstate(over="ignore"):
+            if b <= 0 or qa <= 0:
+                low, high = np.zeros_like(z), np.full_like(z, np.inf)
+                estimate = np.exp((a - z) / b) if b > 0 else np.full_like(z, np.nan)
+            else:
+                low, high = np.exp((-qb - root) / (2 * qa)), np.exp((-qb + root) / (2 * qa))
+                estimate = np.exp((a - z) / b)
+        return np.stack([estimate, low, high], axis=1)
+
+    def logits(self, index: int, sizes: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """The line of value `index` at sizes (N,) and its standard error, in logits."""
+        x = np.log(np.asarray(sizes, float))
+        variance = self.covariance[index, index] - 2 * x * self.covariance[index, -1] + x**2 * self.covariance[-1, -1]
+        return self.coefficients[index] - self.slope * x, np.sqrt(np.maximum(variance, 0))
+
+
+def informative(data: ValueData) -> npt.NDArray[np.bool_]:
+    """(N,) which ratios have a usable logit: within 0.5% to 99.5%, and 2 samples away from 0 and 1.
+
+    Outside, ratios level off (unique labels stay at 99.5% to 100% over all sizes) and would flatten the slope
+    of everybody.
+    """
+    k = data.ratios * data.num_samples
+    inside = (data.ratios >= 0.005) & (data.ratios <= 0.995)
+    return np.asarray(inside & (k >= 2) & (data.num_samples - k >= 2))
+
+
+def fit_shared_slope(groups: Sequence[ValueData]) -> LogisticFit | None:
+    """Fits one slope and an intercept for each value.
+
+    Returns:
+        the fit; None where no value has two informative sizes, so that no slope can be told. A value without
+        any informative ratio gets the intercept NaN.
+    """
+    used = [informative(g) for g in groups]
+    x = np.concatenate([np.log(g.sizes[u]) for g, u in zip(groups, used, strict=True)])
+    member = np.concatenate([np.full(u.sum(), i) for i, u in enumerate(used)]).astype(int)
+    if not any(len(np.unique(g.sizes[u])) > 1 for g, u in zip(groups, used, strict=True)):
+        return None
+    k = np.concatenate([(g.ratios * g.num_samples)[u] for g, u in zip(groups, used, strict=True)])
+    n = np.concatenate([g.num_samples[u] for g, u in zip(groups, used, strict=True)])
+    y = np.log((k + 0.5) / (n - k + 0.5))
+    counting = 1 / (k + 0.5) + 1 / (n - k + 0.5)
+    present = np.unique(member)
+    design = np.concatenate([(member[:, None] == present).astype(float), -x[:, None]], axis=1)
+    freedom = len(y) - design.shape[1]
+    extra = max(MISFIT_FLOOR**2, seed_variance(list(groups)))
+    # The scatter beyond counting, by moments: as much as brings chi-square to its degrees of freedom.
+    for _ in range(20 if freedom > 0 else 0):
+        beta, _ = _solve(design, y, counting + extra)
+        chi2 = float(np.sum((y - design @ beta) ** 2 / (counting + extra)))
+        updated = max(extra + (chi2 / freedom - 1) * float(np.mean(counting + extra)), MISFIT_FLOOR**2)
+        if abs(updated - extra) < 1e-6:
+            break
+        extra = 0.5 * (extra + updated)
+    beta, covariance = _solve(design, y, counting + extra)
+    residual = float(np.sqrt(np.mean((y - design @ beta) ** 2)))
+    full = np.full(len(groups) + 1, np.nan)
+    full_covariance = np.full((len(groups) + 1, len(groups) + 1), np.nan)
+    slots = np.append(present, len(groups))
+    full[slots] = beta
+    full_covariance[np.ix_(slots, slots)] = covariance
+    return LogisticFit(full, full_covariance, float(np.sqrt(extra)), freedom, residual)
+
+
+def _solve(design: FloatArray, y: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    weighted = design / variance[:, None]
+    covariance = np.asarray(np.linalg.inv(design.T @ weighted), float)
+    return covariance @ (weighted.T @ y), covariance

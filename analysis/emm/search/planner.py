@@ -1,0 +1,195 @@
+"""Which size to train next, by the model where it holds and by bisection where it does not."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from analysis.emm.search.acquisition import Task, candidate_sizes, expected_costs
+from analysis.emm.search.fit import SATURATED, Goal, Judgement
+from analysis.emm.search.prior import CurvePrior
+from analysis.emm.search.state import ValueState
+
+LEAP = 1.5
+STRIDE = 4.0
+UPWARDS = 2.0
+MIN_STEP = 0.3
+Plan = tuple[int | None, str]
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Chooses the next training of one value.
+
+    Attributes:
+        state: observations, pending and failed trainings of the value.
+        judgement: of its observations.
+        goal: of the search.
+        prior: of the curves.
+        max_failures: failed trainings after which a size is given up.
+    """
+
+    state: ValueState
+    judgement: Judgement
+    goal: Goal
+    prior: CurvePrior
+    max_failures: int
+
+    def next(self) -> Plan:
+        """Size and reason of the next training; (None, ...) where waiting, or nothing, is left.
+
+        The model chooses as long as fewer trainings were made than a bisection would need, so that a model
+        that misleads cannot cost more than that.
+        """
+        steps_left = len(self.state.observations) < self.goal.bisection_steps
+        if self.judgement.method == "model" and steps_left and not self.judgement.cliff_possible:
+            if self._worth_waiting():
+                return None, "waiting"
+            size = self._model_size()
+            if size is not None or self.state.pending:
+                return size, "model"
+        elif self.judgement.method == "free" and steps_left:
+            size = self._secant_size()
+            if size is not None:
+                return size, "secant"
+        return self._bracket_size()
+
+    def _worth_waiting(self) -> bool:
+        """Whether the trainings under way will probably settle the value, so that another is a waste."""
+        low, high = self.judgement.posterior.quantile([0.025, 0.975])
+        return bool(self.state.pending) and bool(high - low < 8 * self.goal.tolerance)
+
+    def _usable(self, size: int) -> bool:
+        """Whether a training of this size may be started: not given up, not asked already."""
+        failed = self.state.failures.get(size, 0)
+        if failed >= self.max_failures:
+            return False
+        if self.state.trainings_at(size) - failed >= self.goal.max_trainings_per_size:
+            return False
+        return all(abs(np.log(size / p.size)) > self._apart() for p in self.state.pending)
+
+    def _apart(self) -> float:
+        """ln distance below which two trainings under way ask the same question.
+
+        The less is known of the crossing, the wider: neighbours would answer alike.
+        """
+        low, high = self.judgement.posterior.quantile([0.16, 0.84])
+        return max(self.goal.tolerance / 2, 0.15 * float(high - low))
+
+    def _new(self, size: int) -> bool:
+        """Whether no training so near has been observed: the same question, up to its noise."""
+        apart = self.goal.tolerance / 2
+        return all(abs(np.log(size / o.size)) > apart for o in self.state.observations)
+
+    def _model_size(self) -> int | None:
+        """The size with the least expected cost among those that ask something new."""
+        goal, found = self.goal, self.judgement.bracket
+        log_sizes = candidate_sizes(self.judgement.posterior, self._open_range())
+        sizes = np.unique(np.clip(np.rint(np.exp(log_sizes)), goal.min_size, goal.max_size).astype(int))
+        # A success settles all smaller sizes and a failure all larger ones: what is left lies between.
+        floor = found.low if found.low is not None else goal.min_size - 1
+        ceiling = found.high if found.high is not None else goal.max_size + 1
+        sizes = sizes[(sizes > floor) & (sizes < ceiling)]
+        sizes = np.array([s for s in sizes if self._usable(s) and self._new(s)], dtype=int)
+        if not len(sizes):
+            return None
+        decided = self.judgement.bracket.sizes
+        # A size that straddles the target encloses the crossing only if the crossing may lie beyond it.
+        sure_low, sure_high = self.judgement.posterior.quantile([0.025, 0.975])
+        task = Task(
+            goal.limits,
+            goal.target_logit,
+            goal.tolerance,
+            goal.num_samples,
+            self.judgement.posterior.seed_spread,
+            self.prior.shape_misfit,
+            any(s.decision >= 0 and np.log(s.size) <= sure_high for s in decided),
+            any(s.decision <= 0 and np.log(s.size) >= sure_low for s in decided),
+            any(abs(s.logit - goal.target_logit) <= self.judgement.reach for s in decided),
+            self.judgement.reach,
+        )
+        pending = [float(np.log(p.size)) for p in self.state.pending]
+        costs = expected_costs(np.log(sizes), self.judgement.posterior, pending, task)
+        return int(sizes[int(np.argmin(costs))])
+
+    def _secant_size(self) -> int | None:
+        """Where a line of unusual slope crosses, kept off the bracket's ends so that it must shrink."""
+        found = self.judgement.bracket
+        if found.low is None or found.high is None or found.undecided:
+            return None
+        inner = 0.2 * np.log(found.high / found.low)
+        crossing = float(self.judgement.posterior.quantile(0.5))
+        log_size = np.clip(crossing, np.log(found.low) + inner, np.log(found.high) - inner)
+        size = int(np.rint(np.exp(log_size)))
+        return size if found.low < size < found.high and self._usable(size) else None
+
+    def _bracket_size(self) -> Plan:
+        """The next question of the bisection: an undecided size again, or the middle of the bracket."""
+        goal, found = self.goal, self.judgement.bracket
+        for size in found.undecided:
+            if self._usable(size):
+                return size, "repeat"
+        low = found.low if found.low is not None else goal.min_size
+        high = found.high if found.high is not None else goal.max_size
+        # An end nobody ran yet, once the bracket has closed onto it.
+        if np.log(high / low) <= 2 * np.arcsinh(goal.tolerance) or high - low <= 1:
+            for end, known in ((low, found.low), (high, found.high)):
+                if known is None and self._usable(end):
+                    return end, "limit"
+        marks = sorted({low, high, *(p.size for p in self.state.pending), *found.undecided})
+        marks = [m for m in marks if low <= m <= high]
+        gaps = sorted(pairwise(marks), key=lambda g: g[0] / g[1])
+        for left, right in gaps:
+            middle = np.sqrt(left * right)
+            # A step instead of a leap into sizes that nothing bounds, which cost much.
+            if right == high and found.high is None and found.low is not None:
+                middle = min(middle, self._step_up(left))
+            for size in dict.fromkeys(round(middle * f) for f in (1.0, 0.97, 1.03, 0.94, 1.06)):
+                if left < size < right and self._usable(size) and not self.state.trainings_at(size):
+                    return size, "bisection"
+        for end, known in ((low, found.low), (high, found.high)):
+            if known is None and self._usable(end):
+                return end, "limit"
+        return None, "none"
+
+    def _step_up(self, low: int) -> float:
+        """The size after `low` while none has failed: twice it; more if a line of unusual slope crosses far above."""
+        if self.judgement.method != "free":
+            return UPWARDS * low
+        return max(UPWARDS * low, float(np.sqrt(low * np.exp(self.judgement.posterior.quantile(0.025)))))
+
+    def _bisection_step(self, low: float) -> float:
+        """ln of the size that a bisection would train next, where the largest success tells no slope.
+
+        A ratio of nearly 1 says little of where the curve falls: going no further than bisection would
+        keeps the search close to its cost on a cliff.
+        """
+        known = max(s.logit for s in self.judgement.bracket.sizes if s.size == self.judgement.bracket.low)
+        top = self.goal.limits[1]
+        if known - self.goal.target_logit < SATURATED:
+            return top
+        middle = sum(self.goal.limits) / 2
+        while middle - low < MIN_STEP and top - middle > MIN_STEP:
+            middle = (middle + top) / 2
+        return middle if middle - low >= MIN_STEP else top
+
+    def _open_range(self) -> tuple[float, float]:
+        """ln sizes from which the model may choose.
+
+        Upwards no further than `LEAP` times the size that the crossing surely exceeds: while little is
+        known, images lost by starting too low are few, those lost by starting too high are many. Trainings
+        under way allow further ones to go a little higher.
+        """
+        low, high = self.goal.limits
+        sure = max(low, float(self.judgement.posterior.quantile(0.025)))
+        leap = sure + float(np.log(LEAP))
+        if self.state.pending:
+            leap += float(np.log(STRIDE))
+        if self.judgement.bracket.low is not None:
+            low = max(low, float(np.log(self.judgement.bracket.low)))
+            # Beyond a ratio of nearly 1 the slope is only assumed: a cliff may follow.
+            leap = min(leap, low + float(np.log(STRIDE)))
+            leap = min(leap, self._bisection_step(low))
+        if self.judgement.bracket.high is not None:
+            high = min(high, float(np.log(self.judgement.bracket.high)))
+        return low, max(low, min(high, leap))

@@ -1,0 +1,202 @@
+"""Posterior of one factor value's curve: where it crosses the target, and how steeply.
+
+The curve is logit(ratio) = logit(target) - slope * (ln size - crossing). Published ratios are close to
+such a line (Table 4: residuals of 0.03 to 0.06 in logits). It is anchored at the crossing, so the
+straight line may err by a share of the distance to the target (`shape_misfit`); on top, trainings
+differ by their seed (`seed_spread`, known only roughly: the posterior averages over its size).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from analysis.emm.search.observation import Evidence
+from analysis.emm.search.prior import LOG_SLOPES, SLOPE_STEPS, CurvePrior, FloatArray
+
+MIN_LOGIT_VARIANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class CurvePosterior:
+    """Weights over crossing and slope.
+
+    Attributes:
+        crossings: (C,) ln size of the crossing, ascending and evenly spaced.
+        weights: (C, S) sums to 1; columns follow LOG_SLOPES.
+        seed_spread: expected seed spread in logits after the observations.
+    """
+
+    crossings: FloatArray
+    weights: FloatArray
+    seed_spread: float
+
+    @property
+    def crossing_weights(self) -> FloatArray:
+        """(C,) marginal of the crossing."""
+        return np.asarray(self.weights.sum(axis=1))
+
+    def quantile(self, q: npt.ArrayLike) -> FloatArray:
+        """Quantiles of ln crossing, linear between grid cells' edges."""
+        step = self.crossings[1] - self.crossings[0]
+        cumulative = np.concatenate([[0.0], np.cumsum(self.crossing_weights)])
+        edges = np.append(self.crossings - step / 2, self.crossings[-1] + step / 2)
+        return np.asarray(np.interp(np.asarray(q, float), cumulative / cumulative[-1], edges))
+
+    @property
+    def slope(self) -> float:
+        """Posterior geometric mean of the slope."""
+        return float(np.exp(self.weights.sum(axis=0) @ LOG_SLOPES))
+
+    def mode(self) -> tuple[float, float]:
+        """Most probable (ln crossing, slope)."""
+        i, j = np.unravel_index(int(np.argmax(self.weights / SLOPE_STEPS)), self.weights.shape)
+        return float(self.crossings[i]), float(np.exp(LOG_SLOPES[j]))
+
+
+def log_likelihood(
+    told: Evidence,
+    *,
+    crossings: FloatArray,
+    slopes: FloatArray,
+    seed_spreads: FloatArray,
+    target_logit: float,
+    shape_misfit: float,
+) -> FloatArray:
+    """Log likelihood of one piece of evidence; crossings, slopes and spreads broadcast."""
+    distance = -slopes * (told.log_size - crossings)
+    variance = told.variance + seed_spreads**2 + (shape_misfit * distance) ** 2
+    sd = np.sqrt(np.maximum(variance, MIN_LOGIT_VARIANCE))
+    z = (told.logit - target_logit - distance) / sd
+    if told.bound == 0:
+        return np.asarray(-0.5 * (z * z) - np.log(sd))
+    log_holds = special.log_ndtr(-told.bound * z)
+    if told.confidence == 1:
+        return np.asarray(log_holds)
+    fails = np.log1p(-told.confidence) + special.log_ndtr(told.bound * z)
+    return np.asarray(np.logaddexp(np.log(told.confidence) + log_holds, fails))
+
+
+def _log_prior(
+    crossings: FloatArray, limits: tuple[float, float], log_slopes: FloatArray, spread_weights: FloatArray
+) -> FloatArray:
+    """(C, S, T): uniform between the limits; beyond them the search cannot look, and the prior fades."""
+    outside = np.maximum(np.maximum(limits[0] - crossings, crossings - limits[1]), 0)
+    return np.asarray(-outside[:, None, None] + log_slopes[None, :, None] + np.log(spread_weights))
+
+
+def _grid_likelihood(told: Evidence, crossings: FloatArray, prior: CurvePrior, target_logit: float) -> FloatArray:
+    """(C, S, T) log likelihood on all slopes and seed spreads."""
+    return log_likelihood(
+        told,
+        crossings=crossings[:, None, None],
+        slopes=np.exp(LOG_SLOPES)[None, :, None],
+        seed_spreads=prior.seed_grid()[0],
+        target_logit=target_logit,
+        shape_misfit=prior.shape_misfit,
+    )
+
+
+def _wide_grid(limits: tuple[float, float], cells: int) -> FloatArray:
+    """Crossings from well below the smallest size to well above the largest."""
+    return np.linspace(limits[0] - 3.0, limits[1] + 3.0, cells)
+
+
+@lru_cache(maxsize=64)
+def _wide_likelihood(
+    told: Evidence, limits: tuple[float, float], cells: int, prior: CurvePrior, *, target_logit: float
+) -> FloatArray:
+    """`_grid_likelihood` on the wide grid, which every later look at the same evidence needs again."""
+    return _grid_likelihood(told, _wide_grid(limits, cells), prior, target_logit)
+
+
+def curve_posterior(
+    evidences: Sequence[Evidence],
+    limits: tuple[float, float],
+    log_slopes: FloatArray,
+    prior: CurvePrior,
+    target_logit: float,
+    *,
+    cells: int = 72,
+) -> CurvePosterior:
+    """Posterior on a grid that is laid twice: over everything, then where the weight is.
+
+    Args:
+        evidences: what the trainings of this value said.
+        limits: ln of the smallest and largest size.
+        log_slopes: (S,) log prior weights on LOG_SLOPES.
+        prior: seed spread and shape misfit.
+        target_logit: logit of 1 - zeta.
+        cells: grid cells of the crossing in either pass.
+    """
+    crossings = _wide_grid(limits, cells)
+    spreads, spread_weights = prior.seed_grid()
+    total = _log_prior(crossings, limits, log_slopes, spread_weights)
+    for told in evidences:
+        total = total + _wide_likelihood(told, limits, cells, prior, target_logit=target_logit)
+    for _ in range(2 if evidences else 0):
+        marginal = total.max(axis=(1, 2))
+        keep = np.flatnonzero(marginal > marginal.max() - 9)
+        step = crossings[1] - crossings[0]
+        narrowed = np.linspace(crossings[keep[0]] - step, crossings[keep[-1]] + step, cells)
+        if narrowed[1] - narrowed[0] > 0.7 * step:
+            break
+        crossings = narrowed
+        total = _log_prior(crossings, limits, log_slopes, spread_weights)
+        for told in evidences:
+            total += _grid_likelihood(told, crossings, prior, target_logit)
+    weights = np.exp(total - total.max())
+    weights /= weights.sum()
+    return CurvePosterior(crossings, weights.sum(axis=2), float(np.sqrt(weights.sum(axis=(0, 1)) @ spreads**2)))
+
+
+def slope_log_likelihood(
+    evidences: Sequence[Evidence], limits: tuple[float, float], prior: CurvePrior, target_logit: float
+) -> FloatArray:
+    """(S,) log likelihood of the slope, the crossing integrated out: what a value tells the others."""
+    flat = np.zeros_like(LOG_SLOPES)
+    posterior = curve_posterior(evidences, limits, flat, prior, target_logit)
+    return np.asarray(np.log(posterior.weights.sum(axis=0) + 1e-300))
+
+
+def misfit_p_value(
+    evidences: Sequence[Evidence],
+    posterior: CurvePosterior,
+    prior: CurvePrior,
+    target_logit: float,
+    prior_slope: tuple[float, float] | None,
+) -> float:
+    """Chance of residuals as large as these if the line were right: a chi-square test.
+
+    Args:
+        evidences: of one value.
+        posterior: whose mode is tested.
+        prior: seed spread and shape misfit, as the posterior used them.
+        target_logit: logit of 1 - zeta.
+        prior_slope: mean and spread of ln(slope) that the slope must agree with, or None if the slope
+            is free; a free slope costs a degree of freedom.
+
+    Returns:
+        p value, 1 where nothing is left to test.
+    """
+    crossing, slope = posterior.mode()
+    statistic, freedom = 0.0, -2
+    for told in evidences:
+        distance = -slope * (told.log_size - crossing)
+        variance = told.variance + prior.seed_spread**2 + (prior.shape_misfit * distance) ** 2
+        z = (told.logit - target_logit - distance) / np.sqrt(max(variance, MIN_LOGIT_VARIANCE))
+        if told.bound == 0:
+            statistic += z**2
+            freedom += 1
+        elif told.bound * z > 0:
+            # Only a violated bound speaks; a satisfied one fits any line on its side.
+            statistic += z**2
+            freedom += 1
+    if prior_slope is not None:
+        statistic += ((np.log(slope) - prior_slope[0]) / prior_slope[1]) ** 2
+        # Where bounds alone spoke, the usual slope is all there is to test.
+        freedom = max(freedom + 1, 1)
+    return float(stats.chi2.sf(statistic, freedom)) if freedom > 0 else 1.0

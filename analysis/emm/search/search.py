@@ -1,0 +1,311 @@
+"""Search for the EMM of each factor value: a few trainings with an error bar, not a grid.
+
+    search = Search(["none", "true"], min_size=100, max_size=50_000)
+    while not search.finished:
+        for proposal in search.propose(slots=4):
+            ratio = train_and_measure(proposal.value, proposal.size, proposal.seed, proposal.num_samples)
+            search.observe(proposal, ratio)
+    search.estimate("none").emm
+
+Everything it decides follows from its observations and pending proposals, so a search that is saved
+as JSON and restored proposes what it would have proposed.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from analysis.emm.search.estimate import Estimate, summarize
+from analysis.emm.search.fit import Goal, Judgement, judge
+from analysis.emm.search.observation import Observation, Verdict, evidence
+from analysis.emm.search.planner import Planner
+from analysis.emm.search.posterior import slope_log_likelihood
+from analysis.emm.search.prior import CurvePrior, pooled_slope_prior
+from analysis.emm.search.state import Proposal, Scalar, ValueState, plain, value_key
+
+__all__ = ["CurvePrior", "Estimate", "Observation", "Proposal", "Search"]
+
+FORMAT = 1
+
+
+class Search:
+    """Adaptive search of the size where the memorization ratio crosses `target`, per factor value.
+
+    Args:
+        values: the factor's values; strings, numbers, booleans or None, all different.
+        min_size, max_size: limits of the sizes proposed, 1 <= min_size <= max_size.
+        target: 1 - zeta, in (0, 1).
+        tolerance: relative half-width of the 95% interval that ends a value's search, > 0.
+        num_samples: generated samples of an ordinary evaluation.
+        seed: of the first training at a size; repeats at the same size take the following seeds.
+        prior: what is assumed of the curves.
+        max_trainings_per_size: trainings at one size before the side it leans to is believed.
+        max_failures: failed trainings at one size before that size is given up.
+        max_pending_per_value: trainings of one value at a time.
+
+    Raises:
+        ValueError: with what is wrong and what would be right.
+    """
+
+    def __init__(
+        self,
+        values: Sequence[Scalar],
+        min_size: int,
+        max_size: int,
+        target: float = 0.9,
+        *,
+        tolerance: float = 0.1,
+        num_samples: int = 10_000,
+        seed: int = 0,
+        prior: CurvePrior | None = None,
+        max_trainings_per_size: int = 2,
+        max_failures: int = 2,
+        max_pending_per_value: int = 2,
+    ) -> None:
+        if not values:
+            raise ValueError("no factor values to search: give at least one")
+        if len({value_key(v) for v in values}) != len(values):
+            raise ValueError(f"factor values {list(values)} are not all different")
+        for name, number in {
+            "max_failures": max_failures,
+            "max_pending_per_value": max_pending_per_value,
+        }.items():
+            if number < 1:
+                raise ValueError(f"{name} {number} is not positive")
+        self.goal = Goal(min_size, max_size, target, tolerance, num_samples, max_trainings_per_size)
+        self.prior = prior or CurvePrior()
+        self.seed = seed
+        self.max_failures = max_failures
+        self.max_pending_per_value = max_pending_per_value
+        self._states = {value_key(v): ValueState(plain(v)) for v in values}
+        self._next_id = 0
+        self._judgements: dict[str, tuple[tuple[int, ...], Judgement]] = {}
+        self._slopes: dict[str, tuple[int, Any]] = {}
+        self._plans: dict[str, tuple[Any, tuple[int | None, str]]] = {}
+
+    @property
+    def values(self) -> list[Scalar]:
+        """The factor's values, as given."""
+        return [state.value for state in self._states.values()]
+
+    @property
+    def finished(self) -> bool:
+        """Whether every value has its interval or its bound, or has been given up."""
+        return all(self.value_finished(state.value) for state in self._states.values())
+
+    def value_finished(self, value: Scalar) -> bool:
+        """Whether one value needs no further training."""
+        state = self._state(value)
+        judgement = self._judge(state)
+        return judgement.converged or judgement.bounded is not None or self._exhausted(state)
+
+    @property
+    def pending(self) -> list[Proposal]:
+        """Proposals that were neither observed nor failed."""
+        return [p for state in self._states.values() for p in state.pending]
+
+    def observations(self, value: Scalar) -> list[Observation]:
+        """The observations of one value in the order they came."""
+        return list(self._state(value).observations)
+
+    def judgement(self, value: Scalar) -> Judgement:
+        """The present judgement of one value: method, bracket, posterior, interval."""
+        return self._judge(self._state(value))
+
+    def propose(self, slots: int = 1, *, only_idle: bool = False) -> list[Proposal]:
+        """Up to `slots` trainings to start now; fewer, or none, where waiting tells more.
+
+        Values take turns: the one with the fewest pending and then the fewest trainings comes first.
+
+        Args:
+            slots: at most so many.
+            only_idle: only of values of which nothing is under way.
+
+        Raises:
+            ValueError: a negative number of slots.
+        """
+        if slots < 0:
+            raise ValueError(f"slots {slots} is negative")
+        proposals: list[Proposal] = []
+        open_values = [
+            s for s in self._states.values() if not (only_idle and s.pending) and not self.value_finished(s.value)
+        ]
+        while len(proposals) < slots and open_values:
+            state = min(open_values, key=lambda s: (len(s.pending), len(s.observations)))
+            proposal = self._propose_for(state)
+            if proposal is None:
+                open_values.remove(state)
+                continue
+            state.pending.append(proposal)
+            proposals.append(proposal)
+            self._next_id += 1
+            if only_idle:
+                open_values.remove(state)
+        return proposals
+
+    def observe(
+        self,
+        proposal: Proposal,
+        ratio: float,
+        num_samples: int | None = None,
+        *,
+        verdict: Verdict = "full",
+        confidence: float = 0.99,
+        forecast: tuple[float, float] | None = None,
+        fraction: float = 1.0,
+    ) -> None:
+        """Records a finished or stopped training.
+
+        Args:
+            proposal: what was trained; it need not be pending (a repeat of a lost report is ignored).
+            ratio: memorization ratio in [0, 1], at the end or where the trial stopped.
+            num_samples: samples behind it; those proposed if None.
+            verdict: `full`, `reached` or `will_not_reach` (see `Observation`).
+            confidence: that an early verdict is right.
+            forecast: (logit of the final ratio, its standard deviation) of a stopped trial.
+            fraction: share of the training budget spent.
+
+        Raises:
+            ValueError: ratio or the others out of range, or a value not searched.
+        """
+        state = self._state(proposal.value)
+        if proposal.id in state.closed:
+            return
+        mean, sd = forecast if forecast is not None else (None, None)
+        observation = Observation(
+            proposal.size,
+            proposal.seed,
+            float(ratio),
+            proposal.num_samples if num_samples is None else int(num_samples),
+            verdict,
+            confidence,
+            mean,
+            sd,
+            fraction,
+        )
+        state.observations.append(observation)
+        state.close(proposal)
+
+    def fail(self, proposal: Proposal) -> None:
+        """Records a training that crashed; its size is tried again `max_failures` - 1 times."""
+        state = self._state(proposal.value)
+        if proposal.id in state.closed:
+            return
+        state.failures[proposal.size] = state.failures.get(proposal.size, 0) + 1
+        state.close(proposal)
+
+    def estimate(self, value: Scalar) -> Estimate:
+        """The result of one value so far: EMM, interval or bound, bracket, slope and cost."""
+        state = self._state(value)
+        return summarize(state, self._judge(state), self.goal, self.value_finished(value))
+
+    def estimates(self) -> list[Estimate]:
+        """`estimate` of every value."""
+        return [self.estimate(value) for value in self.values]
+
+    def to_json(self) -> str:
+        """Everything the search knows, as JSON."""
+        goal = self.goal
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "arguments": {
+                    "values": self.values,
+                    "min_size": goal.min_size,
+                    "max_size": goal.max_size,
+                    "target": goal.target,
+                    "tolerance": goal.tolerance,
+                    "num_samples": goal.num_samples,
+                    "seed": self.seed,
+                    "max_trainings_per_size": goal.max_trainings_per_size,
+                    "max_failures": self.max_failures,
+                    "max_pending_per_value": self.max_pending_per_value,
+                },
+                "prior": vars(self.prior),
+                "next_id": self._next_id,
+                "states": [state.to_dict() for state in self._states.values()],
+            },
+            allow_nan=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Search":
+        """The search that `to_json` wrote.
+
+        Raises:
+            ValueError: no JSON of a search, or of another format.
+        """
+        try:
+            saved = json.loads(text)
+            if saved["format"] != FORMAT:
+                raise ValueError(f"this search was saved in format {saved['format']}, expected {FORMAT}")
+            search = cls(**saved["arguments"], prior=CurvePrior(**saved["prior"]))
+            search._next_id = saved["next_id"]
+            states = {value_key(s["value"]): ValueState.from_dict(s) for s in saved["states"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"this is no saved search: {error}") from error
+        if list(states) != list(search._states):
+            raise ValueError(f"this is no saved search: it searches {search.values} and holds {list(states)}")
+        search._states = states
+        return search
+
+    def _state(self, value: Scalar) -> ValueState:
+        try:
+            return self._states[value_key(value)]
+        except KeyError:
+            raise ValueError(f"value {value!r} is not searched: choose from {self.values}") from None
+
+    def _judge(self, state: ValueState) -> Judgement:
+        key = value_key(state.value)
+        stamp = tuple(len(s.observations) for s in self._states.values())
+        cached = self._judgements.get(key)
+        if cached is None or cached[0] != stamp:
+            others = [
+                self._slope_likelihood(other)
+                for other in self._states.values()
+                if other is not state and other.observations
+            ]
+            slope_prior = pooled_slope_prior(self.prior, others)
+            cached = (stamp, judge(state.observations, self.goal, self.prior, slope_prior))
+            self._judgements[key] = cached
+        return cached[1]
+
+    def _slope_likelihood(self, state: ValueState) -> Any:
+        key, count = value_key(state.value), len(state.observations)
+        if self._slopes.get(key, (-1, None))[0] != count:
+            told = [evidence(o, self.goal.target_logit) for o in state.observations]
+            likelihood = slope_log_likelihood(told, self.goal.limits, self.prior, self.goal.target_logit)
+            self._slopes[key] = (count, likelihood)
+        return self._slopes[key][1]
+
+    def _exhausted(self, state: ValueState) -> bool:
+        """No size is left to train, or far more were trained than a bisection needs: the search ends."""
+        cap = self.goal.bisection_steps * (self.goal.max_trainings_per_size + 1)
+        if len(state.observations) >= cap or sum(state.failures.values()) >= cap:
+            return True
+        return not state.pending and self._propose_for(state) is None
+
+    def _propose_for(self, state: ValueState) -> Proposal | None:
+        if len(state.pending) >= self.max_pending_per_value:
+            return None
+        size, reason = self._plan(state)
+        if size is None:
+            return None
+        repeats = state.trainings_at(size)
+        return Proposal(self._next_id, state.value, size, self.seed + repeats, self._num_samples(repeats), reason)
+
+    def _plan(self, state: ValueState) -> tuple[int | None, str]:
+        """Size and reason of the value's next training; kept until something changes."""
+        judgement = self._judge(state)
+        key = value_key(state.value)
+        stamp = (self._judgements[key][0], tuple(p.id for p in state.pending), tuple(state.failures.items()))
+        if key not in self._plans or self._plans[key][0] != stamp:
+            size, reason = Planner(state, judgement, self.goal, self.prior, self.max_failures).next()
+            self._plans[key] = (stamp, (size, reason))
+        return self._plans[key][1]
+
+    def _num_samples(self, repeats: int) -> int:
+        """More samples for a repeat, where counting and not the seed blurs the ratio."""
+        goal = self.goal
+        counting = 1 / (goal.num_samples * goal.target * (1 - goal.target))
+        return goal.num_samples * (4 if repeats and counting > self.prior.seed_spread**2 else 1)

@@ -1,0 +1,230 @@
+"""EMM of result folders: which factor, which trials may be compared, and how the numbers read."""
+
+import difflib
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.emm.estimate import METHODS, Method, emm
+from analysis.errors import AnalysisError
+from analysis.runs.best_runs import best_runs
+from analysis.runs.factors import factor, in_order, value_text
+from analysis.runs.final import left_out, reached_target
+from analysis.runs.groups import Panel, once_a_seed, panel_titles, panels, studied_keys
+from analysis.runs.settings import CONDITIONAL, REPEATS, experiment_keys
+from analysis.tables.render import Grid
+
+SIZE = "data.size"
+KINDS = {
+    "measured": "the ratio crosses 1 - zeta between two of the sizes run",
+    "uncertain": "the ratio crosses 1 - zeta between two of the sizes run, but within noise it may do so beyond them",
+    "lower_bound": "even the largest size run reaches 1 - zeta: no number, the EMM is at least this",
+    "upper_bound": "not even the smallest size run reaches 1 - zeta: no number, the EMM is below this",
+    "predicted": "not measured: where the fitted line crosses, outside the sizes run",
+}
+"""What a number may be used for, by the `kind` of `readable`."""
+
+
+def find_factor(frame: pd.DataFrame, asked: str | None = None) -> str:
+    """The dotted key whose values have an EMM each.
+
+    Args:
+        frame: of `analysis.load`.
+        asked: a key, its last part (`width`) or a sweep's name; None takes the key that the sweeps moved, or
+            the only one that differs among the trials.
+
+    Returns:
+        The key; `data.size` where nothing but the size moves, which makes one curve.
+
+    Raises:
+        AnalysisError: no such key, or several factors to choose from.
+    """
+    keys = experiment_keys(frame)
+    sweeps = frame.attrs.get("sweeps", {}).values()
+    if asked is not None:
+        named = {str(sweep.get("factor")): str(sweep.get("key")) for sweep in sweeps}
+        found = [key for key in keys if asked in (key, key.rpartition(".")[2])] or [named.get(asked, "")]
+        if found[0] in keys:
+            return found[0]
+        near = difflib.get_close_matches(asked, [*keys, *(key.rpartition(".")[2] for key in keys)], n=1)
+        hint = f"did you mean {near[0]}?" if near else f"these differ: {', '.join(studied_keys(frame)) or 'none'}"
+        raise AnalysisError(f"--factor {asked}: no trial has such a setting, {hint}")
+    moved = list(dict.fromkeys(key for sweep in sweeps if (key := str(sweep.get("key"))) in keys))
+    candidates = moved or studied_keys(frame) or [SIZE]
+    if len(candidates) > 1:
+        candidates = [key for key in candidates if key != SIZE]
+    if len(candidates) > 1:
+        raise AnalysisError(f"several factors differ among the trials: choose one by --factor {' | '.join(candidates)}")
+    return candidates[0]
+
+
+def comparable_runs(frame: pd.DataFrame, key: str) -> list[Panel]:
+    """The best runs of finished trials, in panels within which only the factor, the size and seeds differ.
+
+    Raises:
+        AnalysisError: no trial has a ratio, or none to which the factor means something.
+    """
+    runs = best_runs(frame)
+    if key in CONDITIONAL:
+        runs = runs[runs[key].notna()].reset_index(drop=True)
+        if runs.empty:
+            other, value = CONDITIONAL[key]
+            raise AnalysisError(f"--factor {key}: no trial has {other} = {value}, without which it means nothing")
+    return panels(runs, key, least=1)
+
+
+def emm_of_results(found: Sequence[Panel], zetas: Sequence[float], methods: Sequence[Method] = METHODS) -> pd.DataFrame:
+    """EMM of each factor value.
+
+    Args:
+        found: of `comparable_runs`.
+        zetas: in (0, 1).
+        methods: of `analysis.emm.estimate`.
+
+    Returns:
+        The columns of `analysis.emm.estimate` (see `readable`) behind `panel`, the place in `found` from 0 on, and
+        `among`, what all runs of the row share and others do not (`""` where there is one panel). Sizes in images; an
+        open side of an interval is 0 or infinity.
+
+    Raises:
+        AnalysisError: zeta out of range.
+    """
+    parts = []
+    for place, (panel, among) in enumerate(zip(found, panel_titles(found), strict=True)):
+        runs = once_a_seed(panel.frame)
+        try:
+            part = emm(
+                runs.assign(training=_training(runs)),
+                "" if panel.key == SIZE else panel.key,
+                list(zetas),
+                methods,
+                size=SIZE,
+                seed="training",
+            )
+        except ValueError as error:
+            raise AnalysisError(f"no EMM: {error}") from None
+        part = readable(part, panel.key)
+        part.insert(0, "panel", place)
+        part.insert(1, "among", among)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def readable(estimates: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The rows of `analysis.emm.estimate` as tables show them.
+
+    Values of the factor are in their order, whichever was run first, and a crossing whose interval has an open side is
+    `uncertain`, not `measured`.
+    """
+    closed = (estimates["emm_low"].astype(float) > 0) & np.isfinite(estimates["emm_high"].astype(float))
+    kind = estimates["kind"].mask((estimates["kind"] == "measured") & ~closed, "uncertain")
+    estimates = estimates.assign(kind=kind)
+    places = {str(value): place for place, value in enumerate(in_order(key, estimates["value"]))}
+    return estimates.sort_values("value", key=lambda column: column.map(str).map(places), kind="stable")
+
+
+def _training(runs: pd.DataFrame) -> pd.Series:
+    """Equal for repetitions of the same training: another data seed is another training too."""
+    seeds = [runs[name] for name in REPEATS if name in runs.columns]
+    return pd.Series(
+        ["/".join(map(str, row)) for row in zip(*seeds, strict=True)] or runs["trial_id"], index=runs.index
+    )
+
+
+def emm_grid(estimates: pd.DataFrame, key: str, notes: Sequence[str] = ()) -> Grid:
+    """The estimates as a table to read, with what each kind of number means."""
+    several = len(estimates["panel"].unique()) > 1
+    rows = [
+        [
+            *([str(row["among"])] if several else []),
+            *([] if key == SIZE else [value_text(key, row["value"])]),
+            f"{row['zeta']:g}",
+            str(row["method"]),
+            emm_text(row),
+            *(
+                ["-", "-"]
+                if row["kind"].endswith("bound")
+                else [images_text(row["emm_low"]), images_text(row["emm_high"])]
+            ),
+            str(row["kind"]).replace("_", " "),
+            str(row["sizes"]),
+            str(row["trainings"]),
+        ]
+        for _, row in estimates.iterrows()
+    ]
+    header = [
+        *(["among"] if several else []),
+        *([] if key == SIZE else [factor(key).title]),
+        *("zeta", "method", "EMM", "95% low", "95% high", "kind", "sizes", "trainings"),
+    ]
+    by = "" if key == SIZE else f" by {factor(key).title[0].lower()}{factor(key).title[1:]}"
+    meanings = [
+        f"{kind.replace('_', ' ')}: {text}" for kind, text in KINDS.items() if (estimates["kind"] == kind).any()
+    ]
+    return Grid(f"Effective model memorization (EMM, in training images){by}", header, rows, [*meanings, *notes])
+
+
+def emm_notes(
+    estimates: pd.DataFrame, frame: pd.DataFrame, found: Sequence[Panel], methods: Sequence[Method] = METHODS
+) -> list[str]:
+    """What a reader of the numbers has to know beside their kind.
+
+    Args:
+        estimates: of `emm_of_results`.
+        frame: of `analysis.load`, which the estimates come from.
+        found: the panels that they are of.
+        methods: that were asked for.
+
+    Returns:
+        Lines on values without a logistic EMM, trials that are left out, ratios that are lower bounds, and ratios that
+        rise with |D|.
+    """
+    key = found[0].key
+    lines = left_out(frame)
+    lines += _without_line(estimates, found) if "logistic" in methods else []
+    if reached_target(frame).any():
+        lines.append("where the size below a crossing has a lower bound, the EMM may be somewhat larger")
+    for value in dict.fromkeys(
+        estimates[~estimates["monotone"].astype(bool)]["value"].map(lambda v: value_text(key, v))
+    ):
+        lines.append(
+            ("" if key == SIZE else f"{value}: ") + "the ratio rises with |D| somewhere, beyond noise (against "
+            "Hypothesis 2.2): the crossing is that of the closest falling curve"
+        )
+    return lines
+
+
+def _without_line(estimates: pd.DataFrame, found: Sequence[Panel]) -> list[str]:
+    """Which values have no row of the logistic method, and why."""
+    fitted = estimates[estimates["method"] == "logistic"]
+    names = []
+    for place, (panel, among) in enumerate(zip(found, panel_titles(found), strict=True)):
+        if panel.key == SIZE:
+            lacking = [] if (fitted["panel"] == place).any() else [""]
+        else:
+            have = {value_text(panel.key, value) for value in fitted.loc[fitted["panel"] == place, "value"]}
+            wanted = [value_text(panel.key, value) for value in in_order(panel.key, panel.frame[panel.key])]
+            lacking = [name for name in wanted if name not in have]
+        names += [" among ".join(filter(None, (name, among))) for name in lacking]
+    if not names:
+        return []
+    whose = f" for {', '.join(names)}" if any(names) else ""
+    return [
+        f"no logistic EMM{whose}: a line of log-odds needs ratios between 0.5% and 99.5% at two sizes, and a slope "
+        "that its noise tells from zero"
+    ]
+
+
+def emm_text(row: pd.Series) -> str:
+    """An EMM with what it is: `>= ` and `< ` for bounds, `~ ` for a prediction."""
+    sign = {"lower_bound": ">= ", "upper_bound": "< ", "predicted": "~ "}.get(str(row["kind"]), "")
+    return sign + images_text(row["emm"])
+
+
+def images_text(size: float) -> str:
+    """A number of training images: whole ones, and three digits below 100, where they tell; `open` for no number."""
+    if not 0 < size < math.inf:
+        return "open"
+    return f"{size:,.0f}" if size >= 100 else f"{size:.3g}"

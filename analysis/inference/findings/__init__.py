@@ -1,0 +1,109 @@
+"""The paper's 19 findings, each asked of the data with a stated test.
+
+How noise enters. A ratio of n samples has binomial noise, and another training seed would have given another
+ratio: both are part of every interval. The spread between seeds comes from the frame's own repeats, beside an
+assumed 0.2 in log-odds (0.03 to 0.05 in the ratio, measured on small models) that counts as two degrees of
+freedom; with one seed per setting it is the assumption alone, and the verdicts say so. Effects are differences
+between runs that are equal in all other settings, pooled over the settings at which both were run. Verdicts are
+at 95% each: of twenty, one may be wrong by chance. Runs that are not finished are left out, and so are those that were
+stopped early as they would not reach a target; those that were stopped on reaching it count with the ratio that they
+had, a lower bound of the final one. Runs of the closed-form optimum, on which no setting has an effect, answer the
+first finding alone.
+"""
+
+import csv
+from collections.abc import Callable, Collection
+from importlib.resources import files
+
+import pandas as pd
+
+from analysis.inference.findings import data_findings, measure_findings, model_findings, training_findings
+from analysis.inference.findings.data_findings import size_slope
+from analysis.inference.findings.verdict import Question, Verdict, decide
+from analysis.results.load import best
+from analysis.runs.effects import Cells, Effect, make_cells
+from analysis.runs.final import is_finished
+from analysis.runs.seeds import SeedSpread, seed_spread
+from analysis.runs.settings import networks
+
+__all__ = ["Effect", "Question", "SeedSpread", "Verdict", "finished_runs", "size_slope", "verdicts"]
+
+Test = Callable[[Cells, pd.DataFrame], list[Question]]
+
+_PAIR = "at two sizes or with two seeds"
+
+TESTS: dict[str, tuple[Test, str]] = {
+    "optimum_replicates": (data_findings.optimum_replicates, "100 samples of the optimal denoiser"),
+    "smaller_data_memorizes": (data_findings.smaller_data_memorizes, "four runs over two sizes, two looks at each"),
+    "lower_resolution_memorizes": (data_findings.lower_resolution_memorizes, f"two resolutions {_PAIR}"),
+    "class_diversity_weak": (data_findings.class_diversity_weak, f"two numbers of classes {_PAIR}"),
+    "intra_class_diversity_weak": (data_findings.intra_class_diversity_weak, f"two blend ratios {_PAIR}"),
+    "width_monotonic": (model_findings.width_monotonic, f"two widths {_PAIR}"),
+    "depth_non_monotonic": (model_findings.depth_non_monotonic, f"three depths {_PAIR}"),
+    "fourier_embedding_lowers": (model_findings.fourier_embedding_lowers, f"both time embeddings {_PAIR}"),
+    "high_resolution_skips_matter": (model_findings.high_resolution_skips_matter, f"three skip masks {_PAIR}"),
+    "ncsnpp_below_ddpmpp": (model_findings.ncsnpp_below_ddpmpp, f"both architectures {_PAIR}"),
+    "batch_size_raises": (training_findings.batch_size_raises, f"two batch sizes {_PAIR}"),
+    "weight_decay_cliff": (training_findings.weight_decay_cliff, f"0, up to 1e-3 and 1e-2 or more {_PAIR}"),
+    "ema_weak": (training_findings.ema_weak, f"two EMA decays {_PAIR}"),
+    "conditioning_raises": (training_findings.conditioning_raises, f"no, true and 10 random labels {_PAIR}"),
+    "random_classes_raise": (training_findings.random_classes_raise, f"two numbers of random labels {_PAIR}"),
+    "unique_labels_trigger": (training_findings.unique_labels_trigger, f"no and unique labels {_PAIR}"),
+    "text_class_prompts_raise": (training_findings.text_class_prompts_raise, "fine-tuned text-to-image models"),
+    "ten_thousand_samples_enough": (
+        measure_findings.ten_thousand_samples_enough,
+        "10,000 samples, and three seeds of a setting",
+    ),
+    "zeta_ordering_stable": (measure_findings.zeta_ordering_stable, "three settings with EMMs at both zetas"),
+}
+"""By id of `paper/findings.csv`: the test, and the least data that can decide."""
+
+
+def published() -> list[dict[str, str]]:
+    """The rows of `paper/findings.csv`: id, source, claim."""
+    text = files("analysis").joinpath("paper/findings.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def finished_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row per finished run, its best evaluation; ratios that are not numbers are left out.
+
+    See `analysis.runs.final.is_finished` for trials that were stopped early.
+    """
+    if frame.empty:
+        return frame
+    return best(frame[is_finished(frame)].dropna(subset=["memorization_ratio", "num_samples"]))
+
+
+def verdicts(frame: pd.DataFrame, ids: Collection[str] | None = None) -> list[Verdict]:
+    """What a table of evaluations says on each of the paper's findings.
+
+    Args:
+        frame: from `analysis.load`, of any number of sweeps.
+        ids: of the findings asked for; all where not given.
+
+    Returns:
+        One verdict per finding, in the paper's order.
+    """
+    usable = frame
+    if not frame.empty:
+        usable = frame[is_finished(frame)].dropna(subset=["memorization_ratio", "num_samples"])
+    trained = networks(usable)
+    cells = make_cells(best(trained)) if len(usable) else None
+    answers = []
+    for row in published():
+        if ids is not None and row["id"] not in ids:
+            continue
+        test, needs = TESTS[row["id"]]
+        questions: tuple[Question, ...] = (Question("any finished run", "open", None, "there is none"),)
+        if cells is not None:
+            questions = tuple(test(cells, usable if test is data_findings.optimum_replicates else trained))
+        outcome = decide(questions)
+        answers.append(Verdict(row["id"], row["source"], row["claim"], outcome, questions, needs))
+    return answers
+
+
+def spread_of(frame: pd.DataFrame) -> SeedSpread:
+    """The spread between training seeds that the verdicts on a frame use."""
+    runs = finished_runs(frame)
+    return seed_spread(runs) if len(runs) else SeedSpread(0.2, 0)

@@ -1,0 +1,178 @@
+"""How much of the ratio's variation each factor explains: fANOVA (Hutter et al. 2014) from Optuna, with intervals."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.inference.findings import finished_runs
+from analysis.inference.optional import optuna
+from analysis.runs.labels import tied_keys
+from analysis.runs.settings import REPEATS, for_fits, moves, networks, setting_keys
+
+MINIMUM_RUNS = 8
+WIDE = 10.0
+"""A positive setting whose values span this factor is taken on a logarithmic scale."""
+FEWEST_FOR_QUANTILES = 100
+"""Resamples below which no 95% interval is read off: the ends are then the range of all of them."""
+RESAMPLES = 20
+TREES = 16
+DEPTH = 16
+
+
+@dataclass(frozen=True)
+class Importance:
+    """The share of the ratio's variance over the studied space that one factor explains by itself."""
+
+    factor: str
+    """Its dotted key; keys that always move together are one factor, joined by ` + `."""
+    importance: float
+    low: float
+    high: float
+    """Ends over resampled runs, see `Ranking.interval`; widened to hold `importance`, for resampling biases small
+    shares."""
+    values: int
+    scale: str
+    """category, linear, log or rank (a wide scale with zero: the place among the values)."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Importances, the highest first; they sum to at most 1."""
+
+    factors: tuple[Importance, ...]
+    runs: int
+    resamples: int
+    note: str = ""
+    """What limits the answer."""
+
+    @property
+    def interval(self) -> str:
+        """What `low` and `high` of the factors are, such as `95%` or `range of 20 resamples`."""
+        return _interval(self.resamples)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "interval": self.interval}
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """A factor as fANOVA sees it: a value per run, and the space that the values lie in."""
+
+    name: str
+    scale: str
+    encoded: list[float]
+    choices: int
+    bounds: tuple[float, float]
+
+
+def rank(frame: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0, target: str = "memorization_ratio") -> Ranking:
+    """Rank the factors of some sweeps by their effect on the best ratio of a run.
+
+    Args:
+        frame: from `analysis.load`, of sweeps whose settings may be pooled.
+        resamples: bootstrap samples of the runs; 2 at least.
+        seed: of forests and resampling.
+        target: a column, 0..1 for the ratio.
+
+    Raises:
+        AnalysisError: fewer than 8 finished runs, or no setting moves.
+    """
+    if resamples < 2:
+        raise AnalysisError(f"--resamples {resamples}: an interval needs 2 at least")
+    everything = finished_runs(frame)
+    runs = networks(everything)
+    if len(runs) < MINIMUM_RUNS:
+        raise AnalysisError(f"{len(runs)} finished runs: importances need {MINIMUM_RUNS} at least")
+    axes = _axes(runs)
+    if not axes:
+        raise AnalysisError("all runs have the same settings: nothing to rank")
+    values = runs[target].to_numpy(dtype=float)
+    notes = []
+    if len(runs) < len(everything):
+        notes.append(
+            f"{len(everything) - len(runs)} runs of the closed-form optimum, which is not trained, are left out"
+        )
+    if float(np.ptp(values)) == 0:
+        raise AnalysisError(f"all runs have the same {target}, {values[0]:g}: nothing to explain")
+    if len(axes) == 1:
+        notes.append(f"only {axes[0].name} varies, so that its share says nothing: compare its values instead")
+    if len(runs) < 10 * len(axes):
+        notes.append(f"{len(runs)} runs for {len(axes)} factors are few: the intervals are wide, the order uncertain")
+    central = _fanova(axes, values, np.arange(len(runs)), seed)
+    generator = np.random.default_rng(seed)
+    drawn: list[Mapping[str, float]] = []
+    while len(drawn) < resamples:
+        picked = generator.integers(0, len(runs), len(runs))
+        if np.ptp(values[picked]) > 0:
+            drawn.append(_fanova(axes, values, picked, seed + 1 + len(drawn)))
+    factors = []
+    ends = [0.025, 0.975] if resamples >= FEWEST_FOR_QUANTILES else [0.0, 1.0]
+    for axis in axes:
+        low, high = np.quantile([draw[axis.name] for draw in drawn], ends)
+        middle = central[axis.name]
+        low, high = min(float(low), middle), max(float(high), middle)
+        factors.append(Importance(axis.name, middle, low, high, axis.choices, axis.scale))
+    ordered = sorted(factors, key=lambda factor: -factor.importance)
+    return Ranking(tuple(ordered), len(runs), resamples, "; ".join(notes))
+
+
+def _interval(resamples: int) -> str:
+    return "95%" if resamples >= FEWEST_FOR_QUANTILES else f"range of {resamples} resamples"
+
+
+def _axes(runs: pd.DataFrame) -> list[_Axis]:
+    keys = [key for key in [*setting_keys(runs), *REPEATS] if key in runs and moves(runs[key])]
+    # The learning rate that is tied to the batch size is no factor of its own.
+    filled = for_fits(runs)
+    return [_axis(" + ".join(names), filled[names[0]]) for names in tied_keys(runs[keys])]
+
+
+def _axis(name: str, column: pd.Series) -> _Axis:
+    count = int(column.nunique(dropna=False))
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if not numeric or column.isna().any() or name in REPEATS:
+        return _coded(name, "category", ["none" if pd.isna(value) else str(value) for value in column], count)
+    numbers = column.astype(float)
+    positive = numbers[numbers > 0]
+    wide = len(positive) > 0 and positive.max() >= WIDE * positive.min()
+    if numbers.min() > 0 and wide:
+        # Optuna's fANOVA integrates over the raw values even of a logarithmic distribution: give it the logarithms.
+        numbers = numbers.map(math.log)
+    elif numbers.min() == 0 and wide:
+        return _coded(name, "rank", list(numbers), count)
+    scale = "log" if wide and column.min() > 0 else "linear"
+    return _Axis(name, scale, list(numbers), count, (float(numbers.min()), float(numbers.max())))
+
+
+def _coded(name: str, scale: str, values: list[Any], count: int) -> _Axis:
+    """Places among the sorted values, in a space that gives each the same share.
+
+    Optuna's categorical distribution would do, but its fANOVA takes time exponential in the number of choices.
+    """
+    places = {value: float(place) for place, value in enumerate(sorted(set(values)))}
+    return _Axis(name, scale, [places[value] for value in values], count, (-0.5, len(places) - 0.5))
+
+
+def _fanova(axes: Sequence[_Axis], values: Any, picked: Any, seed: int) -> Mapping[str, float]:
+    """Importances on the picked runs; a factor that does not move among them has none."""
+    library = optuna()
+    distributions = {axis.name: library.distributions.FloatDistribution(*axis.bounds) for axis in axes}
+    study = library.create_study(direction="maximize")
+    study.add_trials(
+        [
+            library.trial.create_trial(
+                params={axis.name: axis.encoded[index] for axis in axes},
+                distributions=distributions,
+                value=float(values[index]),
+            )
+            for index in picked
+        ]
+    )
+    evaluator = library.importance.FanovaImportanceEvaluator(n_trees=TREES, max_depth=DEPTH, seed=seed)
+    return {name: float(value) for name, value in evaluator.evaluate(study).items()}

@@ -1,0 +1,136 @@
+"""When a model starts to memorize: the first epoch at which its ratio passes a level, and how that grows with |D|.
+
+Later work on implicit dynamical regularization (Bonnaire et al., 2025) finds that the time to memorize, counted in
+optimization steps, grows in proportion to |D|: a slope of 1 of images seen over |D| in log-log, 0 of epochs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.errors import AnalysisError
+from analysis.runs.final import WILL_NOT_REACH, trial_verdicts
+from analysis.runs.groups import Panel, panels
+from analysis.runs.settings import experiment_keys
+
+Clock = Literal["epoch", "images_seen"]
+
+
+def memorization_times(frame: pd.DataFrame, level: float = 0.5, clock: Clock = "epoch") -> pd.DataFrame:
+    """The first time at which each trial's ratio passes a level.
+
+    Args:
+        frame: of `analysis.load`.
+        level: memorization ratio in (0, 1).
+        clock: `epoch` or `images_seen`.
+
+    Returns:
+        A row a trial, by size: `experiment`, `trial_id`, the dotted keys, `time`, `low`, `high` and `kind`.
+        `passed`: `time` is interpolated linearly between the evaluations `low` and `high`. `first`: the first
+        evaluation already passes, so `time` = `high` is an upper bound. `never`: `time` = `low`, the last
+        evaluation, is a lower bound. Trials that a search stopped since they would not reach its target
+        (`verdict` of `will_not_reach`) are left out: cut short, they bound nothing at their budget.
+
+    Raises:
+        AnalysisError: a level outside (0, 1).
+    """
+    if not 0 < level < 1:
+        raise AnalysisError(f"a level of {level:g} is no memorization ratio between 0 and 1, such as 0.5")
+    usable = frame[trial_verdicts(frame) != WILL_NOT_REACH].dropna(subset=["memorization_ratio", clock])
+    rows = []
+    for (experiment, trial), part in usable.sort_values(clock).groupby(["experiment", "trial_id"], sort=True):
+        found = _first_passage(part[clock].to_numpy(dtype=float), part["memorization_ratio"].to_numpy(), level)
+        keys = {key: part[key].iloc[0] for key in experiment_keys(frame)}
+        rows.append({"experiment": experiment, "trial_id": trial, **keys, **found})
+    columns = ["experiment", "trial_id", *experiment_keys(frame), "time", "low", "high", "kind"]
+    return pd.DataFrame(rows, columns=columns).sort_values("data.size", kind="stable", ignore_index=True)
+
+
+def _first_passage(times: NDArray[np.float64], ratios: NDArray[np.float64], level: float) -> dict[str, float | str]:
+    passing = np.flatnonzero(ratios >= level)
+    if not len(passing):
+        return {"time": times[-1], "low": times[-1], "high": np.inf, "kind": "never"}
+    first = int(passing[0])
+    if first == 0:
+        return {"time": times[0], "low": 0.0, "high": times[0], "kind": "first"}
+    share = (level - ratios[first - 1]) / (ratios[first] - ratios[first - 1])
+    time = times[first - 1] + share * (times[first] - times[first - 1])
+    return {"time": time, "low": times[first - 1], "high": times[first], "kind": "passed"}
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """time = prefactor x |D|^slope, fitted by least squares in log-log."""
+
+    slope: float
+    low: float
+    """95% interval of the slope; infinite for two points."""
+    high: float
+    intercept: float
+    """ln of the prefactor."""
+    trials: int
+    """Fitted trials."""
+    censored: int
+    """Trials left out since they never passed, or had passed at their first evaluation: with many of them at the
+    large sizes the slope is too small."""
+
+
+def time_scaling(times: pd.DataFrame, draws: int = 4000) -> Scaling:
+    """The log-log slope of memorization time over |D|.
+
+    The interval holds two kinds of uncertainty: a time is known only to lie between two evaluations, so times are
+    drawn anew within these brackets (evenly in the logarithm), and trials scatter around the line, so each draw adds
+    Student's deviation of its own fit. The deviations from the median of the draws are laid around the fitted slope.
+
+    Args:
+        times: of `memorization_times`, trials that differ in |D| and seeds only.
+        draws: of all times; the seed is fixed.
+
+    Raises:
+        AnalysisError: fewer than two sizes have a trial that passed between two evaluations.
+    """
+    passed = times[times["kind"] == "passed"]
+    if passed["data.size"].nunique() < 2:
+        raise AnalysisError("a scaling needs two sizes whose ratio passes the level between two evaluations")
+    x, y = np.log(passed["data.size"].to_numpy(dtype=float)), np.log(passed["time"].to_numpy(dtype=float))
+    centred = x - x.mean()
+    slope = float(centred @ y / (centred @ centred))
+    intercept = float(y.mean() - slope * x.mean())
+    low, high = (slope + half for half in (-np.inf, np.inf))
+    if len(x) > 2:
+        slopes = _drawn_slopes(centred, np.log(passed[["low", "high"]].to_numpy(dtype=float)), draws)
+        # Brackets lie unevenly around the interpolated times: only the draws' deviations are taken from them.
+        below, middle, above = (float(end) for end in np.quantile(slopes, [0.025, 0.5, 0.975]))
+        low, high = slope - (middle - below), slope + (above - middle)
+    return Scaling(slope, low, high, intercept, len(x), len(times) - len(x))
+
+
+def _drawn_slopes(centred: NDArray[np.float64], brackets: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
+    """Slopes (draws,) of times drawn within brackets (n, 2), both logarithms, with the scatter of each fit."""
+    random = np.random.default_rng(0)
+    y = random.uniform(brackets[:, 0], brackets[:, 1], (draws, len(brackets)))
+    square = centred @ centred
+    slopes = y @ centred / square
+    residuals = y - y.mean(axis=1, keepdims=True) - slopes[:, None] * centred
+    degrees = len(brackets) - 2
+    errors = np.sqrt((residuals**2).sum(axis=1) / degrees / square)
+    return np.asarray(slopes + errors * random.standard_t(degrees, draws), dtype=float)
+
+
+def scaling_panels(frame: pd.DataFrame, level: float = 0.5) -> list[Panel]:
+    """The panels over |D| in which two sizes pass a level between two evaluations."""
+
+    def scales(panel: Panel) -> bool:
+        times = memorization_times(panel.frame, level)
+        return len(times.loc[times["kind"] == "passed", "data.size"].unique()) > 1
+
+    return [panel for panel in panels(frame, "data.size", within=()) if scales(panel)]
+
+
+def predicted(scaling: Scaling, sizes: Sequence[float]) -> list[float]:
+    """The fitted time at each |D|."""
+    return [float(np.exp(scaling.intercept + scaling.slope * np.log(size))) for size in sizes]

@@ -1,0 +1,214 @@
+"""The pooled fit of `analysis.inference.pooled_fit` on result folders, and a question to it in dotted keys."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.inference.pooled_fit import PooledFit, Prediction, fit_pooled
+from analysis.results.load import moved_keys
+from analysis.runs.best_runs import best_runs
+from analysis.runs.factors import TIED
+from analysis.runs.final import left_out
+from analysis.runs.settings import CONDITIONAL, DEFAULTS, MEASURING, REPEATS, experiment_keys, for_fits, moves, networks
+
+SIZE = "data.size"
+MISSING = "none"
+"""How a missing value is written, as in `--set data.resolution=none`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A prediction, and what it rests on.
+
+    Attributes:
+        setting: what was asked, the keys that vary in the data.
+        prediction: expected ratio in [0, 1], its 95% interval for a single training, and how far the question lies
+            from the data.
+        fit: over all runs.
+        runs: trainings behind the fit.
+        notes: what makes their ratios less than final, and what could not be told apart.
+    """
+
+    setting: dict[str, Any]
+    prediction: Prediction
+    fit: PooledFit
+    runs: int
+    notes: list[str]
+
+    @property
+    def kind(self) -> str:
+        """`interpolation` or `extrapolation`."""
+        return "extrapolation" if self.prediction.extrapolation > 0 else "interpolation"
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        found = self.prediction
+        return {
+            "setting": self.setting,
+            "ratio": found.ratio,
+            "low": found.low,
+            "high": found.high,
+            "kind": self.kind,
+            "extrapolation": found.extrapolation,
+            "statement": found.statement,
+            "runs": self.runs,
+            "keys": [feature.name for feature in self.fit.features],
+            "misfit_logits": self.fit.misfit,
+            "notes": self.notes,
+        }
+
+    def lines(self) -> list[str]:
+        """For a reader."""
+        found = self.prediction
+        where = ", ".join(f"{key} = {value}" for key, value in self.setting.items())
+        return [
+            f"expected memorization ratio {found.ratio:.1%}, 95% of trainings between {found.low:.1%} and "
+            f"{found.high:.1%}, at {where}",
+            found.statement,
+            f"from {self.runs} runs: logit(ratio) over {', '.join(feature.name for feature in self.fit.features)}; "
+            f"runs scatter by {self.fit.misfit:.2f} logits around the fit",
+            *self.notes,
+        ]
+
+
+def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
+    """Fit the best ratios of all trials over the keys that move, and predict.
+
+    A key that moves only with another one, as the learning rate with the batch size, is left to that one.
+
+    Args:
+        frame: of `analysis.load`; several sweeps may be pooled.
+        settings: `KEY=VALUE` each; every key that differs among the trials has to be given.
+
+    Raises:
+        AnalysisError: an unknown key, a key that is missing or never moved, a value that is no number where one is
+            needed or was never run, or too few runs for the keys that move.
+    """
+    runs = networks(best_runs(frame))
+    keys = experiment_keys(runs)
+    asked = _parse(settings, keys)
+    moved = [key for key in moved_keys(runs, keys) if key not in (*REPEATS, *MEASURING)]
+    runs = for_fits(runs)
+    followers = {
+        tied
+        for key in moved
+        for tied in TIED.get(key, ())
+        if tied in moved and tied not in asked and _follows(runs, tied, key)
+    }
+    varying = [key for key in moved if key not in followers]
+    pointless = {key for key, (other, value) in CONDITIONAL.items() if asked.get(other, value) != value}
+    for key in pointless & set(asked):
+        other = CONDITIONAL[key][0]
+        if asked.pop(key).lower() not in (MISSING, "-"):
+            raise AnalysisError(f"--set {key}: it means nothing where {other} = {asked[other]}, leave it out")
+    unasked = pointless & set(varying)
+    asked |= {key: str(DEFAULTS[key]) for key in unasked}
+    for key, text in asked.items():
+        if key not in varying:
+            _check_constant(runs, key, text)
+    table = runs[[*varying, "memorization_ratio", "num_samples"]].assign(
+        **{key: _texts(runs[key]) for key in varying if not _numeric(runs[key])}
+    )
+    if SIZE not in table.columns:
+        table = table.assign(**{SIZE: runs[SIZE]})
+    missing = [key for key in varying if key not in asked and CONDITIONAL.get(key, (key,))[0] in {key, *asked}]
+    missing = missing or [key for key in varying if key not in asked]
+    if missing:
+        told = "; ".join(f"--set {key}=... ({_values(runs[key])})" for key in missing)
+        raise AnalysisError(f"missing, since these differ among the runs: {told}")
+    if not varying:
+        raise AnalysisError("all runs have the same settings: there is nothing to predict from")
+    setting = {key: _value(key, asked[key], runs[key]) for key in varying}
+    try:
+        fit = fit_pooled(table, varying, size=SIZE)
+        prediction = fit.predict(setting)
+    except ValueError as error:
+        raise AnalysisError(str(error)) from None
+    notes = left_out(frame)
+    if followers:
+        notes.append(f"{', '.join(sorted(followers))} followed another key in every run: as there, so here")
+    meant = {key: value for key, value in setting.items() if key not in unasked}
+    return Answer(meant, prediction, fit, len(runs), notes)
+
+
+def _parse(settings: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
+    asked = {}
+    for setting in settings:
+        key, equals, text = (part.strip() for part in setting.partition("="))
+        if not equals or not text:
+            raise AnalysisError(f"--set {setting}: expected KEY=VALUE, such as data.size=3000")
+        if key not in keys:
+            near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+            raise AnalysisError(
+                f"--set {setting}: no run has a setting {key}" + (f", did you mean {near[0]}?" if near else "")
+            )
+        asked[key] = text
+    return asked
+
+
+def _follows(runs: pd.DataFrame, tied: str, key: str) -> bool:
+    """Whether each value of `key` has one value of `tied`."""
+    return len(runs[[key, tied]].drop_duplicates()) == len(runs[key].unique())
+
+
+def _numeric(column: pd.Series) -> bool:
+    number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return bool(number and column.notna().all())
+
+
+def _texts(column: pd.Series) -> pd.Series:
+    """Categories as `--set` writes them: text, `none` where missing."""
+    return pd.Series([_plain(value) for value in column], index=column.index, dtype=object)
+
+
+def _plain(value: Any) -> str:
+    if pd.isna(value):
+        return MISSING
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _value(key: str, text: str, column: pd.Series) -> Any:
+    """A value as the fit knows it: a number, or the text of a category."""
+    if not _numeric(column):
+        return _category(text, column)
+    try:
+        number = float(text)
+    except ValueError:
+        raise AnalysisError(f"--set {key}={text}: expected a number") from None
+    if not pd.api.types.is_integer_dtype(column):
+        return number
+    if not number.is_integer():
+        raise AnalysisError(f"--set {key}={text}: expected a whole number")
+    return int(number)
+
+
+def _category(text: str, column: pd.Series) -> str:
+    """The category that is meant, however a mask's commas or the case are written; `text` where there is none."""
+    for category in sorted(set(_texts(column))):
+        if _squeezed(text) == _squeezed(category):
+            return str(category)
+    return text
+
+
+def _squeezed(text: str) -> str:
+    return text.strip("[]").replace(",", "").replace(" ", "").lower()
+
+
+def _check_constant(runs: pd.DataFrame, key: str, text: str) -> None:
+    """Admit a key that the fit does not know only with the value that all runs have."""
+    column = runs[key]
+    if moves(column):
+        raise AnalysisError(f"--set {key}={text}: the fit does not ask for it: it repeats or measures a run")
+    if _plain(_value(key, text, column)) != _plain(column.iloc[0]):
+        raise AnalysisError(
+            f"--set {key}={text}: all runs have {_values(column)}, so that nothing can be told of others"
+        )
+
+
+def _values(column: pd.Series) -> str:
+    values = list(dict.fromkeys(_plain(value) for value in column.sort_values(na_position="first")))
+    return ", ".join(values[:6]) + (", ..." if len(values) > 6 else "")

@@ -1,0 +1,192 @@
+"""What was run: experiments, settings, cost, and trials that did not finish."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.report.text import number, plural, short
+from analysis.runs.factors import in_order, value_label, value_text
+from analysis.runs.final import is_finished
+from analysis.runs.settings import CONDITIONAL, moves
+
+MANY = 3
+"""Moved settings beyond which a trial is named by those that are unusual."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One experiment folder."""
+
+    name: str
+    facts: Mapping[str, str]
+    """Shown as they are: command, start, commit, hardware, versions."""
+    trials: int
+    finished: int
+    planned: int | None
+    """Trials that a grid was to have; unknown without `sweep.json`, and for a search, which decides as it goes."""
+    problems: tuple[str, ...]
+    """In words: trials that failed, were interrupted or never reported."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What all sweeps of a report have in common, and what moved."""
+
+    sweeps: tuple[Sweep, ...]
+    constant: Mapping[str, str]
+    moved: Mapping[str, str]
+    """Dotted key to its values in words."""
+    base: Mapping[str, Any]
+    """The most frequent value of each moved setting."""
+    images: int
+    """Training images seen by all trials."""
+    hours: Mapping[str, float]
+    """By unit: `GPU-hours`, `CPU-hours` or, where the resources are unknown, `trial-hours`; they do not add up."""
+    skipped: tuple[str, ...] = field(default=())
+    """What could not be read."""
+
+    @property
+    def trials(self) -> int:
+        """Trials that reported at least once."""
+        return sum(sweep.trials for sweep in self.sweeps)
+
+    @property
+    def finished(self) -> int:
+        """Trials with a final ratio, or a lower bound of it; see `analysis.runs.final`."""
+        return sum(sweep.finished for sweep in self.sweeps)
+
+
+def describe(frame: pd.DataFrame) -> Runs:
+    """Read off a table of evaluations what was run.
+
+    Args:
+        frame: from `analysis.load`; `attrs["sweeps"]` are the manifests, `attrs["skipped"]` what was not read.
+    """
+    last = frame.drop_duplicates(["experiment", "trial_id"], keep="last")
+    finished = is_finished(frame)
+    manifests = frame.attrs.get("sweeps", {})
+    sweeps: list[Sweep] = []
+    hours: dict[str, float] = {}
+    for name, rows in last.groupby("experiment", sort=True):
+        manifest = manifests.get(name, {})
+        sweeps.append(_sweep(str(name), rows, int(finished[rows.index].sum()), manifest))
+        spent, unit = _hours(rows, manifest.get("resources", {}))
+        hours[unit] = hours.get(unit, 0.0) + spent
+    keys = [key for key in frame.columns if "." in key or key == "seed"]
+    moved = [key for key in keys if moves(last[key])]
+    constant = {key: short(last[key].iloc[0]) for key in keys if key not in moved}
+    return Runs(
+        tuple(sweeps),
+        {key: value for key, value in constant.items() if value != "none"},
+        {key: _values(key, last[key]) for key in moved},
+        {key: usual(last[key]) for key in moved},
+        int(pd.to_numeric(last["images_seen"]).fillna(0).sum()),
+        hours,
+        # Trials without an evaluation are among each sweep's problems already.
+        tuple(
+            line for line in frame.attrs.get("skipped", ()) if "no evaluation" not in line or not _told(sweeps, line)
+        ),
+    )
+
+
+def _told(sweeps: list[Sweep], line: str) -> bool:
+    return any(line.startswith(f"{sweep.name}:") and sweep.planned is not None for sweep in sweeps)
+
+
+def setting_text(
+    row: "Mapping[str, Any] | pd.Series", keys: Mapping[str, str], base: Mapping[str, Any] | None = None
+) -> str:
+    """The moved settings of one trial in words, such as `|D| = 10, Weight decay = 0.1`.
+
+    Where many move, those that have their usual value (`base`) are left out; how they are measured always is.
+    """
+    keys = {key: "" for key in keys if not key.startswith("evaluation.")}
+    if base is not None and len(keys) > MANY:
+        keys = {
+            key: "" for key in keys if key == "data.size" or (key != "seed" and short(row[key]) != short(base[key]))
+        }
+    told = [key for key in keys if key not in CONDITIONAL or not pd.isna(row[key])]
+    return ", ".join(value_label(key, row[key]) for key in told) or "the only setting"
+
+
+def usual(column: pd.Series) -> Any:
+    """The most frequent value; the first of equals in the order of the rows."""
+    return column.value_counts(dropna=False, sort=True).index[0]
+
+
+def _values(key: str, column: pd.Series) -> str:
+    texts = [value_text(key, value) for value in in_order(key, column.tolist())]
+    return ", ".join(texts) if len(texts) <= 16 else f"{', '.join(texts[:6])}, ..., {texts[-1]} ({len(texts)} values)"
+
+
+def _hours(rows: pd.DataFrame, resources: Mapping[str, float]) -> tuple[float, str]:
+    spent = float(pd.to_numeric(rows["seconds"]).fillna(0).sum()) / 3600
+    gpu, cpu = float(resources.get("gpu", 0) or 0), float(resources.get("cpu", 0) or 0)
+    if gpu > 0:
+        return spent * gpu, "GPU-hours"
+    return (spent * cpu, "CPU-hours") if cpu > 0 else (spent, "trial-hours")
+
+
+def _sweep(name: str, rows: pd.DataFrame, finished: int, manifest: Mapping[str, Any]) -> Sweep:
+    facts = {}
+    for key, title in (
+        ("factor", "Studied factor"),
+        ("preset", "Preset"),
+        ("search", "Search"),
+        ("command", "Command"),
+        ("started", "Started"),
+        ("hardware", "Hardware"),
+        ("resources", "Resources of a trial"),
+        ("versions", "Versions"),
+        ("git_commit", "Git commit"),
+    ):
+        value = manifest.get(key)
+        if isinstance(value, list):
+            value = " ".join(map(str, value))
+        elif isinstance(value, dict):
+            value = ", ".join(
+                f"{part} {number(what) if isinstance(what, float) else what}" for part, what in value.items()
+            )
+        if value:
+            facts[title] = str(value)
+    folder = _folder(rows)
+    planned = manifest.get("planned")
+    return Sweep(name, facts, len(rows), finished, planned, tuple(_problems(rows, finished, planned, folder)))
+
+
+def _problems(rows: pd.DataFrame, finished: int, planned: int | None, folder: Path | None) -> list[str]:
+    problems = []
+    if "status" in rows:
+        counts = rows["status"].astype(str).value_counts()
+        words = {
+            "error": "failed",
+            "diverged": "diverged",
+            "running": "still running",
+            "interrupted": "interrupted before the end",
+        }
+        for status, count in counts.items():
+            if str(status) in words:
+                problems.append(f"{plural(int(count), 'trial')} {words[str(status)]}")
+    elif finished < len(rows):
+        problems.append(f"{plural(len(rows) - finished, 'trial')} short of the budget")
+    if planned is not None and planned > len(rows):
+        problems.append(f"{plural(planned - len(rows), 'trial')} of {planned} never reported a number")
+    if folder is not None:
+        for file in sorted(folder.glob("*/error.txt"))[:5]:
+            try:
+                lines = file.read_text(errors="replace").strip().splitlines()
+            except OSError:
+                continue
+            problems.append(f"error in {file.parent.name}: {lines[-1][:200] if lines else 'no message'}")
+    return problems
+
+
+def _folder(rows: pd.DataFrame) -> Path | None:
+    """The experiment folder of some trials, where it lies on this machine."""
+    if "folder" not in rows or "://" in str(rows["folder"].iloc[0]):
+        return None
+    folder = Path(str(rows["folder"].iloc[0])).parent
+    return folder if folder.is_dir() else None

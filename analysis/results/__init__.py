@@ -1,0 +1,1 @@
+"""Tune's result folders as one tidy frame: finding the files, parsing them, remembering what was parsed."""

@@ -1,0 +1,137 @@
+"""Columns with true types from values as JSON gives them."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.runs.settings import DEFAULTS
+
+REPORTED = (
+    "epoch",
+    "images_seen",
+    "loss",
+    "memorization_ratio",
+    "memorization_ratio_low",
+    "memorization_ratio_high",
+    "best_memorization_ratio",
+    "knn_distance",
+    "num_samples",
+    "images_per_second",
+    "seconds",
+)
+"""What a trial reports at every evaluation; a column that an older run lacks is missing values."""
+
+_Z = 1.959963984540054
+"""The normal distribution's 97.5% point."""
+
+INTEGER_COLUMNS = frozenset(
+    {
+        "data.size", "data.resolution", "data.num_labels", "data.seed", "model.width", "model.depth",
+        "model.attention_resolution", "training.images", "training.batch_size", "evaluation.every_images",
+        "evaluation.count", "evaluation.num_samples", "evaluation.steps", "evaluation.batch_size", "seed",
+        "images_seen", "num_samples", "cost_images",
+    }
+)  # fmt: skip
+"""Whole numbers even where every value is missing."""
+FLOAT_COLUMNS = frozenset(
+    {
+        "data.blend_ratio", "model.dropout", "training.epochs", "training.learning_rate", "training.weight_decay",
+        "training.ema_decay", "training.warmup_epochs", "evaluation.every_epochs", "evaluation.threshold", "epoch",
+        "loss", "memorization_ratio", "memorization_ratio_low", "memorization_ratio_high",
+        "best_memorization_ratio", "knn_distance", "images_per_second", "seconds", "fid",
+    }
+)  # fmt: skip
+"""Real numbers even where every value is whole, such as a weight decay of 0."""
+
+
+def typed(name: str, values: Sequence[Any]) -> pd.Series:
+    """A column of the narrowest true type: Int64, boolean, float64 or text; missing values stay missing.
+
+    Args:
+        name: of the column; known ones have their type whatever the values.
+        values: numbers, text, booleans or None.
+    """
+    kinds = set(map(type, values)) - {type(None)}
+    numeric = all(issubclass(kind, Real) and not issubclass(kind, bool) for kind in kinds)
+    whole = all(issubclass(kind, Integral) for kind in kinds)
+    if kinds and numeric and (name in FLOAT_COLUMNS or not whole):
+        return pd.Series(np.array(values, dtype="float64"), name=name)  # None becomes NaN
+    if (kinds and numeric) or (not kinds and name in INTEGER_COLUMNS):
+        return pd.Series(values, name=name, dtype="Int64")
+    if kinds == {bool}:
+        return pd.Series(values, name=name, dtype="boolean")
+    if not kinds and name in FLOAT_COLUMNS:
+        return pd.Series(values, name=name, dtype="float64")
+    return pd.Series([None if value is None else str(value) for value in values], name=name, dtype="str")
+
+
+def typed_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """A frame of rows that need not have the same keys; columns of lists or mappings are left out."""
+    names = tuple(rows[0]) if rows else ()
+    if all(tuple(row) == names for row in rows):
+        # The common case, several times faster.
+        found = zip(names, zip(*(row.values() for row in rows), strict=True), strict=True)
+    else:
+        names = tuple(dict.fromkeys(chain.from_iterable(rows)))
+        found = zip(names, (tuple(row.get(name) for row in rows) for name in names), strict=True)
+    return pd.DataFrame(
+        {name: typed(name, values) for name, values in found if not set(map(type, values)) & {list, dict}}
+    )
+
+
+def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Frames one below the other; a column that has several types becomes the widest of them."""
+    filled = [frame for frame in frames if len(frame)]
+    if not filled:
+        return frames[0] if frames else pd.DataFrame()
+    if len(filled) == 1:
+        return filled[0].reset_index(drop=True)
+    names = list(dict.fromkeys(name for frame in filled for name in frame.columns))
+    columns = {}
+    for name in names:
+        kinds = {str(frame[name].dtype) for frame in filled if name in frame.columns}
+        if len(kinds) == 1 and all(name in frame.columns for frame in filled):
+            columns[name] = pd.concat([frame[name] for frame in filled], ignore_index=True)
+            continue
+        values: list[Any] = []
+        for frame in filled:
+            values += [None] * len(frame) if name not in frame.columns else _plain(frame[name])
+        columns[name] = typed(name, values)
+    return pd.DataFrame(columns)
+
+
+def _plain(column: pd.Series) -> list[Any]:
+    return [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
+
+
+def completed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fill what an older run did not report: columns of missing values, and what follows from other columns.
+
+    Args:
+        frame: one experiment's evaluations; `trial` tells its trials apart.
+
+    Returns:
+        The frame with every column of `REPORTED` and `cost_images`, the images that the whole trial has seen.
+    """
+    absent = {name: typed(name, [None] * len(frame)) for name in REPORTED if name not in frame.columns}
+    frame = frame.assign(**absent)
+    samples = frame["num_samples"]
+    if "evaluation.num_samples" in frame.columns:
+        samples = samples.fillna(frame["evaluation.num_samples"])
+    samples = samples.fillna(DEFAULTS["evaluation.num_samples"])
+    ratio, count = frame["memorization_ratio"], samples.astype("float64")
+    # Wilson's interval, as trials report it; written out, since scipy takes a second to import.
+    centre = (ratio + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    half = _Z * np.sqrt(ratio * (1 - ratio) / count + _Z**2 / (4 * count**2)) / (1 + _Z**2 / count)
+    by_trial = frame.groupby("trial", sort=False)
+    return frame.assign(
+        num_samples=samples,
+        memorization_ratio_low=frame["memorization_ratio_low"].fillna((centre - half).clip(0, 1)),
+        memorization_ratio_high=frame["memorization_ratio_high"].fillna((centre + half).clip(0, 1)),
+        best_memorization_ratio=frame["best_memorization_ratio"].fillna(by_trial["memorization_ratio"].cummax()),
+        cost_images=by_trial["images_seen"].transform("max").astype("Int64"),
+    )

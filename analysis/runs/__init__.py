@@ -1,0 +1,1 @@
+"""Which runs count, what distinguishes them, and which may be compared."""

@@ -1,0 +1,322 @@
+"""Effects of one setting on the ratio, from runs that are equal in all others, with 95% intervals."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.runs.factors import TIED
+from analysis.runs.partners import with_own_partners
+from analysis.runs.seeds import FloatArray, SeedSpread, empirical_log_odds, normal_quantile, seed_spread
+from analysis.runs.settings import moves, setting_keys
+
+IntArray = NDArray[np.intp]
+
+LOG_ODDS = "log-odds"
+POINTS = "points of the ratio"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One number with its 95% interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    unit: str = LOG_ODDS
+    comparisons: int = 0
+    """Matched settings behind it."""
+    runs: int = 0
+    points: tuple[float, float, float] | None = None
+    """The same effect in points of the ratio (0..100), with its interval, where it is one of log-odds."""
+    saturated: int = 0
+    """Further matched settings whose ratios are all 0% or all 100%: they say nothing of the effect and are left out."""
+
+    def __str__(self) -> str:
+        if self.unit != LOG_ODDS:
+            return f"{self.value:.3g} {self.unit} (95%: {self.low:.3g} to {self.high:.3g})"
+        text = f"odds x{odds_text(self.value)} (95%: {odds_text(self.low)} to {odds_text(self.high)})"
+        if self.points is not None:
+            value, low, high = self.points
+            text = f"{value:+.1f} points (95%: {low:+.1f} to {high:+.1f}), {text}"
+        return f"{text}; {saturated_text(self.saturated)}" if self.saturated else text
+
+
+@dataclass(frozen=True)
+class Saturated:
+    """In place of an effect where every matched setting has ratios of 0% alone or of 100% alone."""
+
+    name: str
+    settings: int
+
+    def __str__(self) -> str:
+        return saturated_text(self.settings)
+
+
+def saturated_text(settings: int) -> str:
+    """What is left out of an effect, in words."""
+    return f"left out: {settings} matched {'setting' if settings == 1 else 'settings'} at 0% or at 100% throughout"
+
+
+def is_saturated(*ratios: FloatArray) -> NDArray[np.bool_]:
+    """Whether several ratios in 0..1 are all 0 or all 1, elementwise: nothing is known of the odds between them.
+
+    The half counts of the empirical log-odds would make an effect of them that depends on the samples alone.
+    """
+    stacked = np.stack(ratios)
+    return np.asarray((stacked <= 0).all(axis=0) | (stacked >= 1).all(axis=0), dtype=bool)
+
+
+def odds_text(log_odds: float) -> str:
+    """Odds of some log-odds with two significant digits."""
+    odds = math.exp(min(max(log_odds, -20.0), 20.0))
+    return f"{float(f'{odds:.2g}'):,.0f}" if odds >= 100 else f"{odds:.2g}"
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One row per setting: `log_odds`, its `variance`, `ratio`, `samples` behind it and number of `runs`, beside the
+    settings."""
+
+    frame: pd.DataFrame
+    keys: tuple[str, ...]
+    spread: SeedSpread
+
+    def where(self, keep: Callable[[pd.DataFrame], Any]) -> "Cells":
+        """The cells that a condition keeps; none where its column is absent."""
+        try:
+            return Cells(self.frame[keep(self.frame)], self.keys, self.spread)
+        except KeyError:
+            return Cells(self.frame.iloc[:0], self.keys, self.spread)
+
+    def codes(self, moved: Collection[str]) -> IntArray:
+        """The stratum of each cell: cells of one stratum are equal in all settings but the `moved` ones.
+
+        Where a value leaves another setting without meaning (`data.num_labels` without labels), or brings it along
+        (the learning rate of a batch size), the callers name both as moved.
+        """
+        others = [key for key in self.keys if key not in moved and moves(self.frame[key])]
+        if not others:
+            return np.zeros(len(self.frame), dtype=np.intp)
+        groups = self.frame.groupby(others, dropna=False, sort=True).ngroup()
+        return np.asarray(groups, dtype=np.intp)
+
+    def strata(self, moved: Collection[str]) -> Iterator[pd.DataFrame]:
+        """The strata one by one; see `codes`."""
+        codes = self.codes(moved)
+        for code in np.unique(codes):
+            yield self.frame[codes == code]
+
+
+def make_cells(runs: pd.DataFrame, spread: SeedSpread | None = None) -> Cells:
+    """Average the training seeds of each setting.
+
+    Args:
+        runs: a row per finished run, its best evaluation.
+        spread: of training seeds; estimated from the runs where not given.
+    """
+    spread = spread or seed_spread(runs)
+    keys = tuple(setting_keys(runs))
+    values, variances = empirical_log_odds(runs["memorization_ratio"], runs["num_samples"])
+    work = runs[list(keys)].assign(
+        log_odds=values,
+        variance=variances,
+        ratio=runs["memorization_ratio"].to_numpy(dtype=float),
+        samples=runs["num_samples"].to_numpy(dtype=float),
+        runs=1,
+    )
+    if work.empty:
+        return Cells(work, keys, spread)
+    grouped = work.groupby(list(keys), dropna=False, sort=True)
+    cells = grouped.agg(
+        log_odds=("log_odds", "mean"),
+        variance=("variance", "mean"),
+        ratio=("ratio", "mean"),
+        samples=("samples", "sum"),
+        runs=("runs", "sum"),
+    ).reset_index()
+    cells["variance"] = (cells["variance"] + spread.log_odds**2) / cells["runs"]
+    return Cells(cells, keys, spread)
+
+
+def pool(values: Sequence[float] | FloatArray, variances: Sequence[float] | FloatArray) -> tuple[float, float]:
+    """Mean and standard error over settings whose true effects may differ (DerSimonian and Laird 1986)."""
+    y, v = np.asarray(values, dtype=float), np.asarray(variances, dtype=float)
+    w = 1 / v
+    fixed = float((w * y).sum() / w.sum())
+    between = 0.0
+    if len(y) > 1:
+        excess = float((w * (y - fixed) ** 2).sum()) - (len(y) - 1)
+        between = max(0.0, excess / float(w.sum() - (w**2).sum() / w.sum()))
+    w = 1 / (v + between)
+    return float((w * y).sum() / w.sum()), float(1 / math.sqrt(w.sum()))
+
+
+def contrast(
+    cells: Cells,
+    moved: Collection[str],
+    before: Callable[[pd.DataFrame], Any],
+    after: Callable[[pd.DataFrame], Any],
+    name: str,
+) -> Effect | Saturated | None:
+    """The change from the runs `before` to those `after`, within strata that differ in `moved` settings only.
+
+    Where a moved setting brings another moved one along (the time embedding of an architecture) and a value was run
+    with several of them, only its own counts (`analysis.runs.partners`).
+
+    Returns:
+        None where no stratum has both; strata at 0% or 100% on both sides are left out and counted.
+    """
+    for key, tied in TIED.items():
+        if key in moved:
+            own = with_own_partners(cells.frame, key, [name for name in tied if name in moved])
+            cells = Cells(cells.frame[own], cells.keys, cells.spread)
+    try:
+        masks = [np.asarray(keep(cells.frame), dtype=bool) for keep in (before, after)]
+    except KeyError:
+        return None
+    if not (masks[0].any() and masks[1].any()):
+        return None
+    codes = cells.codes(moved)
+    first, second = (_means(cells.frame[mask], codes[mask], int(codes.max()) + 1) for mask in masks)
+    both = (first["runs"] > 0) & (second["runs"] > 0)
+    if not both.any():
+        return None
+    silent = both & is_saturated(first["ratio"], second["ratio"])
+    both &= ~silent
+    if not both.any():
+        return Saturated(name, int(silent.sum()))
+    effect = pooled_effect(
+        name,
+        (second["log_odds"] - first["log_odds"])[both],
+        (second["variance"] + first["variance"])[both],
+        (second["ratio"] - first["ratio"])[both],
+        (second["ratio_variance"] + first["ratio_variance"])[both],
+        int((first["runs"] + second["runs"])[both].sum()),
+    )
+    return replace(effect, saturated=int(silent.sum()))
+
+
+def _means(frame: pd.DataFrame, codes: IntArray, strata: int) -> dict[str, FloatArray]:
+    """Means of some cells in each stratum, with the variances of the means."""
+    divisor: Any = np.maximum(np.bincount(codes, minlength=strata), 1)
+
+    def total(column: Any) -> FloatArray:
+        sums = np.bincount(codes, weights=np.asarray(column, dtype=float), minlength=strata)
+        return np.asarray(sums, dtype=float)
+
+    return {
+        "log_odds": total(frame["log_odds"]) / divisor,
+        "variance": total(frame["variance"]) / divisor**2,
+        "ratio": total(frame["ratio"]) / divisor,
+        "ratio_variance": total(cell_ratio_variances(frame)) / divisor**2,
+        "runs": total(frame["runs"]),
+    }
+
+
+def trend(
+    cells: Cells, key: str, x: Callable[[pd.Series], Any], name: str, also_moved: Collection[str] = ()
+) -> Effect | Saturated | None:
+    """The change over the range of a numeric setting: a weighted straight line of log-odds over x(setting).
+
+    One slope, an intercept per stratum of equal other settings; residuals larger than the noise widen the
+    interval (Birge's ratio).
+
+    Returns:
+        The change from the smallest to the largest x within a stratum (their mean range); None without two values.
+        Strata at 0% or 100% throughout are left out and counted.
+    """
+    if key not in cells.frame:
+        return None
+    codes = cells.codes({key, *also_moved})
+    position = np.asarray(x(cells.frame[key]), dtype=float)
+    known = np.isfinite(position)
+    codes, position, frame = codes[known], position[known], cells.frame[known]
+    if len(frame) == 0:
+        return None
+    strata = int(codes.max()) + 1
+    low, high = np.full(strata, np.inf), np.full(strata, -np.inf)
+    np.minimum.at(low, codes, position)
+    np.maximum.at(high, codes, position)
+    if not (high > low).any():
+        return None
+    lowest, highest = np.full(strata, np.inf), np.full(strata, -np.inf)
+    np.minimum.at(lowest, codes, frame["ratio"].to_numpy(dtype=float))
+    np.maximum.at(highest, codes, frame["ratio"].to_numpy(dtype=float))
+    silent = (high > low) & is_saturated(lowest, highest)
+    used = ((high > low) & ~silent)[codes]
+    if not used.any():
+        return Saturated(name, int(silent.sum()))
+    codes, position, frame = codes[used], position[used], frame[used]
+    weight, value = 1 / frame["variance"].to_numpy(dtype=float), frame["log_odds"].to_numpy(dtype=float)
+    sums = np.maximum(np.bincount(codes, weights=weight, minlength=strata), 1e-300)
+    dx = position - (np.bincount(codes, weights=weight * position, minlength=strata) / sums)[codes]
+    dy = value - (np.bincount(codes, weights=weight * value, minlength=strata) / sums)[codes]
+    xx, xy = float((weight * dx**2).sum()), float((weight * dx * dy).sum())
+    slope = xy / xx
+    chosen = np.unique(codes)
+    degrees = len(codes) - len(chosen) - 1
+    residual = float((weight * (dy - slope * dx) ** 2).sum())
+    birge = math.sqrt(max(1.0, residual / degrees)) if degrees > 0 else 1.0
+    length = float(np.mean((high - low)[chosen]))
+    ends = [_means(frame[at], codes[at], strata) for at in (position == low[codes], position == high[codes])]
+    points = (ends[1]["ratio"] - ends[0]["ratio"])[chosen]
+    point_variances = (ends[1]["ratio_variance"] + ends[0]["ratio_variance"])[chosen]
+    error = birge * length / math.sqrt(xx)
+    effect = _effect(name, slope * length, error, points, point_variances, int(frame["runs"].sum()))
+    return replace(effect, saturated=int(silent.sum()))
+
+
+def ln(column: pd.Series) -> Any:
+    """Natural logarithm of a setting; nan where it is no positive number, so that such a cell is left out."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    return np.log(numbers.where(numbers > 0).astype(float))
+
+
+def per_unit(effect: Effect, length: float, unit: str) -> Effect:
+    """An effect over a range as one per unit of that range."""
+    value, low, high = (number / length for number in (effect.value, effect.low, effect.high))
+    return Effect(effect.name, value, low, high, unit, effect.comparisons, effect.runs, saturated=effect.saturated)
+
+
+def cell_ratio_variances(cells: pd.DataFrame) -> FloatArray:
+    """Variance of each cell's ratio: that of its log-odds times (dp / d log-odds)^2."""
+    log_odds, variance = cells["log_odds"].to_numpy(dtype=float), cells["variance"].to_numpy(dtype=float)
+    slope = 1 / (1 + np.exp(-log_odds)) / (1 + np.exp(log_odds))
+    return np.asarray(variance * slope**2, dtype=float)
+
+
+def pooled_effect(
+    name: str,
+    differences: Sequence[float] | FloatArray,
+    variances: Sequence[float] | FloatArray,
+    points: Sequence[float] | FloatArray,
+    point_variances: Sequence[float] | FloatArray,
+    runs: int,
+) -> Effect:
+    """The effect behind several differences: of log-odds, with their variances, and of ratios, with theirs."""
+    value, error = pool(differences, variances)
+    return _effect(name, value, error, points, point_variances, runs)
+
+
+def _effect(
+    name: str,
+    value: float,
+    error: float,
+    points: Sequence[float] | FloatArray,
+    point_variances: Sequence[float] | FloatArray,
+    runs: int,
+) -> Effect:
+    reach = normal_quantile() * error
+    mean = 100 * float(np.mean(points))
+    # Matched settings differ in their effect in points for real; their spread counts beside the noise.
+    noise = float(np.sum(point_variances)) / len(points) ** 2
+    between = float(np.var(points, ddof=1)) / len(points) if len(points) > 1 else 0.0
+    width = 100 * normal_quantile() * math.sqrt(max(noise, between))
+    in_points = (mean, max(mean - width, -100.0), min(mean + width, 100.0))
+    return Effect(name, value, value - reach, value + reach, LOG_ODDS, len(points), runs, in_points)

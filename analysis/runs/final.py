@@ -1,0 +1,171 @@
+"""Which trials have a final ratio: trained to the end, or stopped early by a verdict, or not finished.
+
+An EMM search ends a trial as soon as its verdict is clear. One that `reached` the target would have gone on to a
+ratio that is at least the one reported: a lower bound. One that `will_not_reach` it was stopped with a ratio far below
+the final one, of which it says nothing but that it stays below the target.
+"""
+
+import numpy as np
+import pandas as pd
+
+REACHED = "reached"
+WILL_NOT_REACH = "will_not_reach"
+FULL = "full"
+
+NO_FINAL_RATIO = "no final ratio: all trials were stopped early as they will not reach the target, diverged or failed"
+"""What to say where `finished` leaves nothing."""
+
+DIVERGED = "diverged"
+"""The status of a trial whose numbers ceased to be finite."""
+_FAILURES = {DIVERGED: "diverged", "failed": "failed"}
+_NAMED = 3
+"""So many of the trials that broke off are named in a message; the others are counted."""
+
+_ENDED = {"terminated", "finished", "completed", "complete", "done"}
+
+
+def has_ended(status: pd.Series) -> pd.Series:
+    """For each status of a trial, whether the trial came to its end."""
+    return status.astype(str).str.lower().isin(_ENDED)
+
+
+def trial_verdicts(frame: pd.DataFrame) -> pd.Series:
+    """For each row, the verdict that its trial ended with: the last that is not missing, `full` where there is none.
+
+    Args:
+        frame: of `analysis.load`, all evaluations of its trials in order. The verdict stands on a trial's last
+            evaluation, which need not be its best.
+
+    Returns:
+        `full`, `reached` or `will_not_reach` by row, with the frame's index.
+    """
+    if "verdict" not in frame.columns:
+        return pd.Series(FULL, index=frame.index)
+    last = frame["verdict"].astype(object).where(frame["verdict"].notna(), None)
+    return last.groupby([frame["experiment"], frame["trial_id"]]).transform("last").fillna(FULL)
+
+
+def trial_failures(frame: pd.DataFrame) -> pd.Series:
+    """For each row, what its trial broke off with: `diverged`, `failed`, or an empty text.
+
+    Args:
+        frame: of `analysis.load`, all evaluations of its trials.
+    """
+    found = pd.Series("", index=frame.index, dtype=object)
+    if "status" in frame.columns:
+        found = found.mask(frame["status"].astype(str) == DIVERGED, DIVERGED)
+    if "failure" in frame.columns:
+        failure = frame["failure"].astype(object).where(frame["failure"].notna(), None)
+        last = failure.groupby([frame["experiment"], frame["trial_id"]]).transform("last")
+        found = found.mask(last.notna(), last)
+    return found
+
+
+def is_finished(frame: pd.DataFrame) -> pd.Series:
+    """For each row, whether its trial has a final ratio, or at least a lower bound of it.
+
+    Not so a trial that diverged or failed, one that is unfinished, whose best ratio lies ahead, and one that was
+    stopped early as it `will_not_reach` its target. Whether a trial came to the end of its budget is told by the
+    column `status`, and by the images seen against `training.images` or `training.epochs` times `data.size`: of a
+    trial that ended, results may be lost. The closed-form optimum sees none.
+    """
+    verdicts = trial_verdicts(frame)
+    counts, reached = (verdicts != WILL_NOT_REACH) & (trial_failures(frame) == ""), verdicts == REACHED
+    ended = has_ended(frame["status"]) if "status" in frame else pd.Series(True, index=frame.index)
+    if "images_seen" not in frame:
+        return (ended | reached) & counts
+    seen = frame.groupby(["experiment", "trial_id"])["images_seen"].transform("max")
+    budget = pd.Series(np.nan, index=frame.index)
+    if "training.images" in frame:
+        budget = pd.to_numeric(frame["training.images"]).astype("float64")
+    if {"training.epochs", "data.size"} <= set(frame.columns):
+        epochs, size = (pd.to_numeric(frame[key]).astype("float64") for key in ("training.epochs", "data.size"))
+        budget = budget.fillna(epochs * size)
+    whole = budget.isna() | (seen >= budget) | ~(seen > 0)
+    return ((ended & whole) | reached) & counts
+
+
+def finished(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of trials with a final ratio; half-trained ones would pass for a low ratio.
+
+    Where no trial ended yet, the rows of those still at work: all but the trials that diverged or failed, or were
+    stopped early as they `will_not_reach` their target, whose ratio will never be known.
+    """
+    if frame.empty:
+        return frame
+    ended = frame[is_finished(frame)]
+    if ended.empty:
+        ended = frame[(trial_verdicts(frame) != WILL_NOT_REACH) & (trial_failures(frame) == "")]
+    return ended.reset_index(drop=True)
+
+
+def reached_target(frame: pd.DataFrame) -> pd.Series:
+    """For each row, whether its trial was stopped on reaching the target: its ratios are lower bounds."""
+    return trial_verdicts(frame) == REACHED
+
+
+def left_out(frame: pd.DataFrame) -> list[str]:
+    """What `finished` leaves out and what it keeps with a caveat, a line a kind; empty where all is final.
+
+    Args:
+        frame: of `analysis.load`, all evaluations of its trials.
+    """
+    if frame.empty:
+        return []
+    verdicts = trial_verdicts(frame)
+    failures = trial_failures(frame)
+    trials = frame.assign(verdict=verdicts, failure=failures).drop_duplicates(["experiment", "trial_id"], keep="last")
+    count = len(trials)
+    broken = trials["failure"] != ""
+    stopped = int(((trials["verdict"] == WILL_NOT_REACH) & ~broken).sum())
+    unfinished = int((~is_finished(frame))[trials.index].sum()) - stopped - int(broken.sum())
+    reached = int(((trials["verdict"] == REACHED) & ~broken).sum())
+    lines = [f"left out: {line}" for line in failed(frame)]
+    if unfinished and unfinished + stopped + int(broken.sum()) < count:
+        lines.append(f"left out: {unfinished} of {count} trials are unfinished, and their ratios may still rise")
+    elif unfinished:
+        lines.append(f"note: {unfinished} of {count} trials are unfinished, and their ratios may still rise")
+    if stopped:
+        lines.append(
+            f"left out: {stopped} of {count} trials were stopped early as they will not reach the target, and their "
+            "final ratios are not known"
+        )
+    if reached:
+        lines.append(
+            f"note: {reached} of {count} trials were stopped early on reaching the target, and their ratios are lower "
+            "bounds (>=) of the final ones"
+        )
+    return lines
+
+
+def failed(frame: pd.DataFrame) -> list[str]:
+    """Which trials diverged and which failed, a line a kind with the cause; such as `2 of 8 trials diverged: ...`.
+
+    Args:
+        frame: of `analysis.load`, all evaluations of its trials.
+    """
+    ident = ["experiment", "trial_id"]
+    failures = trial_failures(frame)
+    rows = frame.assign(failure=failures)[failures != ""]
+    if "failure" in frame.columns:
+        # The first result that says so names the cause; of a trial that only has a status, the last one is known.
+        says = frame["failure"].notna()[rows.index]
+        rows = pd.concat([rows[says], rows[~says][::-1]])
+    trials = rows.drop_duplicates(ident).sort_values(ident, kind="stable")
+    count = len(frame[ident].drop_duplicates())
+    lines = []
+    for failure, word in _FAILURES.items():
+        those = trials[trials["failure"] == failure]
+        if len(those):
+            named = [_broken(row) for _, row in those.head(_NAMED).iterrows()]
+            more = f" and {len(those) - _NAMED} more" if len(those) > _NAMED else ""
+            lines.append(f"{len(those)} of {count} trials {word}: {'; '.join(named)}{more}")
+    return lines
+
+
+def _broken(row: pd.Series) -> str:
+    """A trial that broke off, with its cause and when."""
+    cause, seen = row.get("cause"), row.get("images_seen")
+    when = "" if seen is None or pd.isna(seen) else f" at {int(seen):,} images"
+    about = f"{'' if cause is None or pd.isna(cause) else cause}{when}".strip()
+    return f"{row['trial_id']}" + (f" ({about})" if about else "")

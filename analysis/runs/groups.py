@@ -1,0 +1,132 @@
+"""Fair comparisons inside a pooled table: trials that differ in one factor, and in nothing else that matters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.results.load import best
+from analysis.runs.averages import averaged
+from analysis.runs.factors import TIED, value_label
+from analysis.runs.final import reached_target
+from analysis.runs.labels import MOST
+from analysis.runs.partners import by_partner
+from analysis.runs.seeds import seed_spread
+from analysis.runs.settings import REPEATS, moves, setting_keys
+
+_BUDGET = ("training.images", "training.epochs")
+"""How long a trial trains: a setting of a study, not a factor."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Trials that differ in `key`, in |D| and in seeds only."""
+
+    key: str
+    fixed: dict[str, Any]
+    """What tells this panel from the others of the same key; empty where there is one."""
+    frame: pd.DataFrame
+
+    @property
+    def title(self) -> str:
+        """What is fixed, such as `Width = 256`, missing values aside; empty where there is one panel."""
+        told = [value_label(key, value) for key, value in self.fixed.items() if not pd.isna(value)]
+        return ", ".join([*told[:MOST], *(["..."] if len(told) > MOST else [])])
+
+
+def panels(frame: pd.DataFrame, key: str, within: Sequence[str] = ("data.size",), least: int = 2) -> list[Panel]:
+    """Split trials into panels in which only `key` and `within` differ.
+
+    Settings that follow `key` (`analysis.runs.factors.TIED`) may differ between its values, but not within one: where a
+    value was run with several, the first panel has each value's own, and each of the others has a panel of its own.
+
+    Args:
+        frame: of `analysis.load`; several sweeps may be pooled.
+        key: the factor, a dotted key.
+        within: further keys that may differ inside a panel.
+        least: how many values of `key` a panel must have.
+
+    Returns:
+        Panels, the one with most (value, `within`) cells first, so that a sweep's own trials come before the
+        single ones that other sweeps contribute.
+    """
+    if key not in frame.columns:
+        return []
+    tied = [name for name in TIED.get(key, ()) if name not in within]
+    free = {key, *within, *tied}
+    split = [name for name in setting_keys(frame) if name not in free and moves(frame[name])]
+    groups = list(frame.groupby(split, dropna=False, sort=True)) if split else [((), frame)]
+    wide = [
+        ({**dict(zip(split, values, strict=True)), **partner}, part)
+        for values, group in groups
+        for partner, part in by_partner(group, key, tied)
+        if part[key].nunique(dropna=False) >= least
+    ]
+    names = [*split, *tied]
+    telling = [name for name in names if len({str(fixed[name]) if name in fixed else "" for fixed, _ in wide}) > 1]
+    found = [
+        Panel(key, {name: fixed[name] for name in telling if name in fixed}, part.reset_index(drop=True))
+        for fixed, part in wide
+    ]
+    cells = [key, *(name for name in within if name in frame.columns)]
+    return sorted(found, key=lambda panel: -len(panel.frame[cells].drop_duplicates()))
+
+
+def panel_titles(found: Sequence[Panel]) -> list[str]:
+    """A title for each panel that no other one has: the short one, or where several share it, all that is fixed.
+
+    Two panels may still be told apart by nothing but their place in `found`, as titles round numbers: these are
+    numbered.
+    """
+    if len(found) < 2:
+        return [panel.title for panel in found]
+    short = [panel.title for panel in found]
+    whole = [", ".join(value_label(key, value) for key, value in panel.fixed.items()) for panel in found]
+    chosen = [brief if brief and short.count(brief) == 1 else full for brief, full in zip(short, whole, strict=True)]
+    return [
+        f"{title} #{chosen[: place + 1].count(title)}" if chosen.count(title) > 1 else title
+        for place, title in enumerate(chosen)
+    ]
+
+
+def studied_keys(frame: pd.DataFrame) -> list[str]:
+    """The factors that a pooled table can speak about: keys with a panel of two values, |D| and seeds aside."""
+    moved = [name for name in setting_keys(frame) if name != "data.size" and moves(frame[name])]
+    tied = {name for key in moved for name in TIED.get(key, ())}
+    free = [name for name in moved if name not in tied and not name.startswith(_BUDGET)]
+    # A key that only ever moves with another one, such as the learning rate with the batch size, has no panel.
+    return [name for name in dict.fromkeys([*free, *(key for key in moved if key in tied)]) if panels(frame, name)]
+
+
+def summary(frame: pd.DataFrame, keys: Sequence[str], metric: str = "memorization_ratio") -> pd.DataFrame:
+    """The number of each experiment: the best evaluation of its trials, averaged over seeds.
+
+    Args:
+        frame: of `analysis.load`, usually one panel.
+        keys: what tells experiments apart.
+        metric: see `analysis.best`.
+
+    Returns:
+        `keys`, `value`, `low`, `high` (95%; ratios in percent), `trials`, and for ratios `samples` and `reached`; see
+        `analysis.runs.averages.averaged`.
+    """
+    runs = once_a_seed(best(frame, metric))
+    return averaged(runs, keys, metric, seed_spread(best(frame)))
+
+
+def once_a_seed(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row for each setting and seed: sweeps that ran the same training again add no independent number.
+
+    Of several, one that was trained to its end is kept before one that was stopped on reaching a target, then the one
+    with most samples. A frame without seeds stays as it is.
+
+    Args:
+        runs: one row a trial.
+    """
+    if "seed" not in runs.columns:
+        return runs
+    order = pd.DataFrame({"reached": reached_target(runs), "samples": -runs["num_samples"].astype("float64")})
+    keys = [*setting_keys(runs), *(key for key in REPEATS if key in runs.columns)]
+    kept = runs.loc[order.sort_values(["reached", "samples"], kind="stable").index].drop_duplicates(keys).index
+    return runs.loc[runs.index.isin(kept)]

@@ -1,0 +1,1 @@
+"""Statistics of proportions and logits: arrays in, arrays out."""

@@ -1,0 +1,142 @@
+"""One experiment, described completely, and its dotted keys in a flat dictionary."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from memo_core.errors import MemosweepError, quoted
+from memo_core.experiment.keys import check_key_of, constraint_of, keys_of, nested, one_line, parse_value_of
+from memo_core.experiment.sections import (
+    BEFORE_THE_SETTING,
+    EMBEDDED_RESOLUTION,
+    EMBEDDED_SIZE,
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    Section,
+    TrainingConfig,
+)
+
+__all__ = [
+    "BEFORE_THE_SETTING",
+    "EMBEDDED_RESOLUTION",
+    "EMBEDDED_SIZE",
+    "DataConfig",
+    "EvaluationConfig",
+    "Experiment",
+    "FlatExperiment",
+    "ModelConfig",
+    "TrainingConfig",
+    "check_key",
+    "field_constraint",
+    "keys",
+    "parse_value",
+]
+
+FlatExperiment = dict[str, Any]
+"""Dotted keys to JSON-ready values."""
+
+
+class Experiment(Section):
+    """Everything that a trial needs; equal experiments give equal results.
+
+    `to_flat` and `from_flat` translate to and from dotted keys (`data.size`, `training.weight_decay`, ...),
+    the form in which Ray Tune, `--set` and the result tables know an experiment.
+    """
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    # A million image seeds belong to each, and generators take seeds below 2^64.
+    seed: Annotated[int, Field(ge=0, le=10**12)] = 0
+    """Seed of initialization, noise, order, dropout and sampling."""
+
+    @model_validator(mode="after")
+    def _resolution_fits(self) -> Self:
+        resolution = self.data.resolution or EMBEDDED_RESOLUTION.get(self.data.dataset)
+        if resolution is not None:
+            self.model.check_resolution(resolution)
+        return self
+
+    @model_validator(mode="after")
+    def _evaluations_apart(self) -> Self:
+        every = self.evaluation.every_epochs
+        if every is not None and every * self.data.size < 1:
+            raise ValueError(
+                f"evaluation.every_epochs = {every}: less than one image of {self.data.size} (data.size), take more"
+            )
+        return self
+
+    @property
+    def total_images(self) -> int:
+        """The training budget in images seen, rounded up."""
+        if self.training.images is not None:
+            return self.training.images
+        assert self.training.epochs is not None
+        return math.ceil(self.training.epochs * self.data.size)
+
+    @property
+    def evaluation_points(self) -> tuple[int, ...]:
+        """Images seen at which the model is evaluated, ascending; the end of training is the last."""
+        total = self.total_images
+        if self.evaluation.count is not None:
+            count = min(self.evaluation.count, total)
+            return tuple(math.ceil(total * (index + 1) / count) for index in range(count))
+        every = self.evaluation.every_images or float(self.evaluation.every_epochs or 0) * self.data.size
+        inner = [math.ceil(every * index) for index in range(1, math.ceil(total / every))]
+        return tuple(dict.fromkeys([*(point for point in inner if point < total), total]))
+
+    def to_flat(self) -> FlatExperiment:
+        """Dotted keys to JSON-ready values (tuples become lists)."""
+        flat: FlatExperiment = {}
+        for key, value in self.model_dump(mode="json").items():
+            if isinstance(value, dict):
+                flat.update({f"{key}.{name}": inner for name, inner in value.items()})
+            else:
+                flat[key] = value
+        return flat
+
+    @classmethod
+    def from_flat(cls, flat: Mapping[str, Any]) -> "Experiment":
+        """Build and validate an experiment; absent keys take their defaults.
+
+        Raises:
+            MemosweepError: an unknown key, or a value that is not allowed; one line.
+        """
+        for key, value in flat.items():
+            check_key(key)
+            # Python's integers have no end, those of tensors and tables do.
+            if isinstance(value, int) and abs(value) >= 2**63:
+                raise MemosweepError(f"{key} = {quoted(value)}: expected a number below 2^63")
+        try:
+            return cls.model_validate(nested(flat))
+        except ValidationError as error:
+            raise MemosweepError(one_line(error, cls)) from None
+
+
+def keys() -> dict[str, Any]:
+    """All dotted experiment keys with their types."""
+    return keys_of(Experiment)
+
+
+def check_key(key: str) -> None:
+    """Raise MemosweepError for a key that no experiment has, with the nearest one that exists."""
+    check_key_of(Experiment, key)
+
+
+def parse_value(key: str, text: str) -> Any:
+    """Read the value of a dotted key as written on a command line; `Experiment.from_flat` checks it.
+
+    Raises:
+        MemosweepError: no such key.
+    """
+    check_key(key)
+    return parse_value_of(Experiment, key, text)
+
+
+def field_constraint(key: str, name: Literal["type", "multiple_of"]) -> Any:
+    """The plain type of an experiment key's values, or the number that they must be a multiple of."""
+    return constraint_of(Experiment, key, name)

@@ -1,0 +1,1 @@
+"""The Ray session, what it can hold, and the machines behind it."""

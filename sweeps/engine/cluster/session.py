@@ -1,0 +1,77 @@
+"""A quiet Ray session: joins the cluster of $RAY_ADDRESS or a Ray job, else starts one on this machine."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from analysis.results.urls import is_local, local_path
+
+# Ray reads these when it is imported and when its processes start.
+_ENVIRONMENT = {
+    # Our own display replaces Tune's tables, and nobody can act on these warnings.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    # The last report of a trial that diverged has no ratio, on purpose: searchers and schedulers know.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # `--resume` starts from the last snapshot of the experiment: an old one would repeat finished work.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1",
+}
+for _name, _value in _ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
+
+import ray  # noqa: E402 - after the environment
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What trials can be given."""
+
+    cpus: int
+    gpus: int
+    description: str
+
+
+def look() -> Cluster:
+    """What trials will have; an existing cluster is joined to ask it, otherwise nothing starts."""
+    if ray.is_initialized() or os.environ.get("RAY_ADDRESS"):
+        return start()
+    import torch  # noqa: PLC0415 - slow, and only needed here
+
+    cpus, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    return Cluster(cpus, gpus, f"this machine has {cpus} CPUs and {gpus} GPUs")
+
+
+def start() -> Cluster:
+    """Join or start Ray without logging to the screen; called again, it only describes the session."""
+    address = os.environ.get("RAY_ADDRESS")
+    if not ray.is_initialized():
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
+    for name in ("ray", "ray.tune", "ray.train"):
+        # A failed trial is reported in one line, with the place of its traceback.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    resources = ray.cluster_resources()
+    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    where = f"the Ray cluster at {address}" if address else "this machine"
+    return Cluster(cpus, gpus, f"{where} has {cpus} CPUs and {gpus} GPUs")
+
+
+def trials_at_once(resources: Mapping[Literal["cpu", "gpu"], float]) -> int | None:
+    """How many trials the cluster holds at present, whether or not they run; none where Ray is not running."""
+    if not ray.is_initialized():
+        return None
+    there = ray.cluster_resources()
+    counts = [int(there.get(name.upper(), 0) / amount + 1e-9) for name, amount in resources.items() if amount > 0]
+    return max(1, min(counts, default=1))
+
+
+def absolute(storage: str) -> str:
+    """Tune wants absolute paths or URLs."""
+    if not is_local(storage):
+        return storage
+    # Not Path's, which fails over the home of nobody.
+    return str(Path(os.path.expanduser(local_path(storage))).resolve())  # noqa: PTH111

@@ -1,0 +1,168 @@
+"""What a sweep leaves behind: table, figure, gallery, and the last lines on the screen."""
+
+import io
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.emm.search.outcome import PAPER_GRID, emm_table
+from analysis.emm.search.search import Search
+from analysis.errors import AnalysisError, SkippedResultsWarning
+from analysis.figures.emm import draw_emm, emm_figure_data
+from analysis.figures.factor import metric_over_factor, trials_over_factor
+from analysis.figures.gallery import gallery, gallery_rows
+from analysis.inference.emm import images_text
+from analysis.results.load import best, load
+from analysis.results.urls import open_location
+from analysis.runs.factors import factor, inside_sentence, value_text
+from analysis.runs.final import finished
+from analysis.runs.groups import panel_titles, panels
+from sweeps.engine.plans.manifest import Manifest
+from sweeps.engine.plans.search_settings import OptunaSettings
+from sweeps.engine.tune.emm_searcher import saved_search
+
+_DOUBTS = {"predicted": ", predicted and not measured", "uncertain": ", which the sizes run do not enclose for sure"}
+_FIGURES = 4
+_GALLERY_TRIALS = 6
+
+
+def write_outcome(run_path: str, manifest: Manifest) -> None:
+    """Write table.csv, table.parquet, figure and gallery into the run's folder, and say what was found."""
+    try:
+        with warnings.catch_warnings():
+            # The sweep itself says which trials are unfinished.
+            warnings.simplefilter("ignore", SkippedResultsWarning)
+            frame = load(run_path)
+    except AnalysisError:
+        print("no trial has reached an evaluation, so there is no table", flush=True)
+        return
+    filesystem, path = open_location(run_path)
+
+    def write(name: str, content: bytes) -> None:
+        with filesystem.open(f"{path}/{name}", "wb") as file:
+            file.write(content)
+
+    # The table has every evaluation with its trial's status; figure and findings leave half-trained trials out.
+    write("table.csv", frame.to_csv(index=False).encode())
+    write("table.parquet", frame.to_parquet(index=False))
+    whole = finished(frame)
+    whole.attrs = frame.attrs
+    written = ["table.csv", "table.parquet"]
+    # A search may so far have nothing but trials that it stopped below the target.
+    for number, (title, part) in enumerate(_parts(whole, manifest)[:_FIGURES], 1):
+        # A mean over the other keys that a search moves would be the ratio of no setting.
+        if manifest.search == "optuna":
+            figure = trials_over_factor(part, manifest.key, title, lowest=_minimizes(manifest))
+        else:
+            figure = metric_over_factor(part, manifest.key, title=title)
+        for kind in ("png", "pdf"):
+            name = f"figure{f'_{number}' if number > 1 else ''}.{kind}"
+            write(name, _render(figure, kind))
+            written.append(name)
+    rows = gallery_rows(whole, manifest.moved, _GALLERY_TRIALS)
+    if rows:
+        write("gallery.png", _render(gallery(rows), "png"))
+        written.append("gallery.png")
+    search = saved_search(run_path) if manifest.search == "bisect" else None
+    if search is not None:
+        # The paper has no grid of sizes on digits.
+        table = emm_table(search, PAPER_GRID if manifest.preset == "paper" else ())
+        write("emm.csv", table.to_csv(index=False).encode())
+        write("emm.parquet", table.to_parquet(index=False))
+        write("emm.png", _render(draw_emm(emm_figure_data(search), title=f"EMM by {_title(manifest)}"), "png"))
+        written += ["emm.csv", "emm.parquet", "emm.png"]
+    lines = findings(whole, manifest) if search is None else emm_findings(search)
+    for line in lines:
+        print(line)
+    print(f"results in {run_path}: {', '.join(written)}", flush=True)
+
+
+def emm_findings(search: Search) -> list[str]:
+    """The EMM of each value with its interval, and what it cost."""
+    return [_emm_line(row) for row in emm_table(search).to_dict("records")]
+
+
+def _emm_line(row: Mapping[Any, Any]) -> str:
+    if row["trials"] == 0:
+        return f"{row['value']}: no EMM, since no training of it has ended with a ratio"
+    sign = {"lower_bound": "at least ", "upper_bound": "below "}.get(row["kind"], "")
+    interval = "" if sign else f" (95%: {images_text(row['emm_low'])} to {images_text(row['emm_high'])})"
+    doubt = _DOUBTS.get(row["kind"], "")
+    strange = f"; the ratio rises with |D| at {row['non_monotone']}" if row["non_monotone"] else ""
+    trainings = "1 training" if row["trials"] == 1 else f"{row['trials']} trainings"
+    return (
+        f"{row['value']}: EMM {sign}{images_text(row['emm'])}{interval}{doubt}, from {trainings} whose sizes add up to "
+        f"{row['images_trained']:,.0f} images, {row['cost_in_emms']:.1f} times the EMM{strange}"
+    )
+
+
+def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:
+    """The highest ratio of each trial, a line per size; where the size itself is studied, one line.
+
+    Trials that differ in more than the factor, |D| and seeds, such as those of two depths, have lines of their own.
+    """
+    runs = best(frame)
+    if runs.empty:
+        return ["no trial has a memorization ratio yet"]
+    if manifest.search == "optuna":
+        return [_extreme(runs, manifest)]
+    lines = []
+    for title, part in _parts(runs, manifest):
+        about = f"{title}  " if title else ""
+        if manifest.key == "data.size":
+            lines.append(f"{about}memorization ratio by |D|  {_numbers(part, manifest.key)}")
+            continue
+        for size, rows in part.groupby("data.size"):
+            numbers = _numbers(rows, manifest.key)
+            lines.append(f"{about}|D| = {size:,}  memorization ratio by {_title(manifest)}  {numbers}")
+    return lines
+
+
+def _minimizes(manifest: Manifest) -> bool:
+    settings = manifest.search_settings
+    return isinstance(settings, OptunaSettings) and settings.direction == "min"
+
+
+def _extreme(runs: pd.DataFrame, manifest: Manifest) -> str:
+    """The trial that an Optuna search looked for."""
+    run = runs.sort_values("memorization_ratio", ascending=_minimizes(manifest), kind="stable").iloc[0]
+    setting = ", ".join(f"{key} = {value_text(key, run[key])}" for key in manifest.moved)
+    low, high = 100 * run["memorization_ratio_low"], 100 * run["memorization_ratio_high"]
+    word = "lowest" if _minimizes(manifest) else "highest"
+    return (
+        f"{word} memorization ratio of {len(runs)} trials: {100 * run['memorization_ratio']:.1f}% "
+        f"(95%: {low:.1f} to {high:.1f}%) at {setting}"
+    )
+
+
+def _numbers(runs: pd.DataFrame, key: str) -> str:
+    entries = runs.sort_values(key, na_position="first").groupby(key, dropna=False, sort=False)
+    return "  ".join(
+        f"{value_text(key, value)}: {100 * group['memorization_ratio'].mean():.1f}%" for value, group in entries
+    )
+
+
+def _title(manifest: Manifest) -> str:
+    return inside_sentence(factor(manifest.key).title)
+
+
+def _parts(frame: pd.DataFrame, manifest: Manifest) -> list[tuple[str, pd.DataFrame]]:
+    """Trials that may stand in one figure, with what tells them from the others; a search over ranges is one part."""
+    if frame.empty:
+        return []
+    if manifest.search == "optuna":
+        return [("", frame)]
+    found = panels(frame, manifest.key, least=1)
+    return list(zip(panel_titles(found), (panel.frame for panel in found), strict=True))
+
+
+def _render(figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=160)
+    return buffer.getvalue()
+
+
+__all__ = ["findings", "write_outcome"]

@@ -1,0 +1,1 @@
+"""memosweep under Ray Tune: the trainable, the searchers, the display."""

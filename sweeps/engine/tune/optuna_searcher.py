@@ -1,0 +1,175 @@
+"""Optuna under Tune: the one place that knows its distributions."""
+
+import json
+import random
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from memo_core.errors import MemosweepError, first_line
+from memo_core.experiment import FlatExperiment
+from sweeps.engine.plans.names import METRIC
+from sweeps.engine.plans.ranges import SearchSpace, all_points, drawn_between, random_point, value_of
+from sweeps.engine.run.data_check import check_networks
+from sweeps.engine.tune.searcher_state import OptunaState, parsed
+
+Complete = Callable[[Mapping[str, Any]], FlatExperiment]
+
+_MAX_ATTEMPTS = 100
+"""Invalid or known points in a row after which Optuna is not asked for another."""
+
+
+class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no types
+    """Ray's Optuna searcher, whose suggestions are completed to whole experiments.
+
+    Invalid experiments are passed over, and so are those that were suggested before: a training with equal settings
+    would repeat its numbers bit for bit. Where Optuna proposes nothing new, points are drawn at random; the search ends
+    when every setting of its space has been suggested.
+
+    Args:
+        space: the spans that are searched, by dotted key.
+        complete: the whole experiment that searched values make; MemosweepError where they make none.
+        direction: `max` or `min` of the ratio.
+        num_trials: when to stop.
+        seed: of Optuna's sampler.
+    """
+
+    def __init__(self, space: SearchSpace, complete: Complete, direction: str, num_trials: int, seed: int = 0) -> None:
+        super().__init__(metric=METRIC, mode=direction)
+        self._space, self._complete, self._left, self._seed = space, complete, num_trials, seed
+        self._inner = _ray_searcher(space, direction, seed)
+        self._inner_ids: dict[str, str] = {}
+        self._known: list[str] = []
+        self._ended: str | None = None
+
+    def suggest(self, trial_id: str) -> FlatExperiment | str | None:
+        """A complete experiment, or FINISHED after `num_trials`, or where no valid and new point is found."""
+        if self._left <= 0 or self._ended is not None:
+            return str(Searcher.FINISHED)
+        for attempt in range(_MAX_ATTEMPTS):
+            found = self._ask(f"{trial_id}/{attempt}", trial_id)
+            if found is not None:
+                return found
+        points = all_points(self._space)
+        if points is not None:
+            new = [point for point in points if self._new_experiment(self._values(point)) is not None]
+            if new:
+                generator = random.Random(f"{self._seed} {len(self._known)}")
+                return self._enqueued(generator.choice(new), f"{trial_id}/{_MAX_ATTEMPTS}", trial_id)
+            self._ended = f"all {len(self._known)} settings of the search space were tried"
+            return str(Searcher.FINISHED)
+        for attempt in range(_MAX_ATTEMPTS, 2 * _MAX_ATTEMPTS):
+            point = random_point(self._space, random.Random(f"{self._seed} {len(self._known)} {attempt}"))
+            if self._new_experiment(self._values(point)) is not None:
+                return self._enqueued(point, f"{trial_id}/{attempt}", trial_id)
+        self._ended = f"no further valid setting of the search space was found in {2 * _MAX_ATTEMPTS} attempts"
+        return str(Searcher.FINISHED)
+
+    def _enqueued(self, point: Mapping[str, Any], inner_id: str, trial_id: str) -> FlatExperiment | None:
+        self._inner._ot_study.enqueue_trial(dict(point))
+        return self._ask(inner_id, trial_id)
+
+    def _ask(self, inner_id: str, trial_id: str) -> FlatExperiment | None:
+        """The experiment of Optuna's next point; None where it is invalid or known."""
+        # Optuna knows each point that it drew by a name of its own.
+        drawn = self._inner.suggest(inner_id)
+        experiment = self._new_experiment(self._values(drawn))
+        if experiment is None:
+            # Failed for Optuna, so that it neither counts a known ratio twice nor waits for one.
+            self._inner.on_trial_complete(inner_id, error=True)
+            return None
+        self._inner_ids[trial_id] = inner_id
+        self._known.append(_as_text(experiment))
+        self._left -= 1
+        return experiment
+
+    def _values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value_of(key, self._space[key], value) for key, value in drawn.items()}
+
+    def _new_experiment(self, values: Mapping[str, Any]) -> FlatExperiment | None:
+        try:
+            experiment = self._complete(values)
+            check_networks([experiment])
+        except MemosweepError:
+            return None
+        return None if _as_text(experiment) in self._known else experiment
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Pass an intermediate result on; a failure has none."""
+        if METRIC in result:
+            self._inner.on_trial_result(self._inner_ids[trial_id], result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Pass the last result on; a trial that diverged has failed, and has no ratio."""
+        failed = error or (result is not None and "failure" in result)
+        self._inner.on_trial_complete(self._inner_ids[trial_id], None if failed else result, failed)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write this searcher's state and, behind it, Optuna's, as one file: Tune moves no other."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._inner.save(f"{folder}/state")
+            inner = (Path(folder) / "state").read_bytes()
+        own = OptunaState(left=self._left, inner_ids=self._inner_ids, known=self._known, ended=self._ended)
+        Path(checkpoint_path).write_bytes(own.model_dump_json().encode() + b"\n" + inner)
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read it back.
+
+        Raises:
+            MemosweepError: it is damaged.
+        """
+        content = Path(checkpoint_path).read_bytes()
+        state = own_state(content, checkpoint_path)
+        self._left, self._inner_ids = state.left, dict(state.inner_ids)
+        self._known, self._ended = list(state.known), state.ended
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "state").write_bytes(content.partition(b"\n")[2])
+            try:
+                self._inner.restore(f"{folder}/state")
+            # Over damaged bytes, pickle fails in many ways.
+            except Exception as error:
+                raise MemosweepError(f"{checkpoint_path}: Optuna's state is damaged ({first_line(error)})") from None
+
+
+def own_state(content: bytes, where: str) -> OptunaState:
+    """Return what `OptunaExperimentSearch.save` wrote of itself.
+
+    Raises:
+        MemosweepError: it is damaged.
+    """
+    return parsed(OptunaState, content.partition(b"\n")[0], where)
+
+
+def _as_text(experiment: FlatExperiment) -> str:
+    return json.dumps(experiment, sort_keys=True)
+
+
+def _ray_searcher(space: SearchSpace, direction: str, seed: int) -> Any:
+    try:
+        import optuna  # noqa: PLC0415
+        from optuna.distributions import (  # noqa: PLC0415 - optional
+            BaseDistribution,
+            CategoricalDistribution,
+            FloatDistribution,
+            IntDistribution,
+        )
+        from ray.tune.search.optuna import OptunaSearch  # noqa: PLC0415
+    except ImportError as error:
+        raise MemosweepError(f"--search optuna needs Optuna ({error}): pip install optuna") from None
+    # The trials are on the screen already.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions: dict[str, BaseDistribution] = {}
+    for key, span in space.items():
+        if "choices" in span:
+            # Indices, since a choice may be a list, which Optuna does not store.
+            distributions[key] = CategoricalDistribution(list(range(len(span["choices"]))))
+            continue
+        low, high = drawn_between(span)
+        if span["integer"]:
+            distributions[key] = IntDistribution(round(low), round(high), log=span["log"])
+        else:
+            distributions[key] = FloatDistribution(low, high, log=span["log"])
+    return OptunaSearch(space=distributions, metric=METRIC, mode=direction, seed=seed)

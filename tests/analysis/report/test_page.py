@@ -1,0 +1,369 @@
+"""The page: whole, self-contained, true to the data."""
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.commands.main import main
+from analysis.errors import AnalysisError
+from analysis.inference.findings import published, verdicts
+from analysis.report import build
+from analysis.report.gallery import data_uri, gallery
+from analysis.report.overview import describe
+from analysis.report.svg import embed
+from analysis.results.load import best, load
+from tests.analysis.planted import SIZES, Settings, frame, grid, write_sweep
+
+VOID = {"meta", "link", "img", "input", "br", "hr", "line"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are balanced and collects what a test asks for."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self.text: list[str] = []
+        self._rows: list[list[str]] | None = None
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "table":
+            self._rows = self.tables.setdefault(str(dict(attrs)["id"]), [])
+        if tag == "tr" and self._rows is not None:
+            self._rows.append([])
+        if tag in ("td", "th") and self._rows is not None:
+            self._rows[-1].append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in VOID:
+            return
+        assert self.open.pop() == tag
+        if tag == "table":
+            self._rows = None
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+            if self._rows and self._rows[-1] and {"td", "th"} & set(self.open):
+                self._rows[-1][-1] += data
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+def shift(settings: Settings) -> float:
+    return 1.0 * math.log(settings["model.width"] / 128)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    trials = grid(model__width=(64, 128, 256), data__size=SIZES, seed=(0, 1))
+    return write_sweep(tmp_path_factory.mktemp("sweeps") / "width", trials, shift)
+
+
+@pytest.fixture(scope="module")
+def html(sweep: Path) -> str:
+    return build(load(sweep, cache=False), resamples=2)
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_the_page_fetches_nothing(page: Page, html: str) -> None:
+    for tag, attributes in page.tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        for name in ("src", "href", "xlink:href", "data", "action", "srcset", "poster"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:image/png;base64,")), (tag, name, value)
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#|\")", html)
+    assert not re.search(r"https?://", html)
+    for network in ("fetch(", "XMLHttpRequest", "WebSocket", "import(", "sendBeacon"):
+        assert network not in html
+
+
+def test_the_page_forbids_itself_the_network(page: Page) -> None:
+    policies = [attributes for _, attributes in page.tags if attributes.get("http-equiv") == "Content-Security-Policy"]
+    assert "default-src 'none'" in str(policies[0]["content"])
+
+
+def test_tags_are_balanced_and_ids_are_unique(page: Page) -> None:
+    assert page.open == []
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {str(a["href"])[1:] for tag, a in page.tags if tag in ("a", "use") and "href" in a}
+    assert targets <= set(ids)
+
+
+def test_every_trial_stands_in_the_table_with_its_numbers(page: Page, sweep: Path) -> None:
+    heading, *rows = page.tables["trials-table"]
+    column = {name: index for index, name in enumerate(heading)}
+    runs = best(load(sweep, cache=False)).set_index("trial_id")
+    assert len(rows) == len(runs) == 12
+    for row in rows:
+        run = runs.loc[row[column["Trial"]]]
+        assert float(row[column["Ratio (%)"]]) == pytest.approx(100 * run["memorization_ratio"], abs=0.006)
+        assert float(row[column["95% low"]]) == pytest.approx(100 * run["memorization_ratio_low"], abs=0.006)
+        assert float(row[column["95% high"]]) == pytest.approx(100 * run["memorization_ratio_high"], abs=0.006)
+        assert float(row[column["kNN distance"]]) == pytest.approx(run["knn_distance"], rel=1e-3)
+        assert row[column["Width"]] == str(run["model.width"])
+        assert row[column["Status"]] == run["status"]
+
+
+def test_every_finding_stands_there_with_its_verdict(page: Page, sweep: Path) -> None:
+    rows = page.tables["findings-table"][1:]
+    assert len(rows) == len(published()) == 19
+    by_id = {answer.id: answer for answer in verdicts(load(sweep, cache=False))}
+    for row in rows:
+        ident = next(name for name in by_id if name in row[1].split())
+        assert by_id[ident].headline in row[0]
+        assert by_id[ident].claim in row[1]
+    assert by_id["width_monotonic"].headline == "supported"
+    assert str(by_id["width_monotonic"].effect) in page.words
+
+
+def test_what_was_run_is_said(page: Page) -> None:
+    for words in (
+        "width.py --preset paper --name a<b&c",
+        "0123456789abcdef0123456789abcdef01234567",
+        "torch 2.14.1",
+        "x86_64",
+        "64, 128, 256",
+        "training.weight_decay",
+        "12 of 12 trials finished",
+        "CPU-hours",
+    ):
+        assert words in page.words, words
+
+
+def test_headlines_are_computed_from_the_data(page: Page, sweep: Path) -> None:
+    top = best(load(sweep, cache=False))["memorization_ratio"].max()
+    assert f"The highest memorization ratio is {100 * top:.1f}%" in page.words
+    assert "The strongest effect beside |D| is that of Width" in page.words
+    assert "Doubling |D| multiplies the odds of replication by" in page.words
+
+
+def test_the_gallery_marks_replicas_in_form_and_in_words(page: Page) -> None:
+    pairs = [attributes for tag, attributes in page.tags if str(attributes.get("class")).startswith("pair")]
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 2 * len(pairs) > 0
+    assert all("alt" in image for image in images)
+    marked = sum(attributes["class"] == "pair replica" for attributes in pairs)
+    assert 0 < marked < len(pairs)
+    assert sum("a replica" in str(image["alt"]) for image in images) == marked
+
+
+def test_figures_are_described_and_keep_their_text(page: Page, html: str) -> None:
+    drawings = [a for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]
+    assert len(drawings) >= 2
+    assert all(a["aria-label"] for a in drawings)
+    assert "Ratio (%) of memorization" in page.words
+    assert "#262626" not in html  # colours follow the theme
+
+
+def test_the_emm_stands_there_in_a_table_and_in_words(page: Page) -> None:
+    rows = page.tables["emm-table"][1:]
+    assert {row[1] for row in rows} == {"64", "128", "256"}
+    assert any("measured" in row[3] for row in rows)
+    assert "EMM (zeta = 0.1)" in page.words
+
+
+def test_headings_are_in_order(page: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_equal_data_give_an_equal_page(sweep: Path) -> None:
+    data = load(sweep, cache=False)
+    assert build(data, resamples=2, draw=False) == build(data, resamples=2, draw=False)
+
+
+def test_failures_are_said_plainly(tmp_path: Path) -> None:
+    trials = grid(model__width=(64, 128, 256), data__size=SIZES)
+    folder = write_sweep(tmp_path / "cut", trials, shift, unfinished=(0, 1))
+    lost = sorted(path for path in folder.iterdir() if path.is_dir())[-1]
+    (lost / "result.json").unlink()
+    (lost / "error.txt").write_text("Traceback ...\nRuntimeError: loss is <nan>\n")
+    with pytest.warns(UserWarning):
+        data = load(folder, cache=False)
+    words = Page(build(data, draw=False)).words
+    assert "1 trial of 6 never reported a number" in words
+    assert "RuntimeError: loss is <nan>" in words
+    assert "3 of 6 trials finished" in words
+    assert "Not read" in words  # half a line
+
+
+def test_a_hundred_trials_stay_below_two_megabytes(tmp_path: Path) -> None:
+    trials = grid(model__width=(64, 128), data__size=SIZES, seed=tuple(range(25)))
+    folder = write_sweep(tmp_path / "many", trials, shift)
+    size = len(build(load(folder, cache=False), resamples=2).encode())
+    assert 50_000 < size < 2_000_000
+
+
+def test_a_page_can_be_made_of_one_running_trial() -> None:
+    data = frame(grid(data__size=(1000,))).assign(status="running")
+    page = Page(build(data))
+    assert "undecided: too little data" in page.words
+    assert "0 / 1" in page.words
+    with pytest.raises(AnalysisError, match="no trial has reported"):
+        build(pd.DataFrame())
+
+
+def test_names_in_the_data_cannot_become_markup() -> None:
+    data = frame(grid(data__dataset=("<script>alert(1)</script>",), data__size=SIZES))
+    page = Page(build(data, title="<b>bold</b>", draw=False))
+    assert sum(tag == "script" for tag, _ in page.tags) == 1
+    assert "<b>bold</b>" in page.words
+
+
+def test_tick_labels_survive_the_shortening_of_numbers() -> None:
+    svg = '<svg width="9pt" id="a" xmlns="http://x"><path d="M 1.23456 2"/><text fill="#262626">0.00123</text></svg>'
+    element = embed(svg, "f", 'a "label"')
+    assert "0.00123" in element
+    assert "1.23 2" in element
+    assert 'id="f-a"' in element
+    assert "&quot;label&quot;" in element
+    assert "http" not in element
+
+
+def test_images_become_png() -> None:
+    for channels in (1, 3):
+        assert data_uri(np.zeros((channels, 4, 4), dtype=np.uint8)).startswith("data:image/png;base64,iVBOR")
+
+
+def run(arguments: Sequence[str | Path]) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_the_command_writes_the_page(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "page.html"
+    assert run(["report", sweep, "--out", target, "--no-figures", "--title", "My sweep"]) == 0
+    assert "12 trials" in capsys.readouterr().out
+    assert "<h1>My sweep</h1>" in target.read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_bad_input_is_one_line_and_exit_code_two(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for arguments in (
+        ["report", tmp_path / "empty", "--out", tmp_path / "r.html"],
+        ["report", tmp_path / "nowhere", "--out", tmp_path / "r.html"],
+        ["report", sweep, "--out", tmp_path],
+        ["report", sweep, "--out", tmp_path / "no" / "r.html"],
+        ["compare", sweep, tmp_path / "nowhere"],
+        ["importance", tmp_path / "empty"],
+        ["importance", sweep, "--resamples", "0"],
+    ):
+        assert run(arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("python -m analysis ")
+        assert error.count("\n") == 1, error
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_half_written_results_are_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_sweep(tmp_path / "cut", grid(model__width=(64, 128), data__size=SIZES), unfinished=(0,))
+    assert run(["report", folder, "--no-figures", "--out", tmp_path / "r.html"]) == 0
+    assert "skipped: " in capsys.readouterr().err
+
+
+def test_compare_and_importance_print_text_and_json(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import json
+    import shutil
+
+    copy = shutil.copytree(sweep, tmp_path / "copy")
+    assert run(["compare", sweep, copy]) == 0
+    assert "0 of 6 matched settings differ beyond noise" in capsys.readouterr().out
+    assert run(["compare", sweep, copy, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["matches"]) == 6
+    assert run(["importance", sweep, "--resamples", "2"]) == 0
+    assert "data.size" in capsys.readouterr().out
+    assert run(["importance", sweep, "--resamples", "2", "--json"]) == 0
+    factors = json.loads(capsys.readouterr().out)["factors"]
+    assert {factor["factor"] for factor in factors} == {"data.size", "model.width", "seed"}
+
+
+def test_figures_show_finished_runs_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = frame(grid(model__width=(64, 128), data__size=SIZES))
+    cut = data["trial_id"] == "p_00000"
+    data.loc[cut, "status"] = "interrupted"
+    drawn: list[pd.DataFrame] = []
+    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda rows, _: drawn.append(rows) or ([], []))
+    build(data, resamples=2)
+    build(data.assign(status="running"), resamples=2)
+    assert "p_00000" not in set(drawn[0]["trial_id"])
+    assert len(drawn[1]) == len(data)  # nothing has finished: show what is there
+
+
+def test_fid_is_drawn_where_it_is_reported() -> None:
+    data = frame(grid(model__width=(64, 128), data__size=SIZES))
+    data["fid"] = 5 + 10 * data["memorization_ratio"]
+    page = Page(build(data, resamples=2))
+    assert "FID in place of the ratio" in page.words
+    drawn = [str(a["aria-label"]) for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]
+    assert any(label.startswith("FID: Over Width") for label in drawn)
+    heading, *rows = page.tables["trials-table"]
+    assert float(rows[0][heading.index("FID")]) == pytest.approx(data["fid"][data["epoch"] == 40_000].iloc[0], rel=1e-3)
+
+
+def test_the_gallery_shows_samples_behind_a_url(sweep: Path) -> None:
+    data = load(sweep, cache=False)
+    remote = data.assign(folder="file://" + data["folder"].astype(str))
+    assert len(gallery(remote, describe(remote))) == len(gallery(data, describe(data))) > 0
+
+
+def test_columns_that_follow_from_others_are_left_out_in_print() -> None:
+    trials = [
+        {**s, "training.learning_rate": s["training.batch_size"] * 1e-6} for s in grid(training__batch_size=(64, 128))
+    ]
+    html = build(frame(trials), draw=False)
+    assert '<th scope="col" data-sort class="n screen">Learning rate</th>' in html
+    assert '<th scope="col" data-sort class="n">Batch size</th>' in html
+
+
+def test_paper_tables_mark_lower_bounds() -> None:
+    data = frame(grid(training__weight_decay=(0, 1e-2), data__size=SIZES))
+    stopped = (data["training.weight_decay"] == 0) & (data["data.size"] == SIZES[0])
+    heading, *rows = Page(build(data.assign(verdict=stopped.map({True: "reached", False: None})), draw=False)).tables[
+        "paper2-0-table"
+    ]
+    ours, high, difference = (heading.index(name) for name in ("Ours", "95% high", "Difference"))
+    bounds = [row for row in rows if row[ours].startswith(">=")]
+    assert len(bounds) == 1
+    assert bounds[0][high] == bounds[0][difference] == ""
+    others = [row for row in rows if row[ours] and row not in bounds]
+    assert len(others) == 3
+    assert all(row[high] and row[difference] for row in others)
+
+
+def test_the_report_says_what_it_does() -> None:
+    said: list[str] = []
+    build(frame(grid(model__width=(64, 128), data__size=SIZES)), resamples=2, say=said.append)
+    assert said[0] == "effects and verdicts"
+    assert any(line.startswith("figure 1: ") for line in said)

@@ -1,0 +1,155 @@
+"""Real sweeps of two trials through Ray Tune."""
+
+import json
+import signal
+import time
+
+import pandas as pd
+import psutil
+import pytest
+
+from sweeps.engine.run.runner import CHECKPOINTS_KEPT
+from tests.sweeps.conftest import settings
+
+TWO = ["--values", "0", "1e-2", "--sizes", "10", "--preset", "laptop"]
+NUMBERS = ["training.weight_decay", "images_seen", "loss", "memorization_ratio", "knn_distance"]
+
+
+def numbers(folder):
+    table = pd.read_parquet(folder / "table.parquet")
+    return table.sort_values(NUMBERS[:2], ignore_index=True)[NUMBERS]
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.1)
+
+
+def evaluations(folder):
+    return sum(len(file.read_text().splitlines()) for file in folder.glob("*/result.json"))
+
+
+def kill(process):
+    """End a driver so that it cannot clean up, and leave Ray a moment to notice."""
+    process.kill()
+    process.wait()
+    time.sleep(1)
+
+
+def test_a_sweep_leaves_everything_that_it_promises(cluster, script, tmp_path):
+    code, output, errors = script("weight_decay", *TWO, *settings(), "--storage-path", str(tmp_path), "--name", "run")
+    assert code == 0, errors
+    folder = tmp_path / "run"
+    assert "preset laptop, as asked" in output
+    assert output.splitlines()[-1].startswith(f"results in {folder}")
+    table = pd.read_csv(folder / "table.csv")
+    assert len(table) == 2 * 3
+    assert set(table["training.weight_decay"]) == {0, 1e-2}
+    assert (table["data.size"] == 10).all()
+    assert {"epoch", "images_seen", "memorization_ratio_low", "best_memorization_ratio", "seconds"} <= set(table)
+    parquet = pd.read_parquet(folder / "table.parquet")
+    assert list(parquet.columns) == list(table.columns)
+    pd.testing.assert_frame_equal(table[NUMBERS].astype(float), parquet[NUMBERS].astype(float))
+    for name in ("figure.png", "figure.pdf", "gallery.png"):
+        assert (folder / name).stat().st_size > 1000
+    for trial in folder.glob("weight_decay=*"):
+        assert list(trial.glob("events.out.tfevents*"))
+        checkpoints = list(trial.glob("checkpoint_*"))
+        assert len(checkpoints) == CHECKPOINTS_KEPT
+        assert all((checkpoint / "checkpoint.pt").exists() for checkpoint in checkpoints)
+    manifest = json.loads((folder / "sweep.json").read_text())
+    assert (manifest["factor"], manifest["moved"]) == ("weight_decay", ["training.weight_decay"])
+
+
+def test_an_existing_run_is_refused_and_a_finished_one_can_be_resumed(cluster, script, tmp_path):
+    arguments = [*TWO, *settings(), "--storage-path", str(tmp_path), "--name", "run"]
+    assert script("weight_decay", *arguments)[0] == 0
+    before = numbers(tmp_path / "run")
+    code, _, errors = script("weight_decay", *arguments)
+    assert code == 2
+    assert "--resume finishes it" in errors
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/notes.txt").touch()
+    code, _, errors = script("weight_decay", *arguments[:-1], "foreign")
+    assert (code, "is no run of a sweep: give another --name" in errors) == (2, True)
+    (tmp_path / "run/table.parquet").unlink()
+    code, output, _ = script("weight_decay", "--resume", "--storage-path", str(tmp_path), "--name", "run")
+    assert code == 0
+    assert "results in" in output
+    pd.testing.assert_frame_equal(numbers(tmp_path / "run"), before)
+
+
+SLOW = settings(training__images=1920, evaluation__count=6)
+
+
+def test_a_killed_driver_and_a_killed_trial_resume_to_the_same_numbers(cluster, script, start_script, tmp_path):
+    common = ["--storage-path", str(tmp_path)]
+    assert script("weight_decay", *TWO, *SLOW, *common, "--name", "whole")[0] == 0
+    expected = numbers(tmp_path / "whole")
+    assert len(expected) == 2 * 6
+
+    # A trial's process dies: Tune restarts it from its last checkpoint.
+    process = start_script("weight_decay", *TWO, *SLOW, *common, "--name", "trial")
+    wait_for(lambda: evaluations(tmp_path / "trial") >= 2)
+    for victim in psutil.Process().children(recursive=True):
+        if any("ray::" in part and "train" in part.lower() for part in victim.cmdline()):
+            victim.kill()
+            break
+    else:
+        pytest.fail("no trial process was found")
+    assert process.wait(timeout=180) == 0
+    pd.testing.assert_frame_equal(numbers(tmp_path / "trial"), expected)
+
+    # The driver dies: --resume finishes its trials.
+    process = start_script("weight_decay", *TWO, *SLOW, *common, "--name", "driver")
+    wait_for(lambda: evaluations(tmp_path / "driver") >= 3)
+    kill(process)
+    assert script("weight_decay", "--resume", *common, "--name", "driver")[0] == 0
+    pd.testing.assert_frame_equal(numbers(tmp_path / "driver"), expected)
+
+
+def test_ctrl_c_says_how_to_go_on(cluster, script, start_script, tmp_path):
+    arguments = [*TWO, *SLOW, "--storage-path", str(tmp_path), "--name", "run"]
+    process = start_script("weight_decay", *arguments)
+    wait_for(lambda: evaluations(tmp_path / "run") >= 1)
+    code, _, errors = script("weight_decay", "--resume", "--storage-path", str(tmp_path))
+    assert (code, "is being run by another process" in errors) == (2, True)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "--resume --name run" in output
+    # Without a name it is the latest run of the factor, whatever it is called.
+    assert script("weight_decay", "--resume", "--storage-path", str(tmp_path))[0] == 0
+    assert len(numbers(tmp_path / "run")) == 2 * 6
+
+
+def test_a_union_of_figures_runs_each_trial_once(cluster, script, tmp_path):
+    code, output, errors = script(
+        "optimum", "--preset", "laptop", "--sizes", "20", *settings(), "--storage-path", str(tmp_path), "--name", "run"
+    )
+    assert code == 0, errors + output
+    table = pd.read_csv(tmp_path / "run/table.csv")
+    assert (table["memorization_ratio"] == 1).all()
+    assert sorted(zip(table["evaluation.sampler"], table["data.labels"], strict=True)) == [
+        ("ode", "none"), ("ode", "true"), ("sde", "none"), ("sde", "true"),
+    ]  # fmt: skip
+
+
+MASKS = ["1,1,1,1", "1,0,0,0"]
+
+
+def test_a_union_with_skip_masks_runs_and_survives_a_killed_driver(cluster, script, start_script, tmp_path):
+    common = ["--storage-path", str(tmp_path), "--name", "run"]
+    short = settings(training__images=640, evaluation__count=4)
+    process = start_script("skip_connections", "--preset", "laptop", "--values", *MASKS, *short, *common)
+    wait_for(lambda: evaluations(tmp_path / "run") >= 2)
+    kill(process)
+    code, output, errors = script("skip_connections", "--resume", *common)
+    assert code == 0, errors + output
+    table = pd.read_csv(tmp_path / "run/table.csv")
+    assert (table.groupby(["model.architecture", "model.skip_connections"]).size() == 4).all()
+    assert set(zip(table["model.architecture"], table["model.skip_connections"], strict=True)) == {
+        (architecture, mask) for architecture in ("ddpmpp", "ncsnpp") for mask in MASKS
+    }

@@ -1,0 +1,156 @@
+"""The searcher between Tune and the search: it ends with an answer for every value, whatever the order of results."""
+
+import json
+
+import numpy as np
+import pytest
+from ray.tune.search import Searcher
+from scipy import special
+
+from analysis.emm.search.search import Proposal, Search
+from benchmarks.curves import unfriendly
+from memo_core.errors import MemosweepError
+from sweeps.engine.tune.emm_searcher import EMMSearcher, saved_search
+
+CURVES = unfriendly()
+
+
+def run(curve, seed, slots=4, spread=0.08):
+    """Plays Tune: `slots` trials at once that end in random order; FINISHED is taken for good, as Tune does."""
+    rng = np.random.default_rng(seed)
+    searcher = EMMSearcher(Search(["a", "b"], 100, 50_000), {"a": {"model.width": 8}, "b": {"model.width": 16}})
+    live: dict[str, dict] = {}
+    started, finished = 0, False
+    while True:
+        while not finished and len(live) < slots:
+            suggestion = searcher.suggest(f"trial-{started}")
+            if suggestion is None:
+                break
+            if suggestion == Searcher.FINISHED:
+                finished = True
+                break
+            live[f"trial-{started}"] = suggestion
+            started += 1
+        if not live:
+            return searcher.search
+        trial = list(live)[int(rng.integers(len(live)))]
+        experiment = live.pop(trial)
+        final = special.logit(np.clip(curve.ratio(experiment["data.size"]), 1e-9, 1 - 1e-9))
+        samples = experiment["evaluation.num_samples"]
+        ratio = rng.binomial(samples, special.expit(final + spread * rng.standard_normal())) / samples
+        searcher.on_trial_complete(
+            trial,
+            {"verdict": "full", "verdict_ratio": ratio, "verdict_samples": samples, "budget_fraction": 1.0},
+        )
+
+
+@pytest.mark.parametrize("name", ["saturates at 0.95", "non-monotone", "cliff 0.99 to 0.01"])
+@pytest.mark.parametrize("seed", range(4))
+def test_every_value_has_its_answer_when_tune_is_told_that_the_search_is_over(name, seed):
+    assert all(found.finished for found in run(CURVES[name], seed).estimates())
+
+
+def test_it_is_not_over_while_a_trial_runs():
+    searcher = EMMSearcher(Search(["a"], 100, 100), {"a": {}})
+    assert searcher.suggest("one")["data.size"] == 100
+    searcher.search.observe(Proposal(99, "a", 100, 1, 10_000), 0.1)
+    assert searcher.search.finished
+    assert searcher.suggest("two") is None
+    searcher.on_trial_complete("one", error=True)
+    assert searcher.suggest("two") == Searcher.FINISHED
+
+
+def test_a_saved_searcher_proposes_what_it_would_have_proposed(tmp_path):
+    variants = {"a": {"model.width": 8}, "b": {"model.width": 16}}
+    searcher = EMMSearcher(Search(["a", "b"], 100, 50_000), variants)
+    for trial in ("one", "two"):
+        searcher.suggest(trial)
+    searcher.save(str(tmp_path / "state"))
+    restored = EMMSearcher(Search(["a", "b"], 100, 50_000), variants)
+    restored.restore(str(tmp_path / "state"))
+    result = {"verdict": "full", "verdict_ratio": 0.97, "verdict_samples": 10_000, "budget_fraction": 1.0}
+    for one in (searcher, restored):
+        one.on_trial_complete("one", result)
+    assert [searcher.suggest(n) for n in "345"] == [restored.suggest(n) for n in "345"]
+
+
+def test_a_full_cluster_is_not_asked_a_second_question_before_the_first_is_answered():
+    searcher = EMMSearcher(Search(["a", "b", "c"], 100, 50_000), {name: {} for name in "abc"}, lambda: 2)
+    first = [searcher.suggest(name) for name in ("one", "two")]
+    assert all(first)
+    # Tune asks for one trial ahead: a value without any training may queue, a second size of one may not.
+    assert searcher.suggest("three") is not None
+    assert searcher.suggest("four") is None
+    result = {"verdict": "full", "verdict_ratio": 0.1, "verdict_samples": 10_000, "budget_fraction": 1.0}
+    searcher.on_trial_complete("one", result)
+    searcher.on_trial_complete("two", result)
+    assert searcher.suggest("five")["data.size"] < first[0]["data.size"]
+
+
+def test_free_slots_may_train_two_sizes_of_a_value():
+    searcher = EMMSearcher(Search(["a"], 100, 50_000), {"a": {}}, lambda: 2)
+    sizes = [searcher.suggest(name)["data.size"] for name in ("one", "two")]
+    assert len(set(sizes)) == 2
+    assert searcher.suggest("three") is None
+
+
+@pytest.mark.parametrize("diverges", [lambda size: True, lambda size: size > 2000, lambda size: size % 2 == 0])
+def test_a_training_that_diverged_is_no_evidence_and_no_training_is_repeated(diverges):
+    searcher = EMMSearcher(Search(["a"], 100, 50_000), {"a": {}})
+    asked = []
+    failure = {"failure": "diverged", "cause": "the loss is nan", "images_seen": 48}
+    while isinstance(trial := searcher.suggest(str(len(asked))), dict):
+        size = trial["data.size"]
+        point = (size, trial["seed"], trial["evaluation.num_samples"])
+        assert point not in asked
+        ratio = float(special.expit(3 * np.log(1100 / size)))
+        whole = {"verdict": "full", "verdict_ratio": ratio, "verdict_samples": 10_000, "budget_fraction": 1.0}
+        searcher.on_trial_complete(str(len(asked)), failure if diverges(size) else whole)
+        asked.append(point)
+    assert searcher.search.finished
+    observed = searcher.search.observations("a")
+    assert {o.size for o in observed}.isdisjoint({size for size, *_ in asked if diverges(size)})
+    assert len(observed) == sum(not diverges(size) for size, *_ in asked)
+
+
+def saved_by(searcher, path):
+    searcher.suggest("one")
+    searcher.save(str(path))
+    return path.read_text()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-10],
+        lambda text: "[]",
+        lambda text: text.replace('"live"', '"alive"'),
+        lambda text: json.dumps({**json.loads(text), "search": 3}),
+        lambda text: json.dumps({**json.loads(text), "live": {"one": {"id": "x"}}}),
+        lambda text: text.replace(r"\"tolerance\": 0.1", r"\"tolerance\": \"x\""),
+        lambda text: text.replace(r"\"size\": ", r"\"size\": -"),
+        lambda text: text.replace(r"\"states\": [", r"\"states\": [3, "),
+        lambda text: text.replace(r"\"observations\": []", r"\"observations\": [{}]"),
+    ],
+)
+def test_a_damaged_state_is_one_line(damage, tmp_path):
+    searcher = EMMSearcher(Search(["a"], 100, 50_000), {"a": {}})
+    text = saved_by(searcher, tmp_path / "searcher-state-1.pkl")
+    assert saved_search(str(tmp_path)) is not None
+    damaged = damage(text)
+    assert damaged != text
+    (tmp_path / "searcher-state-1.pkl").write_text(damaged)
+    for read in (lambda: saved_search(str(tmp_path)), lambda: searcher.restore(str(tmp_path / "searcher-state-1.pkl"))):
+        with pytest.raises(MemosweepError, match="damaged") as error:
+            read()
+        assert "\n" not in str(error.value)
+
+
+def test_a_search_is_found_in_a_folder_whose_name_is_a_pattern(tmp_path):
+    run = tmp_path / "[emm]"
+    run.mkdir()
+    assert saved_search(str(run)) is None
+    saved_by(EMMSearcher(Search(["a"], 100, 50_000), {"a": {}}), run / "searcher-state-1.pkl")
+    found = saved_search(str(run))
+    assert found is not None
+    assert found.values == ["a"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.commands.reading import load_results
+from analysis.commands.reading import read_runs
 from analysis.errors import AnalysisError
 from analysis.inference.comparison import Comparison, Match, compare
 from analysis.runs.factors import ratio_text
@@ -30,8 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     names = (arguments.run_a, arguments.run_b)
     if _place(names[0]) == _place(names[1]):
         raise AnalysisError(f"{names[0]} and {names[1]} are the same folder: give two sweeps")
-    frames = [load_results(argparse.Namespace(paths=[name], no_cache=arguments.no_cache)) for name in names]
-    answer = compare(frames[0], frames[1], names)
+    a, b = (read_runs(argparse.Namespace(paths=[name], no_cache=arguments.no_cache)) for name in names)
+    answer = compare(a, b, names)
     print(json.dumps(answer.to_dict()) if arguments.json else as_text(answer))
     return 0
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from analysis.commands.reading import add_paths, finished_results, load_results, write_text
+from analysis.commands.reading import add_paths, read_runs, say_excluded, write_text
 from analysis.paper_tables import FORMATS, NUMBERS, paper_table, render
 from analysis.tables.best import best_grid, factor_grid
 from analysis.tables.render import render_grid
@@ -21,18 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or write one table."""
-    everything = load_results(arguments)
-    frame = finished_results(everything)
+    runs = read_runs(arguments)
+    say_excluded(runs)
     marked = arguments.format != "csv"
     if arguments.table is None:
-        text = render_grid(best_grid(frame, marked, everything), arguments.format)
+        text = render_grid(best_grid(runs, marked), arguments.format)
     elif arguments.table == "factor":
-        text = render_grid(factor_grid(frame, marked, everything), arguments.format)
+        text = render_grid(factor_grid(runs, marked), arguments.format)
     elif arguments.table == "coverage":
         from analysis.inference.replication import replication_grid  # noqa: PLC0415 (reads samples: others need not wait)
 
-        text = render_grid(replication_grid(frame), arguments.format)
+        text = render_grid(replication_grid(runs.counted.evaluations), arguments.format)
     else:
-        text = render(paper_table(int(arguments.table), frame), arguments.format)
+        text = render(paper_table(int(arguments.table), runs), arguments.format)
     write_text(text, arguments.out)
     return 0

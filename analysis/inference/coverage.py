@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.results.samples import best_samples
-from analysis.runs.final import best
+from analysis.runs.runs import Runs, as_runs
 
 COVERAGE_COLUMNS = (
     "samples",
@@ -82,18 +82,18 @@ def concentration(counts: NDArray[np.int64]) -> Concentration:
     )
 
 
-def coverage_table(frame: pd.DataFrame) -> pd.DataFrame:
+def coverage_table(data: Runs | pd.DataFrame) -> pd.DataFrame:
     """Concentration of the replicas of each trial's best evaluation.
 
     Args:
-        frame: of `analysis.load`.
+        data: trials; those that count.
 
     Returns:
         A row per trial that kept its samples: its row of `analysis.best` with `COVERAGE_COLUMNS` (see
         `Concentration`; a column `coverage` that the trial itself reported is replaced). Trials whose newest
         checkpoints hold no samples, or samples of another training set, are left out.
     """
-    runs = best(frame)
+    runs = as_runs(data).best
     kept, found = [], []
     for label, row in runs.iterrows():
         samples = best_samples(row["folder"])

@@ -8,8 +8,8 @@ from analysis.errors import AnalysisError
 from analysis.inference.emm import emm_of_results, emm_text, images_text
 from analysis.report.blocks import Cell, Table, table
 from analysis.runs.factors import factor, inside_sentence, value_text
-from analysis.runs.groups import panels, studied_keys
 from analysis.runs.labels import names
+from analysis.runs.runs import Runs
 
 ZETA = 0.1
 """The paper's."""
@@ -24,16 +24,16 @@ KINDS = {
 }
 
 
-def emm_frame(best: pd.DataFrame) -> pd.DataFrame:
+def emm_frame(runs: Runs) -> pd.DataFrame:
     """EMMs as `python -m analysis emm` estimates them, with `key`, of each factor's largest panel.
 
     Args:
-        best: a row per finished run, its best evaluation.
+        runs: of trained networks.
     """
     parts = []
-    for key in (studied_keys(best) or ["data.size"]) if len(best) else []:
-        found = panels(best, key)
-        if not found or len(found[0].frame["data.size"].unique()) < 2:
+    for key in (runs.factors or ["data.size"]) if len(runs.best) else []:
+        found = runs.groups(key)
+        if not found or len(found[0].runs.evaluations["data.size"].unique()) < 2:
             continue
         try:
             part = emm_of_results(found[:1], [ZETA])

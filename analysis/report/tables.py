@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.inference.findings import finished_runs
 from analysis.inference.importance import Ranking
 from analysis.inference.main_effects import Change
 from analysis.inference.replication import NOTE, TITLES, replication_frame
@@ -17,6 +16,7 @@ from analysis.runs.effects import odds_text
 from analysis.runs.factors import factor, title_of, value_text
 from analysis.runs.final import REACHED, WILL_NOT_REACH, best, is_finished
 from analysis.runs.labels import independent_keys
+from analysis.runs.runs import Runs
 
 STOPPED = {REACHED: "stopped: reached target", WILL_NOT_REACH: "stopped: will not reach target"}
 """The status of trials that a search ended early, whose ratios are no final ones."""
@@ -144,10 +144,10 @@ def replication_table(frame: pd.DataFrame) -> list[Table]:
     return [frame_table("replication", "Coverage and concentration of replicas", NOTE, data, TITLES)]
 
 
-def paper_blocks(frame: pd.DataFrame) -> list[Table]:
+def paper_blocks(runs: Runs) -> list[Table]:
     """Tables 1 to 8 of the paper with ours beside the published numbers, those that the runs fill in part."""
     found = []
-    for known in paper_tables(finished_runs(frame)):
+    for known in paper_tables(runs):
         for index, (block, cells) in enumerate(known.blocks):
             if cells["ours"].isna().all():
                 continue

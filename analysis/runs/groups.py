@@ -8,10 +8,9 @@ import pandas as pd
 
 from analysis.runs.averages import averaged
 from analysis.runs.factors import TIED, value_label
-from analysis.runs.final import best, reached_target
+from analysis.runs.final import reached_target
 from analysis.runs.labels import MOST
 from analysis.runs.partners import by_partner
-from analysis.runs.seeds import seed_spread
 from analysis.runs.settings import REPEATS, setting_keys, varies
 
 if TYPE_CHECKING:
@@ -50,6 +49,11 @@ class Group:
     key: str
     fixed: dict[str, Any]
     runs: "Runs"
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The evaluations of its trials."""
+        return self.runs.evaluations.reset_index(drop=True)
 
     @property
     def title(self) -> str:
@@ -147,11 +151,11 @@ def studied_keys(frame: pd.DataFrame) -> list[str]:
     return [name for name in dict.fromkeys([*free, *(key for key in moved if key in tied)]) if panels(frame, name)]
 
 
-def summary(frame: pd.DataFrame, keys: Sequence[str], metric: str = "memorization_ratio") -> pd.DataFrame:
+def summary(runs: "Runs | pd.DataFrame", keys: Sequence[str], metric: str = "memorization_ratio") -> pd.DataFrame:
     """The number of each experiment: the best evaluation of its trials, averaged over seeds.
 
     Args:
-        frame: of `analysis.load`, usually one panel.
+        runs: usually those of a group.
         keys: what tells experiments apart.
         metric: see `analysis.best`.
 
@@ -159,8 +163,10 @@ def summary(frame: pd.DataFrame, keys: Sequence[str], metric: str = "memorizatio
         `keys`, `value`, `low`, `high` (95%; ratios in percent), `trials`, and for ratios `samples` and `reached`; see
         `analysis.runs.averages.averaged`.
     """
-    runs = once_a_seed(best(frame, metric))
-    return averaged(runs, keys, metric, seed_spread(best(frame)))
+    from analysis.runs.runs import as_runs  # noqa: PLC0415
+
+    runs = as_runs(runs)
+    return averaged(once_a_seed(runs.best_by(metric)), keys, metric, runs.seed_spread)
 
 
 def once_a_seed(runs: pd.DataFrame) -> pd.DataFrame:

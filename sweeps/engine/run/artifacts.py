@@ -1,7 +1,6 @@
 """What a sweep leaves behind: table, figure, gallery, and the last lines on the screen."""
 
 import io
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,16 +9,15 @@ from matplotlib.figure import Figure
 
 from analysis.emm.search.outcome import PAPER_GRID, emm_table
 from analysis.emm.search.search import Search
-from analysis.errors import AnalysisError, SkippedResultsWarning
+from analysis.errors import AnalysisError
 from analysis.figures.emm import draw_emm, emm_figure_data
 from analysis.figures.factor import metric_over_factor, trials_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
 from analysis.inference.emm import images_text
-from analysis.results.load import load
 from analysis.results.urls import open_location
 from analysis.runs.factors import factor, inside_sentence, value_text
-from analysis.runs.final import best, finished
-from analysis.runs.groups import panel_titles, panels
+from analysis.runs.groups import panel_titles
+from analysis.runs.runs import Runs
 from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.search_settings import OptunaSettings
 from sweeps.engine.tune.emm_searcher import saved_search
@@ -32,10 +30,7 @@ _GALLERY_TRIALS = 6
 def write_outcome(run_path: str, manifest: Manifest) -> None:
     """Write table.csv, table.parquet, figure and gallery into the run's folder, and say what was found."""
     try:
-        with warnings.catch_warnings():
-            # The sweep itself says which trials are unfinished.
-            warnings.simplefilter("ignore", SkippedResultsWarning)
-            frame = load(run_path)
+        runs = Runs.read(run_path)
     except AnalysisError:
         print("no trial has reached an evaluation, so there is no table", flush=True)
         return
@@ -46,13 +41,11 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
             file.write(content)
 
     # The table has every evaluation with its trial's status; figure and findings leave half-trained trials out.
-    write("table.csv", frame.to_csv(index=False).encode())
-    write("table.parquet", frame.to_parquet(index=False))
-    whole = finished(frame)
-    whole.attrs = frame.attrs
+    write("table.csv", runs.evaluations.to_csv(index=False).encode())
+    write("table.parquet", runs.evaluations.to_parquet(index=False))
     written = ["table.csv", "table.parquet"]
     # A search may so far have nothing but trials that it stopped below the target.
-    for number, (title, part) in enumerate(_parts(whole, manifest)[:_FIGURES], 1):
+    for number, (title, part) in enumerate(_parts(runs, manifest)[:_FIGURES], 1):
         # A mean over the other keys that a search moves would be the ratio of no setting.
         if manifest.search == "optuna":
             figure = trials_over_factor(part, manifest.key, title, lowest=_minimizes(manifest))
@@ -62,7 +55,7 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
             name = f"figure{f'_{number}' if number > 1 else ''}.{kind}"
             write(name, _render(figure, kind))
             written.append(name)
-    rows = gallery_rows(whole, manifest.moved, _GALLERY_TRIALS)
+    rows = gallery_rows(runs, manifest.moved, _GALLERY_TRIALS)
     if rows:
         write("gallery.png", _render(gallery(rows), "png"))
         written.append("gallery.png")
@@ -74,7 +67,7 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
         write("emm.parquet", table.to_parquet(index=False))
         write("emm.png", _render(draw_emm(emm_figure_data(search), title=f"EMM by {_title(manifest)}"), "png"))
         written += ["emm.csv", "emm.parquet", "emm.png"]
-    lines = findings(whole, manifest) if search is None else emm_findings(search)
+    lines = findings(runs, manifest) if search is None else emm_findings(search)
     for line in lines:
         print(line)
     print(f"results in {run_path}: {', '.join(written)}", flush=True)
@@ -99,23 +92,22 @@ def _emm_line(row: Mapping[Any, Any]) -> str:
     )
 
 
-def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:
+def findings(runs: Runs, manifest: Manifest) -> list[str]:
     """The highest ratio of each trial, a line per size; where the size itself is studied, one line.
 
     Trials that differ in more than the factor, |D| and seeds, such as those of two depths, have lines of their own.
     """
-    runs = best(frame)
-    if runs.empty:
+    if runs.best.empty:
         return ["no trial has a memorization ratio yet"]
     if manifest.search == "optuna":
-        return [_extreme(runs, manifest)]
+        return [_extreme(runs.best, manifest)]
     lines = []
     for title, part in _parts(runs, manifest):
         about = f"{title}  " if title else ""
         if manifest.key == "data.size":
-            lines.append(f"{about}memorization ratio by |D|  {_numbers(part, manifest.key)}")
+            lines.append(f"{about}memorization ratio by |D|  {_numbers(part.best, manifest.key)}")
             continue
-        for size, rows in part.groupby("data.size"):
+        for size, rows in part.best.groupby("data.size"):
             numbers = _numbers(rows, manifest.key)
             lines.append(f"{about}|D| = {size:,}  memorization ratio by {_title(manifest)}  {numbers}")
     return lines
@@ -149,14 +141,14 @@ def _title(manifest: Manifest) -> str:
     return inside_sentence(factor(manifest.key).title)
 
 
-def _parts(frame: pd.DataFrame, manifest: Manifest) -> list[tuple[str, pd.DataFrame]]:
+def _parts(runs: Runs, manifest: Manifest) -> list[tuple[str, Runs]]:
     """Trials that may stand in one figure, with what tells them from the others; a search over ranges is one part."""
-    if frame.empty:
+    if runs.counted.evaluations.empty:
         return []
     if manifest.search == "optuna":
-        return [("", frame)]
-    found = panels(frame, manifest.key, least=1)
-    return list(zip(panel_titles(found), (panel.frame for panel in found), strict=True))
+        return [("", runs)]
+    found = runs.groups(manifest.key, min_values=1)
+    return list(zip(panel_titles(found), (group.runs for group in found), strict=True))
 
 
 def _render(figure: Figure, kind: str) -> bytes:

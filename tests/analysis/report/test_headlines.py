@@ -12,12 +12,13 @@ from analysis.report.overview import describe
 from analysis.report.tables import effects_table
 from analysis.runs.effects import make_cells
 from analysis.runs.final import best
+from analysis.runs.runs import Runs
 from tests.analysis.planted import frame, grid
 
 
 def sentences(found: list[Change], slope: Effect | None) -> str:
     data = frame(grid(data__size=(1000,)))
-    return " ".join(headlines(describe(data), best(data), found, slope, [], SeedSpread(0.2, 0)))
+    return " ".join(headlines(describe(Runs.of(data)), best(data), found, slope, [], SeedSpread(0.2, 0)))
 
 
 def null_changes(seed: int, runs: pd.DataFrame) -> list[Change]:

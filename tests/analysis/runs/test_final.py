@@ -4,10 +4,10 @@ import pytest
 import analysis
 from analysis.errors import AnalysisError
 from analysis.inference.comparison import compare
-from analysis.inference.findings import finished_runs
 from analysis.inference.findings import verdicts as findings_of
 from analysis.runs.best_runs import best_runs
 from analysis.runs.final import best, finished, is_finished, left_out, trial_verdicts
+from analysis.runs.runs import Runs
 from tests.analysis.conftest import make_table
 from tests.analysis.planted import frame, grid
 
@@ -60,7 +60,7 @@ def test_a_trial_that_was_stopped_below_its_target_has_no_final_ratio() -> None:
     data = searched(a=("full", "will_not_reach"), b=("full", "full"), c=("full", "reached"))
     assert is_finished(data).tolist() == [False, False, True, True, True, True]
     assert set(finished(data)["trial_id"]) == {"b", "c"}
-    assert set(finished_runs(data)["trial_id"]) == {"b", "c"}
+    assert set(Runs.of(data).finished.best["trial_id"]) == {"b", "c"}
     assert set(best_runs(data)["trial_id"]) == {"b", "c"}
 
 
@@ -105,7 +105,7 @@ def test_findings_and_comparisons_do_not_read_such_trials() -> None:
     data = stopped_early(whole, 500)
     found = {verdict.id: verdict for verdict in findings_of(data)}["smaller_data_memorizes"]
     assert found.outcome == "supported"
-    answer = compare(data, data)
+    answer = compare(Runs.of(data), Runs.of(data))
     assert len(answer.matches) == 2
     assert answer.unfinished == (2, 2)
     assert analysis.best(data)["data.size"].nunique() == 3

@@ -6,6 +6,7 @@ from analysis.paper_tables import paper_table
 from analysis.runs.final import best
 from analysis.runs.groups import panels, summary
 from analysis.runs.partners import with_own_partners
+from analysis.runs.runs import Runs
 from tests.analysis.planted import frame, grid
 
 
@@ -45,7 +46,7 @@ def depths() -> pd.DataFrame:
 
 def test_table_4_has_the_ten_random_labels_of_the_paper() -> None:
     data = labels()
-    cells = paper_table(4, data).blocks[0][1]
+    cells = paper_table(4, Runs.of(data)).blocks[0][1]
     ours = cells[(cells["data.labels"] == "random") & (cells["data.size"] == 1000)]
     assert ours["ours"].item() == pytest.approx(ratio(data, data__labels="random", data__num_labels=10))
     assert ours["trials"].item() == 1
@@ -59,7 +60,7 @@ def test_an_architecture_has_its_own_time_embedding() -> None:
         ratio(data, model__architecture="ddpmpp", model__time_embedding="positional")
     )
     assert fourier.title == "fourier"
-    (verdict,) = verdicts(data, ["ncsnpp_below_ddpmpp"])
+    (verdict,) = verdicts(Runs.of(data), ["ncsnpp_below_ddpmpp"])
     assert verdict.effect is not None
     assert verdict.effect.value < 0
 

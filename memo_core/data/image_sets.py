@@ -4,7 +4,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -37,7 +37,7 @@ _NO_RANGE = {"I": "32-bit integers", "F": "floating-point numbers"}
 ImageArray = UInt8[np.ndarray, "c h w"]
 
 
-def decode_image(file: IO[bytes], name: str) -> ImageArray:
+def decode_image(file: io.BufferedIOBase | IO[bytes], name: str) -> ImageArray:
     """Decode one image file: gray, with or without alpha or of 1 or 16 bits, becomes (1, H, W), all else RGB.
 
     Of several frames the first is taken, and the EXIF orientation is applied. Alpha is dropped. 16 bits become
@@ -47,7 +47,7 @@ def decode_image(file: IO[bytes], name: str) -> ImageArray:
         MemosweepError: the file is broken, truncated or no image, or its values have no known range.
     """
     try:
-        with Image.open(file) as image:
+        with Image.open(cast("IO[bytes]", file)) as image:
             mode = image.mode
             pixels = np.asarray(_to_8_or_16_bits(_upright(image)))
     # Over a damaged file, Pillow's decoders fail in whatever way the damage takes them.

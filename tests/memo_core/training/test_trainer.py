@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from memo_core.errors import MemosweepError
+from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
 from memo_core.training import Trainer
 from memo_core.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
-from memo_core.training.evaluation import evaluate_optimum
 
 
 def run_through(trainer):

@@ -123,16 +123,6 @@ def test_a_longer_budget_continues_a_checkpoint(tiny, tmp_path):
     assert [report["images_seen"] for report in run_through(longer)] == [128]
 
 
-def test_a_checkpoint_from_before_the_setting_was_reshuffled(tiny, tmp_path):
-    trainer = Trainer(Experiment.from_flat({**tiny, "training.order": "reshuffled"}), "cpu")
-    content = trainer.state_dict()
-    del content["experiment"]["training.order"]
-    torch.save(content, tmp_path / "checkpoint.pt")
-    load_checkpoint(trainer, tmp_path)
-    with pytest.raises(MemosweepError, match=r"training.order = reshuffled, not cyclic"):
-        load_checkpoint(Trainer(Experiment.from_flat(tiny), "cpu"), tmp_path)
-
-
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
 def test_a_broken_checkpoint_is_refused(tmp_path, content):
     (tmp_path / "checkpoint.pt").write_bytes(content)

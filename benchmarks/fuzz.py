@@ -117,6 +117,9 @@ def _run(target: Target, options: argparse.Namespace, seeds: Path, scratch: Path
             command, _ = prepare(target, pending[0], seeds, work, options.seed)
             process.kill()
             process.join()
+            if (process.exitcode or 0) > 0:
+                # Commands are killed by signals or end in exceptions, which are counted inside.
+                raise RuntimeError(f"{target.name} {pending[0]}: the benchmark itself failed, see above")
             runs.append(Run(target.name, pending.pop(0), outcome, command, f"process exit code {process.exitcode}"))
         process.join()
     failed = [run for run in runs if run.outcome not in GOOD]

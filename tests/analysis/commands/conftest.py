@@ -44,8 +44,8 @@ def write_sweep(tmp_path: Path) -> Callable[..., Path]:
     def write(trials: Trials, key: str = "model.width", name: str = "sweep", **reported: Any) -> Path:
         folder = tmp_path / name
         folder.mkdir()
-        manifest = {"factor": key.rpartition(".")[2], "key": key, "title": key, "scale": "log", "preset": "paper"}
-        (folder / "sweep.json").write_text(json.dumps({**manifest, "moved": [key, "data.size"], "trials": []}))
+        plan = {"factor": {"name": key.rpartition(".")[2], "key": key}, "preset": "paper", "trials": []}
+        (folder / "sweep.json").write_text(json.dumps({"plan": plan}))
         for index, (changes, ratio) in enumerate(trials):
             config = {**BASE, **changes}
             trial = folder / f"trial_{index:05d}"

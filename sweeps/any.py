@@ -2,7 +2,7 @@
 
     python sweeps/any.py --key model.dropout --values 0 0.1 0.3 --sizes 10 20          # laptop: digits
     python sweeps/any.py --key model.dropout --values 0 0.1 0.3 --preset paper         # CIFAR-10, |D| = 1k and 2k
-    python sweeps/any.py --key training.learning_rate --search optuna --set "training.learning_rate=range(1e-4,1e-2,log)"
+    python sweeps/any.py --key model.dropout --search optuna --set "model.dropout=range(0,0.5)"   # the extreme ratio
 
 A factor that is studied for longer deserves a file, with its own studies, title and dependent settings: copy
 `sweeps/weight_decay.py`.

@@ -9,7 +9,6 @@ A factor that is studied for longer deserves a file, with its own studies, title
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from memo_core.command_line import Parser, run
 from memo_core.errors import MemosweepError
@@ -17,9 +16,6 @@ from memo_core.experiment import check_key, parse_value
 from memo_core.experiment.presets import LAPTOP, PAPER
 from sweeps.engine.command import main
 from sweeps.engine.plans.factor import Factor, Study, absolute_value
-
-LOG_FROM = 100
-"""The largest value over the smallest from which an axis is logarithmic."""
 
 
 def any_factor(key: str, texts: Sequence[str]) -> Factor:
@@ -39,13 +35,7 @@ def any_factor(key: str, texts: Sequence[str]) -> Factor:
         key=key,
         paper=(Study("values", PAPER, values, sizes=(1000, 2000)),),
         laptop=(Study("values", LAPTOP, values, sizes=(10, 20)),),
-        scale="log" if _spans_decades(values) else None,
     )
-
-
-def _spans_decades(values: Sequence[Any]) -> bool:
-    numbers = [value for value in values if isinstance(value, int | float) and value > 0]
-    return len(numbers) == len(values) > 0 and max(numbers) >= LOG_FROM * min(numbers)
 
 
 def _sweep() -> int:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from memo_core.command_line import Parser, run
 from memo_core.errors import MemosweepError
 from sweeps.engine.plans.factor import Factor
+from sweeps.engine.plans.names import EARLY_STOPS
 
 
 def main(
@@ -111,7 +112,6 @@ def _add_optuna_arguments(group: Any) -> None:
     group.add_argument("--asha", action="store_true", default=None, help="stop the worse half of the trials early")
 
 
-EARLY_STOPS = ("early_success", "sequential_sampling")
 _BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", *EARLY_STOPS)
 _OPTUNA_OPTIONS = ("trials", "direction", "asha")
 

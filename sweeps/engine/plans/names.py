@@ -1,4 +1,4 @@
-"""Names of trials and of their folders."""
+"""Names: of trials and their folders, of the metric, of options."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,8 @@ from typing import Any
 
 METRIC = "best_memorization_ratio"
 """What searchers, schedulers and displays take for the result of a trial."""
+EARLY_STOPS = ("early_success", "sequential_sampling")
+"""The options of an EMM search that save work within a trial; `--protocol paper` switches them off."""
 
 
 def short_name(config: Mapping[str, Any], varied: Sequence[str]) -> str:

@@ -12,10 +12,10 @@ from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment import Experiment, FlatExperiment, parse_value
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.cluster.resources import trial_resources
-from sweeps.engine.command import EARLY_STOPS
 from sweeps.engine.plans.bisect import bisect_plan
 from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.factor import Factor, Preset, Selection, absolute_paths, absolute_value
+from sweeps.engine.plans.names import EARLY_STOPS
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan, grid_plan
 from sweeps.engine.plans.ranges import split_ranges

@@ -20,7 +20,7 @@ def numbers(folder):
     return table.sort_values(NUMBERS[:2], ignore_index=True)[NUMBERS]
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"

@@ -76,15 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _searched(frame: pd.DataFrame, zetas: list[float]) -> list[str]:
     """What the table does not say of folders that a search wrote."""
-    settings = [sweep.get("search_settings", {}) for sweep in frame.attrs.get("sweeps", {}).values()
-                if sweep.get("search") == "bisect"]  # fmt: skip
-    if not settings:
+    searches = [sweep for sweep in frame.attrs.get("sweeps", {}).values() if sweep.get("search") == "bisect"]
+    if not searches:
         return []
     lines = [
         "a search wrote these results: its own answer, emm.csv in its folder, also knows what its early verdicts "
         "bound and what is usual for slopes and training seeds"
     ]
-    sought = {round(1 - float(setting["target"]), 6) for setting in settings if "target" in setting} - set(zetas)
+    sought = {round(search["zeta"], 6) for search in searches if "zeta" in search} - set(zetas)
     if sought:
         lines.append(f"it looked for zeta = {', '.join(f'{zeta:g}' for zeta in sorted(sought))}: see --zeta")
     return lines

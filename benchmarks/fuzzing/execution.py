@@ -136,7 +136,7 @@ def _resume(arguments: list[str]) -> int:
     """`--resume` up to Ray's start, then what is read of the manifest after it."""
     from memo_core.command_line import run  # noqa: PLC0415
     from sweeps.engine.plans.manifest import Manifest  # noqa: PLC0415
-    from sweeps.engine.tune.tuner import strategy_of, trainable_of  # noqa: PLC0415
+    from sweeps.engine.tune.tuner import searcher_of, trainable_of  # noqa: PLC0415
     from sweeps.weight_decay import FACTOR  # noqa: PLC0415
 
     folder = Path(arguments[0]).parent
@@ -144,7 +144,7 @@ def _resume(arguments: list[str]) -> int:
 
     def plan() -> None:
         manifest = Manifest.read(str(folder))
-        strategy_of(FACTOR, manifest)
+        searcher_of(FACTOR, manifest.plan)
         trainable_of(manifest)
 
     return run(plan)

@@ -178,7 +178,7 @@ def _without_line(estimates: pd.DataFrame, found: Sequence[Panel]) -> list[str]:
         return []
     whose = f" for {', '.join(names)}" if any(names) else ""
     return [
-        f"no logistic EMM{whose}: a line of log-odds needs ratios between 0.5% and 99.5% at two sizes, and a slope "
+        f"no logistic EMM{whose}: a line of logits needs ratios between 0.5% and 99.5% at two sizes, and a slope "
         "that its noise tells from zero"
     ]
 

@@ -3,9 +3,9 @@
 import pandas as pd
 
 from analysis.inference.coverage import coverage_table
-from analysis.results.load import best, moved_keys
+from analysis.runs.final import best
 from analysis.runs.labels import independent_keys
-from analysis.runs.settings import setting_keys
+from analysis.runs.settings import setting_keys, varied_keys
 
 COLUMNS = (
     "memorization_ratio",
@@ -45,7 +45,7 @@ def replication_frame(frame: pd.DataFrame) -> pd.DataFrame:
     known = [name for name in COLUMNS if name in runs.columns and runs[name].notna().any()]
     kept = [name for name in MEASURES if name in known]
     runs = runs[runs[kept].notna().any(axis=1)] if kept else runs.iloc[:0]
-    keys = independent_keys(best(frame)[moved_keys(frame, setting_keys(frame))]) or ["data.size"]
+    keys = independent_keys(best(frame)[varied_keys(frame, setting_keys(frame))]) or ["data.size"]
     first = [name for name in ident if name != "experiment" or len(runs[name].unique()) > 1]
     data = runs[[*first, *keys, *known]].reset_index(drop=True)
     return data.assign(**{name: 100 * pd.to_numeric(data[name]) for name in data.columns if name in PERCENT})

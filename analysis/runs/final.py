@@ -5,8 +5,13 @@ ratio that is at least the one reported: a lower bound. One that `will_not_reach
 the final one, of which it says nothing but that it stays below the target.
 """
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
+
+Metric = Literal["memorization_ratio", "fid", "knn_distance"]
+METRICS: tuple[Metric, ...] = ("memorization_ratio", "fid", "knn_distance")
 
 REACHED = "reached"
 WILL_NOT_REACH = "will_not_reach"
@@ -22,6 +27,41 @@ _NAMED = 3
 """So many of the trials that broke off are named in a message; the others are counted."""
 
 _ENDED = {"terminated", "finished", "completed", "complete", "done"}
+
+
+SHARES = ("memorization_ratio", "best_memorization_ratio", "calibrated_ratio", "coverage")
+"""Metrics that grow with memorization."""
+
+
+def best(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.DataFrame:
+    """Return a row per trial, its best evaluation, the paper's number of a run.
+
+    The paper reports the highest memorization ratio over training (App. B), since the ratio rises and, with
+    regularization, falls again. FID and kNN distance are low where a model memorizes (App. G), so their number
+    is the lowest over training: the same extreme of memorization, seen through another measure.
+
+    Args:
+        frame: of `analysis.load`.
+        metric: `memorization_ratio` or another share that grows with memorization (highest); `fid`,
+            `knn_distance` or any other distance (lowest).
+
+    Returns:
+        Rows of `frame` in its order; trials where the metric is never a number are left out. `verdict`, where there
+        is one, is the one that the trial ended with.
+    """
+    rows = best_rows(frame, metric)
+    if "verdict" in frame.columns:
+        # It stands on a trial's last evaluation, which need not be its best.
+        rows = rows.assign(verdict=trial_verdicts(frame).loc[rows.index])
+    return rows.reset_index(drop=True)
+
+
+def best_rows(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the rows of `best` with their labels in `frame`, and the verdict that stands on them."""
+    if metric not in frame.columns:
+        return frame.iloc[:0]
+    ranked = frame.dropna(subset=[metric]).sort_values(metric, ascending=metric not in SHARES, kind="stable")
+    return ranked.drop_duplicates(["experiment", "trial_id"]).sort_index()
 
 
 def has_ended(status: pd.Series) -> pd.Series:
@@ -91,12 +131,13 @@ def finished(frame: pd.DataFrame) -> pd.DataFrame:
     Where no trial ended yet, the rows of those still at work: all but the trials that diverged or failed, or were
     stopped early as they `will_not_reach` their target, whose ratio will never be known.
     """
-    if frame.empty:
-        return frame
-    ended = frame[is_finished(frame)]
-    if ended.empty:
-        ended = frame[(trial_verdicts(frame) != WILL_NOT_REACH) & (trial_failures(frame) == "")]
-    return ended.reset_index(drop=True)
+    return frame if frame.empty else frame[is_counted(frame)].reset_index(drop=True)
+
+
+def is_counted(frame: pd.DataFrame) -> pd.Series:
+    """For each row, whether `finished` keeps it."""
+    ended = is_finished(frame)
+    return ended if ended.any() else (trial_verdicts(frame) != WILL_NOT_REACH) & (trial_failures(frame) == "")
 
 
 def reached_target(frame: pd.DataFrame) -> pd.Series:

@@ -2,12 +2,11 @@
 
 import pandas as pd
 
-from analysis.results.load import best, moved_keys
 from analysis.runs.factors import size_text
-from analysis.runs.final import is_finished
+from analysis.runs.final import best, is_finished
 from analysis.runs.groups import summary
 from analysis.runs.labels import distinguishing_keys
-from analysis.runs.settings import setting_keys
+from analysis.runs.settings import setting_keys, varied_keys
 from analysis.tables import columns
 from analysis.tables.table import Column, Table
 
@@ -67,7 +66,7 @@ def factor_table(frame: pd.DataFrame, everything: pd.DataFrame | None = None) ->
 
 def _distinguishing(frame: pd.DataFrame) -> list[str]:
     """What tells experiments apart: the settings that vary, seeds and how ratios are measured aside."""
-    varied = moved_keys(frame, setting_keys(frame))
+    varied = varied_keys(frame, setting_keys(frame))
     chosen = distinguishing_keys(best(frame)[varied])
     return [key for key in varied if key in chosen]
 

@@ -7,7 +7,7 @@ from analysis.inference.importance import Ranking
 from analysis.inference.main_effects import Change
 from analysis.runs.effects import odds_text
 from analysis.runs.factors import title_of, value_text
-from analysis.runs.seeds import CONFIDENCE
+from analysis.stats.significance import CONFIDENCE
 from analysis.tables import columns
 from analysis.tables.table import Column, Table
 from analysis.tables.words import plural

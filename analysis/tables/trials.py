@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis.results.load import best, moved_keys
-from analysis.runs.final import REACHED, WILL_NOT_REACH, is_finished
+from analysis.runs.final import REACHED, WILL_NOT_REACH, best, is_finished
 from analysis.runs.labels import independent_keys
+from analysis.runs.settings import varied_keys
 from analysis.tables import columns
 from analysis.tables.table import Column, Table
 
@@ -23,7 +23,7 @@ def trials_table(frame: pd.DataFrame) -> Table:
     top = best(frame)
     ended = is_finished(frame).groupby([frame[name] for name in IDENT]).last()
     totals = frame.groupby(IDENT)[["images_seen", "seconds"]].max()
-    varied = moved_keys(frame)
+    varied = varied_keys(frame)
     follows = set(varied) - set(independent_keys(top[varied]))
     several = len(frame["experiment"].unique()) > 1
     has_fid = "fid" in frame and bool(frame["fid"].notna().any())

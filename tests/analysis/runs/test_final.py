@@ -6,9 +6,8 @@ from analysis.errors import AnalysisError
 from analysis.inference.comparison import compare
 from analysis.inference.findings import finished_runs
 from analysis.inference.findings import verdicts as findings_of
-from analysis.results.load import best
 from analysis.runs.best_runs import best_runs
-from analysis.runs.final import finished, is_finished, left_out, trial_verdicts
+from analysis.runs.final import best, finished, is_finished, left_out, trial_verdicts
 from tests.analysis.conftest import make_table
 from tests.analysis.planted import frame, grid
 

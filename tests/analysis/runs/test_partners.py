@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from analysis.inference.findings import verdicts
-from analysis.results.load import best
+from analysis.runs.final import best
 from analysis.runs.groups import panels, summary
 from analysis.runs.partners import with_own_partners
 from analysis.tables.paper import paper_table

@@ -26,7 +26,7 @@ _MOST_IMAGES = 10_000_000
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that reports a mistake in one line, without repeating the usage."""
+    """An argument parser that reports an error in one line, without repeating the usage."""
 
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with code 2."""
@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
 def run(command: Callable[[], int | None]) -> int:
     """Run a command; bad input becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
 
-    Output that its reader closed (`| head`) is no mistake: silence, and exit code 141. Output that has no room left
+    Output that its reader closed (`| head`) is not an error: silence, and exit code 141. Output that has no room left
     becomes one line and exit code 2. What `memo_core.data` logs about image sets becomes notes on stderr, each once.
     """
 
@@ -93,7 +93,7 @@ def _complain(line: str) -> None:
 
 
 def _discard(stream: TextIO | None) -> None:
-    """Send to nowhere what a stream still holds, and what follows."""
+    """Discard what a stream still holds, and what follows."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         stream.flush()  # type: ignore[union-attr]
         return

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.runs.groups import Group
-from analysis.runs.runs import Runs, as_runs
+from analysis.runs.runs import Runs
 from analysis.runs.settings import experiment_keys
 
 Clock = Literal["epoch", "images_seen"]
 
 
-def memorization_times(data: Runs | pd.DataFrame, level: float = 0.5, clock: Clock = "epoch") -> pd.DataFrame:
+def memorization_times(runs: Runs, level: float = 0.5, clock: Clock = "epoch") -> pd.DataFrame:
     """The first time at which each trial's ratio passes a level.
 
     Args:
-        data: trials; those that count.
+        runs: of one sweep or several.
         level: memorization ratio in (0, 1).
         clock: `epoch` or `images_seen`.
 
@@ -39,7 +39,7 @@ def memorization_times(data: Runs | pd.DataFrame, level: float = 0.5, clock: Clo
     """
     if not 0 < level < 1:
         raise AnalysisError(f"a level of {level:g} is no memorization ratio between 0 and 1, such as 0.5")
-    frame = as_runs(data).counted.evaluations
+    frame = runs.counted.evaluations
     usable = frame.dropna(subset=["memorization_ratio", clock])
     rows = []
     for (experiment, trial), part in usable.sort_values(clock).groupby(["experiment", "trial_id"], sort=True):
@@ -129,11 +129,6 @@ def scaling_groups(runs: Runs, level: float = 0.5) -> list[Group]:
         return len(times.loc[times["kind"] == "passed", "data.size"].unique()) > 1
 
     return [group for group in runs.groups("data.size", within=()) if scales(group)]
-
-
-def scaling_panels(frame: pd.DataFrame, level: float = 0.5) -> list[Group]:
-    """Return the groups of a table of evaluations that all count; see `scaling_groups`."""
-    return scaling_groups(as_runs(frame), level)
 
 
 def predicted(scaling: Scaling, sizes: Sequence[float]) -> list[float]:

@@ -1,9 +1,9 @@
 """The figures that some runs allow, from the catalog of all figures, as parts of the page."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from analysis.figures.catalog import Missing, figures
-from analysis.report.blocks import FigureBlock
 from analysis.report.svg import inline_svg
 from analysis.runs.final import METRICS
 from analysis.runs.runs import Runs
@@ -11,6 +11,18 @@ from analysis.runs.runs import Runs
 OWN = {"gallery"}
 """Of the catalog, what the page shows in its own way."""
 TITLES = {"fid": "FID: ", "knn_distance": "kNN distance: "}
+
+
+@dataclass(frozen=True)
+class FigureBlock:
+    """A figure with its caption."""
+
+    id: str
+    title: str
+    caption: str
+    svg: str
+    group: str = ""
+    """The page folds figures with a group away under its name."""
 
 
 def figure_blocks(runs: Runs, say: Callable[[str], None]) -> tuple[list[FigureBlock], list[str]]:

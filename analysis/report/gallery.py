@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from analysis.report.overview import Overview, setting_text
-from analysis.report.text import plural
 from analysis.results.samples import best_samples
 from analysis.runs.factors import ratio_text
 from analysis.runs.final import REACHED
 from analysis.runs.runs import Runs
+from analysis.tables.words import plural
 
 ROWS = 8
 COLUMNS = 16

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.report.text import number, plural, short
 from analysis.runs.factors import in_order, value_label, value_text
 from analysis.runs.runs import Runs
 from analysis.runs.settings import CONDITIONAL, experiment_keys
+from analysis.tables.words import number, plural, short
 
 MAX_NAMED = 3
 """Varied settings beyond which a trial is named by those that are unusual."""

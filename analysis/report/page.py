@@ -1,7 +1,6 @@
 """From runs to the page."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jinja2
@@ -11,19 +10,24 @@ from analysis.inference.findings import Effect, Verdict, size_slope, verdicts
 from analysis.inference.findings.verdict import ANSWERS, Question
 from analysis.inference.importance import RESAMPLES, rank
 from analysis.inference.main_effects import contrasts
-from analysis.report.blocks import Table
-from analysis.report.emm import emm_frame, emm_headline, emm_table
+from analysis.report.emm import emm_frame, emm_headline
 from analysis.report.figures import figure_blocks, grouped
 from analysis.report.gallery import gallery
 from analysis.report.headlines import headlines, tiles
-from analysis.report.memorization_time import memorization_time_table
 from analysis.report.overview import describe
-from analysis.report.tables import effects_table, importance_table, paper_blocks, replication_table, trials_table
-from analysis.report.text import plural
 from analysis.runs.effects import LOGIT, make_cells
 from analysis.runs.factors import title_of
 from analysis.runs.final import NO_FINAL_RATIO
 from analysis.runs.runs import Runs
+from analysis.tables.effects import effects_table, importance_table
+from analysis.tables.emm import emm_table
+from analysis.tables.memorization_time import memorization_time_table
+from analysis.tables.paper import cell_tables, paper_tables
+from analysis.tables.replication import replication_table
+from analysis.tables.table import Table
+from analysis.tables.trials import trials_table
+from analysis.tables.words import plural, sentence_case
+from analysis.tables.writers import write
 
 REACH = 5.0
 """Log-odds at the ends of the small interval plots; beyond, an arrow."""
@@ -67,8 +71,7 @@ def build(
     if runs.evaluations.empty:
         raise AnalysisError("no trial has reported yet: nothing to write about")
     # The best ratio of half a training would stand beside those of whole ones; with nothing finished, show what is.
-    shown = runs.counted.evaluations
-    if shown.empty:
+    if runs.counted.evaluations.empty:
         raise AnalysisError(NO_FINAL_RATIO)
     say("effects and verdicts")
     overview = describe(runs)
@@ -80,15 +83,14 @@ def build(
     slope = size_slope(cells) if cells is not None else None
     estimates = emm_frame(ended.networks)
     answers = sorted(verdicts(runs), key=_rank)
-    tables: list[Table] = [effects_table(found, saturated)] if found or saturated else []
+    tables = [effects_table(found, saturated)]
     say("importances")
     tables += _importances(runs, resamples)
     say("tables")
-    tables += emm_table(estimates)
-    tables += memorization_time_table(shown)
-    tables += replication_table(shown)
-    tables += paper_blocks(runs)
-    tables.append(trials_table(runs.evaluations, overview.varied))
+    tables += [emm_table(estimates)] if len(estimates) else []
+    tables += [memorization_time_table(runs), replication_table(runs)]
+    tables += [table for known in paper_tables(ended) for table in cell_tables(known)]
+    tables.append(trials_table(runs))
     blocks, missing = figure_blocks(runs, say) if draw else ([], [])
     say("gallery")
     return (
@@ -106,7 +108,7 @@ def build(
             counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
             figures=grouped(blocks),
             missing_figures=missing,
-            tables=tables,
+            tables=[table for table in tables if table.rows or (table is tables[0] and saturated)],
             gallery=gallery(runs, overview),
             spread=spread,
         )
@@ -128,7 +130,7 @@ def _notes(runs: Runs, optimum: int) -> list[str]:
         )
     if not runs.is_finished.any():
         lines.insert(0, "No trial has finished yet: figures and tables show how far the trials have come")
-    return [f"{line[0].upper()}{line[1:]}" for line in lines]
+    return [sentence_case(line) for line in lines]
 
 
 def _rank(verdict: Verdict) -> tuple[int, bool]:
@@ -168,6 +170,11 @@ def measured(question: Question) -> str:
     return str(question.effect) if question.effect is not None else question.missing
 
 
+def sentences(notes: Sequence[str]) -> str:
+    """Return the notes of a table as one paragraph."""
+    return " ".join(f"{sentence_case(note).rstrip('.')}." for note in notes)
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis.report", "templates"),
@@ -179,5 +186,6 @@ def _environment() -> jinja2.Environment:
     environment.filters["bar"] = bar
     environment.filters["title_of"] = title_of
     environment.filters["measured"] = measured
-    environment.filters["sort_value"] = lambda value: "" if value is None or math.isnan(value) else f"{value:.10g}"
+    environment.filters["html"] = lambda table: write(table, "html")
+    environment.filters["sentences"] = sentences
     return environment

@@ -10,19 +10,11 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.results.load import read
+from analysis.runs.factors import declare
 from analysis.runs.final import NO_FINAL_RATIO, best_rows, failed, is_counted, is_finished, left_out, trial_verdicts
 from analysis.runs.groups import Group, group_trials, studied_keys
 from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import OPTIMUM, experiment_keys, setting_keys, varies
-
-
-def as_runs(data: "Runs | pd.DataFrame") -> "Runs":
-    """Return runs as they are, and a table of evaluations as runs that all count."""
-    if isinstance(data, Runs):
-        return data
-    runs = Runs.of(data)
-    vars(runs)["counted"] = runs
-    return runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +40,7 @@ class Runs:
     def read(cls, paths: str | Path | Iterable[str | Path], cache: bool = True) -> "Runs":
         """Read result folders; see `analysis.load` for the arguments and errors."""
         frame, sweeps, skipped = read(paths, cache)
+        declare(sweeps.values())
         return cls(frame, sweeps, tuple(skipped))
 
     @classmethod

@@ -83,7 +83,7 @@ def open_source(dataset: str) -> ImageSource:
     try:
         path = Path(dataset).expanduser()
         exists, is_folder = path.exists(), path.is_dir()
-    # A path that is too long, a folder that may not be looked into, or the home of nobody.
+    # A path that is too long, a folder that may not be looked into, or the home of an unknown user.
     except (OSError, RuntimeError) as error:
         raise MemosweepError(f"data set {dataset[:100]!r}: cannot be read ({first_line(error)[:100]})") from None
     if not exists:
@@ -104,7 +104,7 @@ def open_source(dataset: str) -> ImageSource:
 
 
 def data_root() -> Path:
-    """Where downloads live: $MEMOSWEEP_DATA, else ~/.cache/memosweep."""
+    """Return the folder of downloads: $MEMOSWEEP_DATA, else ~/.cache/memosweep."""
     return Path(os.environ.get(DATA_ROOT_VARIABLE) or "~/.cache/memosweep").expanduser()
 
 
@@ -165,7 +165,7 @@ def _zip(path: Path) -> ImageSource:
     def read(name: str) -> ImageArray:
         try:
             with archive.open(name) as file:
-                return decode_image(file, f"{path}: {name}")  # type: ignore[arg-type]
+                return decode_image(file, f"{path}: {name}")
         except MemosweepError:
             raise
         except Exception as error:
@@ -215,11 +215,11 @@ def _from_files(
 def _labels(
     members: Members, content_of: Callable[[str], bytes]
 ) -> tuple[Int64[np.ndarray, " n"] | None, tuple[str, ...]]:
-    """The labels of the index or, without one, of the folders, whose names come second."""
+    """Return the labels of the index or, without one, those of the folders, whose names come second."""
     if members.index is not None:
         try:
             index = json.loads(content_of(members.index))
-        # Unreadable (see above), no text, no JSON, or nested too deeply.
+        # Unreadable (see above), not text, not JSON, or nested too deeply.
         except Exception as error:
             raise MemosweepError(f"{INDEX} is not readable JSON ({first_line(error)})") from None
         if has_labels_entry(index):

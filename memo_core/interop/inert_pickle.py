@@ -31,7 +31,7 @@ _MARK = object()
 
 
 def load_inert(data: bytes, path: object) -> Any:
-    """The data of a pickle: plain containers, numbers, text, tensors, and records of everything else.
+    """Read the data of a pickle: plain containers, numbers, text, tensors, and records of everything else.
 
     Args:
         data: the pickle, any protocol.
@@ -44,7 +44,7 @@ def load_inert(data: bytes, path: object) -> Any:
         return _Interpreter().run(data)
     except Refusal as refusal:
         raise MemosweepError(f"{path}: {refusal}; only tensors, plain containers and EDM networks are read") from None
-    # A damaged stream may fail anywhere; whatever it trips over, the file is at fault.
+    # A damaged stream may fail anywhere, with any error.
     except (ValueError, TypeError, LookupError, RuntimeError, OverflowError, EOFError, MemoryError) as error:
         raise MemosweepError(f"{path}: damaged or not a pickle ({type(error).__name__}: {first_line(error)})") from None
 

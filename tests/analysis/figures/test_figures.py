@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from analysis.emm.estimate import emm
-from analysis.errors import SkippedResultsWarning
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.crossing import crossing
 from analysis.figures.epochs import epochs_data, metric_over_epochs
@@ -18,7 +17,6 @@ from analysis.figures.memorization_time import memorization_time, memorization_t
 from analysis.figures.size import metric_over_size, size_data
 from analysis.figures.skips import metric_over_skips, skips_data
 from analysis.figures.zeta import emm_by_zeta, zeta_data
-from analysis.results.load import load
 from analysis.runs.runs import Runs
 from tests.analysis.conftest import make_table
 
@@ -218,12 +216,11 @@ def test_the_gallery_frames_replicas_only() -> None:
     assert gallery_data([row])["memorized"].tolist() == [True, False]
 
 
-def test_gallery_rows_go_from_most_to_least_memorizing(real: pd.DataFrame) -> None:
-    rows = gallery_rows(Runs.of(real), limit=8)
+def test_gallery_rows_go_from_most_to_least_memorizing(sweep: Path) -> None:
+    rows = gallery_rows(Runs.read(sweep, cache=False), limit=8)
     assert [row.title for row in rows] == [
-        "|D| = 10, Weight decay = 0: 95.7% memorized",
-        "|D| = 10, Weight decay = 0.001: 70.7% memorized",
-        "|D| = 20, Weight decay = 0: 55.9% memorized",
+        "Weight decay = 0, |D| = 10: 95.7% memorized",
+        "Weight decay = 0, |D| = 20: 55.9% memorized",
     ]
 
 
@@ -251,9 +248,8 @@ def test_a_searchs_trials_are_points_and_the_highest_is_marked() -> None:
 
 
 def test_gallery_rows_name_the_factor_of_their_sweep(sweep: Path) -> None:
-    with pytest.warns(SkippedResultsWarning):
-        frame = load(sweep, cache=False)
-    for row in gallery_rows(Runs.of(frame)):
+    runs = Runs.read(sweep, cache=False)
+    for row in gallery_rows(runs):
         assert "Weight decay = " in row.title
-    titles = [row.title for row in gallery_rows(Runs.of(frame), moved=["data.size"])]
+    titles = [row.title for row in gallery_rows(runs, varied=["data.size"])]
     assert titles and all(title.startswith("Weight decay = ") for title in titles)

@@ -83,7 +83,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def html(sweep: Path) -> str:
-    return build(Runs.of(load(sweep, cache=False)), resamples=2)
+    return build(Runs.read(sweep, cache=False), resamples=2)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_every_trial_stands_in_the_table_with_its_numbers(page: Page, sweep: Pat
 def test_every_finding_stands_there_with_its_verdict(page: Page, sweep: Path) -> None:
     rows = page.tables["findings-table"][1:]
     assert len(rows) == len(published()) == 19
-    by_id = {answer.id: answer for answer in verdicts(Runs.of(load(sweep, cache=False)))}
+    by_id = {answer.id: answer for answer in verdicts(Runs.read(sweep, cache=False))}
     for row in rows:
         ident = next(name for name in by_id if name in row[1].split())
         assert by_id[ident].headline in row[0]
@@ -184,9 +184,9 @@ def test_figures_are_described_and_keep_their_text(page: Page, html: str) -> Non
 
 
 def test_the_emm_stands_there_in_a_table_and_in_words(page: Page) -> None:
-    rows = page.tables["emm-table"][1:]
-    assert {row[1] for row in rows} == {"64", "128", "256"}
-    assert any("measured" in row[3] for row in rows)
+    heading, *rows = page.tables["emm-table"]
+    assert {row[heading.index("Width")] for row in rows} == {"64", "128", "256"}
+    assert any(row[heading.index("Kind")] == "measured" for row in rows)
     assert "EMM (zeta = 0.1)" in page.words
 
 
@@ -208,9 +208,8 @@ def test_failures_are_said_plainly(tmp_path: Path) -> None:
     lost = sorted(path for path in folder.iterdir() if path.is_dir())[-1]
     (lost / "result.json").unlink()
     (lost / "error.txt").write_text("Traceback ...\nRuntimeError: loss is <nan>\n")
-    with pytest.warns(UserWarning):
-        data = load(folder, cache=False)
-    words = Page(build(Runs.of(data), draw=False)).words
+    data = Runs.read(folder, cache=False)
+    words = Page(build(data, draw=False)).words
     assert "1 trial of 6 never reported a number" in words
     assert "RuntimeError: loss is <nan>" in words
     assert "3 of 6 trials finished" in words
@@ -220,7 +219,7 @@ def test_failures_are_said_plainly(tmp_path: Path) -> None:
 def test_a_hundred_trials_stay_below_two_megabytes(tmp_path: Path) -> None:
     trials = grid(model__width=(64, 128), data__size=SIZES, seed=tuple(range(25)))
     folder = write_sweep(tmp_path / "many", trials, shift)
-    size = len(build(Runs.of(load(folder, cache=False)), resamples=2).encode())
+    size = len(build(Runs.read(folder, cache=False), resamples=2).encode())
     assert 50_000 < size < 2_000_000
 
 
@@ -305,7 +304,7 @@ def test_compare_and_importance_print_text_and_json(
     assert run(["compare", sweep, copy, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["matches"]) == 6
     assert run(["importance", sweep, "--resamples", "2"]) == 0
-    assert "data.size" in capsys.readouterr().out
+    assert "|D|" in capsys.readouterr().out
     assert run(["importance", sweep, "--resamples", "2", "--json"]) == 0
     factors = json.loads(capsys.readouterr().out)["factors"]
     assert {factor["factor"] for factor in factors} == {"data.size", "model.width", "seed"}
@@ -315,12 +314,12 @@ def test_figures_show_finished_runs_only(monkeypatch: pytest.MonkeyPatch) -> Non
     data = frame(grid(model__width=(64, 128), data__size=SIZES))
     cut = data["trial_id"] == "p_00000"
     data.loc[cut, "status"] = "interrupted"
-    drawn: list[pd.DataFrame] = []
-    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda rows, _: drawn.append(rows) or ([], []))
+    drawn: list[Runs] = []
+    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda runs, _: drawn.append(runs) or ([], []))
     build(Runs.of(data), resamples=2)
     build(Runs.of(data.assign(status="running")), resamples=2)
-    assert "p_00000" not in set(drawn[0]["trial_id"])
-    assert len(drawn[1]) == len(data)  # nothing has finished: show what is there
+    assert "p_00000" not in set(drawn[0].best["trial_id"])
+    assert len(drawn[1].best) == 4  # nothing has finished: show what is there
 
 
 def test_fid_is_drawn_where_it_is_reported() -> None:
@@ -335,9 +334,10 @@ def test_fid_is_drawn_where_it_is_reported() -> None:
 
 
 def test_the_gallery_shows_samples_behind_a_url(sweep: Path) -> None:
-    data = load(sweep, cache=False)
-    remote = data.assign(folder="file://" + data["folder"].astype(str))
-    assert len(gallery(remote, describe(Runs.of(remote)))) == len(gallery(data, describe(Runs.of(data)))) > 0
+    local = Runs.read(sweep, cache=False)
+    rows = local.evaluations
+    remote = Runs.of(rows.assign(folder="file://" + rows["folder"].astype(str)))
+    assert len(gallery(remote, describe(remote))) == len(gallery(local, describe(local))) > 0
 
 
 def test_columns_that_follow_from_others_are_left_out_in_print() -> None:

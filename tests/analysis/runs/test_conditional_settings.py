@@ -45,7 +45,7 @@ def test_both_factors_have_their_effects(pooled: pd.DataFrame) -> None:
 
 def test_a_run_is_not_named_by_what_it_lacks(pooled: pd.DataFrame) -> None:
     runs = Runs.of(pooled).finished.best
-    moved = describe(Runs.of(pooled)).moved
+    moved = describe(Runs.of(pooled)).varied
     texts = {row["data.labels"]: setting_text(row, moved) for _, row in runs.iterrows()}
     assert "C =" not in texts["none"] + texts["true"]
     assert "Number of random classes C =" in texts["random"]
@@ -76,8 +76,8 @@ def test_a_number_of_labels_that_means_nothing_is_refused(pooled: pd.DataFrame) 
 def test_runs_without_random_labels_have_no_emm_by_their_number(pooled: pd.DataFrame) -> None:
     values = [
         value
-        for panel in comparable_runs(Runs.of(pooled), "data.num_labels")
-        for value in panel.frame["data.num_labels"]
+        for group in comparable_runs(Runs.of(pooled), "data.num_labels")
+        for value in group.runs.best["data.num_labels"]
     ]
     assert set(values) == {1, 10, 100, 1000}
     unlabeled = pooled[pooled["data.labels"] != "random"].reset_index(drop=True)

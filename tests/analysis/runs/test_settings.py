@@ -3,11 +3,10 @@ import pandas as pd
 from analysis.inference.comparison import compare
 from analysis.inference.findings import verdicts
 from analysis.runs.final import best
-from analysis.runs.groups import panels
 from analysis.runs.runs import Runs
 from analysis.runs.seeds import seed_spread
 from analysis.runs.settings import DEFAULTS, setting_keys, with_defaults
-from memo_core.experiment.sections import BEFORE_THE_SETTING, DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
+from memo_core.experiment.sections import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from tests.analysis.planted import frame, grid
 
 SIZES = (500, 1000, 2000)
@@ -43,14 +42,14 @@ def test_repeats_and_bookkeeping_tell_no_experiments_apart() -> None:
 
 def test_verdicts_and_figures_match_the_same_runs() -> None:
     data = two_widths(fid=(False, True))
-    assert len(panels(data, "model.width")) == 1
+    assert len(Runs.of(data).groups("model.width")) == 1
     (verdict,) = verdicts(Runs.of(data), ["width_monotonic"])
     assert verdict.effect is not None
 
 
 def test_another_sampler_is_another_experiment_everywhere() -> None:
     data = two_widths(sampler=("ode", "sde"))
-    assert panels(data, "model.width") == []
+    assert Runs.of(data).groups("model.width") == []
     (verdict,) = verdicts(Runs.of(data), ["width_monotonic"])
     assert verdict.effect is None
 
@@ -58,8 +57,8 @@ def test_another_sampler_is_another_experiment_everywhere() -> None:
 def test_data_seeds_are_repeats_everywhere() -> None:
     data = frame(grid(data__size=SIZES, data__seed=(0, 1, 2)))
     assert seed_spread(best(data)).degrees == 6
-    (panel,) = panels(data, "data.size", within=())
-    assert len(best(panel.frame)) == 9
+    (group,) = Runs.of(data).groups("data.size", within=())
+    assert len(group.runs.best) == 9
 
 
 def test_a_setting_that_an_older_run_does_not_name_has_its_default() -> None:
@@ -73,8 +72,6 @@ def test_a_setting_that_an_older_run_does_not_name_has_its_default() -> None:
 def test_runs_that_name_no_order_were_reshuffled() -> None:
     data = pd.DataFrame({"training.order": [None, "cyclic"]})
     assert with_defaults(data)["training.order"].tolist() == ["reshuffled", "cyclic"]
-    nothing = with_defaults(pd.DataFrame({"data.size": [10]}), BEFORE_THE_SETTING)
-    assert nothing[list(BEFORE_THE_SETTING)].to_dict("records") == [BEFORE_THE_SETTING]
 
 
 def test_an_older_sweep_differs_in_no_setting_that_it_does_not_name() -> None:

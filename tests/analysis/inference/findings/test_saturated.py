@@ -81,7 +81,7 @@ def test_comparisons_pool_what_says_something() -> None:
                         with_ratios(0.0, **key, data__size=(50_000,)).assign(experiment="dead")])
              for _ in range(2)]  # fmt: skip
     sides[1]["seed"] += 5
-    answer = compare(*sides)
+    answer = compare(*map(Runs.of, sides))
     assert [match.saturated for match in answer.matches] == [False, True]
     assert answer.overall is not None
     assert answer.overall.comparisons == 1

@@ -20,14 +20,14 @@ from analysis.inference.emm import (
     KINDS,
     SIZE,
     comparable_runs,
-    emm_grid,
     emm_notes,
     emm_of_results,
     find_factor,
 )
 from analysis.runs.factors import factor, in_order, size_text, value_label
 from analysis.runs.groups import Panel
-from analysis.tables.render import render_grid
+from analysis.tables.emm import emm_table
+from analysis.tables.writers import write
 
 FORMATS = ("text", "csv", "json", "markdown")
 FIGURES = (".png", ".pdf", ".svg")
@@ -69,22 +69,21 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.format == "json":
         text = json.dumps({"factor": key, "rows": _records(estimates), "kinds": KINDS, "notes": notes}, indent=1)
     else:
-        text = render_grid(emm_grid(estimates, key, notes), arguments.format)
+        text = write(emm_table(estimates.assign(key=key), notes), arguments.format)
     write_text(text, arguments.out)
     return 0
 
 
 def _searched(frame: pd.DataFrame, zetas: list[float]) -> list[str]:
     """What the table does not say of folders that a search wrote."""
-    settings = [sweep.get("search_settings", {}) for sweep in frame.attrs.get("sweeps", {}).values()
-                if sweep.get("search") == "bisect"]  # fmt: skip
-    if not settings:
+    searches = [sweep for sweep in frame.attrs.get("sweeps", {}).values() if sweep.get("search") == "bisect"]
+    if not searches:
         return []
     lines = [
         "a search wrote these results: its own answer, emm.csv in its folder, also knows what its early verdicts "
         "bound and what is usual for slopes and training seeds"
     ]
-    sought = {round(1 - float(setting["target"]), 6) for setting in settings if "target" in setting} - set(zetas)
+    sought = {round(search["zeta"], 6) for search in searches if "zeta" in search} - set(zetas)
     if sought:
         lines.append(f"it looked for zeta = {', '.join(f'{zeta:g}' for zeta in sorted(sought))}: see --zeta")
     return lines

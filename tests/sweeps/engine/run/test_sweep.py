@@ -8,7 +8,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from sweeps.engine.run.runner import CHECKPOINTS_KEPT
+from sweeps.engine.tune.tuner import CHECKPOINTS_KEPT
 from tests.sweeps.conftest import settings
 
 TWO = ["--values", "0", "1e-2", "--sizes", "10", "--preset", "laptop"]
@@ -20,7 +20,7 @@ def numbers(folder):
     return table.sort_values(NUMBERS[:2], ignore_index=True)[NUMBERS]
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
@@ -59,8 +59,8 @@ def test_a_sweep_leaves_everything_that_it_promises(cluster, script, tmp_path):
         checkpoints = list(trial.glob("checkpoint_*"))
         assert len(checkpoints) == CHECKPOINTS_KEPT
         assert all((checkpoint / "checkpoint.pt").exists() for checkpoint in checkpoints)
-    manifest = json.loads((folder / "sweep.json").read_text())
-    assert (manifest["factor"], manifest["moved"]) == ("weight_decay", ["training.weight_decay"])
+    plan = json.loads((folder / "sweep.json").read_text())["plan"]
+    assert (plan["factor"]["name"], plan["varied"]) == ("weight_decay", ["training.weight_decay"])
 
 
 def test_an_existing_run_is_refused_and_a_finished_one_can_be_resumed(cluster, script, tmp_path):

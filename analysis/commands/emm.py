@@ -20,14 +20,14 @@ from analysis.inference.emm import (
     KINDS,
     SIZE,
     comparable_runs,
-    emm_grid,
     emm_notes,
     emm_of_results,
     find_factor,
 )
 from analysis.runs.factors import factor, in_order, size_text, value_label
 from analysis.runs.groups import Panel
-from analysis.tables.render import render_grid
+from analysis.tables.emm import emm_table
+from analysis.tables.writers import write
 
 FORMATS = ("text", "csv", "json", "markdown")
 FIGURES = (".png", ".pdf", ".svg")
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.format == "json":
         text = json.dumps({"factor": key, "rows": _records(estimates), "kinds": KINDS, "notes": notes}, indent=1)
     else:
-        text = render_grid(emm_grid(estimates, key, notes), arguments.format)
+        text = write(emm_table(estimates.assign(key=key), notes), arguments.format)
     write_text(text, arguments.out)
     return 0
 

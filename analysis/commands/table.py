@@ -3,9 +3,9 @@
 import argparse
 
 from analysis.commands.reading import add_paths, finished_results, load_results, write_text
-from analysis.paper_tables import FORMATS, NUMBERS, paper_table, render
-from analysis.tables.best import best_grid, factor_grid
-from analysis.tables.render import render_grid
+from analysis.tables.best import best_table, factor_table
+from analysis.tables.paper import NUMBERS, paper_table, write_paper_table
+from analysis.tables.writers import FORMATS, write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,16 +23,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Print or write one table."""
     everything = load_results(arguments)
     frame = finished_results(everything)
-    marked = arguments.format != "csv"
-    if arguments.table is None:
-        text = render_grid(best_grid(frame, marked, everything), arguments.format)
-    elif arguments.table == "factor":
-        text = render_grid(factor_grid(frame, marked, everything), arguments.format)
+    if arguments.table in map(str, NUMBERS):
+        text = write_paper_table(paper_table(int(arguments.table), frame), arguments.format)
     elif arguments.table == "coverage":
-        from analysis.inference.replication import replication_grid  # noqa: PLC0415 (reads samples: others need not wait)
+        from analysis.tables.replication import replication_table  # noqa: PLC0415 (reads samples: others need not wait)
 
-        text = render_grid(replication_grid(frame), arguments.format)
+        text = write(replication_table(frame), arguments.format)
     else:
-        text = render(paper_table(int(arguments.table), frame), arguments.format)
+        make = factor_table if arguments.table == "factor" else best_table
+        text = write(make(frame, everything), arguments.format)
     write_text(text, arguments.out)
     return 0

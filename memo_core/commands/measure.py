@@ -25,9 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = "digits, cifar10, EDM zip or folder, .npz with `images`, or image folder"
     parser.add_argument("--training", required=True, metavar="SET", help=kinds)
     parser.add_argument("--generated", required=True, metavar="SET", help="the same kinds")
-    parser.add_argument("--threshold", type=float, default=1 / 3, help="of the distances' ratio (default: 1/3)")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=1 / 3,
+        help="below which the ratio of the two smallest distances counts as memorized (default: 1/3)",
+    )
     parser.add_argument("--pairs", type=Path, metavar="FILE.csv",
-                        help="write a row a sample: nearest training image, distances, memorized")  # fmt: skip
+                        help="write a row per sample: nearest training image, distances, memorized")  # fmt: skip
     parser.add_argument("--gallery", type=Path, metavar="FILE.png",
                         help="draw samples beside their nearest training images, most certain first")  # fmt: skip
     parser.add_argument("--fid", action="store_true", help="measure the FID too; needs memosweep[fid]")

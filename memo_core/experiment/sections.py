@@ -10,9 +10,6 @@ EMBEDDED_RESOLUTION = {"digits": 8, "cifar10": 32}
 EMBEDDED_SIZE = {"digits": 1797, "cifar10": 50_000}
 EMBEDDED_CLASSES = {"digits": 10, "cifar10": 10}
 
-BEFORE_THE_SETTING = {"training.order": "reshuffled"}
-"""What trainings used that are older than a setting, and so do not name it, where that is not its default."""
-
 
 def _as_mask(value: Any) -> Any:
     """Accept a skip mask as `110...`, as `1,1,0,...` or as a sequence of 0 and 1."""

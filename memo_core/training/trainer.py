@@ -11,12 +11,12 @@ from torch import Tensor
 
 from memo_core.data.training_set import TrainingSet, load_training_set
 from memo_core.errors import DivergedError, MemosweepError, NotFiniteError
+from memo_core.evaluation import Evaluation, NextBatch, evaluate, nearest_images
 from memo_core.experiment import Experiment
 from memo_core.measure.fid import FrechetDistance
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.randomness import named_generator, named_seed
 from memo_core.training.divergence import DivergenceCheck
-from memo_core.training.evaluation import Evaluation, NextBatch, evaluate, nearest_images
 from memo_core.training.schedules import ema_decay_at, learning_rate_at
 from memo_core.training.step import TrainingState, training_step
 from memo_core.training.stream import IndexStream

@@ -8,7 +8,7 @@ import pytest
 from analysis.commands.main import main
 from analysis.errors import AnalysisError
 from analysis.report import build
-from analysis.report.tables import trials_table
+from analysis.tables.trials import trials_table
 from tests.analysis.commands.test_emm import stop
 from tests.analysis.planted import SIZES, frame, grid, write_sweep
 
@@ -56,6 +56,8 @@ def test_nothing_is_left_where_all_were_stopped_below_their_target(
 
 def test_the_trial_table_says_which_trials_were_stopped() -> None:
     data = stopped(frame(grid(data__size=SIZES)), "p_00000")
-    table = trials_table(data, {"data.size": ""})
-    column = list(table.columns).index("Status")
-    assert [row[column].text for row in table.rows] == ["stopped: will not reach target", "terminated"]
+    table = trials_table(data)
+    assert [row[table.header.index("Status")] for row in table.texts] == [
+        "stopped: will not reach target",
+        "terminated",
+    ]

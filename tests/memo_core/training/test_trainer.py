@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from memo_core.errors import MemosweepError
+from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
 from memo_core.training import Trainer
 from memo_core.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
-from memo_core.training.evaluation import evaluate_optimum
 
 
 def run_through(trainer):
@@ -121,16 +121,6 @@ def test_a_longer_budget_continues_a_checkpoint(tiny, tmp_path):
     longer = Trainer(Experiment.from_flat({**tiny, "training.images": 128}), "cpu")
     load_checkpoint(longer, tmp_path)
     assert [report["images_seen"] for report in run_through(longer)] == [128]
-
-
-def test_a_checkpoint_from_before_the_setting_was_reshuffled(tiny, tmp_path):
-    trainer = Trainer(Experiment.from_flat({**tiny, "training.order": "reshuffled"}), "cpu")
-    content = trainer.state_dict()
-    del content["experiment"]["training.order"]
-    torch.save(content, tmp_path / "checkpoint.pt")
-    load_checkpoint(trainer, tmp_path)
-    with pytest.raises(MemosweepError, match=r"training.order = reshuffled, not cyclic"):
-        load_checkpoint(Trainer(Experiment.from_flat(tiny), "cpu"), tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint"])

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from analysis.inference.findings import Verdict
 from analysis.inference.findings.verdict import ANSWERS
-from analysis.tables.table import Column, Table
+from analysis.tables import columns
+from analysis.tables.table import Table
 
 NOTE = (
     "a claim is supported where every question of it is answered yes, contradicted where one is answered no; each "
@@ -26,5 +27,5 @@ def findings_table(verdicts: Sequence[Verdict]) -> Table:
         for verdict in verdicts
         for question in verdict.questions
     ]
-    titles = ("Finding", "Where", "Verdict", "Question", "Answer", "Effect")
-    return Table("findings", "The paper's findings", [Column(title) for title in titles], rows, [NOTE])
+    kinds = columns.texts("Finding", "Where", "Verdict", "Question", "Answer", "Effect")
+    return Table("findings", "The paper's findings", kinds, rows, [NOTE])

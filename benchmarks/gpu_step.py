@@ -4,7 +4,7 @@
 
 Each part is measured by itself: one that fails is reported, and the others go on. Times are medians of interleaved
 repeats, with the smallest and the largest. The published loop is this network under Adam without fusion, with a
-clean-up and an average for each parameter, channels first, in float32 without TF32, cuDNN choosing its kernels by trial.
+clean-up and an average for each parameter, channels first, in float32 without TF32; cuDNN picks kernels by trial.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.gpu_checks import golden_agreement, resume_agreement
 from memo_core.experiment import ModelConfig
 from memo_core.measure.nearest import nearest_neighbors
+from memo_core.measure.products import Float32Products, Int8Products
 from memo_core.model import NetworkDenoiser, build_denoiser
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.sampling import generate
@@ -223,10 +224,12 @@ def measure_sampling() -> dict[str, float]:
 def measure_neighbors() -> dict[str, dict[str, float]]:
     """Seconds for 10,000 among 50,000 images of 3,072 values: ours, cdist + topk in blocks, the bare products."""
     generator = torch.Generator(GPU).manual_seed(0)
-    training = torch.randint(0, 256, (50_000, 3, 32, 32), generator=generator, device=GPU).to(torch.uint8)
-    queries = training[:10_000] ^ torch.randint(0, 64, (10_000, 3, 32, 32), generator=generator, device=GPU).to(
-        torch.uint8
-    )
+
+    def draw(count: int, values: int) -> Tensor:
+        return torch.randint(0, values, (count, 3, 32, 32), generator=generator, device=GPU).to(torch.uint8)
+
+    training = draw(50_000, 256)
+    queries = training[:10_000] ^ draw(10_000, 64)
     a, b = (images.flatten(1).float() for images in (queries, training))
     c, d = ((images.flatten(1).short() - 128).to(torch.int8) for images in (queries, training))
 
@@ -237,6 +240,9 @@ def measure_neighbors() -> dict[str, dict[str, float]]:
     runs: dict[str, Run] = {
         "ours, 2 neighbors": lambda: nearest_neighbors(queries, training, 2),
         "ours, 50 neighbors": lambda: nearest_neighbors(queries, training, 50),
+        "ours, float32, 2 neighbors": lambda: nearest_neighbors(queries, training, 2, Float32Products()),
+        "ours, float32, 50 neighbors": lambda: nearest_neighbors(queries, training, 50, Float32Products()),
+        "ours, int8, 50 neighbors": lambda: nearest_neighbors(queries, training, 50, Int8Products()),
         "cdist + topk, 2 neighbors": lambda: blocks(lambda p: torch.cdist(p, b).topk(2, largest=False), a),
         "cdist + topk, 50 neighbors": lambda: blocks(lambda p: torch.cdist(p, b).topk(50, largest=False), a),
         "bare product float32": lambda: blocks(lambda p: p @ b.T, a),
@@ -264,9 +270,9 @@ def _table(results: dict[str, Any]) -> str:
     for part, found in results.items():
         lines.append(f"== {part}")
         for name, numbers in found.get("steps", found).items() if isinstance(found, dict) else [("", found)]:
-            if isinstance(numbers, dict):
-                numbers = "  ".join(f"{k} {v:.5g}" if isinstance(v, float) else f"{k} {v}" for k, v in numbers.items())
-            lines.append(f"{name:40} {numbers}")
+            row = numbers.items() if isinstance(numbers, dict) else [("", numbers)]
+            text = "  ".join(f"{k} {v:.5g}" if isinstance(v, float) else f"{k} {v}" for k, v in row)
+            lines.append(f"{name:40} {text}")
     return "\n".join(lines)
 
 

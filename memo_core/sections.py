@@ -224,8 +224,8 @@ class TrainingConfig(Section):
     warmup_epochs: Rate = 200.0
     """Epochs over which the learning rate and the EMA rate rise."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """`tf32` rounds the factors of a GPU's float32 products to 10 bits; `bfloat16` is autocast: weights, loss, optimizer
-    and average stay float32."""
+    """`tf32` rounds the factors of a GPU's float32 products to 10 bits; `bfloat16` is autocast: weights, loss,
+    optimizer and average stay float32."""
     compile: Literal["auto", "none", "graph", "full"] = "auto"
     """How a step runs: operation by operation (`none`), captured as one CUDA graph (`graph`), or compiled too (`full`);
     `auto` is `full` on a GPU and `none` on a CPU. The numbers differ by rounding, dropout's draws under `full` too."""

@@ -86,7 +86,7 @@ class CapturedStep:
     Args:
         loss: to be differentiated, `denoising_loss` or what `compiled_loss` gives.
         fall_back: capture the uncompiled loss where the compiler fails, and say so in the log.
-        pool: the graph's memory, from `torch.cuda.graph_pool_handle`, shared with steps that never run at the same time.
+        pool: the graph's memory, a `torch.cuda.graph_pool_handle`; steps that never run at the same time can share it.
     """
 
     def __init__(

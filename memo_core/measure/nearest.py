@@ -1,4 +1,4 @@
-"""Exact nearest training images in l2, in bounded memory: one matrix product, exact distances where it leaves a doubt."""
+"""Exact nearest training images in l2, in bounded memory: one matrix product, integers where it leaves a doubt."""
 
 import contextlib
 from collections.abc import Iterator

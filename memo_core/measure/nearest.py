@@ -128,7 +128,7 @@ class _Search:
             part = torch.nn.functional.pad(part, (0, 0, 0, padding))
             norms = torch.nn.functional.pad(norms, (0, padding), value=torch.inf)
         # A group is every width-th column: its smallest score comes from reading the scores in one sweep.
-        scores = self._products.scores(self._factor, self._products.factor(part), norms).unflatten(1, (size, width))
+        scores = self._products.scores(self._factor, self._products.factor(part), norms).view(-1, size, width)
         smallest = scores.amin(1)
         ours = smallest.topk(min(self._k, width), largest=False).values.double()
         ours = ours.where(ours != self._products.padding, torch.inf)
@@ -186,6 +186,6 @@ class _Search:
         parts = [self._own.new_empty(0)]
         for some, others in zip(rows.split(at_once), columns.split(at_once), strict=True):  # type: ignore[no-untyped-call]
             products = self._queries[some].float().mul_(centered(self._training[others]))
-            inner = sum(part.sum(1).double() for part in products.split(EXACT_FEATURES, dim=1))
+            inner = sum(part.sum(1).double() for part in torch.split(products, EXACT_FEATURES, dim=1))
             parts.append(self._own[some] + self._norms[others] - 2 * inner)
         return torch.cat(parts)

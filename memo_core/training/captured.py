@@ -56,7 +56,7 @@ def compiled_loss(device: torch.device, backend: str = "inductor") -> Loss:
         if hasattr(config, "deterministic"):
             # Otherwise the order of a sum is what was fastest on a busy machine.
             options["deterministic"] = True
-    return torch.compile(denoising_loss, fullgraph=True, dynamic=False, backend=backend, options=options or None)  # type: ignore[call-overload, no-any-return]
+    return torch.compile(denoising_loss, fullgraph=True, dynamic=False, backend=backend, options=options or None)
 
 
 def compiled_step(loss: Loss) -> Step:
@@ -89,9 +89,7 @@ class CapturedStep:
         pool: the graph's memory, a `torch.cuda.graph_pool_handle`; steps that never run at the same time can share it.
     """
 
-    def __init__(
-        self, loss: Loss = denoising_loss, fall_back: bool = False, pool: tuple[int, int] | None = None
-    ) -> None:
+    def __init__(self, loss: Loss = denoising_loss, fall_back: bool = False, pool: Any = None) -> None:
         self._loss, self._fall_back, self._pool = loss, fall_back, pool
         self._graph: torch.cuda.CUDAGraph | None = None
 
@@ -147,7 +145,7 @@ class CapturedStep:
         self._graph = graph
 
     def _warm_up(self, state: TrainingState, device: torch.device) -> None:
-        stream = torch.cuda.Stream(device)
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream), torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT):
             for _ in range(_WARM_UP_STEPS):

@@ -55,7 +55,7 @@ def seconds(run: Run, repeats: int = 1) -> float:
         run()
     end.record()
     torch.cuda.synchronize()
-    return start.elapsed_time(end) / 1e3 / repeats
+    return float(start.elapsed_time(end) / 1e3 / repeats)
 
 
 def interleaved(runs: dict[str, Run], rounds: int, repeats: int = 1) -> dict[str, dict[str, float]]:

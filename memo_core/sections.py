@@ -261,6 +261,9 @@ class EvaluationConfig(Section):
     threshold: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
     batch_size: Annotated[int, Field(ge=1)] = 500
     """Images drawn at once; bounds the memory of an evaluation."""
+    neighbors: Literal["exact", "faiss"] = "exact"
+    """How nearest training images are searched; `faiss` needs `memosweep[faiss-cpu]` or `[faiss-gpu]`. The numbers are
+    the same."""
     fid: bool = False
     """Report the FID against the training set too (Appendix E); needs InceptionV3 (`memosweep[fid]`)."""
 

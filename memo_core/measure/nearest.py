@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64, Int64, UInt8
+from jaxtyping import Float64, Int8, Int64, UInt8
 from torch import Tensor
 
 from memo_core.measure.products import EXACT_FEATURES, Products, centered, choose_products, squared_norms
@@ -92,6 +92,36 @@ def nearest_neighbors(
     return Neighbors(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
+def exact_distances(
+    queries: Int8[Tensor, "n f"],
+    training: UInt8[Tensor, "m c h w"] | Int8[Tensor, "m f"],
+    own: Float64[Tensor, " n"],
+    norms: Float64[Tensor, " p"],
+    rows: Int64[Tensor, " p"],
+    columns: Int64[Tensor, " p"],
+) -> Float64[Tensor, " p"]:
+    """Squared distances of pairs, integers.
+
+    Args:
+        queries: centered pixels.
+        training: images, or their centered pixels.
+        own: squared norms of the queries.
+        norms: of the training image of each pair.
+        rows: the query of each pair.
+        columns: its training image.
+    """
+    at_once = max(1, _PAIR_BYTES.get(rows.device.type, _PAIR_BYTES["cpu"]) // (4 * queries.shape[1]))
+    distances = own[rows] + norms
+    for start in range(0, len(rows), at_once):
+        pairs = slice(start, start + at_once)
+        factor = training[columns[pairs]]
+        products = queries[rows[pairs]].float().mul_(factor if factor.dtype == torch.int8 else centered(factor))
+        distances[pairs] -= 2 * torch.stack(
+            [pixels.sum(1).double() for pixels in torch.split(products, EXACT_FEATURES, dim=1)]
+        ).sum(0)
+    return distances
+
+
 class _Search:
     """The neighbors of one block of queries."""
 
@@ -170,7 +200,10 @@ class _Search:
         rows, columns, scores = self._found
         distances = self._own[rows] + self._products.factor_of_distance * scores
         doubtful = (self._slack[rows] > 0).nonzero().squeeze(1)
-        distances[doubtful] = self._distances(rows[doubtful], columns[doubtful])
+        some, others = rows[doubtful], columns[doubtful]
+        distances[doubtful] = exact_distances(
+            self._queries, self._training, self._own, self._norms[others], some, others
+        )
         order = columns.argsort(stable=True)
         order = order[distances[order].argsort(stable=True)]
         order = order[rows[order].argsort(stable=True)]
@@ -178,14 +211,3 @@ class _Search:
         place = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows[order]]
         order = order[place < self._k]
         return distances[order], _Candidates(rows[order], columns[order], scores[order])
-
-    def _distances(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Exact squared distances of pairs."""
-        features = self._queries.shape[1]
-        at_once = max(1, _PAIR_BYTES.get(rows.device.type, _PAIR_BYTES["cpu"]) // (4 * features))
-        parts = [self._own.new_empty(0)]
-        for some, others in zip(rows.split(at_once), columns.split(at_once), strict=True):  # type: ignore[no-untyped-call]
-            products = self._queries[some].float().mul_(centered(self._training[others]))
-            inner = sum(part.sum(1).double() for part in torch.split(products, EXACT_FEATURES, dim=1))
-            parts.append(self._own[some] + self._norms[others] - 2 * inner)
-        return torch.cat(parts)

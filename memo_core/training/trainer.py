@@ -12,6 +12,7 @@ from torch import Tensor
 from memo_core.data.training_set import TrainingSet, load_training_set
 from memo_core.errors import DivergedError, MemosweepError, NotFiniteError
 from memo_core.experiment import Experiment
+from memo_core.measure.faiss_search import neighbor_search
 from memo_core.measure.fid import FrechetDistance
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.model.precision import gpu_arithmetic
@@ -35,7 +36,8 @@ class Trainer:
         training_set: already loaded data; loaded from the experiment by default.
 
     Raises:
-        MemosweepError: the data or the network cannot serve the experiment, or `evaluation.fid` has no InceptionV3.
+        MemosweepError: the data or the network cannot serve the experiment, `evaluation.fid` has no InceptionV3,
+            or `evaluation.neighbors` no faiss.
     """
 
     def __init__(
@@ -50,7 +52,8 @@ class Trainer:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # One tensor on the training device: images that fit need no loader processes.
         self.data = (training_set or load_training_set(experiment.data)).to(self.device)
-        # Before anything is trained: a missing InceptionV3 shows at once, not at the first evaluation.
+        # Before anything is trained: a missing InceptionV3 or faiss shows at once, not at the first evaluation.
+        neighbor_search(experiment.evaluation.neighbors)
         self._fid = FrechetDistance(self.data.images) if experiment.evaluation.fid else None
         denoiser, ema = self._network(), self._network()
         self.state = TrainingState.create(denoiser.train(), ema, experiment.training.weight_decay)

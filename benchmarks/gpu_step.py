@@ -137,7 +137,7 @@ class Setup:
         state = TrainingState.create(self.build(precision).train(), self.build(precision))
         step = training_step
         if mode != "none":
-            loss = compiled_loss(GPU) if mode == "full" else denoising_loss
+            loss = compiled_loss(GPU, precision) if mode == "full" else denoising_loss
             step = CapturedStep(loss, pool=self.pool)  # type: ignore[assignment]
 
         def run() -> None:
@@ -264,7 +264,7 @@ def fill_cache(size: str, precision: str) -> None:
     setup = Setup(size)
     network = setup.build(precision).train()
     with gpu_arithmetic(precision, GPU):
-        compiled_loss(GPU)(network, to_float(setup.images), None, setup.sigma, setup.noise).backward()  # type: ignore[no-untyped-call]
+        compiled_loss(GPU, precision)(network, to_float(setup.images), None, setup.sigma, setup.noise).backward()  # type: ignore[no-untyped-call]
 
 
 def start_compilers() -> list[subprocess.Popen[bytes]]:

@@ -114,8 +114,9 @@ def exact_distances(
     distances = own[rows] + norms
     for start in range(0, len(rows), at_once):
         pairs = slice(start, start + at_once)
-        factor = training[columns[pairs]]
-        products = queries[rows[pairs]].float().mul_(factor if factor.dtype == torch.int8 else centered(factor))
+        # Several times faster than indexing, on a CPU.
+        factor = torch.index_select(training, 0, columns[pairs])
+        products = torch.index_select(queries, 0, rows[pairs]).float().mul_(factor if factor.dtype == torch.int8 else centered(factor))
         distances[pairs] -= 2 * torch.stack(
             [pixels.sum(1).double() for pixels in torch.split(products, EXACT_FEATURES, dim=1)]
         ).sum(0)

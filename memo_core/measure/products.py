@@ -99,9 +99,10 @@ class Int8Products(Products):
         queries = torch.nn.functional.pad(queries, (0, 0, 0, max(_FEWEST_ROWS - count, 0)))
         training = torch.nn.functional.pad(training, (0, 0, 0, -columns % _MULTIPLE))
         products = torch._int_mm(queries, training.T)[:count, :columns]
-        padding = norms.isinf()
-        scores = torch.sub(norms.where(~padding, 0).int(), products, alpha=2)
-        return scores.masked_fill_(padding, self.padding) if bool(padding.any()) else scores
+        scores = torch.sub(norms.nan_to_num(posinf=0).int(), products, alpha=2)
+        # Padding is at the end.
+        scores[:, columns - int(norms.isinf().sum()) :] = self.padding
+        return scores
 
     def bound(self, norms: Float64[Tensor, " n"], largest: float, features: int) -> Float64[Tensor, " n"]:
         """0."""

@@ -116,7 +116,8 @@ def exact_distances(
         pairs = slice(start, start + at_once)
         # Several times faster than indexing, on a CPU.
         factor = torch.index_select(training, 0, columns[pairs])
-        products = torch.index_select(queries, 0, rows[pairs]).float().mul_(factor if factor.dtype == torch.int8 else centered(factor))
+        factor = factor if factor.dtype == torch.int8 else centered(factor)
+        products = torch.index_select(queries, 0, rows[pairs]).float().mul_(factor)
         distances[pairs] -= 2 * torch.stack(
             [pixels.sum(1).double() for pixels in torch.split(products, EXACT_FEATURES, dim=1)]
         ).sum(0)

@@ -52,7 +52,7 @@ def _golden(folder: Path, name: str, precision: str, mode: str, device: torch.de
     with np.load(folder / f"{name}_training.npz") as arrays:
         run = {key: torch.from_numpy(np.asarray(value)).to(device) for key, value in arrays.items()}
     state = TrainingState.create(denoiser.train(), ema, float(run["weight_decay"]))
-    step, losses = choose_step(mode, device, precision), []
+    step, losses = choose_step(mode, device), []
     for number, indices in enumerate(run["indices"].long()):
         labels = run["labels"][indices] if description["num_labels"] else None
         rates = float(run["learning_rate"][number]), float(run["ema_decay"][number])

@@ -10,14 +10,25 @@ from torch import Tensor
 
 from memo_core.measure.products import EXACT_FEATURES, Products, centered, choose_products, squared_norms
 
-_QUERY_CHUNK = 2048
-_TRAINING_CHUNK = 8192
-_CHUNK_BYTES = 128 * 2**20
+
+class _Chunk(NamedTuple):
+    """How much is looked at together: scores of `queries` x `training` pairs, and the float32 pixels of each side."""
+
+    queries: int
+    training: int
+    pixel_bytes: int
+    pair_bytes: int
+    """Of the pixels that exact distances take at once: on a CPU they stay in the cache."""
+
+
+_CHUNKS = {
+    "cpu": _Chunk(2048, 8192, 128 * 2**20, 4 * 2**20),
+    # Here a chunk takes less time than to launch its kernels.
+    "cuda": _Chunk(8192, 16_384, 512 * 2**20, 256 * 2**20),
+}
 _GROUPS = 4
 """Groups of a chunk for each neighbor, at least: as many smallest scores are near the smallest ones of all."""
 _LARGEST_GROUP = 64
-_PAIR_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
-"""Of the pixels that exact distances take at once: on a CPU they stay in the cache."""
 
 
 class Neighbors(NamedTuple):
@@ -42,9 +53,13 @@ class _Candidates(NamedTuple):
         return _Candidates(*(torch.cat(parts) for parts in zip(self, others, strict=True)))
 
 
+def _chunk(images: Tensor) -> _Chunk:
+    return _CHUNKS.get(images.device.type, _CHUNKS["cpu"])
+
+
 def _rows(most: int, images: Tensor) -> int:
     """Images at once, so that their float32 pixels stay within the bytes of a chunk."""
-    return max(1, min(most, _CHUNK_BYTES // (4 * images[0].numel())))
+    return max(1, min(most, _chunk(images).pixel_bytes // (4 * images[0].numel())))
 
 
 @contextlib.contextmanager
@@ -70,7 +85,7 @@ def nearest_neighbors(
     One pass of matrix products (int8 with int32 sums where that is faster, float32 otherwise) scores all pairs. What is
     among the k smallest scores of a query, or within twice the bound on their rounding, is a candidate; the distances
     of candidates are integers, computed exactly. Memory beyond the two sets and the result stays under 1 GiB for any
-    size.
+    size, and under 4 GiB on a GPU.
 
     Args:
         queries: generated images, on any device.
@@ -84,9 +99,10 @@ def nearest_neighbors(
     products = products or choose_products(training.device, training[0].numel())
     parts: list[Neighbors] = []
     with _float32_throughout():
-        rows = _rows(_TRAINING_CHUNK, training)
+        chunk = _chunk(training)
+        rows = _rows(chunk.training, training)
         norms = torch.cat([squared_norms(centered(part)) for part in torch.split(training, rows)])
-        for block in torch.split(queries, _rows(_QUERY_CHUNK, training)):
+        for block in torch.split(queries, _rows(chunk.queries, training)):
             search = _Search(centered(block.to(training.device)), training, norms, k, products)
             parts.append(search.neighbors(rows))
     return Neighbors(*(torch.cat(part) for part in zip(*parts, strict=True)))
@@ -110,7 +126,7 @@ def exact_distances(
         rows: the query of each pair.
         columns: its training image.
     """
-    at_once = max(1, _PAIR_BYTES.get(rows.device.type, _PAIR_BYTES["cpu"]) // (4 * queries.shape[1]))
+    at_once = max(1, _chunk(queries).pair_bytes // (4 * queries.shape[1]))
     distances = own[rows] + norms
     for start in range(0, len(rows), at_once):
         pairs = slice(start, start + at_once)
@@ -190,11 +206,11 @@ class _Search:
             scores -= queries[:, pixels] @ training[:, pixels].T
         k = min(self._k, count)
         # Score and position in one number below 2^53, so that no two are equal and ties have an order.
-        keys = scores.mul_(2 * _TRAINING_CHUNK).add_(torch.arange(count, device=scores.device))
+        keys = scores.mul_(2 * count).add_(torch.arange(count, device=scores.device))
         keys = keys.topk(k, largest=False).values
-        positions = keys.remainder(_TRAINING_CHUNK)
+        positions = keys.remainder(count)
         rows = torch.arange(len(queries), device=keys.device).repeat_interleave(k)
-        scores = (keys - positions) / _TRAINING_CHUNK / self._products.factor_of_distance
+        scores = (keys - positions) / count / self._products.factor_of_distance
         return _Candidates(rows, positions.long().flatten() + start, scores.flatten())
 
     def _settled(self) -> tuple[Tensor, _Candidates]:

@@ -62,10 +62,7 @@ class NetworkDenoiser(nn.Module):
         """Denoise; computed in float32 (the network under bfloat16 autocast where so configured)."""
         x, sigma = x.float(), sigma.float()
         scale = self.preconditioning.coefficients(sigma[:, None, None, None])
-        # Channels last is the fast layout everywhere but for a GPU's products in full float32.
-        channels_first = x.is_cuda and self.precision == "float32"
-        layout = torch.contiguous_format if channels_first else torch.channels_last
-        scaled = (scale.input * x).contiguous(memory_format=layout)
+        scaled = (scale.input * x).contiguous(memory_format=torch.channels_last)
         mixed = self.precision == "bfloat16"
         with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed):
             output = self.model(scaled, scale.noise.flatten(), labels)

@@ -23,37 +23,34 @@ _RECOMPILE_LIMIT = 256
 _log = logging.getLogger(__name__)
 
 
-def choose_step(mode: str, device: torch.device, precision: str = "float32") -> Step:
+def choose_step(mode: str, device: torch.device) -> Step:
     """The training step for `training.compile`.
 
     Args:
         mode: `none` runs `training_step` operation by operation; `graph` captures it as one CUDA graph; `full` compiles
             the loss and its gradient too; `auto` is `full` on a GPU and `none` on a CPU.
         device: of the network. On a CPU there are no graphs: `full` compiles alone, `graph` is `none`.
-        precision: of the network.
     """
     on_gpu = device.type == "cuda"
     compiled = mode == "full" or (mode == "auto" and on_gpu)
     if on_gpu and mode != "none":
-        return CapturedStep(compiled_loss(device, precision) if compiled else denoising_loss, fall_back=mode == "auto")
-    return compiled_step(compiled_loss(device, precision)) if compiled else training_step
+        return CapturedStep(compiled_loss(device) if compiled else denoising_loss, fall_back=mode == "auto")
+    return compiled_step(compiled_loss(device)) if compiled else training_step
 
 
-def compiled_loss(device: torch.device, precision: str = "float32", backend: str = "inductor") -> Loss:
+def compiled_loss(device: torch.device, backend: str = "inductor") -> Loss:
     """`denoising_loss` and its gradient, compiled at the first call for each shape.
 
     The compiler keeps its kernels on disk, where every trial on the machine finds them.
 
     Args:
         device: of the network.
-        precision: of the network.
         backend: of torch.compile; `aot_eager` follows the whole way without generating code.
     """
     options: dict[str, Any] = {}
     if backend == "inductor" and device.type == "cuda":
-        if precision != "float32":
-            # Group normalization is channels-first by itself, and convolutions would be handed the slow layout.
-            options["force_layout_optimization"] = True
+        # Group normalization is channels-first by itself, and convolutions would be handed the slow layout.
+        options["force_layout_optimization"] = True
         from torch._inductor import config  # noqa: PLC0415
 
         if hasattr(config, "deterministic"):

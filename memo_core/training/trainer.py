@@ -17,7 +17,7 @@ from memo_core.measure.fid import FrechetDistance
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.randomness import named_generator, named_seed
-from memo_core.training.captured import Step, choose_step
+from memo_core.training.captured import choose_step
 from memo_core.training.divergence import DivergenceCheck
 from memo_core.training.evaluation import Evaluation, NextBatch, evaluate, nearest_images
 from memo_core.training.schedules import ema_decay_at, learning_rate_at
@@ -57,7 +57,7 @@ class Trainer:
         self._fid = FrechetDistance(self.data.images) if experiment.evaluation.fid else None
         denoiser, ema = self._network(), self._network()
         self.state = TrainingState.create(denoiser.train(), ema, experiment.training.weight_decay)
-        self._take_step = self._new_step()
+        self._take_step = choose_step(experiment.training.compile, self.device)
         self._divergence = DivergenceCheck(self.state, math.prod(self.data.image_shape))
         self.images_seen = 0
         self.history: list[tuple[int, float, int]] = []
@@ -79,10 +79,6 @@ class Trainer:
             self.device,
             self.experiment.training.precision,
         )
-
-    def _new_step(self) -> Step:
-        settings = self.experiment.training
-        return choose_step(settings.compile, self.device, settings.precision)
 
     def evaluations(
         self, on_progress: Progress | None = None, next_batch: NextBatch | None = None
@@ -230,7 +226,7 @@ class Trainer:
         self.state.ema.load_state_dict(content["ema"])
         self.state.optimizer.load_state_dict(content["optimizer"])
         # A captured step writes to the moments that were there when it was captured.
-        self._take_step = self._new_step()
+        self._take_step = choose_step(self.experiment.training.compile, self.device)
         self.images_seen = content["images_seen"]
         self._noise.set_state(content["noise_generator"].cpu())
         self._dropout_state = content["dropout_generator"].cpu()

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memo_core.measure.nearest import nearest_neighbors
+from memo_core.measure.nearest import _CHUNKS, nearest_neighbors
 from memo_core.measure.products import Float32Products, Int8Products, centered, squared_norms
 
 
@@ -62,7 +62,7 @@ def test_near_ties_and_duplicates_among_bright_images_are_told_apart(products, d
 
 @pytest.mark.parametrize("products", PRODUCTS)
 def test_more_candidates_than_are_kept_are_settled_exactly(products, monkeypatch):
-    monkeypatch.setattr("memo_core.measure.nearest._TRAINING_CHUNK", 512)
+    monkeypatch.setitem(_CHUNKS, "cpu", _CHUNKS["cpu"]._replace(training=512))
     generator = torch.Generator().manual_seed(0)
     training = draw(generator, 1, (3, 24, 24), 2).repeat(2000, 1, 1, 1)
     training.flatten(1)[torch.arange(2000), torch.randint(0, 1728, (2000,), generator=generator)] ^= 3

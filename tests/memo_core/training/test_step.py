@@ -17,7 +17,7 @@ NAMES = {"ddpmpp_edm_cond_8": 1e-3, "ddpmpp_vp_16": 1e-3, "ncsnpp_ve_8": 1e-2}
 
 def compiled():
     """Through the whole compiler but for the generated code, which takes a minute a network."""
-    return compiled_step(compiled_loss(torch.device("cpu"), backend="aot_eager"))
+    return compiled_step(compiled_loss(torch.device("cpu"), "aot_eager"))
 
 
 PATHS = [(name, lambda: training_step) for name in NAMES] + [("ddpmpp_edm_cond_8", compiled)]

@@ -49,7 +49,7 @@ def test_rates_as_tensors_move_as_numbers_do():
 
 def test_a_compiled_step_moves_as_the_readable_one():
     plain, compiled = small_state(dropout=0), small_state(dropout=0)
-    step = compiled_step(compiled_loss(CPU, "aot_eager"))
+    step = compiled_step(compiled_loss(CPU, "eager"))
     for rate, decay in ((0.0, 0.0), (1e-3, 0.9), (2e-3, 0.9)):
         expected = training_step(plain, *batch(), rate, decay)
         torch.testing.assert_close(step(compiled, *batch(), rate, decay), expected)
@@ -60,7 +60,7 @@ def test_a_compiled_step_moves_as_the_readable_one():
 def test_a_compiled_run_is_resumed_bit_for_bit(tiny, monkeypatch, tmp_path):
     monkeypatch.setattr(
         "memo_core.training.captured.compiled_loss",
-        lambda device: compiled_loss(device, "aot_eager"),
+        lambda device: compiled_loss(device, "eager"),
     )
     experiment = Experiment.from_flat({**tiny, "training.compile": "full", "model.dropout": 0.2})
     whole, resumed = Trainer(experiment, "cpu"), Trainer(experiment, "cpu")

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from memo_core.experiment import Experiment, ModelConfig
+from memo_core.experiment.presets import PRESETS, with_settings
 from memo_core.model import build_denoiser
 from memo_core.model.precision import gpu_arithmetic
-from memo_core.presets import PRESETS, with_settings
 from memo_core.training import Trainer
 from memo_core.training.captured import choose_step
 from memo_core.training.step import TrainingState

@@ -6,7 +6,7 @@ from analysis.inference.memorization_time import memorization_times, scaling_pan
 from analysis.runs.factors import size_text
 from analysis.runs.labels import names
 from analysis.tables import columns
-from analysis.tables.table import Column, Table
+from analysis.tables.table import Table
 
 LEVEL = 0.5
 MAX_ROWS = 40
@@ -32,13 +32,9 @@ def memorization_time_table(frame: pd.DataFrame, level: float = LEVEL) -> Table:
             [title or "all runs", reach, scaling.slope, scaling.low, scaling.high, scaling.trials, scaling.censored]
         )
     kinds = [
-        Column("Setting"),
-        Column("|D|"),
-        columns.formatted("Slope", ".2f"),
-        columns.formatted(columns.LOW, ".2f"),
-        columns.formatted(columns.HIGH, ".2f"),
-        Column("Trials"),
-        Column("Bounds"),
+        *columns.texts("Setting", "|D|"),
+        *columns.with_interval("Slope", ".2f"),
+        *columns.texts("Trials", "Bounds"),
     ]
     note = (
         f"The images that a trial has seen when its ratio first passes {100 * level:g}%, over |D|: the slope of a line "

@@ -6,7 +6,7 @@ from analysis.runs.final import REACHED, WILL_NOT_REACH, best, is_finished
 from analysis.runs.labels import independent_keys
 from analysis.runs.settings import varied_keys
 from analysis.tables import columns
-from analysis.tables.table import Column, Table
+from analysis.tables.table import Table
 
 STOPPED = {REACHED: "stopped: reached target", WILL_NOT_REACH: "stopped: will not reach target"}
 """The status of trials that a search ended early, whose ratios are no final ones."""
@@ -28,12 +28,8 @@ def trials_table(frame: pd.DataFrame) -> Table:
     several = len(frame["experiment"].unique()) > 1
     has_fid = "fid" in frame and bool(frame["fid"].notna().any())
     kinds = [
-        *([Column("Experiment")] if several else []),
-        Column("Trial"),
-        Column("Status"),
-        columns.ratio(),
-        columns.ratio(columns.LOW),
-        columns.ratio(columns.HIGH),
+        *columns.texts(*(["Experiment"] if several else []), "Trial", "Status"),
+        *columns.with_interval(columns.RATIO, ".2f"),
         *(columns.setting(key, screen_only=key in follows) for key in varied),
         columns.formatted("kNN distance", ".4g"),
         *([columns.formatted("FID", ".4g")] if has_fid else []),

@@ -47,7 +47,7 @@ def write_artifacts(run_path: str, manifest: Manifest) -> None:
     written = ["table.csv", "table.parquet"]
     # A search may so far have nothing but trials that it stopped below the target.
     for number, (title, part) in enumerate(_parts(runs, plan)[:_FIGURES], 1):
-        # A mean over the other keys that a search moves would be the ratio of no setting.
+        # A mean over the other keys that a search varies would be the ratio of no setting.
         if plan.search.kind == "optuna":
             figure = trials_over_factor(part, plan.factor.key, title, lowest=_minimizes(plan))
         else:

@@ -41,11 +41,9 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
     Raises:
         AnalysisError: nothing is left to read; one line.
     """
-    frame, sweeps, skipped = read(paths, cache)
+    frame, _, skipped = read(paths, cache)
     for line in skipped:
         warnings.warn(line, SkippedResultsWarning, stacklevel=2)
-    frame.attrs["sweeps"] = _SharedDict(sweeps)
-    frame.attrs["skipped"] = _SharedList(skipped)
     return frame
 
 
@@ -79,20 +77,6 @@ def read(
     results, copies = without_copies(results)
     named = _distinct(results)
     return _tidy(named), {name: dict(result.manifest) for name, result in named}, [*skipped, *copies]
-
-
-class _SharedDict(dict[str, Any]):
-    """Pandas copies `attrs` deeply at nearly every step, which took half of a report's time; these only get read."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_SharedDict":
-        return self
-
-
-class _SharedList(list[str]):
-    """See `_SharedDict`."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_SharedList":
-        return self
 
 
 def _experiments(store: Store) -> list[Store]:

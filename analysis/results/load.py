@@ -11,9 +11,9 @@ from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.results.columns import REPORTED, joined, typed
 from analysis.results.copies import without_copies
 from analysis.results.experiment import Results, is_experiment, read_experiment
+from analysis.results.schema import experiment_keys, with_defaults
 from analysis.results.store import RESULT_FILE, Store, open_store
 from analysis.results.urls import join_url
-from analysis.runs.settings import experiment_keys, with_defaults
 
 
 def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.DataFrame:

@@ -2,10 +2,11 @@ import pandas as pd
 
 from analysis.inference.comparison import compare
 from analysis.inference.findings import verdicts
+from analysis.results.schema import DEFAULTS, with_defaults
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
 from analysis.runs.seeds import seed_spread
-from analysis.runs.settings import DEFAULTS, setting_keys, with_defaults
+from analysis.runs.settings import setting_keys
 from memo_core.experiment.sections import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from tests.analysis.planted import frame, grid
 

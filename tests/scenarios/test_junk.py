@@ -11,6 +11,7 @@ from analysis.commands.main import main
 from analysis.figures.catalog import Drawn, figures
 from analysis.report.svg import inline_svg
 from analysis.results.values import CONFIG_CHECKS, REPORTED_CHECKS
+from analysis.runs.runs import Runs
 from tests.analysis.conftest import make_table
 from tests.analysis.planted import BASE, evaluations, grid
 
@@ -81,7 +82,7 @@ def test_junk_in_any_key_ends_in_no_traceback(
 def test_markup_in_texts_is_drawn_as_it_is(tmp_path: Path) -> None:
     name = json.loads(JUNK["markup"])
     data = make_table({(name, 500): 0.9, (name, 1000): 0.5, ("b", 500): 0.9, ("b", 1000): 0.7}, "data.dataset")
-    drawn = [entry for entry in figures(data) if isinstance(entry, Drawn)]
+    drawn = [entry for entry in figures(Runs.of(data)) if isinstance(entry, Drawn)]
     pages = [inline_svg(entry.figure, "x", "") for entry in drawn]
     assert sum("&lt;b&gt;$\\frac{$&amp;" in page for page in pages) >= 3
 

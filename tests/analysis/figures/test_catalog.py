@@ -74,7 +74,7 @@ def test_titles_of_pooled_studies_stay_short_and_name_no_missing_value() -> None
     own = {"data.dataset": "cifar10", "data.resolution": None, "training.epochs": 40_000.0, "training.precision": None}
     finals = {(64, 500): 0.9, (64, 1000): 0.8, (128, 500): 0.9, (128, 1000): 0.7}
     frame = joined([
-        make_table(finals, **differing), make_table(finals, **own, experiment="other"),
+        make_table(finals, **differing), make_table(finals, epochs=(20_000.0, 40_000.0), **own, experiment="other"),
         make_table(finals, **{**differing, "model.depth": 4}, experiment="third"),
     ])  # fmt: skip
     titles = [entry.title for entry in figures(Runs.of(frame)) if isinstance(entry, Drawn) and "Fig." in entry.paper]

@@ -22,7 +22,6 @@ from analysis.inference.memorization_time import scaling_panels
 from analysis.results.load import METRICS, best, moved_keys
 from analysis.results.samples import best_samples
 from analysis.runs.factors import factor, in_order
-from analysis.runs.final import WILL_NOT_REACH, trial_verdicts
 from analysis.runs.groups import Panel, panels, studied_keys
 from analysis.runs.labels import names
 from analysis.runs.settings import networks
@@ -64,7 +63,7 @@ def figures(frame: pd.DataFrame, metric: str = "memorization_ratio", zeta: float
     """All figures of a table, one after the other.
 
     Args:
-        frame: of `analysis.load`; trials that were stopped early as they will not reach a target are not drawn.
+        frame: of `analysis.load`.
         metric: `memorization_ratio`, `fid` or `knn_distance`; the gallery, the sample size, EMM by zeta and the
             memorization time belong to the ratio alone.
         zeta: see `analysis.figures.size`.
@@ -74,7 +73,6 @@ def figures(frame: pd.DataFrame, metric: str = "memorization_ratio", zeta: float
     """
     if metric not in METRICS:
         raise AnalysisError(f"metric {metric} is unknown: {', '.join(METRICS)} are known")
-    frame = frame[trial_verdicts(frame) != WILL_NOT_REACH]
     if metric not in frame.columns or frame[metric].isna().all():
         yield Missing(f"all figures of {metric}", f"no run reports {metric}")
         return
@@ -202,11 +200,11 @@ def _zetas(frame: pd.DataFrame, keys: list[str]) -> Iterator[Drawn | Missing]:
             yield Missing(f"EMM by zeta, {factor(key).title}", "every such trial has the same |D|")
         for number, panel, name in itertools.islice(_titled(found), 1):
             data = zeta_data(panel.frame, key)
-            if not (data["kind"] == "measured").any():
+            if not data["kind"].isin(["measured", "uncertain"]).any():
                 yield Missing(f"EMM by zeta, {factor(key).title}", "no ratio crosses 1 - zeta between two sizes")
                 continue
             figure = emm_by_zeta(data, key, name)
-            bars = "Bars reach to the neighbouring sizes run; triangles are bounds and point to where the EMM lies."
+            bars = "Bars are 95% intervals; triangles are bounds and point to where the EMM lies."
             title = _heading(f"EMM by zeta, {factor(key).title}", name)
             yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], title, "Fig. 22", figure, data, bars)
 

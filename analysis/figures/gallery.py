@@ -14,7 +14,7 @@ from analysis.figures.style import PALETTE
 from analysis.results.load import best, moved_keys
 from analysis.results.samples import best_samples
 from analysis.runs.factors import factor, ratio_text, value_label
-from analysis.runs.final import REACHED
+from analysis.runs.final import is_lower_bound
 from analysis.runs.labels import names
 
 _GAP = 0.08
@@ -56,7 +56,7 @@ def gallery_rows(frame: pd.DataFrame, moved: Sequence[str] | None = None, limit:
     for (run, samples), short in zip(chosen, told, strict=True):
         assert samples is not None
         name = _with_factors(short, run, [key for key in dict.fromkeys(factors) if key])
-        bound = run.get("verdict") == REACHED  # a lower bound
+        bound = is_lower_bound(run)  # a lower bound
         ratio = f"{ratio_text(100 * run['memorization_ratio'], bound, 1)}% memorized"
         rows.append(
             GalleryRow(

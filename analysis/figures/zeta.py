@@ -6,30 +6,34 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.crossing import crossings
-from analysis.figures.size import size_data
 from analysis.figures.style import colours, legend, new_figure, spaced, value_ticks
+from analysis.inference.emm import panel_crossings
+from analysis.results.load import best
 from analysis.runs.factors import factor, in_order, size_text, value_text
 
 ZETAS = (0.05, 0.1, 0.2, 0.3)
 
 
 def zeta_data(frame: pd.DataFrame, key: str, zetas: tuple[float, ...] = ZETAS) -> pd.DataFrame:
-    """The EMM of each value of a factor at each zeta, between measured sizes.
+    """Return the interpolated EMM of each value of a factor at each zeta, as `analysis emm` prints it.
+
+    Args:
+        frame: one panel of `analysis.load`'s frame.
+        key: the factor.
+        zetas: in (0, 1).
 
     Returns:
-        `value`, `zeta`, `emm`, `emm_low`, `emm_high` and `kind` (`measured`, or a bound: `lower_bound`,
-        `upper_bound`).
+        `value`, `zeta`, `emm`, `emm_low`, `emm_high` (95%) and `kind`.
     """
-    return crossings(size_data(frame, key), key, zetas)
+    return panel_crossings(best(frame), key, zetas)[["value", "zeta", "emm", "emm_low", "emm_high", "kind"]]
 
 
 def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
     """Draw the EMM over the values of a factor, bars per zeta, on a logarithmic axis of |D|.
 
     Args:
-        data: columns `value`, `zeta`, `emm`, `emm_low`, `emm_high`, `kind`, of `zeta_data` or of an EMM
-            estimate with confidence limits. A bound is a triangle that points to where the EMM lies; an end at 0 or
+        data: columns `value`, `zeta`, `emm`, `emm_low`, `emm_high`, `kind`, of `zeta_data` or of
+            another estimate. A bound is a triangle that points to where the EMM lies; an end at 0 or
             infinity is not drawn.
         key: the factor that `value` belongs to.
         title: of the axes.

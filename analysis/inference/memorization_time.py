@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.runs.final import WILL_NOT_REACH, trial_verdicts
 from analysis.runs.groups import Panel, panels
 from analysis.runs.settings import experiment_keys
 
@@ -32,15 +31,14 @@ def memorization_times(frame: pd.DataFrame, level: float = 0.5, clock: Clock = "
         A row a trial, by size: `experiment`, `trial_id`, the dotted keys, `time`, `low`, `high` and `kind`.
         `passed`: `time` is interpolated linearly between the evaluations `low` and `high`. `first`: the first
         evaluation already passes, so `time` = `high` is an upper bound. `never`: `time` = `low`, the last
-        evaluation, is a lower bound. Trials that a search stopped since they would not reach its target
-        (`verdict` of `will_not_reach`) are left out: cut short, they bound nothing at their budget.
+        evaluation, is a lower bound.
 
     Raises:
         AnalysisError: a level outside (0, 1).
     """
     if not 0 < level < 1:
         raise AnalysisError(f"a level of {level:g} is no memorization ratio between 0 and 1, such as 0.5")
-    usable = frame[trial_verdicts(frame) != WILL_NOT_REACH].dropna(subset=["memorization_ratio", clock])
+    usable = frame.dropna(subset=["memorization_ratio", clock])
     rows = []
     for (experiment, trial), part in usable.sort_values(clock).groupby(["experiment", "trial_id"], sort=True):
         found = _first_passage(part[clock].to_numpy(dtype=float), part["memorization_ratio"].to_numpy(), level)

@@ -20,7 +20,7 @@ KINDS = {
     "uncertain": "uncertain (within noise it may lie beyond the sizes run)",
     "lower_bound": "at least (largest size run)",
     "upper_bound": "below (smallest size run)",
-    "predicted": "predicted beyond the sizes run",
+    "extrapolated": "extrapolated beyond the sizes run",
 }
 
 
@@ -73,7 +73,7 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
     if estimates.empty:
         return []
     # One row a value: the interpolated crossing, or the bound in its place.
-    known = estimates[(estimates["method"] == "isotonic") & (estimates["kind"] != "predicted")]
+    known = estimates[(estimates["method"] == "isotonic") & (estimates["kind"] != "extrapolated")]
     if known.empty:
         return []
     crossing = known["kind"].isin(["measured", "uncertain"])

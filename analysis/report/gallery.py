@@ -15,7 +15,7 @@ from analysis.report.overview import Runs, setting_text
 from analysis.report.text import plural
 from analysis.results.samples import best_samples
 from analysis.runs.factors import ratio_text
-from analysis.runs.final import REACHED
+from analysis.runs.final import is_lower_bound
 
 ROWS = 8
 COLUMNS = 16
@@ -55,7 +55,7 @@ def gallery(frame: pd.DataFrame, runs: Runs, rows: int = ROWS, columns: int = CO
         except (OSError, ValueError):  # half-written by a killed trial
             samples = None
         if samples is not None and {"generated", "nearest", "memorized"} <= set(samples):
-            ratio = ratio_text(100 * run["memorization_ratio"], run.get("verdict") == REACHED, 1)
+            ratio = ratio_text(100 * run["memorization_ratio"], is_lower_bound(run), 1)
             title = f"{setting_text(run, runs.moved, runs.base)}: ratio {ratio}%"
             found.append(_row(title, samples, int(run["data.size"]), columns))
     return found

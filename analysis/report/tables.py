@@ -16,11 +16,11 @@ from analysis.report.text import number, plural
 from analysis.results.load import best
 from analysis.runs.effects import odds_text
 from analysis.runs.factors import factor, title_of, value_text
-from analysis.runs.final import REACHED, WILL_NOT_REACH, is_finished
+from analysis.runs.final import is_finished, is_lower_bound
 from analysis.runs.labels import independent_keys
 
-STOPPED = {REACHED: "stopped: reached target", WILL_NOT_REACH: "stopped: will not reach target"}
-"""The status of trials that a search ended early, whose ratios are no final ones."""
+STOPPED = "stopped early above the target"
+"""The status of trials whose ratios are lower bounds of the final ones."""
 
 
 def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
@@ -39,7 +39,7 @@ def trials_table(frame: pd.DataFrame, moved: Mapping[str, str]) -> Table:
     for _, run in top.iterrows():
         ident = (run["experiment"], run["trial_id"])
         status = str(run["status"]) if "status" in run else ("finished" if done[ident] else "unfinished")
-        status = STOPPED.get(str(run.get("verdict")), status)
+        status = STOPPED if is_lower_bound(run) else status
         cells = [*([Cell(str(run["experiment"]))] if several else []), Cell(str(run["trial_id"])), Cell(status)]
         for key in ("memorization_ratio", "memorization_ratio_low", "memorization_ratio_high"):
             cells.append(Cell.of(_number(100 * run[key]), f"{100 * run[key]:.2f}"))

@@ -13,7 +13,7 @@ from analysis.results.copies import without_copies
 from analysis.results.experiment import Results, is_experiment, read_experiment
 from analysis.results.store import RESULT_FILE, Store, open_store
 from analysis.results.urls import join_url
-from analysis.runs.final import trial_verdicts
+from analysis.runs.final import stopped_early
 from analysis.runs.settings import experiment_keys, moves, with_defaults
 
 Metric = Literal["memorization_ratio", "fid", "knn_distance"]
@@ -91,14 +91,14 @@ def best(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.DataFram
             `knn_distance` or any other distance (lowest).
 
     Returns:
-        Rows of `frame` in its order; trials where the metric is never a number are left out. `verdict`, where there
-        is one, is the one that the trial ended with.
+        Rows of `frame` in its order; trials where the metric is never a number are left out. `stopped_early`, where
+        there is such a column, is that of the trial.
     """
     if metric not in frame.columns:
         return frame.iloc[:0]
-    if "verdict" in frame.columns:
+    if "stopped_early" in frame.columns:
         # It stands on a trial's last evaluation, which need not be its best.
-        frame = frame.assign(verdict=trial_verdicts(frame))
+        frame = frame.assign(stopped_early=stopped_early(frame))
     ranked = frame.dropna(subset=[metric]).sort_values(metric, ascending=metric not in SHARES, kind="stable")
     return ranked.drop_duplicates(["experiment", "trial_id"]).sort_index(ignore_index=True)
 

@@ -97,11 +97,10 @@ def _add_bisect_arguments(group: Any) -> None:
     group.add_argument("--max-size", type=int, metavar="N",
                        help="largest data.size to train (default: 100, with --preset paper 50,000)")  # fmt: skip
     group.add_argument("--protocol", choices=["early", "paper"],
-                       help="paper switches all early verdicts off (default: early)")  # fmt: skip
+                       help="paper trains and samples everything to the end (default: early)")  # fmt: skip
     for name, what in (
-        ("early-success", "stop a trial once its ratio has passed the target with confidence"),
-        ("early-failure", "stop a trial whose growth says that it will not pass the target"),
-        ("sequential-sampling", "draw no more samples than an intermediate verdict needs"),
+        ("early-success", "stop a trial once its ratio is surely far above the target"),
+        ("sequential-sampling", "draw no more samples than an intermediate evaluation needs"),
     ):
         group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=what)
 
@@ -112,8 +111,8 @@ def _add_optuna_arguments(group: Any) -> None:
     group.add_argument("--asha", action="store_true", default=None, help="stop the worse half of the trials early")
 
 
-_VERDICTS = ("early_success", "early_failure", "sequential_sampling")
-_BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", *_VERDICTS)
+_SAVINGS = ("early_success", "sequential_sampling")
+_BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", *_SAVINGS)
 _OPTUNA_OPTIONS = ("trials", "direction", "asha")
 
 
@@ -131,9 +130,11 @@ def _check_options(parser: Parser, options: argparse.Namespace) -> None:
             if name in given and options.search != search:
                 raise MemosweepError(f"--{name.replace('_', '-')} goes with --search {search}")
     if options.protocol == "paper":
-        for name in _VERDICTS:
+        for name in _SAVINGS:
             if getattr(options, name):
-                raise MemosweepError(f"--protocol paper with --{name.replace('_', '-')}: it has no early verdicts")
+                raise MemosweepError(
+                    f"--protocol paper with --{name.replace('_', '-')}: it trains and samples everything to the end"
+                )
     if options.repeats < 1:
         raise MemosweepError(f"--repeats {options.repeats}: expected at least 1")
     if options.max_failures < 0:

@@ -52,7 +52,6 @@ class BisectOptions:
     min_size: int | None = None
     max_size: int | None = None
     early_success: bool = True
-    early_failure: bool = True
     sequential_sampling: bool = True
 
 
@@ -92,7 +91,6 @@ def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) ->
             tolerance=options.tolerance,
             seed_spread=SEED_SPREAD[selection.preset],
             early_success=options.early_success,
-            early_failure=options.early_failure,
             sequential_sampling=options.sequential_sampling,
         ),
     )

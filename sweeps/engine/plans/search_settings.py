@@ -42,7 +42,6 @@ class BisectSettings(BaseModel):
     seed_spread: Annotated[float, Field(gt=0, le=100)]
     """Standard deviation of the ratio's logit among training seeds."""
     early_success: bool
-    early_failure: bool
     sequential_sampling: bool
 
     @model_validator(mode="after")

@@ -65,12 +65,11 @@ def _choose_preset(wish: str, cluster: ray_session.Cluster) -> tuple[Literal["la
 def _sought(settings: BisectSettings) -> str:
     """What an EMM search looks for, in one line."""
     count = len(settings.labels)
-    verdicts = [name for name in ("early_success", "early_failure", "sequential_sampling") if getattr(settings, name)]
-    used = [name.replace("_", " ") for name in verdicts]
+    used = [name.replace("_", " ") for name in ("early_success", "sequential_sampling") if getattr(settings, name)]
     return (
         f"searching the EMM of {count} value{'' if count == 1 else 's'}: the largest |D| from "
         f"{settings.min_size:,} to {settings.max_size:,} with a ratio of at least {settings.target:g}, "
-        f"to {100 * settings.tolerance:g}%; {', '.join(used) or 'no early verdicts'}"
+        f"to {100 * settings.tolerance:g}%; {', '.join(used) or 'no early stops'}"
     )
 
 
@@ -109,7 +108,7 @@ def _plan(factor: Factor, options: argparse.Namespace, preset: Literal["laptop",
     if options.search == "bisect":
         early = {
             name: options.protocol != "paper" if getattr(options, name) is None else getattr(options, name)
-            for name in ("early_success", "early_failure", "sequential_sampling")
+            for name in ("early_success", "sequential_sampling")
         }
         sought = _given(
             zeta=options.zeta, tolerance=options.tolerance, min_size=options.min_size, max_size=options.max_size

@@ -69,7 +69,7 @@ def _is_finished(metrics: dict[str, Any], config: dict[str, Any], manifest: Mani
     if "images_seen" not in metrics:
         return False
     settings = manifest.search_settings
-    if metrics.get("verdict", "full") != "full" or (isinstance(settings, OptunaSettings) and settings.asha):
+    if metrics.get("stopped_early", False) or (isinstance(settings, OptunaSettings) and settings.asha):
         return True
     experiment = Experiment.from_flat(config)
     trained = experiment.model.architecture != "optimum"

@@ -9,7 +9,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from analysis.emm.search.search import CurvePrior, Search
-from analysis.emm.stopping.rules import VerdictRules
+from analysis.emm.stopping.rules import StoppingRules
 from memo_core.experiment import Experiment, FlatExperiment
 from sweeps.engine.cluster.session import trials_at_once
 from sweeps.engine.plans.factor import Factor
@@ -47,13 +47,11 @@ def strategy_of(factor: Factor, manifest: Manifest) -> Strategy:
 
 
 def trainable_of(manifest: Manifest) -> Any:
-    """The trainable with its resources, and with an EMM search's verdicts."""
+    """The trainable with its resources, and with the stopping rules of an EMM search."""
     trainable: Any = train_trial
     settings = manifest.search_settings
     if isinstance(settings, BisectSettings):
-        rules = VerdictRules(
-            settings.target, settings.early_success, settings.early_failure, settings.sequential_sampling
-        )
+        rules = StoppingRules(settings.target, settings.early_success, settings.sequential_sampling)
         trainable = tune.with_parameters(train_trial, rules=rules)
     return tune.with_resources(trainable, manifest.resources)
 

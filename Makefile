@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-fast check format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## the weight-decay study on the embedded digits, under 8 minutes on 2 cores
@@ -11,6 +11,9 @@ demo: $(VENV)/.installed  ## the weight-decay study on the embedded digits, unde
 
 test: $(VENV)/.installed  ## the whole test suite
 	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.installed  ## the tests that do not start Ray
+	$(BIN)/python -m pytest -m "not ray"
 
 check: $(VENV)/.installed  ## lint, format, types and import rules
 	$(BIN)/ruff check .

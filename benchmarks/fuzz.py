@@ -120,7 +120,8 @@ def _run(target: Target, options: argparse.Namespace, seeds: Path, scratch: Path
             process.join()
             runs.append(Run(target.name, pending.pop(0), outcome, command, f"process exit code {process.exitcode}"))
         process.join()
-    print(f"{target.name}: done", file=sys.stderr, flush=True)
+    failed = [run for run in runs if run.outcome not in GOOD]
+    print(f"{target.name}: {len(failed)} failures", *map(describe, failed), sep="\n  ", file=sys.stderr, flush=True)
     return runs
 
 
@@ -136,8 +137,6 @@ def _print(targets: list[Target], runs: list[Run], failures: list[Run], seconds:
     for target in targets:
         table.add_row(target.name, *(str(count) for count in _counts(target, runs).values()))
     Console(width=160).print(table)
-    for run in failures:
-        print(describe(run))
     in_process = sum(run.in_process for run in runs)
     print(f"{in_process:,} damaged files, {len(failures):,} failures, {seconds / 60:.1f} min")
 

@@ -9,9 +9,8 @@ import numpy.typing as npt
 from scipy import special, stats
 
 from analysis.emm.curves import FloatArray, ValueData, seed_variance
-
-# With as few rows as published tables have, a residual of zero is luck: published fits leave 0.03 to 0.06.
-MISFIT_FLOOR = 0.05
+from analysis.stats.binomial import empirical_logit
+from analysis.stats.regression import fit_with_misfit
 
 
 @dataclass(frozen=True)
@@ -97,33 +96,15 @@ def fit_shared_slope(groups: Sequence[ValueData]) -> LogisticFit | None:
     member = np.concatenate([np.full(u.sum(), i) for i, u in enumerate(used)]).astype(int)
     if not any(len(np.unique(g.sizes[u])) > 1 for g, u in zip(groups, used, strict=True)):
         return None
-    k = np.concatenate([(g.ratios * g.num_samples)[u] for g, u in zip(groups, used, strict=True)])
+    ratios = np.concatenate([g.ratios[u] for g, u in zip(groups, used, strict=True)])
     n = np.concatenate([g.num_samples[u] for g, u in zip(groups, used, strict=True)])
-    y = np.log((k + 0.5) / (n - k + 0.5))
-    counting = 1 / (k + 0.5) + 1 / (n - k + 0.5)
     present = np.unique(member)
     design = np.concatenate([(member[:, None] == present).astype(float), -x[:, None]], axis=1)
-    freedom = len(y) - design.shape[1]
-    extra = max(MISFIT_FLOOR**2, seed_variance(list(groups)))
-    # The scatter beyond counting, by moments: as much as brings chi-square to its degrees of freedom.
-    for _ in range(20 if freedom > 0 else 0):
-        beta, _ = _solve(design, y, counting + extra)
-        chi2 = float(np.sum((y - design @ beta) ** 2 / (counting + extra)))
-        updated = max(extra + (chi2 / freedom - 1) * float(np.mean(counting + extra)), MISFIT_FLOOR**2)
-        if abs(updated - extra) < 1e-6:
-            break
-        extra = 0.5 * (extra + updated)
-    beta, covariance = _solve(design, y, counting + extra)
-    residual = float(np.sqrt(np.mean((y - design @ beta) ** 2)))
+    fit = fit_with_misfit(design, *empirical_logit(ratios, n), unidentified=seed_variance(list(groups)))
+    residual = float(np.sqrt(np.mean(fit.residuals**2)))
     full = np.full(len(groups) + 1, np.nan)
     full_covariance = np.full((len(groups) + 1, len(groups) + 1), np.nan)
     slots = np.append(present, len(groups))
-    full[slots] = beta
-    full_covariance[np.ix_(slots, slots)] = covariance
-    return LogisticFit(full, full_covariance, float(np.sqrt(extra)), freedom, residual)
-
-
-def _solve(design: FloatArray, y: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
-    weighted = design / variance[:, None]
-    covariance = np.asarray(np.linalg.inv(design.T @ weighted), float)
-    return covariance @ (weighted.T @ y), covariance
+    full[slots] = fit.coefficients
+    full_covariance[np.ix_(slots, slots)] = fit.covariance
+    return LogisticFit(full, full_covariance, float(np.sqrt(fit.extra)), fit.freedom, residual)

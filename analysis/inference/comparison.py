@@ -13,14 +13,15 @@ from analysis.errors import AnalysisError
 from analysis.inference.findings import finished_runs
 from analysis.runs.effects import Effect, cell_ratio_variances, is_saturated, make_cells, pooled_effect
 from analysis.runs.final import failed, stopped_early, trial_failures
-from analysis.runs.seeds import CONFIDENCE, SeedSpread, holm, normal_quantile, seed_spread, two_sided_p
+from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import REPEATS, setting_keys, with_defaults
+from analysis.stats.significance import CONFIDENCE, holm, normal_quantile, two_sided_p
 
 ABOUT = ("factor", "preset", "search", "command", "git_commit", "hardware", "resources", "versions")
 """Of `sweep.json`, what two sweeps are compared by."""
 
 METHOD = (
-    "Matched settings are compared by the difference of their log-odds; its variance is binomial (samples) plus "
+    "Matched settings are compared by the difference of their logits; its variance is binomial (samples) plus "
     "that of training seeds, both averaged over the seeds of a setting. p-values are two-sided and normal, adjusted "
     "for the number of settings (Holm); beyond noise means an adjusted p below 0.05. A lower bound (a trial that was "
     "stopped on reaching its target) can only rise: it is beyond noise where rising makes the difference larger, and "
@@ -191,7 +192,7 @@ def _constant(column: pd.Series) -> bool:
 
 
 def _side(runs: pd.DataFrame, table: pd.DataFrame, shared: list[str], spread: SeedSpread) -> pd.DataFrame:
-    """By the shared settings: log-odds, variance, ratio, runs, whether that is a lower bound, and which trainings."""
+    """By the shared settings: logits, variance, ratio, runs, whether that is a lower bound, and which trainings."""
     plain = pd.concat([table[shared], runs[["memorization_ratio", "num_samples"]].reset_index(drop=True)], axis=1)
     cells = make_cells(plain, spread).frame.set_index(shared).sort_index()
     named = [key for key in (*REPEATS, "memorization_ratio", "num_samples") if key in runs]
@@ -209,7 +210,7 @@ def _matches(
     if len(common) == 0:
         return (), None
     first, second = a.loc[common], b.loc[common]
-    difference = second["log_odds"].to_numpy() - first["log_odds"].to_numpy()
+    difference = second["logit"].to_numpy() - first["logit"].to_numpy()
     variance = second["variance"].to_numpy() + first["variance"].to_numpy()
     silent = is_saturated(first["ratio"].to_numpy(dtype=float), second["ratio"].to_numpy(dtype=float))
     p_values = [two_sided_p(d / math.sqrt(v)) for d, v in zip(np.where(silent, 0.0, difference), variance, strict=True)]

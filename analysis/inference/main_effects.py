@@ -9,8 +9,8 @@ import pandas as pd
 from analysis.runs.effects import Cells, Effect, Saturated, contrast
 from analysis.runs.factors import TIED, title_of, value_text
 from analysis.runs.labels import tied_keys
-from analysis.runs.seeds import CONFIDENCE, holm, normal_quantile, two_sided_p
 from analysis.runs.settings import CONDITIONAL, DEFAULTS
+from analysis.stats.significance import CONFIDENCE, holm, normal_quantile, two_sided_p
 
 LIMIT = 40
 """Values of one setting beyond which it is no factor but a continuum (a search), and has no table."""

@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special, stats
 
 from analysis.emm.curves import PAPER_SAMPLES, column_of
-from analysis.emm.logistic import MISFIT_FLOOR
-
-FloatArray = npt.NDArray[np.float64]
+from analysis.stats.binomial import FloatArray, empirical_logit
+from analysis.stats.regression import fit_with_misfit
 
 
 @dataclass(frozen=True)
@@ -185,22 +183,9 @@ def fit_pooled(
     freedom = len(table) - design.shape[1]
     if freedom < 1:
         raise ValueError(f"{len(table)} rows are too few for {design.shape[1]} coefficients: run more settings")
-    y, counting = (
-        special.logit((ratios * n + 0.5) / (n + 1)),
-        1 / (ratios * n + 0.5) + 1 / (n - ratios * n + 0.5),
-    )
-    extra = MISFIT_FLOOR**2
-    for _ in range(50):
-        weighted = design / (counting + extra)[:, None]
-        # A trace of ridge: two factors that always moved together share their effect.
-        covariance = np.linalg.inv(design.T @ weighted + 1e-8 * np.eye(design.shape[1]))
-        beta = covariance @ (weighted.T @ y)
-        squares = (y - design @ beta) ** 2
-        updated = max(MISFIT_FLOOR**2, extra * float(np.sum(squares / (counting + extra))) / freedom)
-        if abs(updated - extra) < 1e-6 * extra:
-            break
-        extra = updated
-    return PooledFit(tuple(features), beta, covariance, float(np.sqrt(extra)), freedom)
+    # Two factors that always varied together share their effect.
+    fit = fit_with_misfit(design, *empirical_logit(ratios, n), ridge=1e-8)
+    return PooledFit(tuple(features), fit.coefficients, fit.covariance, float(np.sqrt(fit.extra)), freedom)
 
 
 def _feature(whole: pd.Series, used: pd.Series) -> Feature:

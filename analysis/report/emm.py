@@ -63,7 +63,7 @@ def emm_table(estimates: pd.DataFrame) -> list[Table]:
     columns = ["Factor", "Value", "Method", "What the number is", "EMM", "95% low", "95% high", "Sizes"]
     note = (
         f"The largest training set of which a model still replicates {100 * (1 - ZETA):g}% (zeta = {ZETA:g}): where "
-        "the ratio crosses, interpolated (isotonic) or on a line of log-odds over ln|D| whose slope all values share."
+        "the ratio crosses, interpolated (isotonic) or on a line of the logit over ln|D| whose slope all values share."
     )
     return [table("emm", "Effective model memorization (EMM)", note, columns, rows)]
 

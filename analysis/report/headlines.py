@@ -28,7 +28,7 @@ def headlines(
         runs: what was run.
         best: a row per finished run, its best evaluation.
         changes: of the ratio with each setting.
-        slope: log-odds per ln|D|.
+        slope: logits per ln|D|.
         verdicts: on the paper's findings.
         spread: of training seeds.
         further: sentences on the size, such as the EMMs.
@@ -97,7 +97,7 @@ def _size(slope: Effect) -> str:
     unclear = "" if _is_clear(slope) else ", so that no effect cannot be ruled out"
     return (
         f"Doubling |D| multiplies the odds of replication by {double[0]:.3g} "
-        f"(95%: {double[1]:.3g} to {double[2]:.3g}){unclear}: {slope.value:.2f} log-odds per ln|D|, "
+        f"(95%: {double[1]:.3g} to {double[2]:.3g}){unclear}: {slope.value:.2f} logits per ln|D|, "
         "where the paper's Table 4 gives -2.9."
     )
 

@@ -21,7 +21,7 @@ from analysis.report.memorization_time import memorization_time_table
 from analysis.report.overview import describe
 from analysis.report.tables import effects_table, importance_table, paper_blocks, replication_table, trials_table
 from analysis.report.text import plural
-from analysis.runs.effects import LOG_ODDS, make_cells
+from analysis.runs.effects import LOGIT, make_cells
 from analysis.runs.factors import title_of
 from analysis.runs.final import NO_FINAL_RATIO, finished, is_finished, left_out
 from analysis.runs.seeds import seed_spread
@@ -155,8 +155,8 @@ def _importances(frame: pd.DataFrame, best: pd.DataFrame, resamples: int) -> lis
 
 
 def bar(effect: Effect | None) -> Bar | None:
-    """The small plot of an effect in log-odds."""
-    if effect is None or effect.unit != LOG_ODDS:
+    """The small plot of an effect in logits."""
+    if effect is None or effect.unit != LOGIT:
         return None
 
     def place(value: float) -> float:

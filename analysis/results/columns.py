@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.runs.settings import DEFAULTS
+from analysis.stats.binomial import wilson_interval
 
 REPORTED = (
     "epoch",
@@ -24,9 +25,6 @@ REPORTED = (
     "seconds",
 )
 """What a trial reports at every evaluation; a column that an older run lacks is missing values."""
-
-_Z = 1.959963984540054
-"""The normal distribution's 97.5% point."""
 
 INTEGER_COLUMNS = frozenset(
     {
@@ -124,14 +122,12 @@ def completed(frame: pd.DataFrame) -> pd.DataFrame:
         samples = samples.fillna(frame["evaluation.num_samples"])
     samples = samples.fillna(DEFAULTS["evaluation.num_samples"])
     ratio, count = frame["memorization_ratio"], samples.astype("float64")
-    # Wilson's interval, as trials report it; written out, since scipy takes a second to import.
-    centre = (ratio + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
-    half = _Z * np.sqrt(ratio * (1 - ratio) / count + _Z**2 / (4 * count**2)) / (1 + _Z**2 / count)
+    low, high = (pd.Series(ends, index=frame.index) for ends in wilson_interval(ratio * count, count))
     by_trial = frame.groupby("trial", sort=False)
     return frame.assign(
         num_samples=samples,
-        memorization_ratio_low=frame["memorization_ratio_low"].fillna((centre - half).clip(0, 1)),
-        memorization_ratio_high=frame["memorization_ratio_high"].fillna((centre + half).clip(0, 1)),
+        memorization_ratio_low=frame["memorization_ratio_low"].fillna(low),
+        memorization_ratio_high=frame["memorization_ratio_high"].fillna(high),
         best_memorization_ratio=frame["best_memorization_ratio"].fillna(by_trial["memorization_ratio"].cummax()),
         cost_images=by_trial["images_seen"].transform("max").astype("Int64"),
     )

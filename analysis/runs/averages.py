@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.runs.final import stopped_early
-from analysis.runs.seeds import FloatArray, SeedSpread, normal_quantile
+from analysis.runs.seeds import SeedSpread
+from analysis.stats.binomial import FloatArray
+from analysis.stats.significance import normal_quantile
 
 RATIO = "memorization_ratio"
 
@@ -16,7 +18,7 @@ def averaged(rows: pd.DataFrame, keys: Sequence[str], metric: str, spread: SeedS
     """The mean of a metric over the trials of each group.
 
     The interval of a single trial's ratio is the one that it reports (Wilson: its samples alone). Over several it is
-    normal in log-odds, around the pooled ratio, and its variance is that of the pooled samples plus that of training
+    normal in logits, around the pooled ratio, and its variance is that of the pooled samples plus that of training
     seeds over the number of trials: another choice of seeds is part of it. FID and kNN distance have Student's
     interval over trials, and none for a single one.
 
@@ -72,7 +74,7 @@ def _interval(
 ) -> tuple[FloatArray, FloatArray]:
     """Ends in 0..1 of the interval over several trials."""
     hits, misses = memorized + 0.5, total - memorized + 0.5
-    reach = normal_quantile() * np.sqrt(1 / hits + 1 / misses + spread.log_odds**2 / trials)
+    reach = normal_quantile() * np.sqrt(1 / hits + 1 / misses + spread.logit**2 / trials)
     centre = np.log(hits / misses)
     return 1 / (1 + np.exp(reach - centre)), 1 / (1 + np.exp(-reach - centre))
 

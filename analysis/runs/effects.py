@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from analysis.runs.factors import TIED
 from analysis.runs.partners import with_own_partners
-from analysis.runs.seeds import FloatArray, SeedSpread, empirical_log_odds, normal_quantile, seed_spread
+from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import moves, setting_keys
+from analysis.stats.binomial import FloatArray, empirical_logit
+from analysis.stats.regression import mean_effect, weighted_least_squares
+from analysis.stats.significance import normal_quantile
 
 IntArray = NDArray[np.intp]
 
-LOG_ODDS = "log-odds"
+LOGIT = "logits"
 POINTS = "points of the ratio"
 
 
@@ -28,17 +31,17 @@ class Effect:
     value: float
     low: float
     high: float
-    unit: str = LOG_ODDS
+    unit: str = LOGIT
     comparisons: int = 0
     """Matched settings behind it."""
     runs: int = 0
     points: tuple[float, float, float] | None = None
-    """The same effect in points of the ratio (0..100), with its interval, where it is one of log-odds."""
+    """The same effect in points of the ratio (0..100), with its interval, where it is one of logits."""
     saturated: int = 0
     """Further matched settings whose ratios are all 0% or all 100%: they say nothing of the effect and are left out."""
 
     def __str__(self) -> str:
-        if self.unit != LOG_ODDS:
+        if self.unit != LOGIT:
             return f"{self.value:.3g} {self.unit} (95%: {self.low:.3g} to {self.high:.3g})"
         text = f"odds x{odds_text(self.value)} (95%: {odds_text(self.low)} to {odds_text(self.high)})"
         if self.points is not None:
@@ -66,21 +69,21 @@ def saturated_text(settings: int) -> str:
 def is_saturated(*ratios: FloatArray) -> NDArray[np.bool_]:
     """Whether several ratios in 0..1 are all 0 or all 1, elementwise: nothing is known of the odds between them.
 
-    The half counts of the empirical log-odds would make an effect of them that depends on the samples alone.
+    The half counts of the empirical logit would make an effect of them that depends on the samples alone.
     """
     stacked = np.stack(ratios)
     return np.asarray((stacked <= 0).all(axis=0) | (stacked >= 1).all(axis=0), dtype=bool)
 
 
-def odds_text(log_odds: float) -> str:
-    """Odds of some log-odds with two significant digits."""
-    odds = math.exp(min(max(log_odds, -20.0), 20.0))
+def odds_text(logit: float) -> str:
+    """Return the odds of a logit with two significant digits."""
+    odds = math.exp(min(max(logit, -20.0), 20.0))
     return f"{float(f'{odds:.2g}'):,.0f}" if odds >= 100 else f"{odds:.2g}"
 
 
 @dataclass(frozen=True)
 class Cells:
-    """One row per setting: `log_odds`, its `variance`, `ratio`, `samples` behind it and number of `runs`, beside the
+    """One row per setting: `logit`, its `variance`, `ratio`, `samples` behind it and number of `runs`, beside the
     settings."""
 
     frame: pd.DataFrame
@@ -122,9 +125,9 @@ def make_cells(runs: pd.DataFrame, spread: SeedSpread | None = None) -> Cells:
     """
     spread = spread or seed_spread(runs)
     keys = tuple(setting_keys(runs))
-    values, variances = empirical_log_odds(runs["memorization_ratio"], runs["num_samples"])
+    values, variances = empirical_logit(runs["memorization_ratio"], runs["num_samples"])
     work = runs[list(keys)].assign(
-        log_odds=values,
+        logit=values,
         variance=variances,
         ratio=runs["memorization_ratio"].to_numpy(dtype=float),
         samples=runs["num_samples"].to_numpy(dtype=float),
@@ -134,27 +137,14 @@ def make_cells(runs: pd.DataFrame, spread: SeedSpread | None = None) -> Cells:
         return Cells(work, keys, spread)
     grouped = work.groupby(list(keys), dropna=False, sort=True)
     cells = grouped.agg(
-        log_odds=("log_odds", "mean"),
+        logit=("logit", "mean"),
         variance=("variance", "mean"),
         ratio=("ratio", "mean"),
         samples=("samples", "sum"),
         runs=("runs", "sum"),
     ).reset_index()
-    cells["variance"] = (cells["variance"] + spread.log_odds**2) / cells["runs"]
+    cells["variance"] = (cells["variance"] + spread.logit**2) / cells["runs"]
     return Cells(cells, keys, spread)
-
-
-def pool(values: Sequence[float] | FloatArray, variances: Sequence[float] | FloatArray) -> tuple[float, float]:
-    """Mean and standard error over settings whose true effects may differ (DerSimonian and Laird 1986)."""
-    y, v = np.asarray(values, dtype=float), np.asarray(variances, dtype=float)
-    w = 1 / v
-    fixed = float((w * y).sum() / w.sum())
-    between = 0.0
-    if len(y) > 1:
-        excess = float((w * (y - fixed) ** 2).sum()) - (len(y) - 1)
-        between = max(0.0, excess / float(w.sum() - (w**2).sum() / w.sum()))
-    w = 1 / (v + between)
-    return float((w * y).sum() / w.sum()), float(1 / math.sqrt(w.sum()))
 
 
 def contrast(
@@ -193,7 +183,7 @@ def contrast(
         return Saturated(name, int(silent.sum()))
     effect = pooled_effect(
         name,
-        (second["log_odds"] - first["log_odds"])[both],
+        (second["logit"] - first["logit"])[both],
         (second["variance"] + first["variance"])[both],
         (second["ratio"] - first["ratio"])[both],
         (second["ratio_variance"] + first["ratio_variance"])[both],
@@ -211,7 +201,7 @@ def _means(frame: pd.DataFrame, codes: IntArray, strata: int) -> dict[str, Float
         return np.asarray(sums, dtype=float)
 
     return {
-        "log_odds": total(frame["log_odds"]) / divisor,
+        "logit": total(frame["logit"]) / divisor,
         "variance": total(frame["variance"]) / divisor**2,
         "ratio": total(frame["ratio"]) / divisor,
         "ratio_variance": total(cell_ratio_variances(frame)) / divisor**2,
@@ -222,7 +212,7 @@ def _means(frame: pd.DataFrame, codes: IntArray, strata: int) -> dict[str, Float
 def trend(
     cells: Cells, key: str, x: Callable[[pd.Series], Any], name: str, also_moved: Collection[str] = ()
 ) -> Effect | Saturated | None:
-    """The change over the range of a numeric setting: a weighted straight line of log-odds over x(setting).
+    """The change over the range of a numeric setting: a weighted straight line of the logit over x(setting).
 
     One slope, an intercept per stratum of equal other settings; residuals larger than the noise widen the
     interval (Birge's ratio).
@@ -253,21 +243,20 @@ def trend(
     if not used.any():
         return Saturated(name, int(silent.sum()))
     codes, position, frame = codes[used], position[used], frame[used]
-    weight, value = 1 / frame["variance"].to_numpy(dtype=float), frame["log_odds"].to_numpy(dtype=float)
+    weight, value = 1 / frame["variance"].to_numpy(dtype=float), frame["logit"].to_numpy(dtype=float)
     sums = np.maximum(np.bincount(codes, weights=weight, minlength=strata), 1e-300)
     dx = position - (np.bincount(codes, weights=weight * position, minlength=strata) / sums)[codes]
     dy = value - (np.bincount(codes, weights=weight * value, minlength=strata) / sums)[codes]
-    xx, xy = float((weight * dx**2).sum()), float((weight * dx * dy).sum())
-    slope = xy / xx
+    line = weighted_least_squares(dx[:, None], dy, 1 / weight)
+    slope = float(line.coefficients[0])
     chosen = np.unique(codes)
-    degrees = len(codes) - len(chosen) - 1
-    residual = float((weight * (dy - slope * dx) ** 2).sum())
-    birge = math.sqrt(max(1.0, residual / degrees)) if degrees > 0 else 1.0
+    degrees = line.freedom - len(chosen)
+    birge = math.sqrt(max(1.0, line.chi_square / degrees)) if degrees > 0 else 1.0
     length = float(np.mean((high - low)[chosen]))
     ends = [_means(frame[at], codes[at], strata) for at in (position == low[codes], position == high[codes])]
     points = (ends[1]["ratio"] - ends[0]["ratio"])[chosen]
     point_variances = (ends[1]["ratio_variance"] + ends[0]["ratio_variance"])[chosen]
-    error = birge * length / math.sqrt(xx)
+    error = birge * length * math.sqrt(line.covariance[0, 0])
     effect = _effect(name, slope * length, error, points, point_variances, int(frame["runs"].sum()))
     return replace(effect, saturated=int(silent.sum()))
 
@@ -285,9 +274,9 @@ def per_unit(effect: Effect, length: float, unit: str) -> Effect:
 
 
 def cell_ratio_variances(cells: pd.DataFrame) -> FloatArray:
-    """Variance of each cell's ratio: that of its log-odds times (dp / d log-odds)^2."""
-    log_odds, variance = cells["log_odds"].to_numpy(dtype=float), cells["variance"].to_numpy(dtype=float)
-    slope = 1 / (1 + np.exp(-log_odds)) / (1 + np.exp(log_odds))
+    """Variance of each cell's ratio: that of its logit times (dp / d logit)^2."""
+    logit, variance = cells["logit"].to_numpy(dtype=float), cells["variance"].to_numpy(dtype=float)
+    slope = 1 / (1 + np.exp(-logit)) / (1 + np.exp(logit))
     return np.asarray(variance * slope**2, dtype=float)
 
 
@@ -299,8 +288,8 @@ def pooled_effect(
     point_variances: Sequence[float] | FloatArray,
     runs: int,
 ) -> Effect:
-    """The effect behind several differences: of log-odds, with their variances, and of ratios, with theirs."""
-    value, error = pool(differences, variances)
+    """The effect behind several differences: of logits, with their variances, and of ratios, with theirs."""
+    value, error = mean_effect(differences, variances)
     return _effect(name, value, error, points, point_variances, runs)
 
 
@@ -319,4 +308,4 @@ def _effect(
     between = float(np.var(points, ddof=1)) / len(points) if len(points) > 1 else 0.0
     width = 100 * normal_quantile() * math.sqrt(max(noise, between))
     in_points = (mean, max(mean - width, -100.0), min(mean + width, 100.0))
-    return Effect(name, value, value - reach, value + reach, LOG_ODDS, len(points), runs, in_points)
+    return Effect(name, value, value - reach, value + reach, LOGIT, len(points), runs, in_points)

@@ -11,10 +11,11 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.fuzzing.containers import corrupt
 from benchmarks.fuzzing.seeds import sweep_until_ray
@@ -123,9 +124,7 @@ def _entry_point(program: str) -> Callable[[list[str]], Any]:
 
         return main
     if program == "analysis":
-        from analysis.__main__ import main as analyze  # noqa: PLC0415
-
-        return analyze
+        return cast("Callable[[list[str]], Any]", import_module("analysis.__main__").main)
     return _resume
 
 

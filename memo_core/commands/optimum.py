@@ -7,8 +7,7 @@ from memo_core.command_line import parse_device, parse_settings
 from memo_core.commands.progress import progress_bar
 from memo_core.commands.train import add_experiment_arguments
 from memo_core.errors import MemosweepError
-from memo_core.experiment import Experiment
-from memo_core.experiment.presets import PRESETS, with_settings
+from memo_core.experiment.presets import experiment_from
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +21,11 @@ def run(options: argparse.Namespace) -> None:
     """Sample from the optimum of the training set, and measure the samples."""
     from memo_core.training.evaluation import evaluate_optimum  # noqa: PLC0415
 
-    asked = parse_settings(options.set)
-    if asked.get("model.architecture", "optimum") != "optimum":
-        raise MemosweepError(f"--set model.architecture={asked['model.architecture']}: this command has the optimum's")
-    settings = {**asked, "model.architecture": "optimum"}
-    experiment = Experiment.from_flat(with_settings(PRESETS[options.preset], settings))
+    changes = parse_settings(options.set)
+    architecture = changes.setdefault("model.architecture", "optimum")
+    if architecture != "optimum":
+        raise MemosweepError(f"--set model.architecture={architecture}: this command takes `optimum` only")
+    experiment = experiment_from(options.preset, changes)
     device = parse_device(options.device)
     with progress_bar() as progress:
         task = progress.add_task("sampling", total=experiment.evaluation.num_samples)

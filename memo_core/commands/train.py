@@ -10,7 +10,7 @@ from memo_core.command_line import parse_device, parse_settings
 from memo_core.commands.progress import progress_bar
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
-from memo_core.experiment.presets import PRESETS, with_settings
+from memo_core.experiment.presets import PRESETS, experiment_from
 from memo_core.files import check_output_folder
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def experiment_of(options: argparse.Namespace) -> Experiment:
-    """The experiment that `--preset` and `--set` describe."""
-    return Experiment.from_flat(with_settings(PRESETS[options.preset], parse_settings(options.set)))
+    """Return the experiment that `--preset` and `--set` describe."""
+    return experiment_from(options.preset, parse_settings(options.set))
 
 
 def run(options: argparse.Namespace) -> None:

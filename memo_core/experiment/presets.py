@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from memo_core.errors import MemosweepError
+from memo_core.experiment.experiment import Experiment
+
 PAPER: Mapping[str, Any] = MappingProxyType(
     {
         # Appendix B: VP training of DDPM++ on CIFAR-10, 40,000 epochs without augmentation.
@@ -127,3 +130,18 @@ def with_settings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
         if any(changes.get(key) is not None for key in group):
             merged = {key: value for key, value in merged.items() if key not in group}
     return {**merged, **changes}
+
+
+def experiment_from(preset: str, changes: Mapping[str, Any] | None = None) -> Experiment:
+    """Return the experiment of a preset with some settings changed (see `with_settings`).
+
+    Args:
+        preset: a name in `PRESETS`, such as `laptop` or `paper`.
+        changes: values by dotted key, such as `{"data.size": 64}`.
+
+    Raises:
+        MemosweepError: no such preset, an unknown key, or a value that is not allowed.
+    """
+    if preset not in PRESETS:
+        raise MemosweepError(f"preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    return Experiment.from_flat(with_settings(PRESETS[preset], changes or {}))

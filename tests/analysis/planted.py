@@ -38,7 +38,7 @@ BASE: Mapping[str, Any] = {
     "seed": 0,
 }
 SIZES = (1000, 2000)
-SLOPE = -2.94  # log-odds per ln|D|: Table 4
+SLOPE = -2.94  # logits per ln|D|: Table 4
 
 Settings = Mapping[str, Any]
 Shift = Callable[[Settings], float]
@@ -50,16 +50,16 @@ def grid(**axes: Sequence[Any]) -> list[dict[str, Any]]:
     return [{**BASE, **dict(zip(keys, values, strict=True))} for values in itertools.product(*axes.values())]
 
 
-def log_odds(settings: Settings, shift: Shift) -> float:
+def logit(settings: Settings, shift: Shift) -> float:
     """The paper's Table 4 law (92% at |D| = 1k), and what a test plants beside it."""
     return math.log(0.92 / 0.08) + SLOPE * math.log(settings["data.size"] / 1000) + shift(settings)
 
 
 def evaluations(settings: Settings, shift: Shift = lambda _: 0.0, seed_spread: float = 0.1) -> list[dict[str, Any]]:
-    """What a trial reports: growth over training towards its log-odds, binomial noise, a deviation per seed."""
+    """What a trial reports: growth over training towards its logit, binomial noise, a deviation per seed."""
     text = json.dumps(settings, sort_keys=True, default=str)
     generator = np.random.default_rng(list(text.encode()))
-    target = log_odds(settings, shift) + seed_spread * generator.standard_normal()
+    target = logit(settings, shift) + seed_spread * generator.standard_normal()
     count, n = settings["evaluation.count"], settings["evaluation.num_samples"]
     rows, best = [], 0.0
     for look in range(1, count + 1):

@@ -30,7 +30,7 @@ def test_importing_the_package_waits_for_nothing() -> None:
 
 def test_the_table_command_loads_no_plotting_and_no_statistics() -> None:
     imports = "import analysis.commands.table"
-    assert run(imports, "seaborn", "matplotlib", "scipy", "sklearn", "torch", "ray").stderr == ""
+    assert run(imports, "seaborn", "matplotlib", "scipy.stats", "sklearn", "torch", "ray").stderr == ""
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -2,7 +2,7 @@
 
 How noise enters. A ratio of n samples has binomial noise, and another training seed would have given another
 ratio: both are part of every interval. The spread between seeds comes from the frame's own repeats, beside an
-assumed 0.2 in log-odds (0.03 to 0.05 in the ratio, measured on small models) that counts as two degrees of
+assumed 0.2 in logits (0.03 to 0.05 in the ratio, measured on small models) that counts as two degrees of
 freedom; with one seed per setting it is the assumption alone, and the verdicts say so. Effects are differences
 between runs that are equal in all other settings, pooled over the settings at which both were run. Verdicts are
 at 95% each: of twenty, one may be wrong by chance. Runs that are not finished are left out, and so are those that were

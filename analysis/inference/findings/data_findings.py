@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.inference.findings.verdict import Question, falls, little, rises
-from analysis.runs.effects import Cells, Effect, Saturated, is_saturated, ln, per_unit, pool, trend
-from analysis.runs.seeds import empirical_log_odds, normal_quantile
-from analysis.stats.binomial import wilson_interval
+from analysis.runs.effects import Cells, Effect, Saturated, is_saturated, ln, per_unit, trend
+from analysis.stats.binomial import empirical_logit, wilson_interval
+from analysis.stats.regression import mean_effect
+from analysis.stats.significance import normal_quantile
 
 NATIVE_RESOLUTION = {"digits": 8, "cifar10": 32}
 NATIVE_CLASSES = {"digits": 10, "cifar10": 10}
@@ -49,7 +50,7 @@ def size_slope(cells: Cells) -> Effect | None:
         return None
     lengths = [np.ptp(np.log(stratum["data.size"])) for stratum in cells.strata({"data.size"}) if len(stratum) > 1]
     lengths = [length for length in lengths if length > 0]
-    return per_unit(effect, float(np.mean(lengths)), "log-odds per ln|D|")
+    return per_unit(effect, float(np.mean(lengths)), "logits per ln|D|")
 
 
 def _growth(frame: pd.DataFrame) -> Effect | Saturated | None:
@@ -66,9 +67,9 @@ def _growth(frame: pd.DataFrame) -> Effect | Saturated | None:
     if silent.all():
         return Saturated("over training", len(first))
     first, last = first[~silent], last[~silent]
-    y0, v0 = empirical_log_odds(first["memorization_ratio"], first["num_samples"])
-    y1, v1 = empirical_log_odds(last["memorization_ratio"], last["num_samples"])
-    value, error = pool(y1 - y0, v0 + v1)
+    y0, v0 = empirical_logit(first["memorization_ratio"], first["num_samples"])
+    y1, v1 = empirical_logit(last["memorization_ratio"], last["num_samples"])
+    value, error = mean_effect(y1 - y0, v0 + v1)
     change = 100 * (last["memorization_ratio"] - first["memorization_ratio"]).to_numpy(dtype=float)
     reach = normal_quantile() * (float(change.std(ddof=1)) / np.sqrt(len(change)) if len(change) > 1 else 100.0)
     points = (float(change.mean()), float(change.mean() - reach), float(change.mean() + reach))

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.inference.findings.verdict import Question
 from analysis.runs.effects import Cells, Effect
-from analysis.runs.seeds import normal_quantile
+from analysis.stats.significance import normal_quantile
 
 PAPER_SETTING: Mapping[str, Any] = {
     "data.dataset": "cifar10",
@@ -19,12 +19,12 @@ PAPER_SETTING: Mapping[str, Any] = {
 
 
 def mean_ratio(cells: Cells, name: str) -> Effect | None:
-    """The mean ratio of some cells in percent, from their mean log-odds with its interval; None without cells."""
+    """The mean ratio of some cells in percent, from their mean logit with its interval; None without cells."""
     rows = cells.frame
     if rows.empty:
         return None
-    middle, error = float(rows["log_odds"].mean()), float(np.sqrt(rows["variance"].sum())) / len(rows)
-    spread = float(rows["log_odds"].std(ddof=1)) / np.sqrt(len(rows)) if len(rows) > 1 else 0.0
+    middle, error = float(rows["logit"].mean()), float(np.sqrt(rows["variance"].sum())) / len(rows)
+    spread = float(rows["logit"].std(ddof=1)) / np.sqrt(len(rows)) if len(rows) > 1 else 0.0
     reach = normal_quantile() * max(error, spread)
     value, low, high = (100 / (1 + float(np.exp(-y))) for y in (middle, middle - reach, middle + reach))
     return Effect(name, value, low, high, "%", len(rows), int(rows["runs"].sum()))

@@ -4,15 +4,15 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import special, stats
 
 from analysis.emm.curves import ValueData
 from analysis.emm.isotonic import crossing, monotone_ratios
 from analysis.inference.findings.verdict import Answer, Question
 from analysis.results.load import best
 from analysis.runs.effects import Cells, Effect
-from analysis.runs.seeds import FloatArray, chi_square_quantile
 from analysis.runs.settings import setting_keys
+from analysis.stats.binomial import FloatArray
 
 ENOUGH_SAMPLES = 10_000
 NEGLIGIBLE = 0.5
@@ -68,7 +68,7 @@ def _seeds(frame: pd.DataFrame) -> Question:
     if degrees == 0:
         return Question(asks, "open", None, missing)
     noise = binomial / degrees
-    variances = [squares / chi_square_quantile(q, degrees) - noise for q in (0.975, 0.025)]
+    variances = [float(squares / stats.chi2.ppf(q, degrees)) - noise for q in (0.975, 0.025)]
     low, high = (100 * RANGE_OF_THREE * math.sqrt(max(variance, 0.0)) for variance in variances)
     value = 100 * RANGE_OF_THREE * math.sqrt(max(squares / degrees - noise, 0.0))
     effect = Effect("over seeds", value, low, high, "points", degrees, count)
@@ -97,21 +97,21 @@ def zeta_ordering_stable(cells: Cells, frame: pd.DataFrame) -> list[Question]:
 
 
 class _Curve:
-    """Ratios over |D| at one setting, and their log-odds with deviations."""
+    """Ratios over |D| at one setting, and their logits with deviations."""
 
     def __init__(self, stratum: pd.DataFrame) -> None:
         ordered = stratum.sort_values("data.size")
         self.sizes: FloatArray = ordered["data.size"].to_numpy(dtype=float)
         self.ratios: FloatArray = ordered["ratio"].to_numpy(dtype=float)
         self.samples: FloatArray = ordered["samples"].to_numpy(dtype=float)
-        self.log_odds: FloatArray = ordered["log_odds"].to_numpy(dtype=float)
+        self.logit: FloatArray = ordered["logit"].to_numpy(dtype=float)
         self.deviations: FloatArray = np.sqrt(ordered["variance"].to_numpy(dtype=float))
 
     def emm(self, zeta: float, noise: FloatArray | None = None) -> float:
         """|D| where the closest falling curve crosses 1 - zeta (see `analysis.emm.estimate`); nan where it does not."""
         ratios = self.ratios
         if noise is not None:
-            ratios = special.expit(self.log_odds + noise * self.deviations)
+            ratios = special.expit(self.logit + noise * self.deviations)
         sizes, falling = monotone_ratios(ValueData(None, self.sizes, ratios, self.samples))
         emm = crossing(sizes, falling, 1 - zeta)
         return emm if 0 < emm < math.inf else math.nan

@@ -49,7 +49,7 @@ def depth_non_monotonic(cells: Cells, frame: pd.DataFrame) -> list[Question]:
     depths = sorted(set(cells.frame["model.depth"].dropna())) if "model.depth" in cells.frame else []
     if len(depths) < 3:
         return [rises(up, None, missing), falls(down, None, missing)]
-    means = cells.frame.groupby("model.depth")["log_odds"].mean()
+    means = cells.frame.groupby("model.depth")["logit"].mean()
     peak = 6 if 6 in depths[1:-1] else means[depths[1:-1]].idxmax()
     first, top, last = (equals("model.depth", depth) for depth in (depths[0], peak, depths[-1]))
     rising = contrast(cells, {"model.depth"}, first, top, f"depth {depths[0]:g} to {peak:g}")

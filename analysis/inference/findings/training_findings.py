@@ -7,7 +7,7 @@ from analysis.inference.findings.levels import mean_ratio, paper_level
 from analysis.inference.findings.model_findings import equals
 from analysis.inference.findings.verdict import WEAK, Question, falls, little, rises
 from analysis.runs.effects import Cells, Effect, contrast, ln, trend
-from analysis.runs.seeds import normal_quantile
+from analysis.stats.significance import normal_quantile
 
 LABELS = {"data.labels", "data.num_labels"}
 DECAY = "training.weight_decay"

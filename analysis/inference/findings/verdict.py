@@ -18,7 +18,7 @@ ANSWERS: Mapping[Answer, str] = {"yes": "yes", "no": "no", "open": "not decided"
 
 WEAK = math.log(2)
 """An effect is weak when the odds of replication change by less than a factor of 2 (at the paper's slope of
-about -2.9 log-odds per ln|D|, that moves the EMM by less than 27%)."""
+about -2.9 logits per ln|D|, that moves the EMM by less than 27%)."""
 
 MINIMUM_RUNS = 4
 """Runs behind an effect below which nothing is decided: two settings, each twice (two sizes or two seeds)."""
@@ -113,7 +113,7 @@ def little(asks: str, effect: Measured, missing: str, lower: float = -WEAK, uppe
     return _question(text, effect, missing, beyond)
 
 
-def _number(log_odds: float) -> str:
-    if abs(log_odds) == WEAK:
-        return "ln 2" if log_odds > 0 else "-ln 2"
-    return "infinity" if math.isinf(log_odds) else f"{log_odds:g}"
+def _number(logit: float) -> str:
+    if abs(logit) == WEAK:
+        return "ln 2" if logit > 0 else "-ln 2"
+    return "infinity" if math.isinf(logit) else f"{logit:g}"

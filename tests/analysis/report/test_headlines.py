@@ -21,7 +21,7 @@ def sentences(found: list[Change], slope: Effect | None) -> str:
 
 
 def null_changes(seed: int, runs: pd.DataFrame) -> list[Change]:
-    """Contrasts of a factor without an effect, from runs that spread by 0.2 in log-odds as is assumed."""
+    """Contrasts of a factor without an effect, from runs that spread by 0.2 in logits as is assumed."""
     noise = 0.2 * np.random.default_rng(seed).standard_normal(len(runs))
     return changes(make_cells(runs.assign(memorization_ratio=1 / (1 + np.exp(-noise))), SeedSpread(0.2, 0)))
 
@@ -49,7 +49,7 @@ def test_a_planted_effect_is_announced_and_marked() -> None:
 
 
 def effect(value: float, half: float) -> Effect:
-    return Effect("slope", value, value - half, value + half, "log-odds per ln|D|", 1, 8)
+    return Effect("slope", value, value - half, value + half, "logits per ln|D|", 1, 8)
 
 
 def test_no_effect_of_size_is_claimed_where_its_interval_holds_none() -> None:

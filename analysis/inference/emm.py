@@ -109,7 +109,7 @@ def panel_crossings(frame: pd.DataFrame, key: str, zetas: Sequence[float]) -> pd
     Returns:
         The rows of `emm_of_results` for the isotonic method.
     """
-    return emm_of_results([Panel(key, frame, {})], zetas, ["isotonic"])
+    return emm_of_results([Panel(key, {}, frame)], zetas, ["isotonic"])
 
 
 def curves_of_results(panel: Panel, method: Method) -> pd.DataFrame:

@@ -7,7 +7,7 @@ an evaluation that is clearly on one side of it needs no 10,000 samples. numpy a
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from analysis.emm.search.constants import NEAR, STOP_CONFIDENCE
+from analysis.emm.search.constants import STOP_ABOVE, STOP_CONFIDENCE
 from analysis.emm.search.trainings import Training
 from analysis.emm.stopping.sequential import SamplingPlan, decide, next_batch
 from analysis.stats.binomial import empirical_logit, logit
@@ -24,20 +24,20 @@ class StoppingRules:
 
     Attributes:
         target: ratio whose crossing is searched, in (0, 1).
-        early_success: whether a trial ends once its ratio has surely passed the target and is at least `near` above
-            it: there the exact ratio says little of the crossing. Nearer to the target every trial is trained to its
-            end.
+        early_success: whether a trial ends once its ratio has surely passed the target and is at least `above` over
+            it: there the final ratio says little of the crossing. Nearer to the target, where it says much, every trial
+            is trained to its end.
         sequential_sampling: whether an evaluation before the last draws only as many samples as its side of the
             target needs.
         confidence: that a decision is right, in (0, 1).
-        near: logits.
+        above: logits.
     """
 
     target: float
     early_success: bool
     sequential_sampling: bool
     confidence: float = STOP_CONFIDENCE
-    near: float = NEAR
+    above: float = STOP_ABOVE
 
     def sampling(
         self, so_far: Callable[[], tuple[History, int]], total_images: int, max_samples: int
@@ -58,8 +58,8 @@ class StoppingRules:
             if requested or not drawn:
                 return requested
             history, seen = so_far()
-            # A trial that ends here reports this ratio: it deserves all samples.
-            ends = self._stops([*history, (seen, memorized / drawn, drawn)], total_images, max_samples)
+            # A trial that may end here reports this ratio: it deserves all samples.
+            ends = self._stops([*history, (seen, memorized / drawn, max_samples)], total_images, max_samples)
             return max_samples - drawn if ends else 0
 
         return batch
@@ -87,7 +87,7 @@ class StoppingRules:
             return False
         if decide(round(ratio * samples), samples, self._plan(max_samples)) != "above":
             return False
-        return float(empirical_logit(ratio, samples)[0]) >= float(logit(self.target)) + self.near
+        return float(empirical_logit(ratio, samples)[0]) >= float(logit(self.target)) + self.above
 
     def _plan(self, max_samples: int) -> SamplingPlan:
         return SamplingPlan(self.target, min(250, max_samples), max_samples, self.confidence)

@@ -78,14 +78,3 @@ def test_titles_of_pooled_studies_stay_short_and_name_no_missing_value() -> None
     assert "Over Width, digits, Depth = 2" in titles
     assert "Over Width, cifar10, Depth = 2" in titles
     assert all(len(title) < 60 and "none" not in title for title in titles)
-
-
-def test_trials_that_will_not_reach_a_target_are_drawn_nowhere() -> None:
-    frame = make_table({(128, 500): 0.9, (128, 1000): 0.5, (256, 500): 0.9, (256, 1000): 0.0})
-    stopped = (frame["model.width"] == 256) & (frame["data.size"] == 1000)
-    frame["verdict"] = "full"
-    frame.loc[stopped, "verdict"] = "will_not_reach"
-    entries = {entry.name: entry for entry in figures(frame) if isinstance(entry, Drawn)}
-    data = entries["ratio_over_size_by_width"].data
-    assert len(data) == 3
-    assert not ((data["model.width"] == 256) & (data["data.size"] == 1000)).any()

@@ -43,7 +43,7 @@ from memo_core.data import write_npz
         (["--set", "model.dropout=range(0,1)"], "only --search optuna"),
         (["--search", "bisect", "--tolerance", "nan"], "--tolerance nan"),
         (["--zeta", "0.2"], "--zeta goes with --search bisect"),
-        (["--no-early-failure"], "goes with --search bisect"),
+        (["--no-early-success"], "goes with --search bisect"),
         (["--trials", "5"], "--trials goes with --search optuna"),
         (["--resume", "--name", "x", "--dry-run"], "--resume with --dry-run"),
         (["--resume", "--name", "x", "--cpus-per-trial", "1"], "--resume with --cpus-per-trial"),

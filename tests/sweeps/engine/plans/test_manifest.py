@@ -71,7 +71,7 @@ OPTUNA = {
 }  # fmt: skip
 BISECT = {
     "labels": ["all"], "min_size": 4, "max_size": 100, "target": 0.9, "tolerance": 0.1, "seed_spread": 0.4,
-    "early_success": True, "early_failure": True, "sequential_sampling": True,
+    "early_success": True, "sequential_sampling": True,
 }  # fmt: skip
 
 

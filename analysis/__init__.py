@@ -4,18 +4,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.errors import AnalysisError, SkippedResultsWarning
-    from analysis.results.load import best, load, moved_keys
-    from analysis.runs.final import finished
+    from analysis.results.load import load
+    from analysis.runs.final import best, finished
+    from analysis.runs.runs import Runs
 
-__all__ = ["AnalysisError", "SkippedResultsWarning", "best", "finished", "load", "moved_keys"]
+__all__ = ["AnalysisError", "Runs", "SkippedResultsWarning", "best", "finished", "load"]
 
 _HOMES = {
     "AnalysisError": "analysis.errors",
+    "Runs": "analysis.runs.runs",
     "SkippedResultsWarning": "analysis.errors",
-    "best": "analysis.results.load",
+    "best": "analysis.runs.final",
     "finished": "analysis.runs.final",
     "load": "analysis.results.load",
-    "moved_keys": "analysis.results.load",
 }
 
 

@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
 def run(command: Callable[[], int | None]) -> int:
     """Run a command; bad input becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
 
-    Output that its reader closed (`| head`) is no mistake: silence, and exit code 141. Output that has no room left
+    Output that its reader closed (`| head`) is not an error: silence, and exit code 141. Output that has no room left
     becomes one line and exit code 2. What `memo_core.data` logs about image sets becomes notes on stderr, each once.
     """
 

@@ -51,7 +51,7 @@ _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
 
 
 def quoted(value: Any) -> str:
-    """A value of unknown origin as Python writes it, in at most 100 characters of one line.
+    """Return a value of unknown origin as Python writes it, in at most 100 characters of one line.
 
     Neither line breaks nor terminal sequences of a text get through, and the work is bounded however deep the value is.
     """
@@ -64,11 +64,11 @@ def quoted(value: Any) -> str:
 
 
 def as_name(text: str) -> str:
-    """A name of unknown origin: as it is where it is a plain dotted name of at most 100 characters, else `quoted`."""
+    """Return a name of unknown origin: unchanged where it is a dotted name of up to 100 characters, else `quoted`."""
     return text if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]{0,99}", text) else quoted(text)
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, cut to 200 printable characters; its type where it says nothing."""
+    """Return the first line of an error's message, in at most 200 printable characters; its type where it is empty."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     return "".join(character if character.isprintable() else "?" for character in line)

@@ -22,11 +22,11 @@ def named_seed(seed: int, *names: str | int) -> int:
 
 
 def named_generator(seed: int, *names: str | int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A torch generator on `device` that draws the stream called `names` of `seed`."""
+    """Return a torch generator on `device` that draws the stream called `names` of `seed`."""
     return torch.Generator(device=device).manual_seed(named_seed(seed, *names))
 
 
 def image_seeds(seed: int, count: int) -> range:
-    """The per-image sampling seeds of an experiment: seed 0 draws images 0, 1, 2, ... as EDM does."""
+    """Return the per-image sampling seeds of an experiment: seed 0 draws images 0, 1, 2, ... as EDM does."""
     start = seed * IMAGE_SEEDS_PER_EXPERIMENT
     return range(start, start + count)

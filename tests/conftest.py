@@ -20,6 +20,13 @@ settings.load_profile("memosweep")
 REPOSITORY = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start Ray, so that `-m "not ray"` leaves them out."""
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker("ray")
+
+
 def shared_folder() -> Path:
     """Reference data that does not ship with the project: golden snapshots, CIFAR-10 images."""
     return Path(os.environ.get("MEMOSWEEP_SHARED") or REPOSITORY / "../shared").resolve()
@@ -68,7 +75,7 @@ def tiny() -> dict[str, object]:
 
 @pytest.fixture
 def small_inception(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Six features of colour images in the place of InceptionV3, whose weights are not at hand."""
+    """Six features of color images in the place of InceptionV3, whose weights are not at hand."""
 
     class ChannelMeans(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:

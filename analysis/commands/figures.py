@@ -8,7 +8,7 @@ from pathlib import Path
 from analysis.commands.reading import add_paths, finished_results, load_results
 from analysis.errors import AnalysisError
 from analysis.figures.catalog import Missing, figures
-from analysis.results.load import METRICS
+from analysis.runs.final import METRICS
 
 FORMATS = ("png", "pdf", "svg")
 

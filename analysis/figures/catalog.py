@@ -19,12 +19,12 @@ from analysis.figures.size import metric_over_size, size_data
 from analysis.figures.skips import metric_over_skips, skips_data
 from analysis.figures.zeta import emm_by_zeta, zeta_data
 from analysis.inference.memorization_time import scaling_panels
-from analysis.results.load import METRICS, best, moved_keys
 from analysis.results.samples import best_samples
 from analysis.runs.factors import factor, in_order
+from analysis.runs.final import METRICS, best
 from analysis.runs.groups import Panel, panels, studied_keys
 from analysis.runs.labels import names
-from analysis.runs.settings import networks
+from analysis.runs.settings import networks, varied_keys
 
 _PANELS = 4
 """So many panels of one kind are drawn; a pooled table can have hundreds."""
@@ -238,7 +238,7 @@ def _memorized(frame: pd.DataFrame, limit: int = 4) -> dict[str, NDArray[np.bool
     runs = best(frame)
     runs = runs.assign(off=(runs["memorization_ratio"] - 0.5).abs()).sort_values("off", kind="stable")
     runs = runs.assign(turn=runs.groupby("data.size").cumcount()).sort_values(["turn", "off"], kind="stable")
-    keys = [key for key in moved_keys(frame) if not key.startswith("evaluation.")]
+    keys = [key for key in varied_keys(frame) if not key.startswith("evaluation.")]
     shown: list[tuple[pd.Series, NDArray[np.bool_]]] = []
     seen: set[tuple[str, ...]] = set()
     for _, run in runs.iterrows():

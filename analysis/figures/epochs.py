@@ -4,9 +4,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.style import draw_curve, legend, metric_axis, new_figure
-from analysis.results.load import best
 from analysis.runs.averages import averaged
 from analysis.runs.factors import factor, value_label
+from analysis.runs.final import best
 from analysis.runs.seeds import seed_spread
 
 

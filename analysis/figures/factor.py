@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import DISTINCT, colours, draw_curve, legend, metric_axis, new_figure, value_ticks
-from analysis.results.load import best
 from analysis.runs.factors import Scale, factor, in_order, value_label, value_text
+from analysis.runs.final import best
 from analysis.runs.groups import summary
 
 

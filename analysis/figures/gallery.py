@@ -11,11 +11,11 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from analysis.figures.style import PALETTE
-from analysis.results.load import best, moved_keys
 from analysis.results.samples import best_samples
 from analysis.runs.factors import factor, ratio_text, value_label
-from analysis.runs.final import is_lower_bound
+from analysis.runs.final import best, is_lower_bound
 from analysis.runs.labels import names
+from analysis.runs.settings import varied_keys
 
 _GAP = 0.08
 """White between images, as a share of a place."""
@@ -42,7 +42,7 @@ def gallery_rows(frame: pd.DataFrame, moved: Sequence[str] | None = None, limit:
         moved: the dotted keys that name a trial; none takes those that differ in the frame.
         limit: rows at most.
     """
-    keys = [key for key in (moved_keys(frame) if moved is None else moved) if not key.startswith("evaluation.")]
+    keys = [key for key in (varied_keys(frame) if moved is None else moved) if not key.startswith("evaluation.")]
     runs = best(frame).sort_values("memorization_ratio", ascending=False, kind="stable")
     step = max(1, round(len(runs) / limit))
     chosen = [(run, best_samples(run["folder"])) for _, run in runs.iloc[::step].head(limit).iterrows()]

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from analysis.figures.style import colours, draw_curve, legend, metric_axis, new_figure, size_axis
 from analysis.inference.emm import panel_crossings
-from analysis.results.load import best
 from analysis.runs.factors import in_order, size_text, value_label
+from analysis.runs.final import best
 from analysis.runs.groups import summary
 
 

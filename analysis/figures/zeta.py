@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from analysis.figures.style import colours, legend, new_figure, spaced, value_ticks
 from analysis.inference.emm import panel_crossings
-from analysis.results.load import best
 from analysis.runs.factors import factor, in_order, size_text, value_text
+from analysis.runs.final import best
 
 ZETAS = (0.05, 0.1, 0.2, 0.3)
 

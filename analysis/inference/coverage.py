@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.results.load import best
 from analysis.results.samples import best_samples
+from analysis.runs.final import best
 
 COVERAGE_COLUMNS = (
     "samples",

@@ -12,7 +12,7 @@ from analysis.errors import AnalysisError
 from analysis.inference.findings import finished_runs
 from analysis.inference.optional import optuna
 from analysis.runs.labels import tied_keys
-from analysis.runs.settings import REPEATS, for_fits, moves, networks, setting_keys
+from analysis.runs.settings import REPEATS, for_fits, networks, setting_keys, varies
 
 MINIMUM_RUNS = 8
 WIDE = 10.0
@@ -127,7 +127,7 @@ def _interval(resamples: int) -> str:
 
 
 def _axes(runs: pd.DataFrame) -> list[_Axis]:
-    keys = [key for key in [*setting_keys(runs), *REPEATS] if key in runs and moves(runs[key])]
+    keys = [key for key in [*setting_keys(runs), *REPEATS] if key in runs and varies(runs[key])]
     # The learning rate that is tied to the batch size is no factor of its own.
     filled = for_fits(runs)
     return [_axis(" + ".join(names), filled[names[0]]) for names in tied_keys(runs[keys])]

@@ -9,11 +9,20 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.inference.pooled_fit import PooledFit, Prediction, fit_pooled
-from analysis.results.load import moved_keys
 from analysis.runs.best_runs import best_runs
 from analysis.runs.factors import TIED
 from analysis.runs.final import left_out
-from analysis.runs.settings import CONDITIONAL, DEFAULTS, MEASURING, REPEATS, experiment_keys, for_fits, moves, networks
+from analysis.runs.settings import (
+    CONDITIONAL,
+    DEFAULTS,
+    MEASURING,
+    REPEATS,
+    experiment_keys,
+    for_fits,
+    networks,
+    varied_keys,
+    varies,
+)
 
 SIZE = "data.size"
 MISSING = "none"
@@ -91,7 +100,7 @@ def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
     runs = networks(best_runs(frame))
     keys = experiment_keys(runs)
     asked = _parse(settings, keys)
-    moved = [key for key in moved_keys(runs, keys) if key not in (*REPEATS, *MEASURING)]
+    moved = [key for key in varied_keys(runs, keys) if key not in (*REPEATS, *MEASURING)]
     runs = for_fits(runs)
     followers = {
         tied
@@ -201,7 +210,7 @@ def _squeezed(text: str) -> str:
 def _check_constant(runs: pd.DataFrame, key: str, text: str) -> None:
     """Admit a key that the fit does not know only with the value that all runs have."""
     column = runs[key]
-    if moves(column):
+    if varies(column):
         raise AnalysisError(f"--set {key}={text}: the fit does not ask for it: it repeats or measures a run")
     if _plain(_value(key, text, column)) != _plain(column.iloc[0]):
         raise AnalysisError(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from analysis.inference.coverage import coverage_table
-from analysis.results.load import best
 from analysis.runs.factors import factor, value_text
+from analysis.runs.final import best
 from analysis.runs.labels import independent_keys
 from analysis.tables.best import naming_keys
 from analysis.tables.render import Grid

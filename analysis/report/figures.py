@@ -7,7 +7,7 @@ import pandas as pd
 from analysis.figures.catalog import Missing, figures
 from analysis.report.blocks import FigureBlock
 from analysis.report.svg import inline_svg
-from analysis.results.load import METRICS
+from analysis.runs.final import METRICS
 
 OWN = {"gallery"}
 """Of the catalog, what the page shows in its own way."""

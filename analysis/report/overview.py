@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.report.text import number, plural, short
 from analysis.runs.factors import in_order, value_label, value_text
 from analysis.runs.final import is_finished
-from analysis.runs.settings import CONDITIONAL, moves
+from analysis.runs.settings import CONDITIONAL, varies
 
 MANY = 3
 """Moved settings beyond which a trial is named by those that are unusual."""
@@ -76,7 +76,7 @@ def describe(frame: pd.DataFrame) -> Runs:
         spent, unit = _hours(rows, manifest.get("resources", {}))
         hours[unit] = hours.get(unit, 0.0) + spent
     keys = [key for key in frame.columns if "." in key or key == "seed"]
-    moved = [key for key in keys if moves(last[key])]
+    moved = [key for key in keys if varies(last[key])]
     constant = {key: short(last[key].iloc[0]) for key in keys if key not in moved}
     return Runs(
         tuple(sweeps),

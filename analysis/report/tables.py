@@ -13,10 +13,9 @@ from analysis.inference.replication import NOTE, TITLES, replication_frame
 from analysis.paper_tables import paper_tables
 from analysis.report.blocks import Cell, Table, table
 from analysis.report.text import number, plural
-from analysis.results.load import best
 from analysis.runs.effects import odds_text
 from analysis.runs.factors import factor, title_of, value_text
-from analysis.runs.final import is_finished, is_lower_bound
+from analysis.runs.final import best, is_finished, is_lower_bound
 from analysis.runs.labels import independent_keys
 
 STOPPED = "stopped early above the target"

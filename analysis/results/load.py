@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -13,11 +13,7 @@ from analysis.results.copies import without_copies
 from analysis.results.experiment import Results, is_experiment, read_experiment
 from analysis.results.store import RESULT_FILE, Store, open_store
 from analysis.results.urls import join_url
-from analysis.runs.final import stopped_early
-from analysis.runs.settings import experiment_keys, moves, with_defaults
-
-Metric = Literal["memorization_ratio", "fid", "knn_distance"]
-METRICS: tuple[Metric, ...] = ("memorization_ratio", "fid", "knn_distance")
+from analysis.runs.settings import experiment_keys, with_defaults
 
 
 def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.DataFrame:
@@ -37,14 +33,29 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
         has seen) and `folder` (path or URL of the trial). Ordered by experiment, trial and images seen; of an
         evaluation that a restored trial repeated, the last; of a trial that lies in several copies of its sweep, the
         copy that went furthest. `data.num_labels` is missing unless labels are random. Trials without a whole number as
-        `data.size` are left out. `attrs["skipped"]` lists
-        in words what could not be read, `attrs["sweeps"]` holds each experiment's `sweep.json` without its trials.
+        `data.size` are left out.
 
     Warns:
         SkippedResultsWarning: part of a folder could not be read.
 
     Raises:
         AnalysisError: nothing is left to read; one line.
+    """
+    frame, sweeps, skipped = read(paths, cache)
+    for line in skipped:
+        warnings.warn(line, SkippedResultsWarning, stacklevel=2)
+    frame.attrs["sweeps"] = _SharedDict(sweeps)
+    frame.attrs["skipped"] = _SharedList(skipped)
+    return frame
+
+
+def read(
+    paths: str | Path | Iterable[str | Path], cache: bool = True
+) -> tuple[pd.DataFrame, dict[str, dict[str, Any]], list[str]]:
+    """Read Tune experiment folders; `load` describes the arguments, the frame and the errors.
+
+    Returns:
+        the frame; by experiment its `sweep.json` without the list of trials; and in words what could not be read.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not given:
@@ -66,47 +77,8 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
     if not results:
         raise AnalysisError(f"no results to read: {'; '.join(skipped)}")
     results, copies = without_copies(results)
-    skipped += copies
-    for line in skipped:
-        warnings.warn(line, SkippedResultsWarning, stacklevel=2)
-    frame = _tidy(_distinct(results))
-    frame.attrs["skipped"] = _SharedList(skipped)
-    return frame
-
-
-SHARES = ("memorization_ratio", "best_memorization_ratio", "calibrated_ratio", "coverage")
-"""Metrics that grow with memorization."""
-
-
-def best(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.DataFrame:
-    """One row per trial: its best evaluation, the paper's number of a run.
-
-    The paper reports the highest memorization ratio over training (App. B), since the ratio rises and, with
-    regularization, falls again. FID and kNN distance are low where a model memorizes (App. G), so their number
-    is the lowest over training: the same extreme of memorization, seen through another measure.
-
-    Args:
-        frame: of `load`.
-        metric: `memorization_ratio` or another share that grows with memorization (highest); `fid`,
-            `knn_distance` or any other distance (lowest).
-
-    Returns:
-        Rows of `frame` in its order; trials where the metric is never a number are left out. `stopped_early`, where
-        there is such a column, is that of the trial.
-    """
-    if metric not in frame.columns:
-        return frame.iloc[:0]
-    if "stopped_early" in frame.columns:
-        # It stands on a trial's last evaluation, which need not be its best.
-        frame = frame.assign(stopped_early=stopped_early(frame))
-    ranked = frame.dropna(subset=[metric]).sort_values(metric, ascending=metric not in SHARES, kind="stable")
-    return ranked.drop_duplicates(["experiment", "trial_id"]).sort_index(ignore_index=True)
-
-
-def moved_keys(frame: pd.DataFrame, known: Sequence[str] | None = None) -> list[str]:
-    """The dotted keys that differ among the trials of a frame."""
-    keys = experiment_keys(frame) if known is None else known
-    return [key for key in keys if moves(frame[key])]
+    named = _distinct(results)
+    return _tidy(named), {name: dict(result.manifest) for name, result in named}, [*skipped, *copies]
 
 
 class _SharedDict(dict[str, Any]):
@@ -158,9 +130,7 @@ def _origin(result: Results) -> str:
 
 def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
     frames: list[pd.DataFrame] = []
-    sweeps = _SharedDict()
     for name, result in results:
-        sweeps[name] = dict(result.manifest)
         rows = result.evaluations
         trial = rows["trial"].to_numpy(dtype=int)
         location, factor, preset = result.store.location, result.manifest.get("factor"), result.manifest.get("preset")
@@ -180,7 +150,6 @@ def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
     if len(results) > 1:
         frame = frame.sort_values(["experiment", "trial_id", "images_seen"], kind="stable", ignore_index=True)
         frame = frame.drop_duplicates(["experiment", "trial_id", "images_seen"], keep="last", ignore_index=True)
-    frame.attrs["sweeps"] = sweeps
     return frame
 
 

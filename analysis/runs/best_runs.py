@@ -3,8 +3,7 @@
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.results.load import best
-from analysis.runs.final import NO_FINAL_RATIO, finished
+from analysis.runs.final import NO_FINAL_RATIO, best, finished
 
 
 def best_runs(frame: pd.DataFrame) -> pd.DataFrame:

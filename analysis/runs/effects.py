@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.runs.factors import TIED
 from analysis.runs.partners import with_own_partners
 from analysis.runs.seeds import SeedSpread, seed_spread
-from analysis.runs.settings import moves, setting_keys
+from analysis.runs.settings import setting_keys, varies
 from analysis.stats.binomial import FloatArray, empirical_logit
 from analysis.stats.regression import mean_effect, weighted_least_squares
 from analysis.stats.significance import normal_quantile
@@ -103,7 +103,7 @@ class Cells:
         Where a value leaves another setting without meaning (`data.num_labels` without labels), or brings it along
         (the learning rate of a batch size), the callers name both as moved.
         """
-        others = [key for key in self.keys if key not in moved and moves(self.frame[key])]
+        others = [key for key in self.keys if key not in moved and varies(self.frame[key])]
         if not others:
             return np.zeros(len(self.frame), dtype=np.intp)
         groups = self.frame.groupby(others, dropna=False, sort=True).ngroup()

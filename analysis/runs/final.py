@@ -4,8 +4,13 @@ An EMM search ends a trial once its ratio is surely far above the target. It wou
 least the one reported: a lower bound.
 """
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
+
+Metric = Literal["memorization_ratio", "fid", "knn_distance"]
+METRICS: tuple[Metric, ...] = ("memorization_ratio", "fid", "knn_distance")
 
 NO_FINAL_RATIO = "no final ratio: all trials diverged or failed"
 """What to say where `finished` leaves nothing."""
@@ -17,6 +22,41 @@ _NAMED = 3
 """So many of the trials that broke off are named in a message; the others are counted."""
 
 _ENDED = {"terminated", "finished", "completed", "complete", "done"}
+
+
+SHARES = ("memorization_ratio", "best_memorization_ratio", "calibrated_ratio", "coverage")
+"""Metrics that grow with memorization."""
+
+
+def best(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.DataFrame:
+    """Return a row per trial, its best evaluation, the paper's number of a run.
+
+    The paper reports the highest memorization ratio over training (App. B), since the ratio rises and, with
+    regularization, falls again. FID and kNN distance are low where a model memorizes (App. G), so their number
+    is the lowest over training: the same extreme of memorization, seen through another measure.
+
+    Args:
+        frame: of `analysis.load`.
+        metric: `memorization_ratio` or another share that grows with memorization (highest); `fid`,
+            `knn_distance` or any other distance (lowest).
+
+    Returns:
+        Rows of `frame` in its order; trials where the metric is never a number are left out. `stopped_early`, where
+        there is such a column, is that of the trial.
+    """
+    rows = best_rows(frame, metric)
+    if "stopped_early" in frame.columns:
+        # It stands on a trial's last evaluation, which need not be its best.
+        rows = rows.assign(stopped_early=stopped_early(frame).loc[rows.index])
+    return rows.reset_index(drop=True)
+
+
+def best_rows(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the rows of `best` with their labels in `frame`, without what their trials ended with."""
+    if metric not in frame.columns:
+        return frame.iloc[:0]
+    ranked = frame.dropna(subset=[metric]).sort_values(metric, ascending=metric not in SHARES, kind="stable")
+    return ranked.drop_duplicates(["experiment", "trial_id"]).sort_index()
 
 
 def has_ended(status: pd.Series) -> pd.Series:
@@ -87,12 +127,13 @@ def finished(frame: pd.DataFrame) -> pd.DataFrame:
 
     Where no trial ended yet, the rows of those still running: all but the trials that diverged or failed.
     """
-    if frame.empty:
-        return frame
-    ended = frame[is_finished(frame)]
-    if ended.empty:
-        ended = frame[trial_failures(frame) == ""]
-    return ended.reset_index(drop=True)
+    return frame if frame.empty else frame[is_counted(frame)].reset_index(drop=True)
+
+
+def is_counted(frame: pd.DataFrame) -> pd.Series:
+    """For each row, whether `finished` keeps it."""
+    ended = is_finished(frame)
+    return ended if ended.any() else trial_failures(frame) == ""
 
 
 def left_out(frame: pd.DataFrame) -> list[str]:

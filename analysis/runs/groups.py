@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.results.load import best
 from analysis.runs.averages import averaged
 from analysis.runs.factors import TIED, value_label
-from analysis.runs.final import stopped_early
+from analysis.runs.final import best, stopped_early
 from analysis.runs.labels import MOST
 from analysis.runs.partners import by_partner
 from analysis.runs.seeds import seed_spread
-from analysis.runs.settings import REPEATS, moves, setting_keys
+from analysis.runs.settings import REPEATS, setting_keys, varies
+
+if TYPE_CHECKING:
+    from analysis.runs.runs import Runs
 
 _BUDGET = ("training.images", "training.epochs")
 """How long a trial trains: a setting of a study, not a factor."""
@@ -35,6 +37,27 @@ class Panel:
         return ", ".join([*told[:MOST], *(["..."] if len(told) > MOST else [])])
 
 
+@dataclass(frozen=True)
+class Group:
+    """Trials that differ in `key`, in further keys such as |D|, and in seeds only.
+
+    Attributes:
+        key: the setting, a dotted key.
+        fixed: what distinguishes this group from the others of the same key; empty where there is one.
+        runs: its trials.
+    """
+
+    key: str
+    fixed: dict[str, Any]
+    runs: "Runs"
+
+    @property
+    def title(self) -> str:
+        """What is fixed, such as `Width = 256`, missing values aside; empty where there is one group."""
+        labels = [value_label(key, value) for key, value in self.fixed.items() if not pd.isna(value)]
+        return ", ".join([*labels[:MOST], *(["..."] if len(labels) > MOST else [])])
+
+
 def panels(frame: pd.DataFrame, key: str, within: Sequence[str] = ("data.size",), least: int = 2) -> list[Panel]:
     """Split trials into panels in which only `key` and `within` differ.
 
@@ -51,11 +74,39 @@ def panels(frame: pd.DataFrame, key: str, within: Sequence[str] = ("data.size",)
         Panels, the one with most (value, `within`) cells first, so that a sweep's own trials come before the
         single ones that other sweeps contribute.
     """
+    return [Panel(key, fixed, part.reset_index(drop=True)) for fixed, part in _split(frame, key, within, least)]
+
+
+def group_trials(runs: "Runs", key: str, within: Sequence[str] = ("data.size",), min_values: int = 2) -> list[Group]:
+    """Split the counted trials into groups in which only a setting and `within` differ.
+
+    Settings that depend on `key` (`analysis.runs.factors.TIED`) may differ between its values, but not within one:
+    where a value was run with several, the first group has each value's own, and each of the others has a group of its
+    own.
+
+    Args:
+        runs: of one sweep or several.
+        key: the setting, a dotted key.
+        within: further keys that may differ inside a group.
+        min_values: how many values of `key` a group must have.
+
+    Returns:
+        Groups, the one with most (value, `within`) cells first, so that a sweep's own trials come before the single
+        ones that other sweeps contribute.
+    """
+    frame = runs.counted.evaluations
+    return [Group(key, fixed, runs.part(part)) for fixed, part in _split(frame, key, within, min_values)]
+
+
+def _split(
+    frame: pd.DataFrame, key: str, within: Sequence[str], least: int
+) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """What is fixed in each group, and its rows with their labels in the frame."""
     if key not in frame.columns:
         return []
     tied = [name for name in TIED.get(key, ()) if name not in within]
     free = {key, *within, *tied}
-    split = [name for name in setting_keys(frame) if name not in free and moves(frame[name])]
+    split = [name for name in setting_keys(frame) if name not in free and varies(frame[name])]
     groups = list(frame.groupby(split, dropna=False, sort=True)) if split else [((), frame)]
     wide = [
         ({**dict(zip(split, values, strict=True)), **partner}, part)
@@ -65,15 +116,12 @@ def panels(frame: pd.DataFrame, key: str, within: Sequence[str] = ("data.size",)
     ]
     names = [*split, *tied]
     telling = [name for name in names if len({str(fixed[name]) if name in fixed else "" for fixed, _ in wide}) > 1]
-    found = [
-        Panel(key, {name: fixed[name] for name in telling if name in fixed}, part.reset_index(drop=True))
-        for fixed, part in wide
-    ]
+    found = [({name: fixed[name] for name in telling if name in fixed}, part) for fixed, part in wide]
     cells = [key, *(name for name in within if name in frame.columns)]
-    return sorted(found, key=lambda panel: -len(panel.frame[cells].drop_duplicates()))
+    return sorted(found, key=lambda panel: -len(panel[1][cells].drop_duplicates()))
 
 
-def panel_titles(found: Sequence[Panel]) -> list[str]:
+def panel_titles(found: Sequence[Panel | Group]) -> list[str]:
     """A title for each panel that no other one has: the short one, or where several share it, all that is fixed.
 
     Two panels may still be told apart by nothing but their place in `found`, as titles round numbers: these are
@@ -92,7 +140,7 @@ def panel_titles(found: Sequence[Panel]) -> list[str]:
 
 def studied_keys(frame: pd.DataFrame) -> list[str]:
     """The factors that a pooled table can speak about: keys with a panel of two values, |D| and seeds aside."""
-    moved = [name for name in setting_keys(frame) if name != "data.size" and moves(frame[name])]
+    moved = [name for name in setting_keys(frame) if name != "data.size" and varies(frame[name])]
     tied = {name for key in moved for name in TIED.get(key, ())}
     free = [name for name in moved if name not in tied and not name.startswith(_BUDGET)]
     # A key that only ever moves with another one, such as the learning rate with the batch size, has no panel.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.runs.factors import FACTORS, TIED, value_label
-from analysis.runs.settings import CONDITIONAL, MEASURING, moves
+from analysis.runs.settings import CONDITIONAL, MEASURING, varies
 
 MOST = 3
 """Settings that a name holds; further ones are three dots."""
@@ -25,7 +25,7 @@ def tied_keys(settings: pd.DataFrame) -> list[list[str]]:
     """
     groups: dict[tuple[int, ...], list[str]] = {}
     for key in settings.columns:
-        if moves(settings[key]):
+        if varies(settings[key]):
             groups.setdefault(_codes(settings[key]), []).append(key)
     return list(groups.values())
 
@@ -64,7 +64,7 @@ def distinguishing_keys(settings: pd.DataFrame, among: pd.DataFrame | None = Non
             among a few rows by chance do not do so among all.
     """
     whole = settings if among is None else among
-    varied = [str(key) for key in settings.columns if key not in MEASURING and moves(settings[key])]
+    varied = [str(key) for key in settings.columns if key not in MEASURING and varies(settings[key])]
     groups = [[key for key in keys if key in varied] for keys in tied_keys(whole[varied])]
     followers = {
         tied for key in varied for tied in _FOLLOWERS.get(key, ()) if tied in varied and _follows(whole, tied, key)

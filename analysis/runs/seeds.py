@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.runs.settings import REPEATS, moves, setting_keys
+from analysis.runs.settings import REPEATS, setting_keys, varies
 from analysis.stats.binomial import empirical_logit
 
 ASSUMED_SPREAD = 0.2
@@ -51,7 +51,7 @@ def seed_spread(runs: pd.DataFrame) -> SeedSpread:
     if not keys or informative.empty:
         return SeedSpread(ASSUMED_SPREAD, 0)
     # Grouping by what is equal in all runs only costs time.
-    moved = [key for key in keys if moves(informative[key])]
+    moved = [key for key in keys if varies(informative[key])]
     setting = informative.groupby(moved, dropna=False).ngroup() if moved else pd.Series(0, index=informative.index)
     seeds = [key for key in REPEATS if key in informative]
     repeated = informative[seeds].assign(setting=setting).duplicated() & bool(seeds)

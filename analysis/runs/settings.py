@@ -3,7 +3,7 @@
 One list for tables, figures, verdicts and comparisons, so that all of them match the same runs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -93,10 +93,16 @@ def with_defaults(frame: pd.DataFrame, keys: Iterable[str] | None = None) -> pd.
     return _without_meaningless(frame.assign(**filled) if filled else frame)
 
 
-def moves(column: pd.Series) -> bool:
+def varies(column: pd.Series) -> bool:
     """Whether a setting differs among some rows; rows to which it means nothing do not count."""
     values = column.dropna() if column.name in CONDITIONAL else column
     return len(values.unique()) > 1
+
+
+def varied_keys(frame: pd.DataFrame, known: Sequence[str] | None = None) -> list[str]:
+    """The dotted keys that differ among the trials of a frame."""
+    keys = experiment_keys(frame) if known is None else known
+    return [key for key in keys if varies(frame[key])]
 
 
 def for_fits(runs: pd.DataFrame) -> pd.DataFrame:

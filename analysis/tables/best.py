@@ -2,18 +2,17 @@
 
 import pandas as pd
 
-from analysis.results.load import best, moved_keys
 from analysis.runs.factors import factor, ratio_text, size_text, value_text
-from analysis.runs.final import is_finished
+from analysis.runs.final import best, is_finished
 from analysis.runs.groups import summary
 from analysis.runs.labels import distinguishing_keys
-from analysis.runs.settings import setting_keys
+from analysis.runs.settings import setting_keys, varied_keys
 from analysis.tables.render import Grid
 
 
 def naming_keys(frame: pd.DataFrame) -> list[str]:
     """What tells experiments apart: the keys that move, seeds and measuring aside."""
-    return moved_keys(frame, setting_keys(frame))
+    return varied_keys(frame, setting_keys(frame))
 
 
 def best_grid(frame: pd.DataFrame, marked: bool = True, run: pd.DataFrame | None = None) -> Grid:

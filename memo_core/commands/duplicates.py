@@ -2,18 +2,18 @@
 
 import argparse
 
-UNASKED = 10_000
-"""Up to so many training images the search takes seconds (13 s on one core at 32 x 32 x 3), growing quadratically."""
+MAX_SIZE_BY_DEFAULT = 10_000
+"""Training images up to which the search runs by default: 13 s on one core at 32 x 32 x 3, growing quadratically."""
 
 
 def add_duplicates_argument(parser: argparse.ArgumentParser) -> None:
     """Declare `--duplicates` and `--no-duplicates`."""
     parser.add_argument("--duplicates", action=argparse.BooleanOptionalAction, default=None,
                         help="count near-duplicates in the training set; quadratic in its size "
-                        f"(default: up to {UNASKED:,} images)")  # fmt: skip
+                        f"(default: up to {MAX_SIZE_BY_DEFAULT:,} images)")  # fmt: skip
 
 
 def wants_duplicates(options: argparse.Namespace, training_size: int) -> bool:
-    """What was asked for; by default, whether it is quick."""
-    asked: bool | None = options.duplicates
-    return training_size <= UNASKED if asked is None else asked
+    """Return whether to look for near duplicates: as requested, by default where it is quick."""
+    requested: bool | None = options.duplicates
+    return training_size <= MAX_SIZE_BY_DEFAULT if requested is None else requested

@@ -12,7 +12,7 @@ from rich.progress import (
 
 
 def progress_bar() -> Progress:
-    """A calm bar: what, how far, time left; nothing where standard error is no terminal."""
+    """Return a bar of what is done, how far, and the time left; empty where standard error is no terminal."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),

@@ -31,7 +31,7 @@ def read_arrays(path: Path) -> tuple[UInt8[np.ndarray, "n c h w"], Array | Memos
         MemosweepError: a broken file, no images, or a type or layout that does not tell what the pixels are.
     """
     labels: Array | MemosweepError | None = None
-    # Entries of an .npz that are no arrays come as bytes.
+    # Entries of an .npz that are not arrays come as bytes.
     images: Array | bytes | None
     try:
         content = np.load(path, allow_pickle=False)
@@ -73,7 +73,7 @@ def _channels_first(images: Array, name: str, path: Path) -> UInt8[np.ndarray, "
         raise MemosweepError(f"{what}, expected {_EXPECTED}{example}")
     if not images.size:
         raise MemosweepError(f"{what} holds no images")
-    # One image of three channels, or several grey ones?
+    # One image of three channels, or several gray ones?
     if images.ndim == 3 and images.shape[0] != 3 and images.shape[2] not in (1, 3, 4):
         return images[:, None].astype(np.uint8, copy=False)
     first = images.ndim == 4 and images.shape[1] in (1, 3)

@@ -4,7 +4,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, cast
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -37,17 +37,17 @@ _NO_RANGE = {"I": "32-bit integers", "F": "floating-point numbers"}
 ImageArray = UInt8[np.ndarray, "c h w"]
 
 
-def decode_image(file: BinaryIO, name: str) -> ImageArray:
-    """Decode one image file: grey, with or without alpha or of 1 or 16 bits, becomes (1, H, W), all else RGB.
+def decode_image(file: io.BufferedIOBase | IO[bytes], name: str) -> ImageArray:
+    """Decode one image file: gray, with or without alpha or of 1 or 16 bits, becomes (1, H, W), all else RGB.
 
     Of several frames the first is taken, and the EXIF orientation is applied. Alpha is dropped. 16 bits become
-    v / 257 rounded, so that white stays white (Pillow itself keeps the higher byte of 16-bit colours).
+    v / 257 rounded, so that white stays white (Pillow itself keeps the higher byte of 16-bit colors).
 
     Raises:
         MemosweepError: the file is broken, truncated or no image, or its values have no known range.
     """
     try:
-        with Image.open(file) as image:
+        with Image.open(cast("IO[bytes]", file)) as image:
             mode = image.mode
             pixels = np.asarray(_to_8_or_16_bits(_upright(image)))
     # Over a damaged file, Pillow's decoders fail in whatever way the damage takes them.
@@ -65,7 +65,7 @@ def _upright(image: Image.Image) -> Image.Image:
     image.load()
     try:
         turn = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
-    # Damaged notes of a camera are no reason to refuse its picture.
+    # Damaged EXIF data is not a reason to refuse the image.
     except Exception:
         return image
     return image if turn is None else image.transpose(turn)
@@ -82,8 +82,8 @@ def _to_8_or_16_bits(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def resize_image(image: ImageArray, resolution: int | None, name: str) -> ImageArray:
-    """Make an image `resolution` pixels square by averaging areas; larger sides are cut at the centre.
+def resize_image(image: ImageArray, resolution: int | None, name: str) -> UInt8[np.ndarray, "c r r"]:
+    """Reduce an image to `resolution` pixels a side by averaging areas; the longer side is cut around the center.
 
     Args:
         image: (C, H, W).
@@ -120,9 +120,9 @@ def resize_image(image: ImageArray, resolution: int | None, name: str) -> ImageA
 def match_channels(
     first: UInt8[Tensor, "n c h w"], second: UInt8[Tensor, "m d h w"]
 ) -> tuple[UInt8[Tensor, "n e h w"], UInt8[Tensor, "m e h w"]]:
-    """Make two image sets comparable: where one is grey and the other is colour, grey becomes RGB of equal values.
+    """Make two image sets comparable: where one is gray and the other is color, gray becomes RGB of equal values.
 
-    EDM writes the same grey images with one channel or with three, depending on the network.
+    EDM writes the same gray images with one channel or with three, depending on the network.
 
     Args:
         first: (N, C, H, W), C = 1 or 3.

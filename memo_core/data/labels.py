@@ -64,7 +64,7 @@ def labels_of_array(values: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]",
 def labels_of_folders(names: Sequence[str]) -> tuple[Labels, tuple[str, ...]] | None:
     """Take the folders that the images lie in as their classes, in sorted order, as torchvision's ImageFolder does.
 
-    Folders that only part a long list of numbered files, as EDM's tools make them, are no classes.
+    Folders that only part a long list of numbered files, as EDM's tools make them, are not classes.
 
     Returns:
         The class of each image and the folders' names; None where all images lie in one folder.
@@ -87,13 +87,13 @@ def labels_of_folders(names: Sequence[str]) -> tuple[Labels, tuple[str, ...]] | 
 
 
 def describe_folders(folders: Sequence[str]) -> str:
-    """One line on the classes that `labels_of_folders` found."""
+    """Describe in one line the classes that `labels_of_folders` found."""
     shown = ", ".join(quoted(name)[1:-1] for name in folders[:10]) + (", ..." if len(folders) > 10 else "")
     return f"{len(folders):,} classes from folder names: {shown} (numbered from 0 in this order)"
 
 
 def has_labels_entry(index: object) -> bool:
-    """Whether the content of a dataset.json is about labels at all."""
+    """Return whether the content of a dataset.json has an entry for labels."""
     return not isinstance(index, Mapping) or "labels" in index
 
 
@@ -116,6 +116,6 @@ def _first_folder(path: str) -> str:
 
 
 def _is_part_of_a_list(path: str) -> bool:
-    """Whether a path is 00012/img00012345.png (EDM's data sets) or 012000/012345.png (its samples)."""
+    """Return whether a path is 00012/img00012345.png (EDM's data sets) or 012000/012345.png (its samples)."""
     match = re.search(r"(?:^|/)([0-9]{5,})/(?:img)?([0-9]{6,})\.[A-Za-z]+$", path)
     return match is not None and int(match[1]) in (int(match[2]) // 1000, int(match[2]) // 1000 * 1000)

@@ -65,17 +65,17 @@ def find_members(stored: Sequence[str]) -> Members:
 
 
 def canonical(name: str) -> str:
-    """A member's name with slashes, relative to the top: without a leading `./` or `/`."""
+    """Return a member's name with slashes, relative to the top: without a leading `./` or `/`."""
     return posixpath.normpath(name.replace("\\", "/")).lstrip("/")
 
 
 def common_folder(names: Sequence[str]) -> str:
-    """The deepest folder that holds all of the canonical names; empty where that is the top."""
+    """Return the deepest folder that holds all of the canonical names, empty where that is the top."""
     return posixpath.commonpath([posixpath.dirname(name) for name in names]) if names else ""
 
 
 def list_files(folder: Path) -> list[str]:
-    """The files of a folder and all folders below it, relative to it; linked folders are followed.
+    """List the files of a folder and all folders below it, relative to it; linked folders are followed.
 
     Raises:
         MemosweepError: a folder below may not be read.
@@ -96,7 +96,7 @@ def list_files(folder: Path) -> list[str]:
 
 
 def _foreign_part(name: str) -> str | None:
-    """The part of a path that makes it no data: hidden, or left behind by a system."""
+    """Return the part of a path for which it is passed over: hidden, or left behind by a system."""
     for part in canonical(name).split("/"):
         if part.startswith("._"):
             return "._*"
@@ -112,7 +112,7 @@ def _kind(name: str) -> str:
 
 
 def _index_of(images: Sequence[str], indices: Sequence[str]) -> str | None:
-    """Of several, the index nearest to the top; it must lie in a folder that holds all images."""
+    """Return of several indexes the one nearest to the top; it must lie in a folder that holds all images."""
     folder = common_folder([canonical(name) for name in images])
     for name in sorted(indices, key=lambda name: canonical(name).count("/")):
         above = posixpath.dirname(canonical(name))

@@ -104,7 +104,7 @@ def open_source(dataset: str) -> ImageSource:
 
 
 def data_root() -> Path:
-    """Where downloads live: $MEMOSWEEP_DATA, else ~/.cache/memosweep."""
+    """Return the folder of downloads: $MEMOSWEEP_DATA, else ~/.cache/memosweep."""
     return Path(os.environ.get(DATA_ROOT_VARIABLE) or "~/.cache/memosweep").expanduser()
 
 
@@ -165,7 +165,7 @@ def _zip(path: Path) -> ImageSource:
     def read(name: str) -> ImageArray:
         try:
             with archive.open(name) as file:
-                return decode_image(file, f"{path}: {name}")  # type: ignore[arg-type]
+                return decode_image(file, f"{path}: {name}")
         except MemosweepError:
             raise
         except Exception as error:
@@ -215,7 +215,7 @@ def _from_files(
 def _labels(
     members: Members, content_of: Callable[[str], bytes]
 ) -> tuple[Int64[np.ndarray, " n"] | None, tuple[str, ...]]:
-    """The labels of the index or, without one, of the folders, whose names come second."""
+    """Return the labels of the index or, without one, those of the folders, whose names come second."""
     if members.index is not None:
         try:
             index = json.loads(content_of(members.index))

@@ -18,7 +18,7 @@ def _permutation(count: int, seed: int, *names: str | int) -> Int64[np.ndarray, 
 
 
 def choose_classes(source: ImageSource, classes: Classes, seed: int) -> tuple[int, ...] | None:
-    """The class indices that take part, in the order in which they take turns; None without labels.
+    """Return the class indices that take part, in the order in which they take turns; None without labels.
 
     A number C takes the first C of a seeded order, so that fewer classes are a part of more.
 
@@ -44,7 +44,7 @@ def choose_classes(source: ImageSource, classes: Classes, seed: int) -> tuple[in
 
 
 def balanced_order(source: ImageSource, size: int, classes: Classes, seed: int) -> Int64[np.ndarray, " n"]:
-    """Indices of the first `size` images: classes take turns, each in a seeded order of its own.
+    """Return the indices of the first `size` images: classes take turns, each in a seeded order of its own.
 
     Any prefix holds equal shares of the classes, within one image. Where all classes of an unequal source
     are used, an exhausted class drops out of the turns; where `classes` asks for equal shares, it is refused.
@@ -85,7 +85,7 @@ def _check_size(size: int, available: int, what: str) -> None:
 
 
 def from_second_source(size: int, blend_ratio: float) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    """For each position 0..size-1, whether the second source fills it; evenly spread, so prefixes nest."""
+    """Return for each of `size` positions whether the second source fills it; evenly spread, so prefixes nest."""
     # The tolerance keeps 0.2 x 5 at 1, whatever the rounding of 0.2.
     counts = np.floor(np.arange(size + 1) * blend_ratio + 1e-9).astype(np.int64)
     chosen: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.diff(counts) > 0

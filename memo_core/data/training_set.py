@@ -44,7 +44,7 @@ class TrainingSet:
         return channels, height, width
 
     def to(self, device: torch.device | str) -> "TrainingSet":
-        """The same set with its tensors on `device`."""
+        """Return the same set with its tensors on `device`."""
         labels = None if self.labels is None else self.labels.to(device)
         return TrainingSet(self.images.to(device), labels, self.num_labels, self.names, self.classes)
 
@@ -91,7 +91,7 @@ def load_training_set(config: DataConfig) -> TrainingSet:
 
 
 def _open(key: str, dataset: str) -> ImageSource:
-    """A source; what is wrong with the second one says so."""
+    """Open a source; errors over the second one say so."""
     try:
         return open_source(dataset)
     except MemosweepError as error:
@@ -155,7 +155,7 @@ def _read(
 
 
 def _stack(items: list[_Item]) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
-    """All images as one array; where grey and colour meet, in one source or two blended ones, grey becomes RGB."""
+    """Return all images as one array; where gray and color meet, also of two blended sources, gray becomes RGB."""
     channels = max(len(item.image) for item in items)
     images = [item.image if len(item.image) == channels else item.image.repeat(channels, axis=0) for item in items]
     for item, image in zip(items, images, strict=True):
@@ -170,7 +170,7 @@ def _stack(items: list[_Item]) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8
 def _labels(
     config: DataConfig, classes: list[int | None], chosen: list[tuple[int, ...]]
 ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]] | None", int]:
-    """Conditions of section 6: true classes, C uniform random labels, or one label per image."""
+    """Return the conditions of section 6: true classes, C uniform random labels, or one label per image."""
     if config.labels == "none":
         return None, 0
     if config.labels == "unique":

@@ -90,7 +90,7 @@ class Experiment(Section):
         return tuple(dict.fromkeys([*(point for point in inner if point < total), total]))
 
     def to_flat(self) -> FlatExperiment:
-        """Dotted keys to JSON-ready values (tuples become lists)."""
+        """Return the settings by dotted key, JSON-ready (tuples become lists)."""
         flat: FlatExperiment = {}
         for key, value in self.model_dump(mode="json").items():
             if isinstance(value, dict):
@@ -118,7 +118,7 @@ class Experiment(Section):
 
 
 def keys() -> dict[str, Any]:
-    """All dotted experiment keys with their types."""
+    """Return all dotted experiment keys with their types."""
     return keys_of(Experiment)
 
 
@@ -138,5 +138,5 @@ def parse_value(key: str, text: str) -> Any:
 
 
 def field_constraint(key: str, name: Literal["type", "multiple_of"]) -> Any:
-    """The plain type of an experiment key's values, or the number that they must be a multiple of."""
+    """Return the plain type of an experiment key's values, or the number that they must be a multiple of."""
     return constraint_of(Experiment, key, name)

@@ -13,7 +13,7 @@ from memo_core.errors import MemosweepError, quoted
 
 
 def keys_of(model: type[BaseModel]) -> dict[str, Any]:
-    """All dotted keys of a model of models (`data.size`, `seed`), with their types."""
+    """Return all dotted keys of a model of models (`data.size`, `seed`), with their types."""
     flat: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         section = _as_model(field.annotation)
@@ -25,7 +25,7 @@ def keys_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys to the nested dictionary that pydantic validates."""
+    """Return dotted keys as the nested dictionary that pydantic validates."""
     result: dict[str, Any] = {}
     for key, value in flat.items():
         section, _, name = key.rpartition(".")
@@ -44,7 +44,7 @@ def check_key_of(model: type[BaseModel], key: str) -> None:
 
 
 def constraint_of(model: type[BaseModel], key: str, name: Literal["type", "multiple_of"]) -> Any:
-    """The plain type of a key's values (int, float, ...), or the number that they must be a multiple of."""
+    """Return the plain type of a key's values (int, float, ...), or the number that they must be a multiple of."""
     if name == "type":
         return next((kind for kind in _alternatives(keys_of(model)[key]) if kind is not types.NoneType), None)
     section, _, field = key.rpartition(".")
@@ -77,7 +77,7 @@ def parse_value_of(model: type[BaseModel], key: str, text: str) -> Any:
 
 
 def one_line(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first mistake of a validation: key, value, and what would be right."""
+    """Describe the first error of a validation: key, value, and what would be right."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"][:2])
     message = first["msg"].removeprefix("Value error, ")

@@ -117,7 +117,7 @@ _ALTERNATIVES = (
 
 
 def with_settings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with changes.
+    """Return settings with changes.
 
     A budget given in one unit replaces the budget in another; another architecture brings its own preconditioning and
     time embedding, unless they are among the changes.

@@ -49,7 +49,7 @@ class Refusal(Exception):  # noqa: N818 -- never leaves this package
 
 
 def plain_key(key: Any) -> Any:
-    """Keys and set members must be simple: hashing runs code of the value's class."""
+    """Return a key or member of a set, which must be simple: hashing runs code of the value's class."""
     if type(key) not in (str, int, float, bool, bytes, type(None)):
         raise Refusal(f"uses a {type(key).__name__} as a key")
     return key
@@ -64,7 +64,7 @@ _TORCH_MODULES = frozenset(
 
 
 def is_torch_module(name: Name) -> bool:
-    """Whether a name is that of a class of torch.nn, whose objects become records."""
+    """Return whether a name is that of a class of torch.nn, whose objects become records."""
     return str(name) in _TORCH_MODULES
 
 
@@ -85,7 +85,7 @@ _MOVED = {
 
 
 def original_name(name: Name) -> Name:
-    """The published name of something that a project has vendored: `lib.edm.dnnlib.util.EasyDict` is EDM's.
+    """Return the published name of what a project has vendored: `lib.edm.dnnlib.util.EasyDict` is EDM's.
 
     Whatever it stands for is a function of ours or a record, so that a false friend does no harm.
     """
@@ -95,7 +95,7 @@ def original_name(name: Name) -> Name:
 
 
 def is_network_class(name: Name) -> bool:
-    """Whether an original name is that of a class of EDM's networks, whose objects become records."""
+    """Return whether an original name is of a class of EDM's networks, whose objects become records."""
     return name.module == "training.networks" and name.name in _NETWORK_CLASSES
 
 
@@ -106,16 +106,16 @@ def _dictionary(pairs: Any = ()) -> dict[Any, Any]:
 
 
 def plain_set(items: Any = ()) -> set[Any]:
-    """A set of simple values."""
+    """Return a set of simple values."""
     return {plain_key(item) for item in items}
 
 
 def _persistent(meta: Any) -> PersistentObject:
-    """An object of torch_utils.persistence; its `module_src` stays text."""
+    """Return an object of torch_utils.persistence as a record; its `module_src` stays text."""
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
         raise Refusal("holds a persistent object without a state")
     if not isinstance(meta.get("class_name"), str):
-        raise Refusal("holds a persistent object whose class name is no text")
+        raise Refusal("holds a persistent object whose class name is not text")
     return PersistentObject(meta["class_name"], meta["state"])
 
 
@@ -126,9 +126,9 @@ class _Storage:
 
 
 def _storage(data: Any) -> _Storage:
-    """A tensor's bytes, which are a file of torch.save themselves: PyTorch's restricted loader reads them."""
+    """Read a tensor's bytes, which torch.save wrote: PyTorch's restricted loader reads them."""
     if not isinstance(data, bytes):
-        raise Refusal("holds a tensor whose bytes are no bytes")
+        raise Refusal("holds a tensor whose content is not bytes")
     try:
         storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
@@ -157,20 +157,20 @@ def _parameter(data: Any, *_: Any) -> torch.Tensor:
 
 
 def _numpy_scalar(dtype: Any, data: Any) -> Any:
-    """A NumPy number as a Python number; its type is checked here, since NumPy would take that of objects."""
+    """Return a NumPy number as Python's; its type is checked here, since NumPy would take that of objects."""
     code = dtype.arguments[0] if isinstance(dtype, Record) and dtype.arguments else None
     state = dtype.state if isinstance(dtype, Record) else None
     order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
     if not (isinstance(code, str) and re.fullmatch(r"[fiu][1248]|b1", code) and order in ("<", ">", "=", "|")):
         raise Refusal(f"holds a NumPy number of type {quoted(code)}")
     if not isinstance(data, bytes):
-        raise Refusal("holds a NumPy number whose bytes are no bytes")
+        raise Refusal("holds a NumPy number whose content is not bytes")
     (value,) = np.frombuffer(data, np.dtype(f"{order}{code}"))
     return value.item()
 
 
 def _latin1(text: Any, encoding: Any) -> bytes:
-    """How pickles of protocol 2 write bytes."""
+    """Return the bytes of a text, which is how pickles of protocol 2 write bytes."""
     if not isinstance(text, str) or encoding != "latin1":
         raise Refusal("encodes something that is not text as latin1")
     return text.encode("latin1")

@@ -55,7 +55,7 @@ _ARCHITECTURES = {
 }
 """Encoder, resampling filter and noise channels over width, which make an architecture together."""
 
-LARGEST = 2**63 - 1
+MAX_INTEGER = 2**63 - 1
 """No tensor has a larger size; Python's integers, and with them a file's, may have any number of digits."""
 
 _MAX_DEPTH = 16
@@ -74,7 +74,7 @@ class Network:
 
 
 def model_config(path: object, **settings: Any) -> ModelConfig:
-    """ModelConfig, with its complaints as one line about the file `path`; a mask that keeps all is none."""
+    """Build a ModelConfig, with errors as one line about the file `path`; a mask that keeps all is none."""
     try:
         config = ModelConfig(**settings)
     except ValidationError as error:
@@ -90,7 +90,7 @@ def model_config(path: object, **settings: Any) -> ModelConfig:
 
 
 def attention_resolution(resolutions: Any, resolution: int, levels: int, path: object) -> int:
-    """The one resolution of `resolutions` (a number or a list) that the network has; 0 where it has none.
+    """Return the one resolution of `resolutions` (a number or a list) that the network has, 0 for none.
 
     Raises:
         MemosweepError: it has several; our U-Net attends at one.
@@ -104,14 +104,14 @@ def attention_resolution(resolutions: Any, resolution: int, levels: int, path: o
 
 
 def skip_mask(values: Any) -> Any:
-    """A skip mask as a tuple, or None where it is empty (EDM's way of keeping all); what is no list stays as it is."""
+    """Return a skip mask as a tuple, None where it is empty (EDM keeps all); what is not a list stays as it is."""
     if values is not None and not isinstance(values, list | tuple):
         return values
     return tuple(values) if values else None
 
 
 def network_from_pickle(content: Any, path: object) -> Network:
-    """The averaged network of an EDM pickle that `load_inert` has read.
+    """Return the averaged network of an EDM pickle that `load_inert` has read.
 
     Args:
         content: a dictionary with the network under `ema`.
@@ -153,7 +153,7 @@ def network_from_pickle(content: Any, path: object) -> Network:
 
 
 def _persistent(network: Any) -> Any:
-    """A network whose class was pickled by its name, as if with its source; anything else as it is."""
+    """Return a network whose class was pickled by its name as if with its source, anything else as it is."""
     if isinstance(network, Record) and isinstance(network.state, dict):
         return PersistentObject(network.kind.rpartition(".")[2], network.state)
     return network
@@ -177,14 +177,14 @@ def _checked(arguments: dict[str, Any], path: object) -> dict[str, Any]:
         parts = value if isinstance(value, list | tuple) else [value]
         if any(not isinstance(part, str | int | float | None) for part in parts):
             raise MemosweepError(f"{path}: {as_name(key)} is a {type(value).__name__}, a number or text is needed")
-        if any(isinstance(part, int) and abs(part) > LARGEST for part in parts):
+        if any(isinstance(part, int) and abs(part) > MAX_INTEGER for part in parts):
             raise MemosweepError(f"{path}: {as_name(key)} = {quoted(value)}; a number below 2^63 is needed")
     return arguments
 
 
 def whole_number(value: Any, key: str, path: object, least: int = 0) -> int:
-    """`value` as an int from `least` to `LARGEST`, or MemosweepError about `key` of the file `path`."""
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST:
+    """Return `value` as an int from `least` to `MAX_INTEGER`, or raise MemosweepError about `key` of `path`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_INTEGER:
         needed = f"a whole number of at least {least} and below 2^63"
         raise MemosweepError(f"{path}: {key} = {quoted(value)}; {needed} is needed")
     return int(value)
@@ -224,7 +224,7 @@ def _song_unet(settings: Mapping[str, Any], preconditioning: str, resolution: in
 
 
 def _state(network: PersistentObject, path: object) -> dict[str, Tensor]:
-    """The network's parameters and buffers under their dotted names."""
+    """Return the network's parameters and buffers under their dotted names."""
     state: dict[str, Tensor] = {}
 
     def collect(module: Any, prefix: str, depth: int) -> None:

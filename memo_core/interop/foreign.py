@@ -101,7 +101,7 @@ def _names(stream: io.BytesIO) -> Iterator[str]:
 
 
 def in_zip(path: Path) -> str | None:
-    """Return what a zip archive that is no checkpoint of this project is, in words; None where it says nothing."""
+    """Return what a zip archive that is not a checkpoint of this project is, in words; None where it says nothing."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
@@ -126,7 +126,7 @@ _MEMBERS = (
     ),
     (r".*", "is a zip archive; name a checkpoint, an EDM pickle or safetensors"),
 )
-"""Members of a zip archive that is no file of PyTorch."""
+"""Members of a zip archive that is not a file of PyTorch."""
 
 
 def in_safetensors(path: Path) -> str | None:

@@ -31,7 +31,7 @@ _MARK = object()
 
 
 def load_inert(data: bytes, path: object) -> Any:
-    """The data of a pickle: plain containers, numbers, text, tensors, and records of everything else.
+    """Read the data of a pickle: plain containers, numbers, text, tensors, and records of everything else.
 
     Args:
         data: the pickle, any protocol.

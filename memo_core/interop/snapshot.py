@@ -72,7 +72,7 @@ class Snapshot:
 def describe(
     config: ModelConfig, resolution: int, channels: int, num_labels: int, denoiser: NetworkDenoiser
 ) -> dict[str, Any]:
-    """The JSON description of a snapshot, in the order of the format."""
+    """Return the JSON description of a snapshot, in the order of the format."""
     kept = [1] * config.num_skip_connections
     return {
         "architecture": config.architecture,

@@ -94,7 +94,7 @@ def _from_weights(state: Mapping[str, Tensor], resolution: int) -> dict[str, Any
 
 
 def _from_attributes(model: Record) -> dict[str, Any]:
-    """What no weight shows: the skip mask of the paper's fork, and dropout, which every block keeps."""
+    """Return what no weight shows: the skip mask of the paper's fork, and dropout, which every block keeps."""
     found: dict[str, Any] = {}
     if "skip_connections" in model.state:
         found["skip_connections"] = model.state["skip_connections"]
@@ -116,12 +116,12 @@ def _halved(resolution: int) -> list[int]:
 def _whole(channels: int, width: int) -> int:
     times, rest = divmod(channels, width)
     if rest:
-        raise ValueError(f"{channels} channels are no multiple of {width}")
+        raise ValueError(f"{channels} channels are not a multiple of {width}")
     return times
 
 
 def _taps(state: Mapping[str, Tensor]) -> list[int]:
-    """The filter of resampling, of which the network stores the normalized outer product with itself."""
+    """Return the resampling filter, of which the network stores the normalized outer product with itself."""
     stored = next((value for name, value in state.items() if name.endswith(".resample_filter")), None)
     if stored is None:
         return [1, 1]

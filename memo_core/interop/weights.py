@@ -14,7 +14,7 @@ _WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_weights(state: Mapping[str, Any], path: Path) -> None:
-    """Refuse weights that are no tensors of floating-point numbers, or larger than their bytes.
+    """Refuse weights that are not tensors of floating-point numbers, or larger than their bytes.
 
     Raises:
         MemosweepError: such a weight, with the file's `path`.

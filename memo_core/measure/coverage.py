@@ -36,7 +36,7 @@ class Coverage:
         return 1 - (1 - 1 / size) ** self.replicas
 
     def summary(self) -> dict[str, float | int]:
-        """The reported numbers by their names."""
+        """Return the reported numbers by their names."""
         return {
             "replicas": self.replicas,
             "coverage": self.fraction,
@@ -62,7 +62,7 @@ class Coverage:
         return float(((2 * ranks - size - 1) * ordered).sum() / (size * ordered.sum()))
 
     def top_share(self, share: float) -> float:
-        """The share of the replicas that the most replicated images hold, in [0, 1]; NaN without replicas.
+        """Return the share of the replicas that the most replicated images hold, in [0, 1]; NaN without replicas.
 
         Args:
             share: of the training images, in (0, 1]; rounded up to whole images.
@@ -100,5 +100,5 @@ def most_replicated(result: Memorization) -> list[Replicated]:
 
 
 def measure_coverage(result: Memorization) -> Coverage:
-    """The coverage of a measured set of samples."""
+    """Count how often each training image was replicated by a measured set of samples."""
     return Coverage(memorized_counts(result))

@@ -25,7 +25,7 @@ class Duplicates:
     """Others are near copies by the criterion's own measure, or exact ones."""
 
     def summary(self) -> dict[str, int]:
-        """The counts by their reported names."""
+        """Return the counts by their reported names."""
         return {"exact_duplicates": int(self.exact.sum()), "near_duplicates": int(self.near.sum())}
 
 

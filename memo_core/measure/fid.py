@@ -50,11 +50,11 @@ class FrechetDistance:
         self._add(training, real=True)
         self._added = 0
 
-    def add(self, generated: UInt8[Tensor, "n c h w"]) -> None:
-        """Count generated images in.
+    def add(self, generated: Tensor) -> None:
+        """Count generated images in, uint8 (N, C, H, W).
 
         Raises:
-            MemosweepError: they are no uint8 images.
+            MemosweepError: they are not uint8 images.
         """
         if generated.dtype != torch.uint8 or generated.ndim != 4:
             raise MemosweepError(
@@ -65,7 +65,7 @@ class FrechetDistance:
         self._added += len(generated)
 
     def take(self) -> float:
-        """The FID of the images added since the last call, at least 0; the next ones start afresh.
+        """Return the FID of the images added since the last call, at least 0; the next ones start afresh.
 
         Raises:
             MemosweepError: fewer than two images were added, or features are not finite.
@@ -87,7 +87,7 @@ class FrechetDistance:
 
 
 class _Features(nn.Module):
-    """A feature network that takes grey images too, repeated to three channels."""
+    """A feature network that takes gray images too, repeated to three channels."""
 
     num_features: int
 
@@ -96,9 +96,9 @@ class _Features(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, d) of images (N, 1 or 3, H, W)."""
-        colour = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-        found: Tensor = self.network(colour)
+        """Return features (N, d) of images (N, 1 or 3, H, W)."""
+        color = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+        found: Tensor = self.network(color)
         return found
 
 
@@ -113,7 +113,7 @@ def _width(features: _Features, images: Tensor) -> int:
 
 
 def inception() -> nn.Module:
-    """InceptionV3 of the published FIDs, uint8 (N, 3, H, W) to (N, 2048): the one door to torch-fidelity.
+    """Load InceptionV3 of the published FIDs, uint8 (N, 3, H, W) to (N, 2048): only here is torch-fidelity used.
 
     Its weights (96 MB) are downloaded once by torch-fidelity into the folder of torch.hub. Images are resized as
     the original network did, without antialiasing.

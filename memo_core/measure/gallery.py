@@ -115,7 +115,7 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(_FONT_PX)
 
 
-def _ending(name: str, width: float) -> str:
+def _ending(name: str, width: int) -> str:
     """Return the name, or as much of its end as fits, since names of one set differ at their end."""
     # Pillow's own font has ASCII only: other characters would all be the same box.
     text = name.encode("ascii", "backslashreplace").decode()
@@ -126,7 +126,7 @@ def _ending(name: str, width: float) -> str:
     return f"...{text}"
 
 
-def _wrapped(text: str, width: float) -> list[str]:
+def _wrapped(text: str, width: int) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

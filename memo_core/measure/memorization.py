@@ -39,7 +39,7 @@ class Memorization:
 
     @classmethod
     def concatenate(cls, parts: "Sequence[Memorization]") -> "Memorization":
-        """The measure of several batches of samples against one training set."""
+        """Join the measures of several batches of samples against one training set."""
         return cls(
             torch.cat([part.memorized for part in parts]),
             torch.cat([part.nearest_index for part in parts]),
@@ -75,7 +75,7 @@ class Memorization:
         return float((memorized_counts(self) > 0).double().mean())
 
     def summary(self) -> dict[str, float | int]:
-        """The reported numbers, by their public names."""
+        """Return the reported numbers by their public names."""
         low, high = self.interval
         return {
             "memorization_ratio": self.ratio,
@@ -90,13 +90,13 @@ class Memorization:
 
 
 def wilson_interval(memorized: int, num_samples: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a binomial ratio."""
+    """Return Wilson's score interval of a binomial ratio."""
     interval = binomtest(memorized, num_samples).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def is_memorized(nearest: Float64[Tensor, " n"], second: Float64[Tensor, " n"], threshold: float) -> Bool[Tensor, " n"]:
-    """Whether sqrt(nearest) < threshold x sqrt(second), decided without rounding.
+    """Decide without rounding whether sqrt(nearest) < threshold x sqrt(second).
 
     Args:
         nearest: squared distances, integers.
@@ -108,7 +108,7 @@ def is_memorized(nearest: Float64[Tensor, " n"], second: Float64[Tensor, " n"], 
 
 
 def measure_memorization(
-    generated: UInt8[Tensor, "n c h w"], training: UInt8[Tensor, "m c h w"], threshold: float = 1 / 3
+    generated: UInt8[Tensor, "n _c _h _w"], training: UInt8[Tensor, "m _c _h _w"], threshold: float = 1 / 3
 ) -> Memorization:
     """Compare generated images with the training set.
 
@@ -132,7 +132,7 @@ def measure_memorization(
         raise MemosweepError(
             f"{len(training)} training and {len(generated)} generated images: at least 2 and 1 are needed"
         )
-    # Fifty neighbours cost a few percent more than two.
+    # Fifty neighbors cost a few percent more than two.
     squared, indices = nearest_neighbors(generated, training, min(NEIGHBORS, len(training)))
     unit = math.sqrt(math.prod(training.shape[1:]))
     return Memorization(
@@ -146,5 +146,5 @@ def measure_memorization(
 
 
 def memorized_counts(result: Memorization) -> Int64[Tensor, " m"]:
-    """How often each training image was replicated."""
+    """Count how often each training image was replicated."""
     return torch.bincount(result.nearest_index[result.memorized], minlength=result.training_size)

@@ -35,7 +35,7 @@ class Denoiser(Protocol):
         labels: Int[Tensor, " n"] | None = None,
         /,
     ) -> Float[Tensor, "n c h w"]:
-        """The denoised images E[y | x, sigma, label] for y + sigma noise = x, float32, pixels in [-1, 1]."""
+        """Return the denoised images E[y | x, sigma, label] for y + sigma noise = x, float32, pixels in [-1, 1]."""
         ...
 
 
@@ -79,7 +79,7 @@ def build_denoiser(
     device: torch.device | str = "cpu",
     precision: str = "float32",
 ) -> NetworkDenoiser:
-    """A freshly initialized denoiser; each layer draws from a stream of its own.
+    """Build a freshly initialized denoiser; each layer draws from a stream of its own.
 
     Args:
         config: the model's settings.

@@ -59,7 +59,7 @@ class OptimalDenoiser:
         self.num_labels, self._rows, self._starts = self._sort_by_label(labels, num_labels)
 
     def _squared_norms(self) -> Tensor:
-        """||x_n||^2 of the images as the network sees them, (N,) float64, exact up to one division."""
+        """Return ||x_n||^2 of the images as the network sees them, (N,) float64, exact up to one division."""
         norms = torch.empty(len(self._pixels), dtype=torch.float64, device=self.device)
         rows = self._rows_at_once(torch.int32, 1)
         for start in range(0, len(norms), rows):
@@ -92,12 +92,12 @@ class OptimalDenoiser:
         labels: Int[Tensor, " n"] | None = None,
         /,
     ) -> Float[Tensor, "n c h w"]:
-        """The posterior mean of the training image under x = image + sigma noise (eq. 32, per class eq. 61).
+        """Return the posterior mean of the training image under x = image + sigma noise (eq. 32, per class eq. 61).
 
         Args:
             x: noisy images (N, C, H, W), pixels about [-1, 1].
             sigma: noise levels (N,), > 0.
-            labels: (N,) in 0..num_labels-1; None averages over all training images, labelled or not.
+            labels: (N,) in 0..num_labels-1; None averages over all training images, labeled or not.
 
         Returns:
             Denoised images (N, C, H, W), float32.
@@ -122,7 +122,7 @@ class OptimalDenoiser:
         return denoised.view(x.shape)
 
     def _groups(self, count: int, labels: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Queries that share their candidates, with the rows of these; None for all rows."""
+        """Group queries that share their candidates, with the rows of these; None for all rows."""
         if labels is None:
             yield torch.arange(count, device=self.device), None
             return
@@ -138,12 +138,12 @@ class OptimalDenoiser:
             yield (labels == label).nonzero().squeeze(1), self._rows[first:last]
 
     def _posterior_mean(self, queries: Tensor, levels: Tensor, rows: Tensor | None) -> Tensor:
-        """Softmax-weighted mean of the training images at `rows`, (Q, C x H x W), by streaming log-sum-exp.
+        """Return the softmax-weighted mean of the images at `rows`, (Q, C x H x W), by streaming log-sum-exp.
 
         -||x - x_n||^2 / (2 sigma^2) is taken up to a term that all n share, as
         (<x, x_n> - ||x_n||^2 / 2) / sigma^2. Its error is that of the inner product over sigma^2: at small
-        noise levels single precision would confuse neighbours, double precision resolves images that differ
-        by one grey level in one pixel down to sigma = 1e-5.
+        noise levels single precision would confuse neighbors, double precision resolves images that differ
+        by one gray level in one pixel down to sigma = 1e-5.
         """
         variance = levels.square()[:, None]
         dtype = self._precision(queries, variance)
@@ -165,7 +165,7 @@ class OptimalDenoiser:
         return weighted / weight_sum.to(dtype)
 
     def _precision(self, queries: Tensor, variance: Tensor) -> torch.dtype:
-        """float32, twice as fast, where its rounding of <x, x_n> cannot matter; float64 elsewhere.
+        """Choose float32, twice as fast, where its rounding of <x, x_n> cannot matter, else float64.
 
         Accelerators may round products to 10 bits (TF32) where a user allows it, and are fast in float64.
         """
@@ -176,6 +176,6 @@ class OptimalDenoiser:
         return torch.float32 if float((rounding / variance).max()) < LOGIT_ERROR else torch.float64
 
     def _rows_at_once(self, dtype: torch.dtype, queries: int) -> int:
-        """Training images per chunk, so that they and their logits take about CHUNK_BYTES each."""
+        """Return how many training images a chunk takes: they and their logits take about CHUNK_BYTES each."""
         values = max(self._pixels.shape[1], queries)
         return max(1, CHUNK_BYTES // (values * dtype.itemsize))

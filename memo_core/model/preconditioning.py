@@ -32,7 +32,7 @@ class Preconditioning(ABC):
 
     @abstractmethod
     def coefficients(self, sigma: Float[Tensor, "..."]) -> Coefficients:
-        """The scalings at noise levels `sigma` (float32, > 0)."""
+        """Return the scalings at noise levels `sigma` (float32, > 0)."""
 
     @abstractmethod
     def draw_sigma(self, count: int, generator: torch.Generator) -> Float[Tensor, " n"]:
@@ -40,7 +40,7 @@ class Preconditioning(ABC):
 
     @abstractmethod
     def loss_weight(self, sigma: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """lambda(sigma), the weight of the squared error."""
+        """Return lambda(sigma), the weight of the squared error."""
 
 
 def _uniform(count: int, generator: torch.Generator) -> Tensor:
@@ -59,26 +59,26 @@ class VP(Preconditioning):
         )
 
     def sigma(self, t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """Noise level at time t in [0, 1]."""
+        """Return the noise level at time t in [0, 1]."""
         return (0.5 * self.beta_d * t.square() + self.beta_min * t).expm1().sqrt()
 
     def time(self, sigma: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """Time of a noise level, the inverse of `sigma`."""
+        """Return the time of a noise level, the inverse of `sigma`."""
         # log(1 + sigma^2), not log1p: the rounding that published networks were trained with.
         root = (self.beta_min**2 + 2 * self.beta_d * (1 + sigma.square()).log()).sqrt()
         return (root - self.beta_min) / self.beta_d
 
     def coefficients(self, sigma: Float[Tensor, "..."]) -> Coefficients:
-        """c_skip 1, c_out -sigma, c_in 1 / sqrt(sigma^2 + 1), c_noise 999 t."""
+        """Return c_skip 1, c_out -sigma, c_in 1 / sqrt(sigma^2 + 1), c_noise 999 t."""
         scale = 1 / (sigma.square() + 1).sqrt()
         return Coefficients(torch.ones_like(sigma), -sigma, scale, (self.steps - 1) * self.time(sigma))
 
     def draw_sigma(self, count: int, generator: torch.Generator) -> Float[Tensor, " n"]:
-        """Uniform in time from epsilon to 1."""
+        """Draw noise levels uniform in time from epsilon to 1."""
         return self.sigma(1 + _uniform(count, generator) * (self.epsilon - 1))
 
     def loss_weight(self, sigma: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """1 / sigma^2."""
+        """Return 1 / sigma^2."""
         return 1 / sigma.square()
 
 
@@ -89,16 +89,16 @@ class VE(Preconditioning):
     sigma_min, sigma_max = 0.02, 100.0
 
     def coefficients(self, sigma: Float[Tensor, "..."]) -> Coefficients:
-        """c_skip 1, c_out sigma, c_in 1, c_noise ln(sigma / 2)."""
+        """Return c_skip 1, c_out sigma, c_in 1, c_noise ln(sigma / 2)."""
         one = torch.ones_like(sigma)
         return Coefficients(one, sigma, one, (0.5 * sigma).log())
 
     def draw_sigma(self, count: int, generator: torch.Generator) -> Float[Tensor, " n"]:
-        """Log-uniform from sigma_min to sigma_max."""
+        """Draw noise levels log-uniform from sigma_min to sigma_max."""
         return self.sigma_min * (self.sigma_max / self.sigma_min) ** _uniform(count, generator)
 
     def loss_weight(self, sigma: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """1 / sigma^2."""
+        """Return 1 / sigma^2."""
         return 1 / sigma.square()
 
 
@@ -110,7 +110,7 @@ class EDM(Preconditioning):
     sigma_data, p_mean, p_std = 0.5, -1.2, 1.2
 
     def coefficients(self, sigma: Float[Tensor, "..."]) -> Coefficients:
-        """The unit-variance scalings of Table 1, c_noise ln(sigma) / 4."""
+        """Return the unit-variance scalings of Table 1, c_noise ln(sigma) / 4."""
         total = sigma.square() + self.sigma_data**2
         return Coefficients(
             self.sigma_data**2 / total,
@@ -120,12 +120,12 @@ class EDM(Preconditioning):
         )
 
     def draw_sigma(self, count: int, generator: torch.Generator) -> Float[Tensor, " n"]:
-        """Log-normal."""
+        """Draw log-normal noise levels."""
         normal = torch.randn(count, generator=generator, device=generator.device)
         return (normal * self.p_std + self.p_mean).exp()
 
     def loss_weight(self, sigma: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """(sigma^2 + sigma_data^2) / (sigma sigma_data)^2."""
+        """Return (sigma^2 + sigma_data^2) / (sigma sigma_data)^2."""
         return (sigma.square() + self.sigma_data**2) / (sigma * self.sigma_data).square()
 
 

@@ -129,7 +129,7 @@ class UNet(nn.Module):
         condition: Float[Tensor, " n"],
         labels: Int[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n c h w"]:
-        """The raw network F_theta of Karras et al. 2022, eq. 7.
+        """Return the output of the raw network F_theta of Karras et al. 2022, eq. 7.
 
         Args:
             x: scaled noisy images (N, C, H, W).
@@ -180,7 +180,7 @@ class UNet(nn.Module):
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Number of trainable values."""
+    """Count the trainable values."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 

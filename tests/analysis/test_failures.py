@@ -9,9 +9,8 @@ import pytest
 import analysis
 from analysis.commands.main import main
 from analysis.inference.findings import finished_runs
-from analysis.results.load import best
 from analysis.results.records import parse_trial
-from analysis.runs.final import failed, finished, is_finished, left_out
+from analysis.runs.final import best, failed, finished, is_finished, left_out
 
 CONFIG = {"data.size": 10, "training.images": 200, "model.width": 8, "seed": 0}
 

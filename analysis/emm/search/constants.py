@@ -11,9 +11,8 @@ Z95 = 1.959964
 
 STOP_ABOVE = 3.0
 """Logits above the target from which a trial is stopped: a ratio of 0.9945 for a target of 0.9. Lower saves more of
-each training, but a lower bound says less than the final ratio, so that the search needs more of them: 2.1 EMMs at 1.5, and
-1.9 at 3 as well as without early stops."""
-
+each training, but a lower bound says less than the final ratio, so that the search needs more trainings: it costs 2.1
+EMMs at 1.5, and 1.9 at 3 as well as without early stops."""
 STOP_CONFIDENCE = 0.99
 """Probability that a trial that was stopped above the target would have ended above it. Higher stops fewer trials."""
 MAX_EVIDENCE_LOGIT = 20.0

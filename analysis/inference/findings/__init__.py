@@ -20,9 +20,8 @@ import pandas as pd
 from analysis.inference.findings import data_findings, measure_findings, model_findings, training_findings
 from analysis.inference.findings.data_findings import size_slope
 from analysis.inference.findings.verdict import Question, Verdict, decide
-from analysis.results.load import best
 from analysis.runs.effects import Cells, Effect, make_cells
-from analysis.runs.final import is_finished
+from analysis.runs.final import best, is_finished
 from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import networks
 

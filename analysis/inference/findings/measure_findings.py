@@ -9,8 +9,8 @@ from scipy import special, stats
 from analysis.emm.curves import ValueData
 from analysis.emm.isotonic import crossing, monotone_ratios
 from analysis.inference.findings.verdict import Answer, Question
-from analysis.results.load import best
 from analysis.runs.effects import Cells, Effect
+from analysis.runs.final import best
 from analysis.runs.settings import setting_keys
 from analysis.stats.binomial import FloatArray
 

@@ -15,10 +15,10 @@ from analysis.figures.emm import draw_emm, search_figure
 from analysis.figures.factor import metric_over_factor, trials_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
 from analysis.inference.emm import images_text
-from analysis.results.load import best, load
+from analysis.results.load import load
 from analysis.results.urls import open_location
 from analysis.runs.factors import factor, inside_sentence, value_text
-from analysis.runs.final import finished
+from analysis.runs.final import best, finished
 from analysis.runs.groups import panel_titles, panels
 from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.search_settings import OptunaSettings

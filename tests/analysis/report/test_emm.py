@@ -1,6 +1,6 @@
 from analysis.report.emm import emm_frame, emm_headline, emm_table
 from analysis.results.columns import joined
-from analysis.results.load import best
+from analysis.runs.final import best
 from tests.analysis.conftest import make_table
 from tests.analysis.planted import frame, grid
 

@@ -10,8 +10,8 @@ from analysis.inference.main_effects import Change, changes
 from analysis.report.headlines import headlines
 from analysis.report.overview import describe
 from analysis.report.tables import effects_table
-from analysis.results.load import best
 from analysis.runs.effects import make_cells
+from analysis.runs.final import best
 from tests.analysis.planted import frame, grid
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from analysis.report.headlines import tiles
 from analysis.report.overview import describe
-from analysis.results.load import best, load
+from analysis.results.load import load
+from analysis.runs.final import best
 from tests.analysis.planted import SIZES, grid, write_sweep
 
 

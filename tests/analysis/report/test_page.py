@@ -18,7 +18,8 @@ from analysis.report import build
 from analysis.report.gallery import data_uri, gallery
 from analysis.report.overview import describe
 from analysis.report.svg import embed
-from analysis.results.load import best, load
+from analysis.results.load import load
+from analysis.runs.final import best
 from tests.analysis.planted import SIZES, Settings, frame, grid, write_sweep
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "line"}

@@ -12,7 +12,8 @@ import analysis
 from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.inference.findings import finished_runs
 from analysis.report.overview import describe
-from analysis.results.load import best, moved_keys
+from analysis.runs.final import best
+from analysis.runs.settings import varied_keys
 from tests.analysis.conftest import LONG_AGO, make_table
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no evaluation yet:analysis.errors.SkippedResultsWarning")
@@ -330,8 +331,8 @@ def test_best_is_the_highest_ratio_and_the_lowest_distance() -> None:
     assert best(frame, "fid").empty
 
 
-def test_moved_keys_are_those_that_differ(real: pd.DataFrame) -> None:
-    assert moved_keys(real) == ["data.size", "training.weight_decay"]
+def test_varied_keys_are_those_that_differ(real: pd.DataFrame) -> None:
+    assert varied_keys(real) == ["data.size", "training.weight_decay"]
 
 
 def test_reading_changes_nothing_but_the_cache(sweep: Path) -> None:

@@ -2,9 +2,8 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.results.load import best
 from analysis.runs.best_runs import best_runs
-from analysis.runs.final import finished, is_finished, is_lower_bound, left_out, stopped_early
+from analysis.runs.final import best, finished, is_finished, is_lower_bound, left_out, stopped_early
 
 
 def table(*statuses: str) -> pd.DataFrame:

@@ -3,7 +3,7 @@ import pytest
 
 from analysis.inference.findings import verdicts
 from analysis.paper_tables import paper_table
-from analysis.results.load import best
+from analysis.runs.final import best
 from analysis.runs.groups import panels, summary
 from analysis.runs.partners import with_own_partners
 from tests.analysis.planted import frame, grid

@@ -2,7 +2,7 @@ import pandas as pd
 
 from analysis.inference.comparison import compare
 from analysis.inference.findings import verdicts
-from analysis.results.load import best
+from analysis.runs.final import best
 from analysis.runs.groups import panels
 from analysis.runs.seeds import seed_spread
 from analysis.runs.settings import DEFAULTS, setting_keys, with_defaults

@@ -27,7 +27,7 @@ def train(folder, *settings):
 
 @pytest.fixture
 def blank(tmp_path):
-    """Images of one grey level each; the first is black, as NaN samples would be."""
+    """Images of one gray level each; the first is black, as NaN samples would be."""
     folder = tmp_path / "blank"
     folder.mkdir()
     for level in range(10):

@@ -62,8 +62,8 @@ def test_measure_reports_everything(tmp_path, capsys):
 
 
 def test_what_is_undefined_without_replicas_is_null(tmp_path, capsys):
-    write_npz(tmp_path / "grey.npz", np.full((4, 1, 8, 8), 99, np.uint8), None)
-    arguments = ["measure", "--training", "digits", "--generated", str(tmp_path / "grey.npz")]
+    write_npz(tmp_path / "gray.npz", np.full((4, 1, 8, 8), 99, np.uint8), None)
+    arguments = ["measure", "--training", "digits", "--generated", str(tmp_path / "gray.npz")]
     assert main([*arguments, "--json"]) == 0
     numbers = json.loads(capsys.readouterr().out)
     assert (numbers["replicas"], numbers["coverage"], numbers["replica_gini"]) == (0, 0, None)

@@ -9,14 +9,14 @@ from memo_core.data import load_training_set, open_source, write_npz
 from memo_core.data.training_set import load_image_set
 from memo_core.experiment import DataConfig
 
-LABELLED = ["--set", "data.size=12", "--set", "data.classes=3,5", "--set", "data.labels=true"]
+LABELED = ["--set", "data.size=12", "--set", "data.classes=3,5", "--set", "data.labels=true"]
 
 
 def test_data_describes_and_lists_the_training_set(capsys):
-    assert main(["data", *LABELLED]) == 0
+    assert main(["data", *LABELED]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == ["12 images of 8 x 8 pixels, 1 channel", "classes: 3: 6, 5: 6", "labels: 2 different"]
-    assert main(["data", *LABELLED, "--json"]) == 0
+    assert main(["data", *LABELED, "--json"]) == 0
     listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     expected = load_training_set(DataConfig(size=12, classes=(3, 5), labels="true"))
     assert [image["index"] for image in listed] == list(range(12))
@@ -31,7 +31,7 @@ def test_data_describes_and_lists_the_training_set(capsys):
 @pytest.mark.parametrize("labels", ["true", "none"])
 def test_data_writes_what_it_reads_again(tmp_path, capsys, kind, labels):
     file = tmp_path / "new folder" / f"set.{kind}"
-    assert main(["data", *LABELLED, "--set", f"data.labels={labels}", "--out", str(file)]) == 0
+    assert main(["data", *LABELED, "--set", f"data.labels={labels}", "--out", str(file)]) == 0
     capsys.readouterr()
     written = load_training_set(DataConfig(size=12, classes=(3, 5), labels=labels))
     source = open_source(str(file))
@@ -40,7 +40,7 @@ def test_data_writes_what_it_reads_again(tmp_path, capsys, kind, labels):
     if source.labels is not None:
         assert source.labels.tolist() == written.labels.tolist()
     first = file.read_bytes()
-    assert main(["data", *LABELLED, "--set", f"data.labels={labels}", "--out", str(file)]) == 0
+    assert main(["data", *LABELED, "--set", f"data.labels={labels}", "--out", str(file)]) == 0
     assert file.read_bytes() == first
 
 

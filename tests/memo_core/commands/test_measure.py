@@ -64,7 +64,7 @@ def test_exact_duplicates_are_reported_whatever_is_searched(sets, extra, capsys)
 
 
 def test_exact_duplicates_are_reported_beyond_the_size_of_the_near_search(sets, capsys, monkeypatch):
-    monkeypatch.setattr("memo_core.commands.duplicates.UNASKED", 5)
+    monkeypatch.setattr("memo_core.commands.duplicates.MAX_SIZE_BY_DEFAULT", 5)
     assert main(["measure", *sets]) == 0
     text = capsys.readouterr().out
     assert "2 training images are exact duplicates" in text

@@ -7,8 +7,8 @@ import pytest
 from memo_core.data.arrays import read_arrays
 from memo_core.errors import MemosweepError
 
-COLOUR = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), dtype=np.uint8)
-GREY = COLOUR[:, :1]
+COLOR = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), dtype=np.uint8)
+GRAY = COLOR[:, :1]
 LABELS = np.arange(5)
 
 
@@ -16,7 +16,7 @@ def last(images):
     return np.moveaxis(images, 1, 3)
 
 
-@pytest.mark.parametrize("images", [COLOUR, GREY])
+@pytest.mark.parametrize("images", [COLOR, GRAY])
 @pytest.mark.parametrize("layout", [lambda images: images, last])
 @pytest.mark.parametrize("name", ["images", "arr_0", "samples", "other"])
 def test_the_shape_tells_the_layout(tmp_path, name, layout, images):
@@ -26,15 +26,15 @@ def test_the_shape_tells_the_layout(tmp_path, name, layout, images):
     assert labels is None
 
 
-@pytest.mark.parametrize("images", [COLOUR, last(COLOUR), GREY, last(GREY), GREY[:, 0]])
+@pytest.mark.parametrize("images", [COLOR, last(COLOR), GRAY, last(GRAY), GRAY[:, 0]])
 def test_an_npy_holds_images_too(tmp_path, images):
     np.save(tmp_path / "a.npy", images)
-    np.testing.assert_array_equal(read_arrays(tmp_path / "a.npy")[0], COLOUR if 3 in images.shape else GREY)
+    np.testing.assert_array_equal(read_arrays(tmp_path / "a.npy")[0], COLOR if 3 in images.shape else GRAY)
 
 
 def test_labels_stand_beside_the_images(tmp_path):
-    np.savez(tmp_path / "own.npz", images=COLOUR, labels=LABELS)
-    np.savez(tmp_path / "sampler.npz", last(COLOUR), LABELS)
+    np.savez(tmp_path / "own.npz", images=COLOR, labels=LABELS)
+    np.savez(tmp_path / "sampler.npz", last(COLOR), LABELS)
     for name in ("own.npz", "sampler.npz"):
         np.testing.assert_array_equal(read_arrays(tmp_path / name)[1], LABELS)
 
@@ -80,20 +80,20 @@ def test_an_entry_that_is_no_array_is_refused(tmp_path, entry):
 def test_broken_labels_do_not_stop_the_images(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         content = io.BytesIO()
-        np.save(content, COLOUR)
+        np.save(content, COLOR)
         archive.writestr("images.npy", content.getvalue())
         archive.writestr("labels.npy", b"no array")
     images, labels = read_arrays(tmp_path / "a.npz")
-    np.testing.assert_array_equal(images, COLOUR)
+    np.testing.assert_array_equal(images, COLOR)
     assert isinstance(labels, MemosweepError)
-    np.savez(tmp_path / "b.npz", images=COLOUR, labels=np.array([None] * 5))
+    np.savez(tmp_path / "b.npz", images=COLOR, labels=np.array([None] * 5))
     assert isinstance(read_arrays(tmp_path / "b.npz")[1], MemosweepError)
 
 
 def test_random_damage_ends_in_one_line(tmp_path):
     generator = np.random.default_rng(0)
     for save in (np.savez, np.savez_compressed):
-        save(tmp_path / "whole.npz", images=COLOUR[:2], labels=LABELS[:2])
+        save(tmp_path / "whole.npz", images=COLOR[:2], labels=LABELS[:2])
         whole = (tmp_path / "whole.npz").read_bytes()
         for _ in range(150):
             content = bytearray(whole)

@@ -11,9 +11,9 @@ from PIL import Image
 from memo_core.data.image_sets import decode_image, match_channels
 from memo_core.errors import MemosweepError
 
-GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
-COLOUR = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-RGB = np.moveaxis(COLOUR, 2, 0)
+GRAY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+COLOR = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+RGB = np.moveaxis(COLOR, 2, 0)
 
 
 def decoded(image, kind="png", **options):
@@ -22,27 +22,27 @@ def decoded(image, kind="png", **options):
     buffer.seek(0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return decode_image(buffer, f"a.{kind}")
+        return decode_image(io.BufferedReader(buffer), f"a.{kind}")
 
 
 def with_alpha(pixels):
-    return np.concatenate([pixels.reshape(8, 8, -1), GREY[..., None]], axis=2)
+    return np.concatenate([pixels.reshape(8, 8, -1), GRAY[..., None]], axis=2)
 
 
-def test_grey_stays_grey_and_colour_stays_colour():
-    np.testing.assert_array_equal(decoded(Image.fromarray(GREY)), GREY[None])
-    np.testing.assert_array_equal(decoded(Image.fromarray(COLOUR)), RGB)
+def test_gray_stays_gray_and_color_stays_color():
+    np.testing.assert_array_equal(decoded(Image.fromarray(GRAY)), GRAY[None])
+    np.testing.assert_array_equal(decoded(Image.fromarray(COLOR)), RGB)
 
 
 def test_alpha_is_dropped():
-    np.testing.assert_array_equal(decoded(Image.fromarray(with_alpha(GREY))), GREY[None])
-    np.testing.assert_array_equal(decoded(Image.fromarray(with_alpha(COLOUR))), RGB)
+    np.testing.assert_array_equal(decoded(Image.fromarray(with_alpha(GRAY))), GRAY[None])
+    np.testing.assert_array_equal(decoded(Image.fromarray(with_alpha(COLOR))), RGB)
 
 
 @pytest.mark.parametrize("options", [{}, {"transparency": 3}, {"transparency": bytes(range(64))}], ids=str)
-def test_a_palette_becomes_its_colours(options):
+def test_a_palette_becomes_its_colors(options):
     image = Image.frombytes("P", (8, 8), bytes(range(64)))
-    image.putpalette(COLOUR.tobytes())
+    image.putpalette(COLOR.tobytes())
     np.testing.assert_array_equal(decoded(image, **options), RGB)
 
 
@@ -61,13 +61,13 @@ def test_sixteen_bits_are_scaled_to_eight(kind, order):
 
 
 def test_eight_bits_survive_the_way_through_sixteen():
-    np.testing.assert_array_equal(decoded(Image.fromarray(GREY.astype(np.uint16) * 257)), GREY[None])
+    np.testing.assert_array_equal(decoded(Image.fromarray(GRAY.astype(np.uint16) * 257)), GRAY[None])
 
 
 @pytest.mark.parametrize(("kind", "message"), [(np.int32, "32-bit integers"), (np.float32, "floating-point numbers")])
 def test_pixels_without_a_known_range_are_refused(kind, message):
     with pytest.raises(MemosweepError, match=f"a.tiff: pixels of {message}"):
-        decoded(Image.fromarray(GREY.astype(kind)), "tiff")
+        decoded(Image.fromarray(GRAY.astype(kind)), "tiff")
 
 
 TURNED = {
@@ -89,13 +89,13 @@ def test_the_exif_orientation_is_applied(kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if kind == "webp" else {}
-    np.testing.assert_array_equal(decoded(Image.fromarray(COLOUR), kind, exif=exif, **options), TURNED[orientation])
+    np.testing.assert_array_equal(decoded(Image.fromarray(COLOR), kind, exif=exif, **options), TURNED[orientation])
 
 
 def test_an_oblong_photo_is_turned_upright():
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert decoded(Image.fromarray(COLOUR[:4]), "jpeg", exif=exif).shape == (3, 8, 4)
+    assert decoded(Image.fromarray(COLOR[:4]), "jpeg", exif=exif).shape == (3, 8, 4)
     deep = Image.fromarray(np.arange(32, dtype=np.uint16).reshape(4, 8) * 257)
     np.testing.assert_array_equal(decoded(deep, exif=exif)[0], np.rot90(np.arange(32).reshape(4, 8), -1))
 
@@ -104,34 +104,34 @@ def test_an_oblong_photo_is_turned_upright():
 def test_orientations_that_do_not_exist_change_nothing(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    np.testing.assert_array_equal(decoded(Image.fromarray(COLOUR), exif=exif), RGB)
+    np.testing.assert_array_equal(decoded(Image.fromarray(COLOR), exif=exif), RGB)
 
 
 def test_damaged_exif_does_not_refuse_the_picture():
-    np.testing.assert_array_equal(decoded(Image.fromarray(COLOUR), exif=b"Exif\0\0no tiff header"), RGB)
+    np.testing.assert_array_equal(decoded(Image.fromarray(COLOR), exif=b"Exif\0\0no tiff header"), RGB)
 
 
 @pytest.mark.parametrize(("kind", "options"), [("gif", {}), ("webp", {"lossless": True}), ("png", {}), ("tiff", {})])
 def test_of_several_frames_the_first_is_taken(kind, options):
-    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    frames = [Image.fromarray(GRAY), Image.fromarray(255 - GRAY)]
     pixels = decoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-    np.testing.assert_array_equal(pixels, np.broadcast_to(GREY, pixels.shape))
+    np.testing.assert_array_equal(pixels, np.broadcast_to(GRAY, pixels.shape))
 
 
 def test_a_decompression_bomb_is_refused():
     buffer = io.BytesIO()
-    Image.fromarray(GREY).save(buffer, "png")
+    Image.fromarray(GRAY).save(buffer, "png")
     content = bytearray(buffer.getvalue())
     content[16:24] = struct.pack(">II", 60_000, 60_000)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     with pytest.raises(MemosweepError, match=r"a\.png: .*decompression bomb"):
-        decode_image(io.BytesIO(content), "a.png")
+        decode_image(io.BufferedReader(io.BytesIO(content)), "a.png")
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "bmp", "webp", "tiff"])
 def test_damaged_images_fail_in_one_way_only(kind):
     buffer = io.BytesIO()
-    Image.fromarray(COLOUR).save(buffer, kind)
+    Image.fromarray(COLOR).save(buffer, kind)
     generator = np.random.default_rng(0)
     for _ in range(100):
         content = bytearray(buffer.getvalue())
@@ -140,20 +140,20 @@ def test_damaged_images_fail_in_one_way_only(kind):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                assert decode_image(io.BytesIO(content), "a").dtype == np.uint8
+                assert decode_image(io.BufferedReader(io.BytesIO(content)), "a").dtype == np.uint8
             except MemosweepError as error:
                 assert "\n" not in str(error)
 
 
-def test_grey_meets_colour_as_colour():
-    grey, colour = torch.from_numpy(GREY)[None, None], torch.from_numpy(RGB.copy())[None]
-    for first, second in ((grey, colour), (colour, grey)):
+def test_gray_meets_color_as_color():
+    gray, color = torch.from_numpy(GRAY)[None, None], torch.from_numpy(RGB.copy())[None]
+    for first, second in ((gray, color), (color, gray)):
         for given, matched in zip((first, second), match_channels(first, second), strict=True):
             assert matched.dtype == torch.uint8
             assert torch.equal(matched, given.repeat(1, 3 // given.shape[1], 1, 1))
 
 
-@pytest.mark.parametrize("pixels", [GREY[None], RGB])
+@pytest.mark.parametrize("pixels", [GRAY[None], RGB])
 def test_sets_of_as_many_channels_stay_as_they_are(pixels):
     images = torch.from_numpy(pixels.copy())[None]
     assert [matched.shape for matched in match_channels(images, images)] == [images.shape] * 2

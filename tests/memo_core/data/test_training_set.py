@@ -60,7 +60,7 @@ def test_downsampling_averages_areas():
     np.testing.assert_array_equal(resize_image(image, 4, "made"), expected)
 
 
-def test_an_oblong_image_is_cut_at_the_centre():
+def test_an_oblong_image_is_cut_at_the_center():
     image = np.zeros((3, 8, 12), np.uint8)
     image[:, :, 2:10] = 200
     assert resize_image(image, 4, "made").tolist() == np.full((3, 4, 4), 200).tolist()
@@ -89,20 +89,20 @@ def test_a_source_is_not_blended_with_classes_that_it_gives_already(tmp_path):
         )
 
 
-def test_grey_becomes_rgb_where_a_set_holds_both(tmp_path):
-    grey, colour = np.full((8, 8), 9, np.uint8), np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
-    for name, pixels in (("a.png", grey), ("b.png", colour), ("c.png", grey)):
+def test_gray_becomes_rgb_where_a_set_holds_both(tmp_path):
+    gray, color = np.full((8, 8), 9, np.uint8), np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    for name, pixels in (("a.png", gray), ("b.png", color), ("c.png", gray)):
         Image.fromarray(pixels).save(tmp_path / name)
     images = load_image_set(str(tmp_path))
     assert images.shape == (3, 3, 8, 8)
     assert torch.equal(images[0], torch.full((3, 8, 8), 9, dtype=torch.uint8))
-    assert torch.equal(images[1], torch.from_numpy(np.moveaxis(colour, 2, 0)))
+    assert torch.equal(images[1], torch.from_numpy(np.moveaxis(color, 2, 0)))
 
 
-@pytest.mark.parametrize("grey_first", [True, False])
-def test_blending_a_grey_with_a_colour_source_makes_all_rgb(tmp_path, grey_first):
-    write_npz(tmp_path / "colour.npz", np.random.default_rng(0).integers(0, 256, (9, 3, 8, 8), np.uint8), None)
-    first, second = ["digits", str(tmp_path / "colour.npz")][:: 1 if grey_first else -1]
+@pytest.mark.parametrize("gray_first", [True, False])
+def test_blending_a_gray_with_a_color_source_makes_all_rgb(tmp_path, gray_first):
+    write_npz(tmp_path / "color.npz", np.random.default_rng(0).integers(0, 256, (9, 3, 8, 8), np.uint8), None)
+    first, second = ["digits", str(tmp_path / "color.npz")][:: 1 if gray_first else -1]
     blended = load_training_set(DataConfig(dataset=first, size=8, blend_dataset=second, blend_ratio=0.5)).images
     assert blended.shape == (8, 3, 8, 8)
     assert [bool((image == image[0]).all()) for image in blended].count(True) == 4
@@ -115,7 +115,7 @@ def test_sizes_that_differ_are_named(tmp_path):
         load_image_set(str(tmp_path))
 
 
-def test_true_labels_need_labelled_images(tmp_path):
+def test_true_labels_need_labeled_images(tmp_path):
     with zipfile.ZipFile(tmp_path / "plain.zip", "w") as archive:
         for index in range(4):
             Image.fromarray(np.full((8, 8), index, np.uint8)).save(tmp_path / f"{index}.png")
@@ -151,7 +151,7 @@ UNUSABLE = {
 @pytest.mark.parametrize(("listed", "message"), UNUSABLE.values(), ids=UNUSABLE)
 def test_labels_that_cannot_be_used_matter_only_where_they_are_asked_for(tmp_path, listed, message, caplog):
     caplog.set_level("INFO", "memo_core.data")
-    common = {"dataset": write_images(tmp_path / "labelled", listed=listed), "size": 7}
+    common = {"dataset": write_images(tmp_path / "labeled", listed=listed), "size": 7}
     plain = load_training_set(DataConfig(dataset=write_images(tmp_path / "plain"), size=7))
     for labels in ("none", "random", "unique"):
         num_labels = {"num_labels": 2} if labels == "random" else {}

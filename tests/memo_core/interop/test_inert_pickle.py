@@ -87,7 +87,7 @@ def attacks(canary):
     persistent = (
         b"\x80\x02ctorch_utils.persistence\n_reconstruct_persistent_obj\n}(X\x05\0\0\0state}X\x0a\0\0\0class_name"
     )
-    yield "class name of no text", persistent + b"N" + b"2\x86" * 22 + b"u\x85R.", "class name is no text"
+    yield "class name that is not text", persistent + b"N" + b"2\x86" * 22 + b"u\x85R.", "class name is not text"
     scalar = b"\x80\x02cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nN" + b"2\x86" * 22 + b"\x85RU\x01a\x86R."
     yield "type of a tower of tuples", scalar, "NumPy number of type"
     # Code smuggled into the bytes of a tensor, which are a pickle of their own.

@@ -14,7 +14,7 @@ def squared(*rows):
 def test_it_is_the_nearest_distance_over_alpha_times_the_mean_of_the_k_nearest():
     # Means 2 and 3: calibrated 1 / (0.5 x 2) and 3 / (0.5 x 3).
     assert calibrated_distance(squared([1, 2, 3], [3, 3, 3])).tolist() == [1, 2]
-    assert calibrated_distance(squared([1, 2, 3]), alpha=1).tolist() == [0.5]
+    assert calibrated_distance(squared([1, 2, 3]), alpha=1.0).tolist() == [0.5]
 
 
 def test_a_copy_is_at_zero_and_a_copy_of_k_equal_images_stands_out_from_none():
@@ -29,7 +29,7 @@ def test_it_lies_between_zero_and_two_and_does_not_know_the_unit(distances):
 
 
 @pytest.mark.parametrize("size", [3, 80])
-def test_a_measurement_takes_fifty_neighbours_or_as_many_as_there_are(size):
+def test_a_measurement_takes_fifty_neighbors_or_as_many_as_there_are(size):
     generator = torch.Generator().manual_seed(size)
     training = torch.randint(0, 256, (size, 3, 4, 4), generator=generator).to(torch.uint8)
     generated = torch.randint(0, 256, (9, 3, 4, 4), generator=generator).to(torch.uint8)

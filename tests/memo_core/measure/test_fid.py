@@ -11,7 +11,7 @@ from memo_core.measure.fid import FrechetDistance
 
 
 class SmallNetwork(nn.Module):
-    """Six features of colour images."""
+    """Six features of color images."""
 
     def __init__(self):
         super().__init__()
@@ -57,10 +57,10 @@ def test_the_training_set_is_at_no_distance_from_itself_and_a_brighter_one_is():
     assert distance(training, images(60, 1, 128, 256)) > 0.1
 
 
-def test_grey_images_are_repeated_to_three_channels():
+def test_gray_images_are_repeated_to_three_channels():
     training, generated = images(40, 1, channels=1), images(40, 2, 0, 90, channels=1)
-    colour = distance(training.repeat(1, 3, 1, 1), generated.repeat(1, 3, 1, 1))
-    assert distance(training, generated) == pytest.approx(colour, rel=1e-6)
+    color = distance(training.repeat(1, 3, 1, 1), generated.repeat(1, 3, 1, 1))
+    assert distance(training, generated) == pytest.approx(color, rel=1e-6)
 
 
 def test_parts_do_not_change_the_answer_and_evaluations_are_apart():

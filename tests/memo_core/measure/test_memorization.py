@@ -53,9 +53,9 @@ def test_the_distance_has_the_unit_of_the_papers_tables():
 def test_the_interval_is_wilsons():
     low, high = wilson_interval(9209, 10_000)
     z, p, n = 1.959964, 0.9209, 10_000
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    center = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    assert (low, high) == (pytest.approx(centre - half), pytest.approx(centre + half))
+    assert (low, high) == (pytest.approx(center - half), pytest.approx(center + half))
     assert wilson_interval(0, 10)[0] == 0
     assert wilson_interval(10, 10)[1] == 1
 

@@ -16,7 +16,7 @@ SIGMAS = (1e-4, 0.002, 0.02, 0.2, 1.0, 5.0, 80.0)
 
 
 def training_set(count: int = 60, side: int = 4, seed: int = 0) -> torch.Tensor:
-    """Random images, with a copy of the first and a twin of it one grey level away."""
+    """Random images, with a copy of the first and a twin of it one gray level away."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
     images[1] = images[0]
@@ -72,7 +72,7 @@ def test_far_from_all_images_nothing_overflows():
     torch.testing.assert_close(result.double(), naive(x, torch.tensor([1e-4, 0.002]), images), rtol=0, atol=1e-5)
 
 
-def test_tells_images_apart_that_differ_by_one_grey_level():
+def test_tells_images_apart_that_differ_by_one_gray_level():
     # In a large image <x, x_n> is of the order of 1,000, and the twins differ by 6e-5 in squared distance.
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
     images[1] = images[0]
@@ -123,16 +123,16 @@ def test_unique_labels_recall_their_image_from_pure_noise():
 
 
 @pytest.mark.parametrize("sampler", ["ode", "sde"])
-@pytest.mark.parametrize("labelled", [False, True])
-def test_samples_are_training_images(sampler, labelled):
+@pytest.mark.parametrize("labeled", [False, True])
+def test_samples_are_training_images(sampler, labeled):
     images = training_set(40, 8)[2:]
-    labels = torch.arange(38) % 4 if labelled else None
+    labels = torch.arange(38) % 4 if labeled else None
     samples, drawn = generate(OptimalDenoiser(images, labels), range(100), sampler=sampler)
     found = (samples[:, None] == images[None]).flatten(2).all(2)
     assert found.any(1).all()
     assert memorization_ratio(samples, images) == 1.0
     assert found.any(0).sum() > 20
-    if labelled:
+    if labeled:
         assert torch.equal(labels[found.int().argmax(1)], drawn)
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from analysis.inference.findings import TESTS, Verdict, published, size_slope, spread_of, verdicts
-from analysis.results.load import best
 from analysis.runs.effects import make_cells
+from analysis.runs.final import best
 from analysis.runs.seeds import seed_spread
 from tests.analysis.planted import BASE, SIZES, SLOPE, Settings, Shift, frame, grid
 

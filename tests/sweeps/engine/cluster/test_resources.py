@@ -10,7 +10,7 @@ SERVER = Cluster(32, 4, "the cluster has 32 CPUs and 4 GPUs")
 
 
 @pytest.mark.parametrize(
-    ("cluster", "gpus", "cpus", "expected"),
+    ("available", "gpus", "cpus", "expected"),
     [
         (LAPTOP, None, None, {"cpu": 1, "gpu": 0}),
         (LAPTOP, None, 2, {"cpu": 2, "gpu": 0}),
@@ -21,8 +21,8 @@ SERVER = Cluster(32, 4, "the cluster has 32 CPUs and 4 GPUs")
         (SERVER, 2, 4, {"cpu": 4, "gpu": 2}),
     ],
 )
-def test_a_trial_gets_its_share(cluster, gpus, cpus, expected):
-    assert trial_resources(cluster, gpus, cpus) == expected
+def test_a_trial_gets_its_share(available, gpus, cpus, expected):
+    assert trial_resources(available, gpus, cpus) == expected
 
 
 @pytest.mark.parametrize(("gpus", "cpus"), [(1.5, None), (5, None), (-1, None), (None, 0), (None, 33)])

@@ -91,7 +91,7 @@ def emm_of_results(found: Sequence[Panel], zetas: Sequence[float], methods: Sequ
         except ValueError as error:
             raise AnalysisError(f"no EMM: {error}") from None
         places = {str(value): place for place, value in enumerate(in_order(panel.key, part["value"]))}
-        part = part.sort_values("value", key=lambda column, at=places: column.map(str).map(at), kind="stable")
+        part = part.loc[part["value"].map(str).map(places).sort_values(kind="stable").index]
         part.insert(0, "panel", place)
         part.insert(1, "among", among)
         parts.append(part)

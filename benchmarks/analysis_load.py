@@ -57,7 +57,7 @@ def write_experiment(folder: Path, trials: int, evaluations: int, state: bool = 
         (inner / "result.json").write_text("".join(json.dumps(result) + "\n" for result in results))
         (inner / "params.json").write_text(json.dumps(config, indent=2, sort_keys=True))
         states.append(_state(config, results[-1], trial_id))
-    manifest = {"factor": "width", "key": "model.width", "preset": "paper"}
+    manifest = {"plan": {"factor": {"name": "width", "key": "model.width"}, "preset": "paper"}}
     (folder / "sweep.json").write_text(json.dumps({**manifest, "started": "2025-02-01T00:00:00+00:00"}))
     if state:
         content = json.dumps({"trial_data": states, "runner_data": {}, "stats": {}})

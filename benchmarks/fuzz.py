@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.commands import COMMANDS
-from benchmarks.fuzzing.execution import GOOD, OUTCOMES, Run, describe, prepare, run_one, work_through
+from benchmarks.fuzzing.execution import GOOD, OUTCOMES, WAIT, Run, describe, prepare, run_one, work_through
 from benchmarks.fuzzing.seeds import write_seeds
 from benchmarks.fuzzing.targets import TARGETS, Target
 
@@ -32,9 +32,6 @@ _IMPORTED = (
     "sweeps.engine.run.execute",
     *(f"analysis.commands.{name}" for name in COMMANDS),
 )
-
-_START_SECONDS = 120
-"""For a process to import everything, on a busy machine."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
                         help=", ".join(target.name for target in TARGETS))  # fmt: skip
     parser.add_argument("--index", type=int, help="only this run of each kind")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="with --index: leave the damaged files here")
-    parser.add_argument("--timeout", type=float, default=30, help="seconds until a hang (default: %(default)s)")
+    parser.add_argument(
+        "--timeout", type=float, default=30, help="seconds of computing until a hang (default: %(default)s)"
+    )
     parser.add_argument("--every", type=int, default=50, metavar="K",
                         help="each K-th run again in its own process, 0: none (default: %(default)s)")  # fmt: skip
     parser.add_argument("--processes", type=int, default=2, help="at once (default: %(default)s)")
@@ -107,7 +106,7 @@ def _run(target: Target, options: argparse.Namespace, seeds: Path, scratch: Path
         while pending and not outcome:
             try:
                 # The alarm inside does not reach code that never returns to Python.
-                if not pipe.poll(2 * options.timeout + _START_SECONDS):
+                if not pipe.poll(2 * WAIT * options.timeout):
                     outcome = "hang"
                 elif (found := pipe.recv()) is not None:
                     runs += found
@@ -118,6 +117,9 @@ def _run(target: Target, options: argparse.Namespace, seeds: Path, scratch: Path
             command, _ = prepare(target, pending[0], seeds, work, options.seed)
             process.kill()
             process.join()
+            if (process.exitcode or 0) > 0:
+                # Commands are killed by signals or end in exceptions, which are counted inside.
+                raise RuntimeError(f"{target.name} {pending[0]}: the benchmark itself failed, see above")
             runs.append(Run(target.name, pending.pop(0), outcome, command, f"process exit code {process.exitcode}"))
         process.join()
     failed = [run for run in runs if run.outcome not in GOOD]

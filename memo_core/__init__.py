@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from memo_core.data.sources import open_source
     from memo_core.data.training_set import TrainingSet, load_training_set
     from memo_core.errors import DivergedError, MemosweepError, NotFiniteError
+    from memo_core.evaluation import Evaluation
     from memo_core.experiment.experiment import Experiment
     from memo_core.experiment.presets import PRESETS, experiment_from
     from memo_core.interop.snapshot import Snapshot, load_snapshot, save_safetensors
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from memo_core.model.optimum import OptimalDenoiser
     from memo_core.sampling import generate
     from memo_core.training.checkpoint import load_checkpoint, save_checkpoint
-    from memo_core.training.evaluation import Evaluation
     from memo_core.training.trainer import Trainer
 
 __all__ = [
@@ -46,7 +46,7 @@ _MODULES = {
     "PRESETS": "experiment.presets",
     "Denoiser": "model.denoiser",
     "DivergedError": "errors",
-    "Evaluation": "training.evaluation",
+    "Evaluation": "evaluation",
     "Experiment": "experiment.experiment",
     "Memorization": "measure.memorization",
     "MemosweepError": "errors",

@@ -26,7 +26,7 @@ _MOST_IMAGES = 10_000_000
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that reports a mistake in one line, without repeating the usage."""
+    """An argument parser that reports an error in one line, without repeating the usage."""
 
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with code 2."""
@@ -93,7 +93,7 @@ def _complain(line: str) -> None:
 
 
 def _discard(stream: TextIO | None) -> None:
-    """Send to nowhere what a stream still holds, and what follows."""
+    """Discard what a stream still holds, and what follows."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         stream.flush()  # type: ignore[union-attr]
         return

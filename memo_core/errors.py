@@ -1,4 +1,4 @@
-"""The error type of all that a user can mend, and how other errors and foreign values are quoted in its line."""
+"""The errors that a user can act on, and how other errors and foreign values are quoted in their one line."""
 
 import re
 import reprlib

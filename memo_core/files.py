@@ -1,4 +1,4 @@
-"""Writing files: whether a place can be written, before the work; whole or not at all, after it."""
+"""Write files whole or not at all, and check before long work that a place can be written."""
 
 import os
 import secrets

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from memo_core.errors import MemosweepError, NotFiniteError
 from memo_core.model.denoiser import Denoiser
+from memo_core.model.precision import gpu_arithmetic
 
 SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0
 
@@ -238,11 +239,12 @@ def generate(
         if batch_labels is not None:
             labels.append(batch_labels)
             batch_labels = batch_labels.to(device)
-        if sampler == "sde":
-            draw = partial(streams.normal, shape, torch.float64)
-            batch = sample_stochastic(denoiser, latents, draw, batch_labels, steps)
-        else:
-            batch = sample_heun(denoiser, latents, batch_labels, steps)
+        with gpu_arithmetic(getattr(denoiser, "precision", "float32"), device):
+            if sampler == "sde":
+                draw = partial(streams.normal, shape, torch.float64)
+                batch = sample_stochastic(denoiser, latents, draw, batch_labels, steps)
+            else:
+                batch = sample_heun(denoiser, latents, batch_labels, steps)
         images.append(to_uint8(batch, batch_seeds).cpu())
         if on_batch is not None:
             on_batch(len(batch))

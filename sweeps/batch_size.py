@@ -15,7 +15,7 @@ FACTOR = Factor(
     key="training.batch_size",
     paper=(Study("Table 1", PAPER, values=tuple(range(128, 897, 128)), sizes=(1000, 2000)),),
     laptop=(Study("Table 1", LAPTOP, values=(16, 24, 32), sizes=(10, 20)),),
-    tied=scaled_learning_rate,
+    dependent=scaled_learning_rate,
     search_range=SearchRange(log=True),
 )
 

@@ -1,7 +1,7 @@
 """EMM by search over any factor: a few trainings a value with an error bar, instead of a grid of sizes.
 
 The paper trains on a grid of sizes and interpolates: at width 128 it trains 15.5k images (times 40,000 epochs) for
-an EMM near 1.1k. The search trains where it learns most, stops trainings whose verdict is clear, and ends when the
+an EMM near 1.1k. The search trains where it learns most, ends trainings whose result is clear, and ends when the
 95% interval of every value is narrow enough: after three to six trainings where ratios fall as the paper's do, up to
 nine with the laptop's small sets, whose ratios scatter more.
 
@@ -25,7 +25,7 @@ HERE = Path(__file__).stem
 def factor_names() -> list[str]:
     """The factors that can be searched: every script beside this one but the optimum, which has no EMM."""
     scripts = {file.stem for file in Path(__file__).parent.glob("*.py")}
-    return sorted(scripts - {"__init__", HERE, "optimum"})
+    return sorted(scripts - {"__init__", HERE, "any", "optimum"})
 
 
 def load_factor(name: str) -> Factor:

@@ -1,7 +1,7 @@
 """The closed-form optimal denoiser: Fig. 1a and Appendix A (eq. 2 and 32; per class eq. 61).
 
 The paper proves that its samples are training images, with the ODE and with the SDE: a ratio of 100%. Nothing is
-trained here; `evaluation.sampler` moves, without labels and with true ones.
+trained here; `evaluation.sampler` varies, without labels and with true ones.
 
     python sweeps/optimum.py                       # laptop: digits, 8 evaluations, seconds each
     python sweeps/optimum.py --preset paper        # CIFAR-10 at |D| = 1k and 50k, 10,000 samples

@@ -1,7 +1,7 @@
 """Time embedding, positional or random Fourier features: Fig. 3c (CIFAR-10) and Fig. 11b (FFHQ).
 
 The paper finds that Fourier features lower the ratio of DDPM++ clearly. So they do on digits, with the paper's VP
-preconditioning: its network is told the time in steps of 1000, which the features (of scale 16) scramble. With EDM's,
+preconditioning: its network receives the time in steps of 1000, which the features (of scale 16) scramble. With EDM's,
 the logarithm of sigma, there is no effect (--set model.preconditioning=edm).
 
     python sweeps/time_embedding.py                # laptop: digits, 8 trials, about 6 minutes on 2 cores

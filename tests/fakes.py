@@ -118,6 +118,7 @@ def write_sweep(
     *,
     factor: str = "width",
     key: str = "model.width",
+    search: str = "grid",
     unfinished: Sequence[int] = (),
     samples: bool = True,
     **manifest: Any,
@@ -128,18 +129,17 @@ def write_sweep(
     """
     folder.mkdir(parents=True)
     (folder / ".validate_storage_marker").touch()
-    moved = [name for name in BASE if len({json.dumps(trial[name]) for trial in trials}) > 1]
+    varied = [name for name in BASE if len({json.dumps(trial[name]) for trial in trials}) > 1]
     contents = {
-        "factor": factor,
-        "key": key,
-        "title": factor.capitalize(),
-        "scale": "category",
-        "preset": "paper",
-        "moved": moved,
-        "trials": list(trials),
+        "plan": {
+            "factor": {"name": factor, "key": key, "title": None, "scale": None, "dependent": []},
+            "preset": "paper",
+            "trials": list(trials),
+            "varied": varied,
+            "search": {"kind": search},
+        },
         "resources": {"cpu": 1.0},
         "max_failures": 2,
-        "search": "grid",
         "command": [f"{factor}.py", "--preset", "paper", "--name", "a<b&c"],
         "started": "2026-01-02T03:04:05+00:00",
         "hardware": "x86_64",
@@ -235,8 +235,8 @@ def write_trials(folder: Path, trials: Trials, key: str = "model.width", **repor
         reported: further numbers of every evaluation.
     """
     folder.mkdir()
-    manifest = {"factor": key.rpartition(".")[2], "key": key, "title": key, "scale": "log", "preset": "paper"}
-    (folder / "sweep.json").write_text(json.dumps({**manifest, "moved": [key, "data.size"], "trials": []}))
+    plan = {"factor": {"name": key.rpartition(".")[2], "key": key}, "preset": "paper", "trials": []}
+    (folder / "sweep.json").write_text(json.dumps({"plan": plan}))
     for index, (changes, ratio) in enumerate(trials):
         config = {**BASE, "evaluation.num_samples": 10_000, **changes}
         trial = folder / f"trial_{index:05d}"

@@ -2,18 +2,15 @@
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from analysis.commands.reading import load_results
 from analysis.errors import AnalysisError
-from analysis.inference.comparison import Comparison, Match, compare
-from analysis.runs.factors import ratio_text
-from analysis.runs.settings import CONDITIONAL
-from analysis.tables.render import Grid, render_grid
+from analysis.inference.comparison import Comparison, compare
+from analysis.tables.comparison import differences_table, matches_table, settings_text
+from analysis.tables.writers import write
 
-SHOWN = 20
+MAX_LISTED = 20
 """Trials of one sweep only that are listed before the rest is counted."""
 
 
@@ -44,30 +41,14 @@ def _place(path: str) -> str:
 def as_text(answer: Comparison) -> str:
     """The comparison for a terminal."""
     parts = [f"A: {answer.a}\nB: {answer.b}", answer.conclusion]
-    if answer.differences:
-        rows = [(d.what, _cut(d.a), _cut(d.b)) for d in answer.differences]
-        parts.append(render_grid(Grid("What differs", ("", "A", "B"), rows), "text"))
-    else:
-        parts.append("No setting, version or commit differs.")
+    different = answer.differences
+    parts.append(write(differences_table(answer)) if different else "No setting, version or commit differs.")
     if answer.matches:
-        heading = ("Setting", "A (%)", "B (%)", "B - A", "95% interval", "Adjusted p", "Beyond noise")
-        lines = [
-            (
-                _settings(match.settings),
-                ratio_text(100 * match.ratio_a, match.bound_a, 1),
-                ratio_text(100 * match.ratio_b, match.bound_b, 1),
-                f"{match.points:+.1f}",
-                f"{match.points_low:+.1f} to {match.points_high:+.1f}",
-                f"{match.p_adjusted:.2g}",
-                _answer(match),
-            )
-            for match in answer.matches
-        ]
-        parts.append(render_grid(Grid("Matched settings", heading, lines), "text"))
+        parts.append(write(matches_table(answer)))
     for name, only in (("A", answer.only_a), ("B", answer.only_b)):
         if only:
-            listed = [f"  {_settings(settings)}" for settings in only[:SHOWN]]
-            listed += [f"  and {len(only) - SHOWN} more"] if len(only) > SHOWN else []
+            listed = [f"  {settings_text(settings)}" for settings in only[:MAX_LISTED]]
+            listed += [f"  and {len(only) - MAX_LISTED} more"] if len(only) > MAX_LISTED else []
             parts.append("\n".join([f"Only in {name}: {len(only)}", *listed]))
     for name, broken in zip("AB", answer.broken, strict=True):
         parts += [f"Left out of {name}: {line}." for line in broken]
@@ -79,22 +60,3 @@ def as_text(answer: Comparison) -> str:
             parts.append(f"Lower bounds in {name}: {count} trials were stopped early on reaching the target.")
     parts.append(f"{answer.method} Between training seeds the ratio spreads by {answer.spread}.")
     return "\n\n".join(parts)
-
-
-def _answer(match: Match) -> str:
-    if match.same_training:
-        return "no: the same training"
-    if match.saturated:
-        return "unknown: both at the same end"
-    if match.beyond_noise:
-        return "yes"
-    return "unknown: a lower bound" if match.bound_a or match.bound_b else "no"
-
-
-def _settings(settings: Mapping[str, Any]) -> str:
-    told = {key: value for key, value in settings.items() if value is not None or key not in CONDITIONAL}
-    return ", ".join(f"{key}={'none' if value is None else value}" for key, value in told.items()) or "the only setting"
-
-
-def _cut(text: str, width: int = 60) -> str:
-    return text if len(text) <= width else f"{text[: width - 3]}..."

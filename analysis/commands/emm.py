@@ -20,14 +20,14 @@ from analysis.inference.emm import (
     SIZE,
     comparable_runs,
     curves_of_results,
-    emm_grid,
     emm_notes,
     emm_of_results,
     find_factor,
 )
 from analysis.runs.factors import factor, size_text, value_label
 from analysis.runs.groups import Panel, once_a_seed
-from analysis.tables.render import render_grid
+from analysis.tables.emm import emm_table
+from analysis.tables.writers import write
 
 FORMATS = ("text", "csv", "json", "markdown")
 FIGURES = (".png", ".pdf", ".svg")
@@ -65,22 +65,21 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.format == "json":
         text = json.dumps({"factor": key, "rows": _records(estimates), "kinds": KINDS, "notes": notes}, indent=1)
     else:
-        text = render_grid(emm_grid(estimates, key, notes), arguments.format)
+        text = write(emm_table(estimates.assign(key=key), notes), arguments.format)
     write_text(text, arguments.out)
     return 0
 
 
 def _searched(frame: pd.DataFrame, zetas: list[float]) -> list[str]:
     """What the table does not say of folders that a search wrote."""
-    settings = [sweep.get("search_settings", {}) for sweep in frame.attrs.get("sweeps", {}).values()
-                if sweep.get("search") == "bisect"]  # fmt: skip
-    if not settings:
+    searches = [sweep for sweep in frame.attrs.get("sweeps", {}).values() if sweep.get("search") == "bisect"]
+    if not searches:
         return []
     lines = [
         "a search wrote these results: its own estimate, emm.csv in its folder, also takes into account which ratios "
         "are lower bounds and what is usual for slopes and training seeds"
     ]
-    targets = {round(1 - float(setting["target"]), 6) for setting in settings if "target" in setting} - set(zetas)
+    targets = {round(search["zeta"], 6) for search in searches if "zeta" in search} - set(zetas)
     if targets:
         lines.append(f"the search looked for zeta = {', '.join(f'{zeta:g}' for zeta in sorted(targets))}: see --zeta")
     return lines

@@ -5,7 +5,8 @@ import json
 
 from analysis.commands.reading import add_paths, load_results, say_left_out
 from analysis.inference.importance import RESAMPLES, rank
-from analysis.tables.render import Grid, render_grid
+from analysis.tables.effects import importance_table
+from analysis.tables.writers import write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,15 +31,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(ranking.to_dict()))
         return 0
-    caption = (
-        f"Share of the ratio's variance that each setting explains by itself: fANOVA on {ranking.runs:,} finished "
-        f"runs, with the {ranking.interval}{' interval' if ranking.interval == '95%' else ''} of the runs drawn anew"
-    )
-    heading = ("Setting", "Importance", "95% interval" if ranking.interval == "95%" else "Range", "Values", "Scale")
-    rows = [
-        (f.factor, f"{f.importance:.3f}", f"{f.low:.3f} to {f.high:.3f}", str(f.values), f.scale)
-        for f in ranking.factors
-    ]
-    notes = [f"Note: {ranking.note}."] if ranking.note else []
-    print(render_grid(Grid(caption, heading, rows, notes), "text"))
+    print(write(importance_table(ranking)))
     return 0

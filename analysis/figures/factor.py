@@ -14,6 +14,9 @@ from analysis.runs.factors import Scale, factor, in_order, value_label, value_te
 from analysis.runs.final import best
 from analysis.runs.groups import summary
 
+_LOG_FROM = 100
+"""The largest value over the smallest from which a number axis is logarithmic."""
+
 
 def factor_data(
     frame: pd.DataFrame, key: str, hue: str = "data.size", metric: str = "memorization_ratio"
@@ -105,8 +108,12 @@ def _index(values: list[Any], value: Any) -> int:
 
 
 def _possible(scale: Scale, values: list[Any]) -> Scale:
-    """A number axis needs numbers."""
-    return scale if all(isinstance(value, Real) and not math.isnan(value) for value in values) else "category"
+    """Return the scale that the values allow: a number axis needs numbers, and decades of them a logarithmic one."""
+    numbers = all(isinstance(value, Real) and not isinstance(value, bool | np.bool_) for value in values)
+    if not numbers or any(math.isnan(value) for value in values):
+        return "category"
+    decades = scale == "linear" and min(values) > 0 and max(values) >= _LOG_FROM * min(values)
+    return "log" if decades else scale
 
 
 def _ticks(axes: Axes, scale: Scale, positions: list[float], labels: list[str]) -> None:

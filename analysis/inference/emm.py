@@ -7,14 +7,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.emm.estimate import METHODS, Method, emm, fitted_curves
-from analysis.emm.kinds import KINDS
 from analysis.errors import AnalysisError
 from analysis.runs.best_runs import best_runs
-from analysis.runs.factors import factor, in_order, value_text
+from analysis.runs.factors import in_order, value_text
 from analysis.runs.final import left_out, stopped_early
 from analysis.runs.groups import Panel, once_a_seed, panel_titles, panels, studied_keys
 from analysis.runs.settings import CONDITIONAL, REPEATS, experiment_keys
-from analysis.tables.render import Grid
 
 SIZE = "data.size"
 
@@ -132,39 +130,6 @@ def _training(runs: pd.DataFrame) -> pd.Series:
     )
 
 
-def emm_grid(estimates: pd.DataFrame, key: str, notes: Sequence[str] = ()) -> Grid:
-    """The estimates as a table to read, with what each kind of number means."""
-    several = len(estimates["panel"].unique()) > 1
-    rows = [
-        [
-            *([str(row["among"])] if several else []),
-            *([] if key == SIZE else [value_text(key, row["value"])]),
-            f"{row['zeta']:g}",
-            str(row["method"]),
-            emm_text(row),
-            *(
-                ["-", "-"]
-                if row["kind"].endswith("bound")
-                else [images_text(row["emm_low"]), images_text(row["emm_high"])]
-            ),
-            str(row["kind"]).replace("_", " "),
-            str(row["sizes"]),
-            str(row["trainings"]),
-        ]
-        for _, row in estimates.iterrows()
-    ]
-    header = [
-        *(["among"] if several else []),
-        *([] if key == SIZE else [factor(key).title]),
-        *("zeta", "method", "EMM", "95% low", "95% high", "kind", "sizes", "trainings"),
-    ]
-    by = "" if key == SIZE else f" by {factor(key).title[0].lower()}{factor(key).title[1:]}"
-    meanings = [
-        f"{kind.replace('_', ' ')}: {text}" for kind, text in KINDS.items() if (estimates["kind"] == kind).any()
-    ]
-    return Grid(f"Effective model memorization (EMM, in training images){by}", header, rows, [*meanings, *notes])
-
-
 def emm_notes(
     estimates: pd.DataFrame, frame: pd.DataFrame, found: Sequence[Panel], methods: Sequence[Method] = METHODS
 ) -> list[str]:
@@ -214,12 +179,6 @@ def _without_line(estimates: pd.DataFrame, found: Sequence[Panel]) -> list[str]:
         f"no logistic EMM{whose}: a line of logits needs ratios between 0.5% and 99.5% at two sizes, and a slope "
         "that differs from zero beyond its noise"
     ]
-
-
-def emm_text(row: pd.Series) -> str:
-    """An EMM with what it is: `>= ` and `< ` for bounds, `~ ` for an extrapolation."""
-    sign = {"lower_bound": ">= ", "upper_bound": "< ", "extrapolated": "~ "}.get(str(row["kind"]), "")
-    return sign + images_text(row["emm"])
 
 
 def images_text(size: float) -> str:

@@ -1,12 +1,9 @@
 """The effective model memorization of each factor value, where a sweep covers several sizes."""
 
-import math
-
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.inference.emm import emm_of_results, emm_text, images_text
-from analysis.report.blocks import Cell, Table, table
+from analysis.inference.emm import emm_of_results, images_text
 from analysis.runs.factors import factor, inside_sentence, value_text
 from analysis.runs.groups import panels, studied_keys
 from analysis.runs.labels import names
@@ -15,13 +12,6 @@ ZETA = 0.1
 """The paper's."""
 SENTENCE = 8
 """So many EMMs stand in the sentence; the others in the table."""
-KINDS = {
-    "measured": "measured",
-    "uncertain": "uncertain (within noise it may lie beyond the sizes run)",
-    "lower_bound": "at least (largest size run)",
-    "upper_bound": "below (smallest size run)",
-    "extrapolated": "extrapolated beyond the sizes run",
-}
 
 
 def emm_frame(best: pd.DataFrame) -> pd.DataFrame:
@@ -42,30 +32,6 @@ def emm_frame(best: pd.DataFrame) -> pd.DataFrame:
         # Of several panels one is estimated: what it is, numbers must say.
         parts.append(part.assign(key=key, among=names(pd.DataFrame([panel.fixed for panel in found]))[0]))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
-def emm_table(estimates: pd.DataFrame) -> list[Table]:
-    """The table, if there is anything to show."""
-    if estimates.empty:
-        return []
-    rows = []
-    for _, row in estimates.iterrows():
-        alone = row["key"] == "data.size"
-        setting = "all runs" if alone else factor(row["key"]).title
-        setting += f" ({row['among']})" if row["among"] else ""
-        value = "" if alone else value_text(row["key"], row["value"])
-        ends = (
-            [Cell(""), Cell("")] if row["kind"].endswith("bound") else [_size(row["emm_low"]), _size(row["emm_high"])]
-        )
-        numbers = [Cell(emm_text(row), float(row["emm"])), *ends]
-        kind = KINDS.get(str(row["kind"]), str(row["kind"]))
-        rows.append([Cell(setting), Cell(value), Cell(str(row["method"])), Cell(kind), *numbers, _size(row["sizes"])])
-    columns = ["Factor", "Value", "Method", "What the number is", "EMM", "95% low", "95% high", "Sizes"]
-    note = (
-        f"The largest training set of which a model still replicates {100 * (1 - ZETA):g}% (zeta = {ZETA:g}): where "
-        "the ratio crosses, interpolated (isotonic) or on a line of the logit over ln|D| whose slope all values share."
-    )
-    return [table("emm", "Effective model memorization (EMM)", note, columns, rows)]
 
 
 def emm_headline(estimates: pd.DataFrame) -> list[str]:
@@ -105,10 +71,3 @@ def _in_words(row: pd.Series) -> str:
     low, high = images_text(row["emm_low"]), images_text(row["emm_high"])
     doubt = ", uncertain" if row["kind"] == "uncertain" else ""
     return f"{images_text(row['emm'])} (95%: {low} to {high}{doubt})"
-
-
-def _size(value: object) -> Cell:
-    amount = float(value)  # type: ignore[arg-type]
-    if math.isinf(amount):
-        return Cell("no bound", amount)
-    return Cell.of(amount, images_text(amount) if math.isfinite(amount) else "")

@@ -1,17 +1,29 @@
 """The figures that a table of evaluations allows, from the catalog of all figures, as parts of the page."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pandas as pd
 
 from analysis.figures.catalog import Missing, figures
-from analysis.report.blocks import FigureBlock
 from analysis.report.svg import inline_svg
 from analysis.runs.final import METRICS
 
 OWN = {"gallery"}
 """Of the catalog, what the page shows in its own way."""
 TITLES = {"fid": "FID: ", "knn_distance": "kNN distance: "}
+
+
+@dataclass(frozen=True)
+class FigureBlock:
+    """A figure with its caption."""
+
+    id: str
+    title: str
+    caption: str
+    svg: str
+    group: str = ""
+    """The page folds figures with a group away under its name."""
 
 
 def figure_blocks(frame: pd.DataFrame, say: Callable[[str], None]) -> tuple[list[FigureBlock], list[str]]:

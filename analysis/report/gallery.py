@@ -12,10 +12,10 @@ from PIL import Image
 
 from analysis.inference.findings import finished_runs
 from analysis.report.overview import Runs, setting_text
-from analysis.report.text import plural
 from analysis.results.samples import best_samples
 from analysis.runs.factors import ratio_text
 from analysis.runs.final import is_lower_bound
+from analysis.tables.words import plural
 
 ROWS = 8
 COLUMNS = 16

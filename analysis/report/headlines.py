@@ -8,9 +8,9 @@ import pandas as pd
 from analysis.inference.findings import Effect, SeedSpread, Verdict
 from analysis.inference.main_effects import Change
 from analysis.report.overview import Runs, setting_text
-from analysis.report.text import compact, plural
 from analysis.runs.factors import ratio_text, title_of, value_text
 from analysis.runs.final import is_lower_bound
+from analysis.tables.words import compact, plural
 
 
 def headlines(

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.report.text import number, plural, short
 from analysis.runs.factors import in_order, value_label, value_text
 from analysis.runs.final import is_finished
 from analysis.runs.settings import CONDITIONAL, varies
+from analysis.tables.words import number, plural, short
 
 MANY = 3
 """Moved settings beyond which a trial is named by those that are unusual."""

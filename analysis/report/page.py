@@ -1,7 +1,6 @@
 """From a table of evaluations to the page."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jinja2
@@ -12,20 +11,25 @@ from analysis.inference.findings import Effect, SeedSpread, Verdict, finished_ru
 from analysis.inference.findings.verdict import ANSWERS, Question
 from analysis.inference.importance import MINIMUM_RUNS, RESAMPLES, rank
 from analysis.inference.main_effects import contrasts
-from analysis.report.blocks import Table
-from analysis.report.emm import emm_frame, emm_headline, emm_table
+from analysis.report.emm import emm_frame, emm_headline
 from analysis.report.figures import figure_blocks, grouped
 from analysis.report.gallery import gallery
 from analysis.report.headlines import headlines, tiles
-from analysis.report.memorization_time import memorization_time_table
 from analysis.report.overview import describe
-from analysis.report.tables import effects_table, importance_table, paper_blocks, replication_table, trials_table
-from analysis.report.text import plural
 from analysis.runs.effects import LOGIT, make_cells
 from analysis.runs.factors import title_of
 from analysis.runs.final import NO_FINAL_RATIO, finished, is_finished, left_out
 from analysis.runs.seeds import seed_spread
 from analysis.runs.settings import networks
+from analysis.tables.effects import effects_table, importance_table
+from analysis.tables.emm import emm_table
+from analysis.tables.memorization_time import memorization_time_table
+from analysis.tables.paper import cell_tables, paper_tables
+from analysis.tables.replication import replication_table
+from analysis.tables.table import Table
+from analysis.tables.trials import trials_table
+from analysis.tables.words import plural, sentence_case
+from analysis.tables.writers import write
 
 REACH = 5.0
 """Log-odds at the ends of the small interval plots; beyond, an arrow."""
@@ -82,15 +86,14 @@ def build(
     slope = size_slope(cells) if cells is not None else None
     estimates = emm_frame(best)
     answers = sorted(verdicts(frame), key=_rank)
-    tables: list[Table] = [effects_table(found, saturated)] if found or saturated else []
+    tables = [effects_table(found, saturated)]
     say("importances")
     tables += _importances(frame, best, resamples)
     say("tables")
-    tables += emm_table(estimates)
-    tables += memorization_time_table(shown)
-    tables += replication_table(shown)
-    tables += paper_blocks(frame)
-    tables.append(trials_table(frame, runs.moved))
+    tables += [emm_table(estimates)] if len(estimates) else []
+    tables += [memorization_time_table(shown), replication_table(shown)]
+    tables += [table for known in paper_tables(ended) for table in cell_tables(known)]
+    tables.append(trials_table(frame))
     blocks, missing = figure_blocks(shown, say) if draw else ([], [])
     say("gallery")
     return (
@@ -107,7 +110,7 @@ def build(
             counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
             figures=grouped(blocks),
             missing_figures=missing,
-            tables=tables,
+            tables=[table for table in tables if table.rows or (table is tables[0] and saturated)],
             gallery=gallery(frame, runs),
             spread=spread,
         )
@@ -129,7 +132,7 @@ def _notes(frame: pd.DataFrame, optimum: int) -> list[str]:
         )
     if not is_finished(frame).any():
         lines.insert(0, "No trial has finished yet: figures and tables show how far the trials have come")
-    return [f"{line[0].upper()}{line[1:]}" for line in lines]
+    return [sentence_case(line) for line in lines]
 
 
 def _rank(verdict: Verdict) -> tuple[int, bool]:
@@ -171,6 +174,11 @@ def measured(question: Question) -> str:
     return str(question.effect) if question.effect is not None else question.missing
 
 
+def sentences(notes: Sequence[str]) -> str:
+    """Return the notes of a table as one paragraph."""
+    return " ".join(f"{sentence_case(note).rstrip('.')}." for note in notes)
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis.report", "templates"),
@@ -182,5 +190,6 @@ def _environment() -> jinja2.Environment:
     environment.filters["bar"] = bar
     environment.filters["title_of"] = title_of
     environment.filters["measured"] = measured
-    environment.filters["sort_value"] = lambda value: "" if value is None or math.isnan(value) else f"{value:.10g}"
+    environment.filters["html"] = lambda table: write(table, "html")
+    environment.filters["sentences"] = sentences
     return environment

@@ -16,6 +16,7 @@ class Factor:
     title: str
     """Its one name on axes, in headings, legends and tables."""
     scale: Scale = "category"
+    """Of its axis; values that are not numbers are categories whatever it says."""
     over_size: str = ""
     """The paper's figure of ratio over |D| with a curve per value."""
     over_factor: str = ""
@@ -30,7 +31,7 @@ class Factor:
     """Whether a value needs no name in front, such as `true labels`."""
 
 
-FACTORS: Mapping[str, Factor] = {
+FACTORS: dict[str, Factor] = {
     "data.dataset": Factor("Data set", says_itself=True),
     "data.size": Factor("|D|", "log", over_epochs="Fig. 1c-d"),
     "data.resolution": Factor("Resolution", "log", over_size="Fig. 2a, 11a", missing="native"),
@@ -65,7 +66,7 @@ FACTORS: Mapping[str, Factor] = {
     ),
 }  # fmt: skip
 
-TIED: Mapping[str, tuple[str, ...]] = {
+TIED: dict[str, tuple[str, ...]] = {
     # A value of the key brings these with it, so they may differ between its trials.
     "data.resolution": ("model.attention_resolution", "model.channel_multipliers"),
     "data.labels": ("data.num_labels",),
@@ -100,14 +101,29 @@ METRIC_TITLES: Mapping[str, str] = {
 }
 
 
+def declare(sweeps: Iterable[Mapping[str, Any]]) -> None:
+    """Learn the factors that the paper does not study, as their sweep scripts declare them.
+
+    Args:
+        sweeps: of each its `sweep.json`: `key`, and `title`, `scale` and `dependent` where the script has them.
+    """
+    for sweep in sweeps:
+        key = sweep.get("key")
+        if key is None or key in FACTORS:
+            continue
+        plain = factor(key)
+        FACTORS[key] = Factor(sweep.get("title", plain.title), sweep.get("scale", plain.scale))
+        TIED[key] = tuple(sweep.get("dependent", ()))
+
+
 def factor(key: str) -> Factor:
-    """What is known of a key; one that the paper does not study is called by the words of its own name."""
+    """Return what is known of a key; one that nobody declared is called by its own words, and has a linear axis."""
     known = FACTORS.get(key)
     if known is not None:
         return known
     section, _, name = key.rpartition(".")
     words = f"evaluation {name}" if section == "evaluation" else name  # it has a batch size of its own
-    return Factor(_PLAIN.get(key) or words.replace("_", " ").capitalize())
+    return Factor(_PLAIN.get(key) or words.replace("_", " ").capitalize(), scale="linear")
 
 
 def title_of(keys: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.results.load import read
+from analysis.runs.factors import declare
 from analysis.runs.final import best_rows, failed, is_counted, is_finished, left_out, stopped_early
 from analysis.runs.groups import Group, group_trials, studied_keys
 from analysis.runs.seeds import SeedSpread, seed_spread
@@ -38,6 +39,7 @@ class Runs:
     def read(cls, paths: str | Path | Iterable[str | Path], cache: bool = True) -> "Runs":
         """Read result folders; see `analysis.load` for the arguments and errors."""
         frame, sweeps, skipped = read(paths, cache)
+        declare(sweeps.values())
         return cls(frame, sweeps, tuple(skipped))
 
     @classmethod

@@ -1,14 +1,20 @@
-"""Cells of the paper's tables: ours, published, difference."""
+"""The paper's tables: ours, published, difference."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.runs.factors import inside_sentence, ratio_text, size_text, value_text
 from analysis.runs.groups import panels, summary
+from analysis.tables import columns
 from analysis.tables.published import BLOCKS, CAPTIONS, Block, published
+from analysis.tables.table import Column, Table
+from analysis.tables.writers import Format, write
 
 NUMBERS = tuple(BLOCKS)
+LOWER_BOUND = ">= marks a lower bound: a trial was stopped on reaching its target"
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class PaperTable:
 
 
 def paper_table(number: int, frame: pd.DataFrame | None = None) -> PaperTable:
-    """One of the paper's tables.
+    """Return one of the paper's tables.
 
     Args:
         number: 1 to 8.
@@ -54,8 +60,93 @@ def paper_table(number: int, frame: pd.DataFrame | None = None) -> PaperTable:
 
 
 def paper_tables(frame: pd.DataFrame) -> list[PaperTable]:
-    """Those tables of the paper that our runs fill at least in part."""
+    """Return those tables of the paper that our runs fill at least in part."""
     return [table for table in (paper_table(number, frame) for number in NUMBERS) if table.has_ours]
+
+
+def write_paper_table(table: PaperTable, form: Format = "text") -> str:
+    """Return a table of the paper in one of `FORMATS`; CSV has a cell a row, the others the paper's layout."""
+    if form == "csv":
+        return table.data.to_csv(index=False).rstrip("\n")
+    return "\n\n".join(write(layout, form) for layout in layouts(table))
+
+
+def cell_tables(table: PaperTable) -> list[Table]:
+    """Return the blocks that our runs fill, a cell a row: with its interval, to sort and to filter."""
+    kinds = {
+        "dataset": Column("Data set"),
+        "ours": columns.numbers("Ours"),
+        "low": columns.numbers(columns.LOW),
+        "high": columns.numbers(columns.HIGH),
+        "trials": columns.numbers("Trials"),
+        "published": columns.numbers("Published"),
+        "difference": columns.numbers("Difference"),
+    }
+    found = []
+    for index, (block, cells) in enumerate(table.blocks):
+        if cells["ours"].isna().all():
+            continue
+        reached = cells["reached"] > 0
+        note = f"{table.caption}. Ours beside the published number; a difference where data set and |D| agree."
+        if reached.any():
+            note += f" {LOWER_BOUND}, so that its end is open."
+        bounds = [columns.at_least(value, bound) for value, bound in zip(cells["ours"], reached, strict=True)]
+        shown = cells.drop(columns="reached").assign(
+            ours=pd.Series(bounds, index=cells.index, dtype=object),
+            # An upper end of the interval and a difference would pass for those of a final ratio.
+            high=cells["high"].mask(reached),
+            difference=cells["difference"].mask(reached),
+        )
+        title = f"{block.source}: {inside_sentence(block.caption)}"
+        found.append(columns.frame_table(f"paper{table.number}-{index}", title, shown, kinds, (note,)))
+    return found
+
+
+def layouts(table: PaperTable) -> list[Table]:
+    """Return the blocks in the paper's layout; a cell reads `ours (published, difference)`."""
+    return [_layout(table, index, *block) for index, block in enumerate(table.blocks)]
+
+
+def _layout(table: PaperTable, index: int, block: Block, cells: pd.DataFrame) -> Table:
+    places = list(dict.fromkeys(zip(cells["dataset"], cells["data.size"], strict=True)))
+    places.sort(key=lambda place: (place[0] != block.dataset, place[0], place[1]))
+    titles = [("" if data == block.dataset else f"{data} ") + f"|D| = {size_text(int(size))}" for data, size in places]
+    header = [*(columns.setting(key).title for key in block.keys), *titles]
+    rows = []
+    # `merge` sorts nothing, but values that only we have come last: numbers belong in order.
+    for values, part in cells.groupby(list(block.keys), sort=False, dropna=False):
+        by_place = {(row["dataset"], row["data.size"]): row for _, row in part.iterrows()}
+        names = [_row_text(key, value) for key, value in zip(block.keys, values, strict=True)]
+        rows.append([*names, *(_cell(by_place.get(place)) for place in places)])
+    if block.file == "batch_size":  # the paper prints batch sizes side by side
+        header, *rows = (list(line) for line in zip(header, *rows, strict=True))
+    kinds = [Column(title) for title in header]
+    return Table(f"paper{table.number}-{index}", f"{block.source}: {table.caption}", kinds, rows, _notes(block, cells))
+
+
+def _notes(block: Block, cells: pd.DataFrame) -> list[str]:
+    source = f"published: Gu et al., TMLR 2025, {block.source}"
+    if cells["ours"].isna().all():
+        return [f"(published) only: no run varies it; {source}"]
+    notes = [f"ours (published, difference); {source}"]
+    if cells["reached"].any():
+        notes.append(LOWER_BOUND)
+    if cells["difference"].isna().all():
+        notes.append("no run shares data set and size with the published ones, so there is no difference")
+    return notes
+
+
+def _row_text(key: str, value: Any) -> str:
+    return "-" if pd.isna(value) else value_text(key, value)
+
+
+def _cell(row: pd.Series | None) -> str:
+    if row is None or (pd.isna(row["ours"]) and pd.isna(row["published"])):
+        return ""
+    if pd.isna(row["ours"]):
+        return f"({row['published']:.2f})"
+    ours = ratio_text(row["ours"], bool(row["reached"]))
+    return ours if pd.isna(row["published"]) else f"{ours} ({row['published']:.2f}, {row['difference']:+.2f})"
 
 
 def _cells(block: Block, frame: pd.DataFrame | None) -> pd.DataFrame:

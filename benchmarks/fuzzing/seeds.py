@@ -133,7 +133,7 @@ def _write_results(folder: Path) -> None:
     """Trials as Tune leaves them, beside the `sweep.json` of a grid."""
     manifest = json.loads((folder / "sweep.json").read_text())
     states = []
-    for index, config in enumerate(manifest["trials"]):
+    for index, config in enumerate(manifest["plan"]["trials"]):
         trial_id = f"{_TRIAL}_{index:05d}"
         title = f"size={config['data.size']},weight_decay={config['training.weight_decay']:g},seed={config['seed']}"
         trial = folder / f"{title}_{trial_id}"

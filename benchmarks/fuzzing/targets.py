@@ -64,7 +64,7 @@ _HEAVY_COMMANDS: tuple[Command, ...] = (
     ("analysis", "report", _RUN, "--no-cache", "--out", "{}/report.html"),
 )
 _COVERAGE: Command = ("analysis", "table", _RUN, "--no-cache", "--table", "coverage")
-_SAMPLES_COMMANDS = (_COVERAGE, _COVERAGE, _COVERAGE, _COVERAGE, *_HEAVY_COMMANDS)
+_SAMPLES_COMMANDS = (*(_COVERAGE for _ in range(14)), *_HEAVY_COMMANDS)
 _ANALYSIS_COMMANDS = (*_LIGHT_COMMANDS, *_LIGHT_COMMANDS, *_HEAVY_COMMANDS)
 
 TARGETS: tuple[Target, ...] = (

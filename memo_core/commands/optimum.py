@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Sample from the optimum of the training set, and measure the samples."""
-    from memo_core.training.evaluation import evaluate_optimum  # noqa: PLC0415
+    from memo_core.evaluation import evaluate_optimum  # noqa: PLC0415
 
     changes = parse_settings(options.set)
     architecture = changes.setdefault("model.architecture", "optimum")

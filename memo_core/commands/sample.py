@@ -1,4 +1,4 @@
-"""Draw images from a snapshot: ours, an EDM .pkl, or EDM-named .safetensors."""
+"""Draw images from a snapshot: a checkpoint, an EDM .pkl, or EDM-named .safetensors."""
 
 import argparse
 import io

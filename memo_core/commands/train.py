@@ -26,14 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("results/experiment"), metavar="DIR",
                         help="folder of the checkpoint (default: %(default)s)")  # fmt: skip
     parser.add_argument("--threads", type=int, metavar="N",
-                        help="of the CPU (default: 1 for small networks, else all)")  # fmt: skip
+                        help="CPU threads (default: 1 for small networks, else all)")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU when there is one)")
 
 
 def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--preset` and `--set`, which together describe one experiment."""
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="laptop", help="(default: %(default)s)")
+    parser.add_argument(
+        "--preset", choices=sorted(PRESETS), default="laptop", help="settings to start from (default: %(default)s)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="change a setting of the preset, for example --set data.size=64")  # fmt: skip
 

@@ -50,7 +50,7 @@ def decode_image(file: io.BufferedIOBase | IO[bytes], name: str) -> ImageArray:
         with Image.open(cast("IO[bytes]", file)) as image:
             mode = image.mode
             pixels = np.asarray(_to_8_or_16_bits(_upright(image)))
-    # Over a damaged file, Pillow's decoders fail in whatever way the damage takes them.
+    # Pillow's decoders raise many kinds of errors over damaged files.
     except Exception as error:
         raise MemosweepError(f"{name}: a broken, truncated or oversized image ({first_line(error)})") from None
     if mode in _NO_RANGE:

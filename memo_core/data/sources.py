@@ -83,7 +83,7 @@ def open_source(dataset: str) -> ImageSource:
     try:
         path = Path(dataset).expanduser()
         exists, is_folder = path.exists(), path.is_dir()
-    # A path that is too long, a folder that may not be looked into, or the home of nobody.
+    # A path that is too long, a folder that may not be looked into, or the home of an unknown user.
     except (OSError, RuntimeError) as error:
         raise MemosweepError(f"data set {dataset[:100]!r}: cannot be read ({first_line(error)[:100]})") from None
     if not exists:
@@ -219,7 +219,7 @@ def _labels(
     if members.index is not None:
         try:
             index = json.loads(content_of(members.index))
-        # Unreadable (see above), no text, no JSON, or nested too deeply.
+        # Unreadable (see above), not text, not JSON, or nested too deeply.
         except Exception as error:
             raise MemosweepError(f"{INDEX} is not readable JSON ({first_line(error)})") from None
         if has_labels_entry(index):

@@ -1,7 +1,6 @@
 """One experiment: its frozen, validated settings, their dotted keys, and the presets. Needs pydantic alone."""
 
 from memo_core.experiment.experiment import (
-    BEFORE_THE_SETTING,
     EMBEDDED_RESOLUTION,
     EMBEDDED_SIZE,
     DataConfig,
@@ -17,7 +16,6 @@ from memo_core.experiment.experiment import (
 )
 
 __all__ = [
-    "BEFORE_THE_SETTING",
     "EMBEDDED_RESOLUTION",
     "EMBEDDED_SIZE",
     "DataConfig",

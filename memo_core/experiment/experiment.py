@@ -9,7 +9,6 @@ from pydantic import Field, ValidationError, model_validator
 from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment.keys import check_key_of, constraint_of, keys_of, nested, one_line, parse_value_of
 from memo_core.experiment.sections import (
-    BEFORE_THE_SETTING,
     EMBEDDED_RESOLUTION,
     EMBEDDED_SIZE,
     DataConfig,
@@ -20,7 +19,6 @@ from memo_core.experiment.sections import (
 )
 
 __all__ = [
-    "BEFORE_THE_SETTING",
     "EMBEDDED_RESOLUTION",
     "EMBEDDED_SIZE",
     "DataConfig",

@@ -10,9 +10,6 @@ EMBEDDED_RESOLUTION = {"digits": 8, "cifar10": 32}
 EMBEDDED_SIZE = {"digits": 1797, "cifar10": 50_000}
 EMBEDDED_CLASSES = {"digits": 10, "cifar10": 10}
 
-BEFORE_THE_SETTING = {"training.order": "reshuffled"}
-"""What trainings used that are older than a setting, and so do not name it, where that is not its default."""
-
 
 def _as_mask(value: Any) -> Any:
     """Accept a skip mask as `110...`, as `1,1,0,...` or as a sequence of 0 and 1."""
@@ -223,7 +220,12 @@ class TrainingConfig(Section):
     ema_decay: Annotated[float, Field(ge=0, le=1)] = 0.99929
     warmup_epochs: Rate = 200.0
     """Epochs over which the learning rate and the EMA rate rise."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """`tf32` rounds the factors of a GPU's float32 products to 10 bits; `bfloat16` is autocast: weights, loss,
+    optimizer and average stay float32."""
+    compile: Literal["auto", "none", "graph", "full"] = "auto"
+    """How a step runs: operation by operation (`none`), captured as one CUDA graph (`graph`), or compiled too (`full`);
+    `auto` is `full` on a GPU and `none` on a CPU. The numbers differ by rounding, dropout's draws under `full` too."""
     order: Order = "cyclic"
     """The order in which training images are drawn, from `seed`.
 
@@ -256,6 +258,9 @@ class EvaluationConfig(Section):
     threshold: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
     batch_size: Annotated[int, Field(ge=1)] = 500
     """Images drawn at once; bounds the memory of an evaluation."""
+    neighbors: Literal["exact", "faiss"] = "exact"
+    """How nearest training images are searched; `faiss` needs `memosweep[faiss-cpu]` or `[faiss-gpu]`. The numbers are
+    the same."""
     fid: bool = False
     """Report the FID against the training set too (Appendix E); needs InceptionV3 (`memosweep[fid]`)."""
 

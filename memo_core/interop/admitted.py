@@ -87,7 +87,7 @@ _MOVED = {
 def original_name(name: Name) -> Name:
     """Return the published name of what a project has vendored: `lib.edm.dnnlib.util.EasyDict` is EDM's.
 
-    Whatever it stands for is a function of ours or a record, so that a false friend does no harm.
+    Whatever it stands for is a function of ours or a record, so that a name that only looks alike does no harm.
     """
     if name.name in _NETWORK_CLASSES and not is_torch_module(name):
         return Name("training.networks", name.name)

@@ -84,7 +84,7 @@ def pickle_names(data: bytes) -> set[str]:
     """Return the short texts of a pickle (keys, names of classes and of their modules), up to where it is damaged."""
     names: set[str] = set()
     stream = io.BytesIO(data)
-    # Nobody's damage may hide what came before it.
+    # Damage further on must not hide what was found before it.
     try:
         for _ in range(_MAX_PICKLES):
             names.update(_names(stream))

@@ -44,7 +44,7 @@ def load_inert(data: bytes, path: object) -> Any:
         return _Interpreter().run(data)
     except Refusal as refusal:
         raise MemosweepError(f"{path}: {refusal}; only tensors, plain containers and EDM networks are read") from None
-    # A damaged stream may fail anywhere; whatever it trips over, the file is at fault.
+    # A damaged stream may fail anywhere, with any error.
     except (ValueError, TypeError, LookupError, RuntimeError, OverflowError, EOFError, MemoryError) as error:
         raise MemosweepError(f"{path}: damaged or not a pickle ({type(error).__name__}: {first_line(error)})") from None
 

@@ -1,4 +1,4 @@
-"""One door for files that hold a trained denoiser: our checkpoint, an EDM pickle, EDM-named safetensors."""
+"""Read any file that holds a trained denoiser: our checkpoint, an EDM pickle, EDM-named safetensors."""
 
 import json
 import os

@@ -88,7 +88,7 @@ def build_denoiser(
         num_labels: C of the condition, 0 for none.
         seed: the experiment's seed.
         device: where it will live; initialization is drawn on the CPU, so it is the same everywhere.
-        precision: `float32` or `bfloat16` (autocast).
+        precision: `float32`, `tf32` or `bfloat16` (autocast); see `gpu_arithmetic`.
     """
     # Construction draws from the default generator, which is the caller's.
     with torch.random.fork_rng(devices=[]):

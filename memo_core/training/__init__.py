@@ -1,6 +1,5 @@
-"""Training: one step, its schedules, the stream of batches, the trainer and its checkpoints."""
+"""Training: one step, its schedules, the order of the images, the trainer and its checkpoints."""
 
-from memo_core.training.evaluation import Evaluation
 from memo_core.training.trainer import Trainer
 
-__all__ = ["Evaluation", "Trainer"]
+__all__ = ["Trainer"]

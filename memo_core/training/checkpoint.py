@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from memo_core.errors import MemosweepError, first_line
-from memo_core.experiment import BEFORE_THE_SETTING, Experiment
+from memo_core.experiment import Experiment
 from memo_core.files import write_atomically
 from memo_core.training.divergence import check_finite
 from memo_core.training.step import TrainingState
@@ -101,7 +101,7 @@ def read_checkpoint(file: str | Path, device: torch.device | str = "cpu") -> dic
     if any(not isinstance(key, str) for key in content["experiment"]):
         raise MemosweepError(f"{file}: not a checkpoint of this project (its experiment has keys that are not text)")
     try:
-        content["experiment"] = Experiment.from_flat({**BEFORE_THE_SETTING, **content["experiment"]}).to_flat()
+        content["experiment"] = Experiment.from_flat(content["experiment"]).to_flat()
     except MemosweepError as error:
         # The value that is quoted may be a tensor, which takes many lines.
         raise MemosweepError(f"{file}: {' '.join(str(error).split())[:300]}") from None

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from memo_core.command_line import Parser, run
 from memo_core.errors import MemosweepError
 from sweeps.engine.plans.factor import Factor
+from sweeps.engine.plans.names import EARLY_STOPS
 
 
 def main(
@@ -28,7 +29,7 @@ def main(
 
 def _checked(factor: Factor, parser: Parser, options: argparse.Namespace) -> int:
     _check_options(parser, options)
-    from sweeps.engine.run.execute import execute  # noqa: PLC0415 - loads Ray and torch, help and typing errors need not wait
+    from sweeps.engine.run.execute import execute  # noqa: PLC0415 - loads Ray and torch: help and typing errors need not wait
 
     return execute(factor, options)
 
@@ -88,7 +89,7 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
 
 
 def _add_bisect_arguments(group: Any) -> None:
-    # No defaults: what was given is told from what was left out.
+    # No defaults: they are those of the options object, and what is given explicitly shows.
     group.add_argument("--zeta", type=float, help="the EMM is where the ratio crosses 1 - zeta (default: 0.1)")
     group.add_argument("--tolerance", type=float,
                        help="relative half-width of the interval that ends a search (default: 0.1)")  # fmt: skip
@@ -97,7 +98,7 @@ def _add_bisect_arguments(group: Any) -> None:
     group.add_argument("--max-size", type=int, metavar="N",
                        help="largest data.size to train (default: 100, with --preset paper 50,000)")  # fmt: skip
     group.add_argument("--protocol", choices=["early", "paper"],
-                       help="paper trains and samples everything to the end (default: early)")  # fmt: skip
+                       help="paper switches all early stops off (default: early)")  # fmt: skip
     for name, what in (
         ("early-success", "stop a trial once its ratio is surely far above the target"),
         ("sequential-sampling", "draw no more samples than an intermediate evaluation needs"),
@@ -111,30 +112,27 @@ def _add_optuna_arguments(group: Any) -> None:
     group.add_argument("--asha", action="store_true", default=None, help="stop the worse half of the trials early")
 
 
-_SAVINGS = ("early_success", "sequential_sampling")
-_BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", *_SAVINGS)
+_BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", *EARLY_STOPS)
 _OPTUNA_OPTIONS = ("trials", "direction", "asha")
 
 
 def _check_options(parser: Parser, options: argparse.Namespace) -> None:
     """Refuse options that would be ignored."""
-    given = [name for name, value in vars(options).items() if value != parser.get_default(name)]
+    explicit = [name for name, value in vars(options).items() if value != parser.get_default(name)]
     if options.resume:
         # What a resumed run does was settled when it started.
-        changed = [name for name in given if name not in ("resume", "name", "storage_path")]
+        changed = [name for name in explicit if name not in ("resume", "name", "storage_path")]
         if changed:
             option = changed[0].replace("_", "-")
             raise MemosweepError(f"--resume with --{option}: a resumed run keeps its trials, leave it out")
     for search, names in (("bisect", _BISECT_OPTIONS), ("optuna", _OPTUNA_OPTIONS)):
         for name in names:
-            if name in given and options.search != search:
+            if name in explicit and options.search != search:
                 raise MemosweepError(f"--{name.replace('_', '-')} goes with --search {search}")
     if options.protocol == "paper":
-        for name in _SAVINGS:
+        for name in EARLY_STOPS:
             if getattr(options, name):
-                raise MemosweepError(
-                    f"--protocol paper with --{name.replace('_', '-')}: it trains and samples everything to the end"
-                )
+                raise MemosweepError(f"--protocol paper with --{name.replace('_', '-')}: it has no early stops")
     if options.repeats < 1:
         raise MemosweepError(f"--repeats {options.repeats}: expected at least 1")
     if options.max_failures < 0:

@@ -9,9 +9,9 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def describe_hardware() -> str:
-    """The machine of this process, such as `AMD EPYC 9354, 16 cores, 128 GiB memory, 2 x NVIDIA H100`.
+    """Return the machine of this process, such as `AMD EPYC 9354, 16 cores, 128 GiB memory, 2 x NVIDIA H100`.
 
-    What the system does not tell is left out; of a cluster it is the machine that the sweep was started on.
+    What the system does not say is left out; of a cluster it is the machine that the sweep was started on.
     """
     parts = [_processor(), f"{os.cpu_count() or 1} cores", _memory(), *_accelerators()]
     return ", ".join(part for part in parts if part)

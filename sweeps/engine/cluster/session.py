@@ -4,10 +4,9 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from analysis.results.urls import is_local, local_path
+from memo_core.data.sources import DATA_ROOT_VARIABLE
 
 # Ray reads these when it is imported and when its processes start.
 _ENVIRONMENT = {
@@ -37,7 +36,7 @@ class Cluster:
 
 
 def look() -> Cluster:
-    """What trials will have; an existing cluster is joined to ask it, otherwise nothing starts."""
+    """Return what trials will have; an existing cluster is joined to ask it, otherwise nothing starts."""
     if ray.is_initialized() or os.environ.get("RAY_ADDRESS"):
         return start()
     import torch  # noqa: PLC0415 - slow, and only needed here
@@ -60,18 +59,17 @@ def start() -> Cluster:
     return Cluster(cpus, gpus, f"{where} has {cpus} CPUs and {gpus} GPUs")
 
 
+def fix_data_root() -> None:
+    """Make a relative `$MEMOSWEEP_DATA` absolute for this process and for the workers that Ray starts from it."""
+    root = os.environ.get(DATA_ROOT_VARIABLE)
+    if root:
+        os.environ[DATA_ROOT_VARIABLE] = os.path.abspath(os.path.expanduser(root))  # noqa: PTH100, PTH111
+
+
 def trials_at_once(resources: Mapping[Literal["cpu", "gpu"], float]) -> int | None:
-    """How many trials the cluster holds at present, whether or not they run; none where Ray is not running."""
+    """Return how many trials the cluster holds at present, whether or not they run; none where Ray is not running."""
     if not ray.is_initialized():
         return None
     there = ray.cluster_resources()
     counts = [int(there.get(name.upper(), 0) / amount + 1e-9) for name, amount in resources.items() if amount > 0]
     return max(1, min(counts, default=1))
-
-
-def absolute(storage: str) -> str:
-    """Tune wants absolute paths or URLs."""
-    if not is_local(storage):
-        return storage
-    # Not Path's, which fails over the home of nobody.
-    return str(Path(os.path.expanduser(local_path(storage))).resolve())  # noqa: PTH111

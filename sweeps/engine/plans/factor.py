@@ -1,16 +1,20 @@
-"""A studied factor as data: the key it moves, the grids of its figures, and the trials they make."""
+"""A studied factor as data: the setting it varies, the grids of its figures, and the trials they make."""
 
 import itertools
-import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from memo_core.errors import MemosweepError
-from memo_core.experiment import Experiment, FlatExperiment, check_key
+from memo_core.experiment import EMBEDDED_SIZE, Experiment, FlatExperiment, check_key
 from memo_core.experiment.presets import with_settings
 
 Value = Any
+Preset = Literal["laptop", "paper"]
+Scale = Literal["linear", "log", "category"]
+
+_PATHS = ("data.dataset", "data.blend_dataset")
 
 
 @dataclass(frozen=True)
@@ -49,103 +53,126 @@ class Factor:
 
     name: str
     key: str
-    """The dotted experiment key that moves."""
+    """The dotted experiment key that varies."""
     paper: tuple[Study, ...]
     laptop: tuple[Study, ...]
-    tied: Callable[[Value, Mapping[str, Any]], Mapping[str, Any]] | None = None
+    title: str | None = None
+    """Its name on axes and in tables; None takes the paper's, or the words of the key."""
+    scale: Scale | None = None
+    """Of its axis; None takes the paper's, else linear for numbers."""
+    dependent: Callable[[Value, Mapping[str, Any]], Mapping[str, Any]] | None = None
     """Settings that follow from a value and the basic experiment, such as the learning rate from the batch size."""
     search_range: SearchRange | None = None
 
     def __post_init__(self) -> None:
         check_key(self.key)
 
-    def studies(self, preset: Literal["laptop", "paper"]) -> tuple[Study, ...]:
-        """The studies of a preset."""
+    def studies(self, preset: Preset) -> tuple[Study, ...]:
+        """Return the studies of a preset."""
         return self.paper if preset == "paper" else self.laptop
 
-    def figures(self, preset: Literal["laptop", "paper"]) -> list[str]:
-        """Names of the studies of a preset."""
+    def figures(self, preset: Preset) -> list[str]:
+        """Return the names of the studies of a preset."""
         return [study.figure for study in self.studies(preset)]
+
+    def dependent_keys(self) -> tuple[str, ...]:
+        """Return the keys of the settings that follow from a value."""
+        if self.dependent is None:
+            return ()
+        study = [*self.laptop, *self.paper][0]
+        return tuple(self.dependent(study.values[0], with_settings(study.preset, study.settings)))
 
 
 def scaled_learning_rate(batch_size: int, reference: Mapping[str, Any]) -> dict[str, Any]:
-    """The linear scaling rule of section 5: the learning rate per image of the batch stays as in `reference`."""
+    """Apply the linear scaling rule of section 5: the learning rate per image of the batch stays as in `reference`."""
     ratio = reference["training.learning_rate"] / reference["training.batch_size"]
     return {"training.learning_rate": ratio * batch_size}
+
+
+def absolute_value(key: str, value: Any) -> Any:
+    """Return a setting's value; a path to images becomes absolute, the data sets known by name stay.
+
+    Tune runs each trial in a folder of its own, where a relative path would mean something else.
+    """
+    if key not in _PATHS or not isinstance(value, str) or not value.strip() or value in EMBEDDED_SIZE:
+        return value
+    # As typed otherwise: a link stays a link.
+    return os.path.abspath(os.path.expanduser(value))  # noqa: PTH100, PTH111 - texts that may be no path at all
+
+
+def absolute_paths(settings: Mapping[str, Any]) -> FlatExperiment:
+    """Return settings by dotted key with absolute paths to images."""
+    return {key: absolute_value(key, value) for key, value in settings.items()}
 
 
 @dataclass(frozen=True)
 class Selection:
     """What the command line changes of a factor's studies."""
 
-    preset: Literal["laptop", "paper"]
+    preset: Preset
     figures: Sequence[str] = ()
     values: Sequence[Value] = ()
     sizes: Sequence[int] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     repeats: int = 1
 
+    def studies(self, factor: Factor) -> list[Study]:
+        """Return the studies of a factor that are named, or all of the preset.
 
-def selected_studies(factor: Factor, selection: Selection) -> list[Study]:
-    """The studies that the selection names, or all of its preset."""
-    studies = factor.studies(selection.preset)
-    return [study for study in studies if not selection.figures or study.figure in selection.figures]
+        Raises:
+            MemosweepError: there is no study of a name.
+        """
+        known = factor.figures(self.preset)
+        for figure in self.figures:
+            if figure not in known:
+                raise MemosweepError(
+                    f"--figure {figure}: the {self.preset} preset of {factor.name} has {', '.join(known)}"
+                )
+        return [s for s in factor.studies(self.preset) if not self.figures or s.figure in self.figures]
 
 
-def trials_of(factor: Factor, selection: Selection) -> list[FlatExperiment]:
-    """All trials of the selected studies, complete and validated, each once.
+def trials_of(factor: Factor, selection: Selection) -> tuple[Experiment, ...]:
+    """Return all trials of the selected studies, each once.
 
     Raises:
-        MemosweepError: a setting that the sweep itself moves, an unknown figure, or an invalid experiment.
+        MemosweepError: a setting that the sweep itself varies, an unknown figure, or an invalid experiment.
     """
-    _check_selection(factor, selection)
-    trials: dict[str, FlatExperiment] = {}
-    for study in selected_studies(factor, selection):
-        for flat in _trials_of_study(factor, study, selection):
-            trials.setdefault(json.dumps(flat, sort_keys=True), flat)
-    return list(trials.values())
-
-
-def _check_selection(factor: Factor, selection: Selection) -> None:
     for key, option in ((factor.key, "--values"), ("data.size", "--sizes")):
         if key in selection.settings:
-            raise MemosweepError(f"--set {key}={selection.settings[key]}: this sweep moves it, use {option}")
+            raise MemosweepError(f"--set {key}={selection.settings[key]}: this sweep varies it, use {option}")
     if factor.key == "data.size" and selection.values and selection.sizes:
         raise MemosweepError("--values and --sizes are the same for this factor: give one of them")
-    known = factor.figures(selection.preset)
-    for figure in selection.figures:
-        if figure not in known:
-            raise MemosweepError(
-                f"--figure {figure}: the {selection.preset} preset of {factor.name} has {', '.join(known)}"
-            )
+    studies = selection.studies(factor)
+    return tuple(dict.fromkeys(trial for study in studies for trial in _trials_of_study(factor, study, selection)))
 
 
-def _trials_of_study(factor: Factor, study: Study, selection: Selection) -> Iterable[FlatExperiment]:
-    values = tuple(selection.values) or study.values
-    sizes = tuple(selection.sizes) or study.sizes
+def _trials_of_study(factor: Factor, study: Study, selection: Selection) -> Iterable[Experiment]:
+    settings = with_settings(with_settings(study.preset, study.settings), selection.settings)
+    for point in _points(factor, study, selection):
+        if factor.dependent is None:
+            yield Experiment.from_flat(with_settings(settings, point))
+            continue
+        # What a wrong value means to the settings that follow from it is nobody's guess.
+        Experiment.from_flat(with_settings(settings, point))
+        follows = factor.dependent(point[factor.key], settings)
+        yield Experiment.from_flat(with_settings({**settings, **follows}, point))
+
+
+def _points(factor: Factor, study: Study, selection: Selection) -> Iterable[dict[str, Any]]:
+    """Return the product of factor values, sizes and further axes, as settings by dotted key."""
+    axes: dict[str, Sequence[Value]] = {factor.key: selection.values or study.values}
     if factor.key == "data.size":
-        sizes = tuple(selection.values) or tuple(selection.sizes) or study.values
-        values = (None,)
+        axes = {"data.size": selection.values or selection.sizes or study.values}
+    else:
+        axes["data.size"] = selection.sizes or study.sizes
     # `--repeats` replaces the seeds of a study that has some of its own.
     repeats = {"seed": tuple(range(selection.repeats))} if selection.repeats > 1 else {}
     grid = {**repeats, **study.grid, **repeats}
-    axes = [(key, options) for key, options in grid.items() if key not in selection.settings]
-    for combination in itertools.product(values, sizes, *(options for _, options in axes)):
-        value, size, *others = combination
-        moved: dict[str, Any] = {
-            "data.size": size,
-            **dict(zip([key for key, _ in axes], others, strict=True)),
-        }
-        if factor.key != "data.size":
-            moved[factor.key] = value
-        settings = with_settings(with_settings(study.preset, study.settings), selection.settings)
-        if factor.tied is not None:
-            Experiment.from_flat(with_settings(settings, moved))
-            settings = {**settings, **factor.tied(value, settings)}
-        settings = with_settings(settings, moved)
-        yield Experiment.from_flat(settings).to_flat()
+    axes.update({key: options for key, options in grid.items() if key not in selection.settings})
+    return (dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values()))
 
 
-def moved_keys(trials: Sequence[FlatExperiment]) -> list[str]:
-    """The keys that differ among trials, in experiment order."""
-    return [key for key in (trials[0] if trials else {}) if len({json.dumps(flat[key]) for flat in trials}) > 1]
+def varied_keys(trials: Sequence[Experiment]) -> tuple[str, ...]:
+    """Return the keys whose values differ among trials, in experiment order."""
+    flats = [trial.to_flat() for trial in trials]
+    return tuple(key for key in (flats[0] if flats else {}) if any(flat[key] != flats[0][key] for flat in flats))

@@ -7,32 +7,21 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from analysis.results.urls import join_url, open_location
 from memo_core.errors import MemosweepError, first_line, quoted
-from memo_core.experiment import Experiment, FlatExperiment, check_key
 from sweeps.engine.cluster.hardware import describe_hardware
-from sweeps.engine.plans.search_settings import SETTINGS_OF, STRICT, BisectSettings, SearchSettings
+from sweeps.engine.plans.plan import Plan
+from sweeps.engine.plans.ranges import STRICT
 
 FILE = "sweep.json"
 _MAX_BYTES = 256 * 2**20
 """The largest sweeps, of 100,000 trials, write less."""
 
 
-def _known_key(key: str) -> str:
-    check_key(key)
-    return key
-
-
-def _complete(trial: dict[str, Any]) -> FlatExperiment:
-    return Experiment.from_flat(trial).to_flat()
-
-
-Key = Annotated[str, AfterValidator(_known_key)]
-Trial = Annotated[dict[str, Any], AfterValidator(_complete)]
 Amount = Annotated[float, Field(ge=0, le=1e6)]
 
 
@@ -41,50 +30,16 @@ class Manifest(BaseModel):
 
     model_config = STRICT
 
-    factor: str
-    key: Key
-    preset: Literal["laptop", "paper"]
-    moved: list[Key]
-    """The keys that differ among trials."""
-    trials: Annotated[list[Trial], Field(min_length=1)]
-    """Complete experiments; of a search those that it starts from."""
+    plan: Plan
     resources: dict[Literal["cpu", "gpu"], Amount]
     """Of one trial."""
     max_failures: Annotated[int, Field(ge=0, le=10**6)]
-    search: Literal["grid", "bisect", "optuna"]
-    search_settings: SearchSettings
     command: list[str]
     started: str
     hardware: str
-    """In words; older runs say no more than `x86_64`."""
+    """In words."""
     versions: dict[str, str]
     git_commit: str | None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _older_runs(cls, content: Any) -> Any:
-        """Drop the second name that older runs gave their factor."""
-        if not isinstance(content, dict):
-            return content
-        return {name: value for name, value in content.items() if name not in ("title", "scale")}
-
-    @field_validator("search_settings", mode="wrap")
-    @classmethod
-    def _settings_of_this_search(cls, value: Any, handler: Any, info: Any) -> Any:
-        """Validate as the settings of this search alone, whose mistakes can then be named."""
-        kind = SETTINGS_OF.get(info.data.get("search", ""))
-        return handler(value) if kind is None or isinstance(value, BaseModel) else kind.model_validate(value)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if not isinstance(self.search_settings, SETTINGS_OF[self.search]):
-            raise ValueError(f"search_settings are not those of search = {self.search}")
-        settings, count = self.search_settings, len(self.trials)
-        if isinstance(settings, BisectSettings) and len(settings.labels) != count:
-            raise ValueError(f"{len(settings.labels)} labels for {count} trials")
-        if self.search == "optuna" and count != 1:
-            raise ValueError(f"{count} trials, expected the one that the search changes")
-        return self
 
     def write(self, run_path: str) -> None:
         """Write `sweep.json` into the run's folder or URL.
@@ -131,11 +86,13 @@ def _first_mistake(error: ValidationError) -> str:
     return f"{place} = {quoted(first['input'])}: {message[0].lower()}{message[1:300]}"
 
 
-def describe_run(**settings: Any) -> Manifest:
-    """A manifest with the command, time, hardware and versions of this process filled in."""
+def describe_run(plan: Plan, resources: dict[Literal["cpu", "gpu"], float], max_failures: int) -> Manifest:
+    """Return a manifest with the command, time, hardware and versions of this process filled in."""
     packages = ("ray", "torch", "torchvision", "numpy")
     return Manifest(
-        **settings,
+        plan=plan,
+        resources=resources,
+        max_failures=max_failures,
         command=_command(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         hardware=describe_hardware(),
@@ -145,7 +102,7 @@ def describe_run(**settings: Any) -> Manifest:
 
 
 def _command() -> list[str]:
-    """What to type at the repository's root to run this again."""
+    """Return what to type at the repository's root to run this again."""
     script = Path(sys.argv[0])
     return ["python", "/".join([*script.absolute().parent.parts[-1:], script.name]), *sys.argv[1:]]
 

@@ -1,147 +1,170 @@
-"""What a run will do: its trials, or the search that proposes them; plain data, stored in `sweep.json`."""
+"""What a run will do: its trials, or the search that proposes them; validated whole, and stored in `sweep.json`."""
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
-from memo_core.errors import MemosweepError
-from memo_core.experiment import EMBEDDED_SIZE, FlatExperiment
-from memo_core.experiment.presets import with_settings
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, model_validator
+
+from memo_core.experiment import Experiment, check_key
 from sweeps.engine.plans.checks import check_effects
-from sweeps.engine.plans.factor import Factor, Selection, moved_keys, selected_studies, trials_of
+from sweeps.engine.plans.factor import (
+    Factor,
+    Preset,
+    Scale,
+    Selection,
+    absolute_paths,
+    trials_of,
+    varied_keys,
+)
 from sweeps.engine.plans.names import short_name
-from sweeps.engine.plans.search_settings import BisectSettings, GridSettings, SearchSettings
+from sweeps.engine.plans.ranges import STRICT, SearchSpace, check_space
 
-Search = Literal["grid", "bisect", "optuna"]
 SEED_SPREAD = {"laptop": 0.4, "paper": 0.08}
 """Standard deviation of the ratio's logit among training seeds: larger for small networks and short trainings."""
-SIZE_LIMITS = {"laptop": (4, 100), "paper": (100, 50_000)}
-"""Sizes that an EMM search may train on, where none are given."""
 
 
-@dataclass(frozen=True)
-class Plan:
+def _known_key(key: str) -> str:
+    check_key(key)
+    return key
+
+
+def _as_experiment(value: Any) -> Any:
+    return Experiment.from_flat(value) if isinstance(value, dict) else value
+
+
+Key = Annotated[str, AfterValidator(_known_key)]
+Trial = Annotated[Experiment, BeforeValidator(_as_experiment), PlainSerializer(lambda trial: trial.to_flat())]
+"""An experiment in Python, and dotted keys in JSON."""
+Share = Annotated[float, Field(gt=0, lt=1)]
+Size = Annotated[int, Field(ge=2, le=100_000_000)]
+
+
+class GridOptions(BaseModel):
+    """Every trial of the plan."""
+
+    model_config = STRICT
+
+    kind: Literal["grid"] = "grid"
+
+
+class EMMSearchOptions(BaseModel):
+    """An EMM search of each variant, from the command line to the searcher and the trials' early stops."""
+
+    model_config = STRICT
+
+    kind: Literal["bisect"] = "bisect"
+    zeta: Share = 0.1
+    """The EMM is where the ratio crosses 1 - zeta."""
+    tolerance: Share = 0.1
+    """Relative half-width of the interval that ends the search of a variant."""
+    min_size: Size | None = None
+    max_size: Size | None = None
+    """Sizes to train on; None, on the command line alone, takes those of the preset and the data."""
+    early_success: bool = True
+    """End a trial whose ratio has surely passed the target."""
+    sequential_sampling: bool = True
+    """Draw no more samples than an intermediate evaluation needs."""
+
+    @property
+    def target(self) -> float:
+        """The ratio whose crossing is searched."""
+        return 1 - self.zeta
+
+
+class OptunaOptions(BaseModel):
+    """A search for the highest or the lowest ratio of one study."""
+
+    model_config = STRICT
+
+    kind: Literal["optuna"] = "optuna"
+    num_trials: Annotated[int, Field(ge=1)] = 20
+    direction: Literal["max", "min"] = "max"
+    asha: bool = False
+    """Stop the worse half of the trials early."""
+    figure: str = ""
+    """The study that is searched; filled in by the plan, like the space."""
+    space: Annotated[SearchSpace, AfterValidator(check_space)] = {}
+
+
+class FactorDescription(BaseModel):
+    """What the readers of results need to know of a factor (`factor.Factor`)."""
+
+    model_config = STRICT
+
+    name: str
+    key: Key
+    title: str | None = None
+    scale: Scale | None = None
+    dependent: tuple[Key, ...] = ()
+
+    @classmethod
+    def of(cls, factor: Factor) -> Self:
+        """Describe a factor."""
+        return cls(
+            name=factor.name,
+            key=factor.key,
+            title=factor.title,
+            scale=factor.scale,
+            dependent=factor.dependent_keys(),
+        )
+
+
+class Plan(BaseModel):
     """A run, before it has a name and a place."""
 
-    search: Search
-    trials: list[FlatExperiment]
+    model_config = STRICT
+
+    factor: FactorDescription
+    preset: Preset
+    trials: Annotated[tuple[Trial, ...], Field(min_length=1)]
     """All trials of a grid; for a search, the experiments that it starts from."""
-    moved: list[str]
+    varied: tuple[Key, ...]
     """The keys that will differ among trials."""
-    settings: SearchSettings = field(default_factory=GridSettings)
-    probes: list[FlatExperiment] = field(default_factory=list)
+    search: Annotated[GridOptions | EMMSearchOptions | OptunaOptions, Field(discriminator="kind")] = GridOptions()
+    probes: Annotated[tuple[Trial, ...], Field(exclude=True)] = ()
     """Further experiments that a search may propose, to be checked before anything starts."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        search = self.search
+        if isinstance(search, EMMSearchOptions) and not 2 <= (search.min_size or 0) <= (search.max_size or 0):
+            raise ValueError(f"sizes from {search.min_size} to {search.max_size} cannot be searched")
+        if isinstance(search, OptunaOptions) and not (len(self.trials) == 1 and search.space):
+            raise ValueError(f"{len(self.trials)} trials, expected the one that the search changes, and its space")
+        return self
+
+    @property
+    def total(self) -> int | None:
+        """The number of trials; None for an EMM search, which decides as it goes."""
+        if isinstance(self.search, OptunaOptions):
+            return self.search.num_trials
+        return len(self.trials) if isinstance(self.search, GridOptions) else None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A name for each variant of an EMM search, in the order of the trials, each different."""
+        keys = [key for key in self.varied if key not in ("data.size", "seed")]
+        labels = [short_name(trial.to_flat(), keys) or "all" for trial in self.trials]
+        if len(set(labels)) < len(labels):
+            labels = [f"{label} ({number})" for number, label in enumerate(labels, 1)]
+        return tuple(labels)
+
+    @property
+    def seed_spread(self) -> float:
+        """The standard deviation of the ratio's logit among training seeds that a search starts from."""
+        return SEED_SPREAD[self.preset]
+
+    def with_absolute_paths(self) -> "Plan":
+        """Return the plan with absolute paths to images: a preset, too, may name them by a relative one."""
+        trials = tuple(Experiment.from_flat(absolute_paths(trial.to_flat())) for trial in self.trials)
+        return self.model_copy(update={"trials": trials})
 
 
 def grid_plan(factor: Factor, selection: Selection) -> Plan:
-    """Every trial of the selected studies.
+    """Return the plan of every trial of the selected studies.
 
     Raises:
-        MemosweepError: what `trials_of` refuses, or settings under which the factor moves nothing.
+        MemosweepError: what `trials_of` refuses, or settings under which the factor has no effect.
     """
     trials = trials_of(factor, selection)
     check_effects(factor, selection, trials)
-    return Plan("grid", trials, moved_keys(trials))
-
-
-@dataclass(frozen=True)
-class BisectOptions:
-    """What the command line says of an EMM search."""
-
-    zeta: float = 0.1
-    tolerance: float = 0.1
-    min_size: int | None = None
-    max_size: int | None = None
-    early_success: bool = True
-    sequential_sampling: bool = True
-
-
-def bisect_plan(factor: Factor, selection: Selection, options: BisectOptions) -> Plan:
-    """A search for the EMM of each variant: each factor value, under each further axis of its studies.
-
-    Raises:
-        MemosweepError: limits that are no range, sizes beyond the data, or options that a search does not take.
-    """
-    if selection.sizes or "data.size" in selection.settings or (factor.key == "data.size" and selection.values):
-        raise MemosweepError("--search bisect chooses the sizes itself: limit them with --min-size and --max-size")
-    if selection.repeats != 1:
-        raise MemosweepError("--search bisect repeats trainings where they are needed: leave --repeats out")
-    selection = _one_subset(factor, selection)
-    for name, share in (("zeta", options.zeta), ("tolerance", options.tolerance)):
-        if not 0 < share < 1:
-            raise MemosweepError(f"--{name} {share}: expected a number above 0 and below 1")
-    minimum, maximum = _limits(factor, selection, options)
-    _at_size(factor, selection, minimum)
-    variants = _at_size(factor, selection, maximum)
-    if any(flat["model.architecture"] == "optimum" for flat in variants):
-        raise MemosweepError("--search bisect: the optimum memorizes every training set, it has no EMM")
-    check_effects(factor, selection, variants)
-    moved = [key for key in moved_keys(variants) if key != "data.size"]
-    labels = [short_name(flat, moved) or "all" for flat in variants]
-    if len(set(labels)) < len(labels):
-        labels = [f"{label} ({number})" for number, label in enumerate(labels, 1)]
-    return Plan(
-        "bisect",
-        variants,
-        list(dict.fromkeys([*moved, "data.size", "seed"])),
-        BisectSettings(
-            labels=labels,
-            min_size=minimum,
-            max_size=maximum,
-            target=1 - options.zeta,
-            tolerance=options.tolerance,
-            seed_spread=SEED_SPREAD[selection.preset],
-            early_success=options.early_success,
-            sequential_sampling=options.sequential_sampling,
-        ),
-    )
-
-
-def _limits(factor: Factor, selection: Selection, options: BisectOptions) -> tuple[int, int]:
-    """The smallest and the largest size to train: those asked for, or what the preset and the data allow."""
-    low, high = SIZE_LIMITS[selection.preset]
-    for name, size in (("min", options.min_size), ("max", options.max_size)):
-        if size is not None and size < 2:
-            raise MemosweepError(f"--{name}-size {size}: expected at least 2 images")
-    maximum = min([high, *_known_sizes(factor, selection)]) if options.max_size is None else options.max_size
-    variants = _at_size(factor, selection, maximum)
-    minimum = min(max([low, *map(_fewest_images, variants)]), maximum) if options.min_size is None else options.min_size
-    if minimum > maximum:
-        default = "" if options.max_size is not None else f" (of the {selection.preset} preset)"
-        raise MemosweepError(
-            f"--min-size {minimum} --max-size {maximum}{default}: expected a max size of at least the min size"
-        )
-    return minimum, maximum
-
-
-def _one_subset(factor: Factor, selection: Selection) -> Selection:
-    """Without the seeds that a study repeats its trials over: a search repeats where it needs to."""
-    seeds = {
-        key: study.grid[key][0]
-        for study in selected_studies(factor, selection)
-        for key in ("seed", "data.seed")
-        if key in study.grid
-    }
-    return replace(selection, settings={**seeds, **selection.settings})
-
-
-def _known_sizes(factor: Factor, selection: Selection) -> list[int]:
-    """How many images the data sets have that are known by name."""
-    chosen = [
-        with_settings(with_settings(study.preset, study.settings), selection.settings)
-        for study in selected_studies(factor, selection)
-    ]
-    return [size for flat in chosen if (size := EMBEDDED_SIZE.get(flat["data.dataset"])) is not None]
-
-
-def _fewest_images(flat: FlatExperiment) -> int:
-    """How many images an experiment needs at least: one for each class and each random label."""
-    classes = flat["data.classes"]
-    counts = [len(classes) if isinstance(classes, list | tuple) else classes or 0]
-    counts += [flat["data.num_labels"]] if flat["data.labels"] == "random" else []
-    return max(counts)
-
-
-def _at_size(factor: Factor, selection: Selection, size: int) -> list[FlatExperiment]:
-    """The variants of a selection, all at one size; further evaluation of sizes is the search's."""
-    fixed = replace(selection, values=[size]) if factor.key == "data.size" else replace(selection, sizes=[size])
-    return trials_of(factor, fixed)
+    return Plan(factor=FactorDescription.of(factor), preset=selection.preset, trials=trials, varied=varied_keys(trials))

@@ -4,39 +4,65 @@ import itertools
 import math
 import random
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from memo_core.command_line import parse_settings
 from memo_core.errors import MemosweepError
 from memo_core.experiment import check_key, field_constraint, parse_value
+from sweeps.engine.plans.factor import absolute_value
 
-Span = Mapping[str, Any]
-"""`{"choices": [...]}`, or `{"low", "high", "log", "integer"}`; with `complement`, 1 - value is spaced so
-(`search_settings.Span`, as the command line makes it)."""
-SearchSpace = Mapping[str, Span]
+STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+"""Of what `sweep.json` holds: damaged entries are named, not guessed."""
+
+
+class Choices(BaseModel):
+    """One of several values."""
+
+    model_config = STRICT
+
+    choices: Annotated[list[Any], Field(min_length=1)]
+
+
+class Range(BaseModel):
+    """A number between two ends."""
+
+    model_config = STRICT
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    integer: bool = False
+    complement: bool = False
+    """1 - value is spaced so, not the value."""
+
+
+Span = Choices | Range
+SearchSpace = dict[str, Span]
 """A span for each dotted key."""
 
 _SPARSE = ("data.resolution", "model.attention_resolution")
 """Keys of which most whole numbers are invalid: the network halves its images."""
 _EVEN_WIDTHS_ABOVE = 32
 """Above it only multiples of 32 give layers that the normalization's 32 groups can share, whatever the multipliers."""
-_MOST_COMBINATIONS = 256
+_MAX_COMBINATIONS = 256
 _MAX_POINTS = 10_000
 """Points of a space that are listed, to find those that a search has not tried."""
 
 
-def split_ranges(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Tell `KEY=range(low,high[,log])` and `KEY=choice(a,b,...)` from plain settings.
+def split_ranges(settings: list[str]) -> tuple[dict[str, Any], SearchSpace]:
+    """Separate `KEY=range(low,high[,log])` and `KEY=choice(a,b,...)` from plain settings.
 
     Returns:
-        The plain settings by dotted key, and the spans by dotted key, JSON-ready.
+        The plain settings and the spans, each by dotted key.
 
     Raises:
-        MemosweepError: a range or a choice that is none, or a range of what is no number.
+        MemosweepError: what looks like a range or a choice and is none, or a range of what is not a number.
     """
     plain: list[str] = []
-    spans: dict[str, dict[str, Any]] = {}
+    spans: SearchSpace = {}
     for setting in settings:
         key, _, text = setting.partition("=")
         key = key.strip()
@@ -64,16 +90,16 @@ def _split_at_commas(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def _choices(key: str, text: str, parts: list[str]) -> dict[str, Any]:
+def _choices(key: str, text: str, parts: list[str]) -> Choices:
     if not all(parts) or any(part.count("[") != part.count("]") for part in parts):
         raise MemosweepError(f"--set {key}={text}: expected choice(a,b,...), a list as [1,2]")
-    return {"choices": [parse_value(key, part) for part in parts]}
+    return Choices(choices=[absolute_value(key, parse_value(key, part)) for part in parts])
 
 
-def _range(key: str, text: str, parts: list[str]) -> dict[str, Any]:
+def _range(key: str, text: str, parts: list[str]) -> Range:
     kind = field_constraint(key, "type")
     if kind not in (int, float):
-        raise MemosweepError(f"--set {key}={text}: its values are no numbers, list them as choice(a,b,...)")
+        raise MemosweepError(f"--set {key}={text}: its values are not numbers, list them as choice(a,b,...)")
     if key in _SPARSE:
         raise MemosweepError(f"--set {key}={text}: only a few numbers are valid, list them as choice(8,16)")
     try:
@@ -86,10 +112,10 @@ def _range(key: str, text: str, parts: list[str]) -> dict[str, Any]:
     if not low < high or (parts[2:] and not log) or (log and low <= 0):
         raise MemosweepError(f"--set {key}={text}: expected low < high, and low > 0 where log")
     if kind is float:
-        return {"low": low, "high": high, "log": log, "integer": False}
+        return Range(low=low, high=high, log=log)
     if not (low.is_integer() and high.is_integer()):
         raise MemosweepError(f"--set {key}={text}: expected whole numbers as ends")
-    span = {"low": int(low), "high": int(high), "log": log, "integer": True}
+    span = Range(low=int(low), high=int(high), log=log, integer=True)
     if not ends(key, span):
         raise MemosweepError(
             f"--set {key}={text}: holds no multiple of 4 up to {_EVEN_WIDTHS_ABOVE} and none of "
@@ -98,56 +124,78 @@ def _range(key: str, text: str, parts: list[str]) -> dict[str, Any]:
     return span
 
 
-def drawn_between(span: Span) -> tuple[float, float]:
-    """The ends of what is drawn for a range: of the value itself, or of 1 - value."""
-    low, high = span["low"], span["high"]
-    return (1 - high, 1 - low) if span.get("complement") else (low, high)
+def check_space(space: SearchSpace) -> SearchSpace:
+    """Return a space whose keys and ends were checked; what its types cannot say.
+
+    Raises:
+        MemosweepError: which key is wrong, and what would be right.
+    """
+    for key, span in space.items():
+        check_key(key)
+        if isinstance(span, Choices):
+            continue
+        low, high = span.low, span.high
+        if field_constraint(key, "type") not in (int, float):
+            raise MemosweepError(f"{key}: its values are not numbers, a range of them cannot be searched")
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            raise MemosweepError(f"{key}: expected finite ends, the lower one first")
+        if span.log and drawn_between(span)[0] <= 0:
+            raise MemosweepError(f"{key}: a logarithmic range must lie above 0")
+        if span.integer and not (float(low).is_integer() and float(high).is_integer()):
+            raise MemosweepError(f"{key}: expected whole numbers as ends")
+    return space
+
+
+def drawn_between(span: Range) -> tuple[float, float]:
+    """Return the ends of what is drawn for a range: of the value itself, or of 1 - value."""
+    low, high = span.low, span.high
+    return (1 - high, 1 - low) if span.complement else (low, high)
 
 
 def value_of(key: str, span: Span, drawn: float) -> Any:
-    """The value of `key` that a drawn number stands for: a choice by its index, else the nearest valid one in range."""
-    if "choices" in span:
-        return span["choices"][int(drawn)]
-    if span.get("complement"):
-        # The way to 1 - value and back may end an ulp outside.
-        return min(max(1 - drawn, span["low"]), span["high"])
+    """Return the value that a drawn number stands for: a choice by its index, else the nearest valid one in range."""
+    if isinstance(span, Choices):
+        return span.choices[int(drawn)]
+    if span.complement:
+        # 1 - (1 - value) may be a rounding error outside.
+        return min(max(1 - drawn, span.low), span.high)
     grid = _valid_multiples(key, span)
     return drawn if grid is None else min(grid, key=lambda value: abs(value - drawn))
 
 
-def _valid_multiples(key: str, span: Span) -> list[int] | None:
-    """The numbers of a range that a key's step admits; None where it has no step."""
+def _valid_multiples(key: str, span: Range) -> list[int] | None:
+    """Return the numbers of a range that a key's step admits; None where it has no step."""
     step = field_constraint(key, "multiple_of")
     if step is None:
         return None
-    values = range(math.ceil(span["low"] / step) * step, math.floor(span["high"]) + 1, step)
+    values = range(math.ceil(span.low / step) * step, math.floor(span.high) + 1, step)
     if key != "model.width":
         return list(values)
     return [width for width in values if width <= _EVEN_WIDTHS_ABOVE or width % _EVEN_WIDTHS_ABOVE == 0]
 
 
 def ends(key: str, span: Span) -> list[Any]:
-    """All choices, or the lowest and the highest value of a range; nothing where it holds no valid value."""
-    if "choices" in span:
-        return list(span["choices"])
+    """Return all choices, or the lowest and the highest value of a range; nothing where it holds no valid value."""
+    if isinstance(span, Choices):
+        return list(span.choices)
     grid = _valid_multiples(key, span)
     if grid is None:
-        return [span["low"], span["high"]]
+        return [span.low, span.high]
     return list(dict.fromkeys([grid[0], grid[-1]])) if grid else []
 
 
 def _finite_points(key: str, span: Span) -> list[Any] | None:
-    """Everything that can be drawn for a key and means different values; None for a continuum."""
-    if "choices" in span:
-        return list(range(len(span["choices"])))
-    if not span["integer"] or span.get("complement"):
+    """Return everything that can be drawn for a key and means different values; None for a continuum."""
+    if isinstance(span, Choices):
+        return list(range(len(span.choices)))
+    if not span.integer or span.complement:
         return None
     grid = _valid_multiples(key, span)
-    return list(range(round(span["low"]), round(span["high"]) + 1)) if grid is None else grid
+    return list(range(round(span.low), round(span.high) + 1)) if grid is None else grid
 
 
 def all_points(space: SearchSpace) -> list[dict[str, Any]] | None:
-    """All points of a space, as drawn numbers by key; None where there are infinitely many, or more than 10,000."""
+    """Return all points of a space, as drawn numbers by key; None where there are more than 10,000."""
     options = {key: _finite_points(key, span) for key, span in space.items()}
     known = {key: points for key, points in options.items() if points is not None}
     if len(known) < len(options) or math.prod(map(len, known.values())) > _MAX_POINTS:
@@ -156,27 +204,27 @@ def all_points(space: SearchSpace) -> list[dict[str, Any]] | None:
 
 
 def random_point(space: SearchSpace, generator: random.Random) -> dict[str, Any]:
-    """A point drawn at random: evenly over choices and whole numbers, evenly or logarithmically over a continuum."""
+    """Draw a point at random: evenly over choices and whole numbers, evenly or logarithmically over a continuum."""
     return {key: _random_draw(key, span, generator) for key, span in space.items()}
 
 
 def _random_draw(key: str, span: Span, generator: random.Random) -> Any:
     points = _finite_points(key, span)
-    if points is not None:
-        return generator.choice(points)
+    if points is not None or isinstance(span, Choices):
+        return generator.choice(points or [])
     low, high = drawn_between(span)
-    drawn = math.exp(generator.uniform(math.log(low), math.log(high))) if span["log"] else generator.uniform(low, high)
+    drawn = math.exp(generator.uniform(math.log(low), math.log(high))) if span.log else generator.uniform(low, high)
     drawn = min(max(drawn, low), high)
-    return round(drawn) if span["integer"] else drawn
+    return round(drawn) if span.integer else drawn
 
 
 def combinations(space: SearchSpace) -> Iterator[dict[str, Any]]:
-    """Combinations of choices and of the ends of ranges: all, or 256 random ones where there are more."""
+    """Return combinations of choices and of the ends of ranges: all, or 256 random ones where there are more."""
     options = {key: ends(key, span) for key, span in space.items()}
     count = math.prod(len(values) for values in options.values())
-    if count <= _MOST_COMBINATIONS:
+    if count <= _MAX_COMBINATIONS:
         chosen: Iterator[tuple[Any, ...]] = itertools.product(*options.values())
     else:
         generator = random.Random(0)
-        chosen = (tuple(generator.choice(values) for values in options.values()) for _ in range(_MOST_COMBINATIONS))
+        chosen = (tuple(generator.choice(values) for values in options.values()) for _ in range(_MAX_COMBINATIONS))
     return (dict(zip(options, values, strict=True)) for values in chosen)

@@ -21,7 +21,7 @@ from analysis.runs.factors import factor, inside_sentence, value_text
 from analysis.runs.final import best, finished
 from analysis.runs.groups import panel_titles, panels
 from sweeps.engine.plans.manifest import Manifest
-from sweeps.engine.plans.search_settings import OptunaSettings
+from sweeps.engine.plans.plan import OptunaOptions, Plan
 from sweeps.engine.tune.emm_searcher import saved_search
 
 _DOUBTS = {
@@ -32,8 +32,9 @@ _FIGURES = 4
 _GALLERY_TRIALS = 6
 
 
-def write_outcome(run_path: str, manifest: Manifest) -> None:
+def write_artifacts(run_path: str, manifest: Manifest) -> None:
     """Write table.csv, table.parquet, figure and gallery into the run's folder, and say what was found."""
+    plan = manifest.plan
     try:
         with warnings.catch_warnings():
             # The sweep itself says which trials are unfinished.
@@ -55,29 +56,29 @@ def write_outcome(run_path: str, manifest: Manifest) -> None:
     whole.attrs = frame.attrs
     written = ["table.csv", "table.parquet"]
     # A search may so far have nothing but trials that it stopped below the target.
-    for number, (title, part) in enumerate(_parts(whole, manifest)[:_FIGURES], 1):
+    for number, (title, part) in enumerate(_parts(whole, plan)[:_FIGURES], 1):
         # A mean over the other keys that a search moves would be the ratio of no setting.
-        if manifest.search == "optuna":
-            figure = trials_over_factor(part, manifest.key, title, lowest=_minimizes(manifest))
+        if plan.search.kind == "optuna":
+            figure = trials_over_factor(part, plan.factor.key, title, lowest=_minimizes(plan))
         else:
-            figure = metric_over_factor(part, manifest.key, title=title)
+            figure = metric_over_factor(part, plan.factor.key, title=title)
         for kind in ("png", "pdf"):
             name = f"figure{f'_{number}' if number > 1 else ''}.{kind}"
             write(name, _render(figure, kind))
             written.append(name)
-    rows = gallery_rows(whole, manifest.moved, _GALLERY_TRIALS)
+    rows = gallery_rows(whole, plan.varied, _GALLERY_TRIALS)
     if rows:
         write("gallery.png", _render(gallery(rows), "png"))
         written.append("gallery.png")
-    search = saved_search(run_path) if manifest.search == "bisect" else None
+    search = saved_search(run_path) if plan.search.kind == "bisect" else None
     if search is not None:
         # The paper has no grid of sizes on digits.
-        table = emm_table(search.estimates(), PAPER_GRID if manifest.preset == "paper" else ())
+        table = emm_table(search.estimates(), PAPER_GRID if plan.preset == "paper" else ())
         write("emm.csv", table.to_csv(index=False).encode())
         write("emm.parquet", table.to_parquet(index=False))
-        write("emm.png", _render(draw_emm(search_figure(search), title=f"EMM by {_title(manifest)}"), "png"))
+        write("emm.png", _render(draw_emm(search_figure(search), title=f"EMM by {_title(plan)}"), "png"))
         written += ["emm.csv", "emm.parquet", "emm.png"]
-    lines = findings(whole, manifest) if search is None else emm_findings(search)
+    lines = findings(whole, plan) if search is None else emm_findings(search)
     for line in lines:
         print(line)
     print(f"results in {run_path}: {', '.join(written)}", flush=True)
@@ -102,7 +103,7 @@ def _emm_line(row: Mapping[Any, Any]) -> str:
     )
 
 
-def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:
+def findings(frame: pd.DataFrame, plan: Plan) -> list[str]:
     """The highest ratio of each trial, a line per size; where the size itself is studied, one line.
 
     Trials that differ in more than the factor, |D| and seeds, such as those of two depths, have lines of their own.
@@ -110,31 +111,30 @@ def findings(frame: pd.DataFrame, manifest: Manifest) -> list[str]:
     runs = best(frame)
     if runs.empty:
         return ["no trial has a memorization ratio yet"]
-    if manifest.search == "optuna":
-        return [_extreme(runs, manifest)]
+    if plan.search.kind == "optuna":
+        return [_extreme(runs, plan)]
     lines = []
-    for title, part in _parts(runs, manifest):
+    for title, part in _parts(runs, plan):
         about = f"{title}  " if title else ""
-        if manifest.key == "data.size":
-            lines.append(f"{about}memorization ratio by |D|  {_numbers(part, manifest.key)}")
+        if plan.factor.key == "data.size":
+            lines.append(f"{about}memorization ratio by |D|  {_numbers(part, plan.factor.key)}")
             continue
         for size, rows in part.groupby("data.size"):
-            numbers = _numbers(rows, manifest.key)
-            lines.append(f"{about}|D| = {size:,}  memorization ratio by {_title(manifest)}  {numbers}")
+            numbers = _numbers(rows, plan.factor.key)
+            lines.append(f"{about}|D| = {size:,}  memorization ratio by {_title(plan)}  {numbers}")
     return lines
 
 
-def _minimizes(manifest: Manifest) -> bool:
-    settings = manifest.search_settings
-    return isinstance(settings, OptunaSettings) and settings.direction == "min"
+def _minimizes(plan: Plan) -> bool:
+    return isinstance(plan.search, OptunaOptions) and plan.search.direction == "min"
 
 
-def _extreme(runs: pd.DataFrame, manifest: Manifest) -> str:
+def _extreme(runs: pd.DataFrame, plan: Plan) -> str:
     """The trial that an Optuna search looked for."""
-    run = runs.sort_values("memorization_ratio", ascending=_minimizes(manifest), kind="stable").iloc[0]
-    setting = ", ".join(f"{key} = {value_text(key, run[key])}" for key in manifest.moved)
+    run = runs.sort_values("memorization_ratio", ascending=_minimizes(plan), kind="stable").iloc[0]
+    setting = ", ".join(f"{key} = {value_text(key, run[key])}" for key in plan.varied)
     low, high = 100 * run["memorization_ratio_low"], 100 * run["memorization_ratio_high"]
-    word = "lowest" if _minimizes(manifest) else "highest"
+    word = "lowest" if _minimizes(plan) else "highest"
     return (
         f"{word} memorization ratio of {len(runs)} trials: {100 * run['memorization_ratio']:.1f}% "
         f"(95%: {low:.1f} to {high:.1f}%) at {setting}"
@@ -148,17 +148,17 @@ def _numbers(runs: pd.DataFrame, key: str) -> str:
     )
 
 
-def _title(manifest: Manifest) -> str:
-    return inside_sentence(factor(manifest.key).title)
+def _title(plan: Plan) -> str:
+    return inside_sentence(factor(plan.factor.key).title)
 
 
-def _parts(frame: pd.DataFrame, manifest: Manifest) -> list[tuple[str, pd.DataFrame]]:
-    """Trials that may stand in one figure, with what tells them from the others; a search over ranges is one part."""
+def _parts(frame: pd.DataFrame, plan: Plan) -> list[tuple[str, pd.DataFrame]]:
+    """Return the trials of each figure, titled by what distinguishes them; a search over ranges is one part."""
     if frame.empty:
         return []
-    if manifest.search == "optuna":
+    if plan.search.kind == "optuna":
         return [("", frame)]
-    found = panels(frame, manifest.key, least=1)
+    found = panels(frame, plan.factor.key, least=1)
     return list(zip(panel_titles(found), (panel.frame for panel in found), strict=True))
 
 
@@ -168,4 +168,4 @@ def _render(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-__all__ = ["findings", "write_outcome"]
+__all__ = ["findings", "write_artifacts"]

@@ -4,92 +4,93 @@ import argparse
 import json
 import math
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from memo_core.errors import MemosweepError
-from memo_core.experiment import FlatExperiment, parse_value
+from pydantic import BaseModel, ValidationError
+
+from memo_core.errors import MemosweepError, quoted
+from memo_core.experiment import Experiment, FlatExperiment, parse_value
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.cluster.resources import trial_resources
-from sweeps.engine.plans.factor import Factor, Selection
-from sweeps.engine.plans.optuna import OptunaOptions, optuna_plan
-from sweeps.engine.plans.paths import absolute_paths, absolute_value, fix_data_root
-from sweeps.engine.plans.plan import BisectOptions, Plan, bisect_plan, grid_plan
+from sweeps.engine.plans.bisect import bisect_plan
+from sweeps.engine.plans.checks import check_networks
+from sweeps.engine.plans.factor import Factor, Preset, Selection, absolute_paths, absolute_value
+from sweeps.engine.plans.names import EARLY_STOPS
+from sweeps.engine.plans.optuna import optuna_plan
+from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan, grid_plan
 from sweeps.engine.plans.ranges import split_ranges
-from sweeps.engine.plans.search_settings import BisectSettings, OptunaSettings
-from sweeps.engine.run.data_check import check_networks
 from sweeps.engine.run.runner import resume_sweep, start_sweep
 from sweeps.engine.tune.tuner import searcher_of
+
+Options = TypeVar("Options", bound=BaseModel)
+Resources = dict[Literal["cpu", "gpu"], float]
 
 
 def execute(factor: Factor, options: argparse.Namespace) -> int:
     """Run what the checked options ask for; returns the exit code."""
-    fix_data_root()
+    ray_session.fix_data_root()
     if options.resume:
         return resume_sweep(factor, options.storage_path, options.name)
     cluster = ray_session.look()
     preset, reason = _choose_preset(options.preset, cluster)
     plan = _plan(factor, options, preset)
     check_networks([*plan.trials, *plan.probes])
+    # Standard output of a dry run is for the trials alone.
+    notes = sys.stderr if options.dry_run else sys.stdout
     if options.dry_run:
-        # A dry run describes a run wherever it may be: GPUs that are asked for count as there.
-        wished = math.ceil(options.gpus_per_trial or 0) if math.isfinite(options.gpus_per_trial or 0) else 0
-        cluster = ray_session.Cluster(cluster.cpus, max(cluster.gpus, wished), cluster.description)
-        resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
-        # Standard output is for the trials alone.
-        if isinstance(plan.settings, OptunaSettings):
-            print(_searched_study(factor, plan.settings, plan.trials[0], preset), file=sys.stderr)
-        if isinstance(plan.settings, BisectSettings):
-            print(f"{_sought(plan.settings)}; the first trainings:", file=sys.stderr)
+        # A dry run describes a run wherever it may be: GPUs that are requested count as there.
+        gpus = options.gpus_per_trial or 0
+        requested = math.ceil(gpus) if math.isfinite(gpus) else 0
+        cluster = ray_session.Cluster(cluster.cpus, max(cluster.gpus, requested), cluster.description)
+    resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
+    if not options.dry_run:
+        print(f"preset {preset}, {reason}", flush=True)
+    if isinstance(plan.search, OptunaOptions):
+        print(_searched_study(factor, plan.search, plan.trials[0], preset), file=notes, flush=True)
+    if isinstance(plan.search, EMMSearchOptions):
+        more = "; the first trainings:" if options.dry_run else ""
+        print(f"{_emm_search(plan.search, len(plan.trials))}{more}", file=notes, flush=True)
+    if options.dry_run:
         for trial in _first_trials(factor, plan, resources, cluster):
             print(json.dumps({"config": trial, "resources": resources}))
         return 0
-    resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
-    print(f"preset {preset}, {reason}", flush=True)
-    if isinstance(plan.settings, OptunaSettings):
-        print(_searched_study(factor, plan.settings, plan.trials[0], preset), flush=True)
-    if isinstance(plan.settings, BisectSettings):
-        print(_sought(plan.settings), flush=True)
-    return start_sweep(factor, plan, preset, resources, options.storage_path, options.name, options.max_failures)
+    return start_sweep(factor, plan, resources, options.storage_path, options.name, options.max_failures)
 
 
-def _choose_preset(wish: str, cluster: ray_session.Cluster) -> tuple[Literal["laptop", "paper"], str]:
-    if wish == "paper":
+def _choose_preset(requested: str, cluster: ray_session.Cluster) -> tuple[Preset, str]:
+    if requested == "paper":
         return "paper", "as asked"
-    if wish == "laptop":
+    if requested == "laptop":
         return "laptop", "as asked"
     if cluster.gpus:
         return "paper", f"since {cluster.description}; --preset laptop is the small study"
     return "laptop", f"since {cluster.description}; --preset paper is the published study"
 
 
-def _sought(settings: BisectSettings) -> str:
-    """What an EMM search looks for, in one line."""
-    count = len(settings.labels)
-    used = [name.replace("_", " ") for name in ("early_success", "sequential_sampling") if getattr(settings, name)]
+def _emm_search(search: EMMSearchOptions, count: int) -> str:
+    """Return what an EMM search looks for, in one line."""
+    stops = [name.replace("_", " ") for name in EARLY_STOPS if getattr(search, name)]
     return (
         f"searching the EMM of {count} value{'' if count == 1 else 's'}: the largest |D| from "
-        f"{settings.min_size:,} to {settings.max_size:,} with a ratio of at least {settings.target:g}, "
-        f"to {100 * settings.tolerance:g}%; {', '.join(used) or 'no early stops'}"
+        f"{search.min_size:,} to {search.max_size:,} with a ratio of at least {search.target:g}, "
+        f"to {100 * search.tolerance:g}%; {', '.join(stops) or 'no early stops'}"
     )
 
 
-def _searched_study(
-    factor: Factor, settings: OptunaSettings, base: FlatExperiment, preset: Literal["laptop", "paper"]
-) -> str:
-    """What an Optuna search holds fixed, and how to choose otherwise, in one line."""
-    figure, space = settings.figure, settings.space
+def _searched_study(factor: Factor, search: OptunaOptions, base: Experiment, preset: Preset) -> str:
+    """Return what an Optuna search holds fixed, and how to choose otherwise, in one line."""
+    figure, flat = search.figure, base.to_flat()
     study = next(study for study in factor.studies(preset) if study.figure == figure)
-    held = [key for key in ("data.size", *study.grid) if key not in space]
-    fixed = [f"{key} = {base[key]}" for key in held]
+    held = [key for key in ("data.size", *study.grid) if key not in search.space]
     others = ["--figure"] if len(factor.studies(preset)) > 1 else []
     others += ["--sizes" if key == "data.size" else f"--set {key}" for key in held]
     name = figure if figure.startswith("Table") else f"figure {figure}"
-    where = f" at {', '.join(fixed)}" if fixed else ""
+    fixed = ", ".join(f"{key} = {flat[key]}" for key in held)
     choose = f"; {', '.join(others)} choose otherwise" if others else ""
-    return f"searching {name}{where}{choose}"
+    return f"searching {name}{f' at {fixed}' if fixed else ''}{choose}"
 
 
-def _plan(factor: Factor, options: argparse.Namespace, preset: Literal["laptop", "paper"]) -> Plan:
+def _plan(factor: Factor, options: argparse.Namespace, preset: Preset) -> Plan:
     settings, ranges = split_ranges(options.set)
     selection = _selection(factor, options, preset, settings)
     if ranges and options.search != "optuna":
@@ -97,34 +98,32 @@ def _plan(factor: Factor, options: argparse.Namespace, preset: Literal["laptop",
             f"--set {next(iter(ranges))}=range(...) or choice(...): only --search optuna searches them"
         )
     if options.search == "optuna":
-        return optuna_plan(
-            factor,
-            selection,
-            ranges,
-            OptunaOptions(
-                **_given(num_trials=options.trials, direction=options.direction, asha=options.asha),
-            ),
-        )
+        optuna = _typed(OptunaOptions, num_trials=options.trials, direction=options.direction, asha=options.asha)
+        return optuna_plan(factor, selection, ranges, optuna)
     if options.search == "bisect":
-        early = {
-            name: options.protocol != "paper" if getattr(options, name) is None else getattr(options, name)
-            for name in ("early_success", "sequential_sampling")
-        }
-        sought = _given(
-            zeta=options.zeta, tolerance=options.tolerance, min_size=options.min_size, max_size=options.max_size
-        )
-        return bisect_plan(factor, selection, BisectOptions(**sought, **early))
+        names = ("zeta", "tolerance", "min_size", "max_size", *EARLY_STOPS)
+        protocol = dict.fromkeys(EARLY_STOPS, False) if options.protocol == "paper" else {}
+        explicit = {name: value for name in names if (value := getattr(options, name)) is not None}
+        return bisect_plan(factor, selection, _typed(EMMSearchOptions, **{**protocol, **explicit}))
     return grid_plan(factor, selection)
 
 
-def _given(**options: Any) -> dict[str, Any]:
-    """Options that the command line names; the others keep their defaults."""
-    return {name: value for name, value in options.items() if value is not None}
+def _typed(model: type[Options], **typed: Any) -> Options:
+    """Return the options of a search as typed; those that were left out keep their defaults.
+
+    Raises:
+        MemosweepError: which option is wrong, and what would be right.
+    """
+    try:
+        return model(**{name: value for name, value in typed.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        option = str(first["loc"][0]).removeprefix("num_").replace("_", "-")
+        message = first["msg"].replace("Input should be", "expected", 1)
+        raise MemosweepError(f"--{option} {quoted(first['input'])}: {message}") from None
 
 
-def _selection(
-    factor: Factor, options: argparse.Namespace, preset: Literal["laptop", "paper"], settings: dict[str, Any]
-) -> Selection:
+def _selection(factor: Factor, options: argparse.Namespace, preset: Preset, settings: FlatExperiment) -> Selection:
     if options.repeats > 1 and "seed" in settings:
         raise MemosweepError(
             f"--set seed={settings['seed']} with --repeats: the repeats are the seeds, give one of them"
@@ -140,11 +139,11 @@ def _selection(
 
 
 def _first_trials(
-    factor: Factor, plan: Plan, resources: dict[str, float], cluster: ray_session.Cluster
-) -> list[dict[str, Any]]:
-    """All trials of a grid; of a search, those that it would start with."""
-    if plan.search == "grid":
-        return plan.trials
+    factor: Factor, plan: Plan, resources: Resources, cluster: ray_session.Cluster
+) -> list[FlatExperiment]:
+    """Return all trials of a grid; of a search, those that it would start with."""
+    if plan.search.kind == "grid":
+        return [trial.to_flat() for trial in plan.trials]
     at_once = int(cluster.gpus / resources["gpu"]) if resources["gpu"] else int(cluster.cpus / resources["cpu"])
     searcher = searcher_of(factor, plan)
     suggested = [searcher.suggest(f"dry-run-{index}") for index in range(max(1, at_once))]

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memo_core.experiment import Experiment
-from sweeps.engine.plans.manifest import Manifest
-from sweeps.engine.plans.search_settings import OptunaSettings
+from sweeps.engine.plans.plan import OptunaOptions, Plan
 
 _MAX_CAUSES = 5
 _NUMBER = re.compile(r"[0-9][0-9.,]*(?:e[+-]?[0-9]+)?")
@@ -48,7 +47,7 @@ class Tally:
         return [*lines[:_MAX_CAUSES], f"and {further} further causes, see result.json in the trials' folders"]
 
 
-def tally(results: Iterable[Any], manifest: Manifest) -> Tally:
+def tally(results: Iterable[Any], plan: Plan) -> Tally:
     """Count the results of Tune (`ray.tune.Result`)."""
     started = finished = errors = 0
     failures = []
@@ -60,16 +59,15 @@ def tally(results: Iterable[Any], manifest: Manifest) -> Tally:
         elif "failure" in metrics:
             failures.append((str(metrics["failure"]), str(metrics.get("cause"))))
         else:
-            finished += _is_finished(metrics, result.config, manifest)
+            finished += _is_finished(metrics, result.config, plan)
     return Tally(started, finished, errors, failures)
 
 
-def _is_finished(metrics: dict[str, Any], config: dict[str, Any], manifest: Manifest) -> bool:
-    # Tune marks the end of a function trainable in memory only, so a restored run is judged by its budget.
+def _is_finished(metrics: dict[str, Any], config: dict[str, Any], plan: Plan) -> bool:
+    # Tune marks the end of a function trainable in memory only, so of a restored run its budget decides.
     if "images_seen" not in metrics:
         return False
-    settings = manifest.search_settings
-    if metrics.get("stopped_early", False) or (isinstance(settings, OptunaSettings) and settings.asha):
+    if metrics.get("stopped_early", False) or (isinstance(plan.search, OptunaOptions) and plan.search.asha):
         return True
     experiment = Experiment.from_flat(config)
     trained = experiment.model.architecture != "optimum"

@@ -12,7 +12,8 @@ from analysis.emm.search.search import Proposal, Search, Training
 from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import FlatExperiment
 from sweeps.engine.plans.names import METRIC
-from sweeps.engine.tune.searcher_state import EMMState, parsed, saved_state
+from sweeps.engine.tune.emm_state import EMMState
+from sweeps.engine.tune.state import parsed, saved_state
 
 
 class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types

@@ -5,21 +5,38 @@ import random
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from pydantic import BaseModel, Field
 from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
 
 from memo_core.errors import MemosweepError, first_line
-from memo_core.experiment import FlatExperiment
+from memo_core.experiment import Experiment, FlatExperiment
+from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.names import METRIC
-from sweeps.engine.plans.ranges import SearchSpace, all_points, drawn_between, random_point, value_of
-from sweeps.engine.run.data_check import check_networks
-from sweeps.engine.tune.searcher_state import OptunaState, parsed
+from sweeps.engine.plans.ranges import STRICT, Choices, SearchSpace, all_points, drawn_between, random_point, value_of
+from sweeps.engine.tune.state import parsed
 
-Complete = Callable[[Mapping[str, Any]], FlatExperiment]
+Complete = Callable[[Mapping[str, Any]], Experiment]
 
 _MAX_ATTEMPTS = 100
 """Invalid or known points in a row after which Optuna is not asked for another."""
+
+
+class OptunaState(BaseModel):
+    """The part of a saved search that is its own; Optuna's follows in the same file, pickled."""
+
+    model_config = STRICT
+
+    left: Annotated[int, Field(ge=0, le=10**12)]
+    inner_ids: dict[str, str]
+    known: list[str]
+    """Every experiment that was suggested, as JSON with sorted keys."""
+    ended: str | None
+    """Why no further trial is suggested although some are left."""
 
 
 class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no types
@@ -46,7 +63,7 @@ class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no typ
         self._ended: str | None = None
 
     def suggest(self, trial_id: str) -> FlatExperiment | str | None:
-        """A complete experiment, or FINISHED after `num_trials`, or where no valid and new point is found."""
+        """Return a complete experiment, or FINISHED after `num_trials`, or where no valid and new point is found."""
         if self._left <= 0 or self._ended is not None:
             return str(Searcher.FINISHED)
         for attempt in range(_MAX_ATTEMPTS):
@@ -73,8 +90,8 @@ class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no typ
         return self._ask(inner_id, trial_id)
 
     def _ask(self, inner_id: str, trial_id: str) -> FlatExperiment | None:
-        """The experiment of Optuna's next point; None where it is invalid or known."""
-        # Optuna knows each point that it drew by a name of its own.
+        """Return the experiment of Optuna's next point; None where it is invalid or known."""
+        # Optuna has a name of its own for each point that it drew.
         drawn = self._inner.suggest(inner_id)
         experiment = self._new_experiment(self._values(drawn))
         if experiment is None:
@@ -95,7 +112,8 @@ class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no typ
             check_networks([experiment])
         except MemosweepError:
             return None
-        return None if _as_text(experiment) in self._known else experiment
+        flat = experiment.to_flat()
+        return None if _as_text(flat) in self._known else flat
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass an intermediate result on; a failure has none."""
@@ -148,28 +166,17 @@ def _as_text(experiment: FlatExperiment) -> str:
 
 
 def _ray_searcher(space: SearchSpace, direction: str, seed: int) -> Any:
-    try:
-        import optuna  # noqa: PLC0415
-        from optuna.distributions import (  # noqa: PLC0415 - optional
-            BaseDistribution,
-            CategoricalDistribution,
-            FloatDistribution,
-            IntDistribution,
-        )
-        from ray.tune.search.optuna import OptunaSearch  # noqa: PLC0415
-    except ImportError as error:
-        raise MemosweepError(f"--search optuna needs Optuna ({error}): pip install optuna") from None
     # The trials are on the screen already.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions: dict[str, BaseDistribution] = {}
     for key, span in space.items():
-        if "choices" in span:
+        if isinstance(span, Choices):
             # Indices, since a choice may be a list, which Optuna does not store.
-            distributions[key] = CategoricalDistribution(list(range(len(span["choices"]))))
+            distributions[key] = CategoricalDistribution(list(range(len(span.choices))))
             continue
         low, high = drawn_between(span)
-        if span["integer"]:
-            distributions[key] = IntDistribution(round(low), round(high), log=span["log"])
+        if span.integer:
+            distributions[key] = IntDistribution(round(low), round(high), log=span.log)
         else:
-            distributions[key] = FloatDistribution(low, high, log=span["log"])
+            distributions[key] = FloatDistribution(low, high, log=span.log)
     return OptunaSearch(space=distributions, metric=METRIC, mode=direction, seed=seed)

@@ -23,12 +23,12 @@ _ROWS = 12
 class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
     """Draws from Tune's own list of trials, so that a resumed run shows what was done before.
 
-    Where the output is no terminal, one line is printed for each trial that ends.
+    Where the output is not a terminal, one line is printed for each trial that ends.
     """
 
-    def __init__(self, name: str, moved: Sequence[str], total: int | None, target: float | None = None) -> None:
+    def __init__(self, name: str, varied: Sequence[str], total: int | None, target: float | None = None) -> None:
         """Draw `total` trials, unknown for an EMM search, which has a `target` ratio instead."""
-        self._name, self._moved, self._total, self._target = name, list(moved), total, target
+        self._name, self._varied, self._total, self._target = name, list(varied), total, target
         self._live: Live | None = None
         self._console: Console | None = None
         self._started = self._drawn = 0.0
@@ -39,8 +39,8 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         """How each failed trial ended: `failed` or `diverged`."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune stores callbacks with the experiment; a display is made anew."""
-        return {"name": self._name, "moved": self._moved, "total": self._total, "target": self._target}
+        """Tune stores callbacks with the experiment; a display is not stored."""
+        return {"name": self._name, "varied": self._varied, "total": self._total, "target": self._target}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -99,7 +99,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def _title(self, trial: Trial) -> str:
-        return short_name(trial.config, self._moved) or trial.trial_id
+        return short_name(trial.config, self._varied) or trial.trial_id
 
     def _budget(self, trial: Trial) -> int:
         if trial.trial_id not in self._budgets:
@@ -164,7 +164,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("EMM of", "lies", "|D| trained, with ratio"):
             table.add_column(column)
-        keys = [key for key in self._moved if key not in ("data.size", "seed")]
+        keys = [key for key in self._varied if key not in ("data.size", "seed")]
         by_value: dict[str, list[tuple[int, float]]] = {}
         for trial in trials:
             result = trial.last_result or {}

@@ -10,9 +10,9 @@ from ray import tune
 from analysis.emm.search.trainings import Training
 from analysis.emm.stopping.rules import NextBatch, StoppingRules
 from memo_core.errors import DivergedError, MemosweepError, first_line
+from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
 from memo_core.training.checkpoint import load_checkpoint, save_checkpoint, save_samples
-from memo_core.training.evaluation import evaluate_optimum
 from memo_core.training.trainer import Trainer
 
 

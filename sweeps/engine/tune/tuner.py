@@ -1,7 +1,6 @@
-"""From a manifest to what `tune.Tuner` needs: search space, searcher, scheduler, number of samples."""
+"""From a manifest to a `tune.Tuner`: trainable, searcher, scheduler, names, display."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,93 +9,102 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from analysis.emm.search.search import CurvePrior, Search
 from analysis.emm.stopping.rules import StoppingRules
-from memo_core.experiment import Experiment, FlatExperiment
 from sweeps.engine.cluster.session import trials_at_once
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Manifest
-from sweeps.engine.plans.names import grid_space
+from sweeps.engine.plans.names import METRIC, trial_directory, trial_title
 from sweeps.engine.plans.optuna import complete_experiment
-from sweeps.engine.plans.plan import Plan
-from sweeps.engine.plans.search_settings import BisectSettings, OptunaSettings
+from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.tune.emm_searcher import EMMSearcher
 from sweeps.engine.tune.grid_searcher import ListedTrials
 from sweeps.engine.tune.optuna_searcher import OptunaExperimentSearch
+from sweeps.engine.tune.progress import LiveProgress
 from sweeps.engine.tune.trainable import train_trial
 
-
-@dataclass(frozen=True)
-class Strategy:
-    """How Tune gets its trials."""
-
-    space: dict[str, Any]
-    searcher: Any = None
-    num_samples: int = 1
-    scheduler: TrialScheduler | None = None
+CHECKPOINTS_KEPT = 2
 
 
-def strategy_of(factor: Factor, manifest: Manifest) -> Strategy:
-    """The strategy that a manifest describes."""
-    if manifest.search != "grid":
-        plan = Plan(manifest.search, manifest.trials, manifest.moved, manifest.search_settings)
-        searcher = searcher_of(factor, plan, partial(trials_at_once, manifest.resources))
-        return Strategy({}, searcher, num_samples=-1, scheduler=scheduler_of(plan))
-    space = grid_space(manifest.trials)
-    if space is not None:
-        return Strategy(space)
-    return Strategy({}, ListedTrials(manifest.trials), num_samples=len(manifest.trials))
+def new_tuner(factor: Factor, manifest: Manifest, storage: str, name: str) -> tune.Tuner:
+    """Return the tuner of a run that has not begun."""
+    plan = manifest.plan
+    scheduler = scheduler_of(plan)
+    # Searchers know the metric already, but a scheduler does not.
+    metric = {"metric": METRIC, "mode": plan.search.direction} if isinstance(plan.search, OptunaOptions) else {}
+    target = plan.search.target if isinstance(plan.search, EMMSearchOptions) else None
+    return tune.Tuner(
+        trainable_of(manifest),
+        tune_config=tune.TuneConfig(
+            **(metric if scheduler is not None else {}),
+            # A search itself says when it is over.
+            num_samples=len(plan.trials) if plan.search.kind == "grid" else -1,
+            search_alg=searcher_of(factor, plan, partial(trials_at_once, manifest.resources)),
+            scheduler=scheduler,
+            reuse_actors=True,
+            trial_name_creator=partial(trial_title, varied=plan.varied),
+            trial_dirname_creator=partial(trial_directory, varied=plan.varied),
+        ),
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=storage,
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=manifest.max_failures),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
+            callbacks=[LiveProgress(plan.factor.name, plan.varied, plan.total, target)],
+        ),
+    )
+
+
+def restored_tuner(run_path: str, manifest: Manifest) -> tune.Tuner:
+    """Return the tuner of a run as Tune last saved it; unfinished and failed trials are tried again."""
+    return tune.Tuner.restore(run_path, trainable=trainable_of(manifest), resume_unfinished=True, restart_errored=True)
 
 
 def trainable_of(manifest: Manifest) -> Any:
-    """The trainable with its resources, and with the stopping rules of an EMM search."""
+    """Return the trainable with its resources, and with the early stops of an EMM search."""
     trainable: Any = train_trial
-    settings = manifest.search_settings
-    if isinstance(settings, BisectSettings):
-        rules = StoppingRules(settings.target, settings.early_success, settings.sequential_sampling)
+    search = manifest.plan.search
+    if isinstance(search, EMMSearchOptions):
+        rules = StoppingRules(search.target, search.early_success, search.sequential_sampling)
         trainable = tune.with_parameters(train_trial, rules=rules)
     return tune.with_resources(trainable, manifest.resources)
 
 
 def searcher_of(
     factor: Factor, plan: Plan, slots: Callable[[], int | None] = lambda: None
-) -> EMMSearcher | OptunaExperimentSearch:
-    """A fresh searcher of a plan that is no grid; `slots` as for `EMMSearcher`."""
-    if isinstance(plan.settings, BisectSettings):
-        return _bisect(plan.settings, plan.trials, slots)
-    assert isinstance(plan.settings, OptunaSettings)
-    return _optuna(factor, plan.settings, plan.trials[0])
+) -> ListedTrials | EMMSearcher | OptunaExperimentSearch:
+    """Return a fresh searcher of a plan; `slots` as for `EMMSearcher`."""
+    search, first = plan.search, plan.trials[0]
+    if isinstance(search, EMMSearchOptions):
+        return EMMSearcher(_emm_search(search, plan), _variants(plan), slots)
+    if isinstance(search, OptunaOptions):
+        complete = partial(complete_experiment, factor, first, search.space)
+        return OptunaExperimentSearch(search.space, complete, search.direction, search.num_trials, seed=first.seed)
+    return ListedTrials(plan.trials)
 
 
-def _bisect(
-    settings: BisectSettings, variants: Sequence[FlatExperiment], slots: Callable[[], int | None]
-) -> EMMSearcher:
-    experiment = Experiment.from_flat(variants[0])
-    search = Search(
-        settings.labels,
-        settings.min_size,
-        settings.max_size,
-        settings.target,
-        tolerance=settings.tolerance,
-        num_samples=experiment.evaluation.num_samples,
-        seed=experiment.seed,
-        prior=CurvePrior(seed_spread=settings.seed_spread),
+def _emm_search(options: EMMSearchOptions, plan: Plan) -> Search:
+    assert options.min_size is not None
+    assert options.max_size is not None
+    return Search(
+        plan.labels,
+        options.min_size,
+        options.max_size,
+        options.target,
+        tolerance=options.tolerance,
+        num_samples=plan.trials[0].evaluation.num_samples,
+        seed=plan.trials[0].seed,
+        prior=CurvePrior(seed_spread=plan.seed_spread),
     )
-    return EMMSearcher(search, dict(zip(settings.labels, variants, strict=True)), slots)
 
 
-def _optuna(factor: Factor, settings: OptunaSettings, base: FlatExperiment) -> OptunaExperimentSearch:
-    return OptunaExperimentSearch(
-        settings.space,
-        partial(complete_experiment, factor, base, settings.space),
-        settings.direction,
-        settings.num_trials,
-        seed=base["seed"],
-    )
+def _variants(plan: Plan) -> dict[str, dict[str, Any]]:
+    return dict(zip(plan.labels, (trial.to_flat() for trial in plan.trials), strict=True))
 
 
 def scheduler_of(plan: Plan) -> TrialScheduler | None:
-    """ASHA where it was asked for, else none."""
-    if not (isinstance(plan.settings, OptunaSettings) and plan.settings.asha):
+    """Return ASHA where it was requested, else none."""
+    if not (isinstance(plan.search, OptunaOptions) and plan.search.asha):
         return None
-    budget = Experiment.from_flat(plan.trials[0]).total_images
+    budget = plan.trials[0].total_images
     # At a quarter and at half of its budget a trial below the median of those before it is stopped.
     return ASHAScheduler(time_attr="images_seen", max_t=budget, grace_period=max(1, budget // 4), reduction_factor=2)

@@ -40,8 +40,8 @@ def test_table_marks_lower_bounds(sweep: Path, capsys: pytest.CaptureFixture[str
     assert ">=95.70" in capsys.readouterr().out
     assert main(["table", str(sweep), "--table", "factor", "--format", "csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith(",reached")
-    assert lines[1] == "10,0,95.70,92.47,,1,1600,1"
+    assert lines[0].split(",")[2:4] == ["Ratio (%)", "Ratio (%) mark"]
+    assert lines[1] == "10,0,95.703125,>=,92.47089445,,1,1600"
 
 
 def test_report_and_importance_say_what_they_leave_out(
@@ -58,7 +58,24 @@ def test_report_and_importance_say_what_they_leave_out(
 def test_table_factor_has_intervals_and_the_epoch_of_the_best(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["table", str(sweep), "--table", "factor", "--format", "csv"]) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[1] == "10,0,95.70,92.47,97.58,1,1600"
+    assert out.splitlines()[1] == "10,0,95.703125,92.47089445,97.58401867,1,1600"
+
+
+@pytest.mark.parametrize(
+    ("name", "heading"),
+    [
+        ("trials", "Trial,Status,Ratio (%)"),
+        ("effects", "Setting,From,To"),
+        ("findings", "Finding,Where,Verdict"),
+        ("coverage", "Trial"),
+        ("time", "Setting,|D|,Slope"),
+    ],
+)
+def test_the_tables_of_a_report_are_printed_too(
+    name: str, heading: str, sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["table", str(sweep), "--table", name, "--format", "csv"]) == 0
+    assert capsys.readouterr().out.startswith(heading)
 
 
 def test_table_writes_a_paper_table_into_a_file(sweep: Path, tmp_path: Path) -> None:

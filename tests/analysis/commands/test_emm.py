@@ -42,8 +42,8 @@ def test_bounds_are_no_numbers_and_extrapolations_are_marked(write_sweep, capsys
     assert main(["emm", folder]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[3:8] for line in lines if line.startswith("128")] == [
-        ["<", "2,000", "-", "-", "upper"],
-        ["<", "2,000", "-", "-", "upper"],
+        ["<", "2,000", "upper", "bound", "2"],
+        ["<", "2,000", "upper", "bound", "2"],
         ["~", *next(line.split()[4:8] for line in lines if "~" in line)],
     ]
     assert next(line for line in lines if "~" in line).split()[7] == "extrapolated"
@@ -74,7 +74,7 @@ def test_trials_that_differ_otherwise_are_not_mixed(write_sweep, capsys):
     assert {(row["panel"], row["among"]) for row in rows} == {(0, "Depth = 2"), (1, "Depth = 6")}
     assert {row["trainings"] for row in rows} == {4}
     assert main(["emm", str(write_sweep([*two_widths(), *deep], name="again"))]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["among", "Width"]
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["Among", "Width"]
 
 
 def test_panels_that_share_a_short_title_are_told_apart(write_sweep, tmp_path, capsys, monkeypatch):
@@ -132,7 +132,7 @@ def test_where_only_the_size_moves_there_is_one_curve(write_sweep, capsys):
     assert row["value"] is None
     assert row["emm"] == pytest.approx(1500, rel=0.02)
     assert main(["emm", folder]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["zeta", "method", "EMM"]
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["zeta", "Method", "EMM"]
 
 
 def test_sweeps_of_two_factors_ask_which(write_sweep, capsys):
@@ -209,7 +209,7 @@ def test_values_that_have_a_line_are_not_said_to_lack_it(
     sweep = write_sweep(tmp_path / "sweep", trials, factor="any", key=key, samples=False)
     assert main(["emm", str(sweep), "--factor", key]) == 0
     output = capsys.readouterr().out
-    assert output.count("logistic") == len(values)
+    assert output.count(" logistic ") == len(values)
     assert "no logistic EMM" not in output
 
 

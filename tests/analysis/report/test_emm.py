@@ -1,6 +1,7 @@
-from analysis.report.emm import emm_frame, emm_headline, emm_table
+from analysis.report.emm import emm_frame, emm_headline
 from analysis.results.columns import joined
 from analysis.runs.final import best
+from analysis.tables.emm import emm_table
 from tests.analysis.conftest import make_table
 from tests.analysis.planted import frame, grid
 
@@ -37,4 +38,4 @@ def test_what_is_estimated_of_several_studies_is_said() -> None:
     estimates = emm_frame(best(joined([make_table(finals), other])))
     of_width = estimates[estimates["key"] == "model.width"]
     assert set(of_width["among"]) == {"Depth = 2"}
-    assert "Width (Depth = 2)" in {row[0].text for row in emm_table(estimates)[0].rows}
+    assert ["Width", "Depth = 2"] in [row[:2] for row in emm_table(estimates).rows]

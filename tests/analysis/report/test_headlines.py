@@ -9,9 +9,9 @@ from analysis.inference.findings import Effect, SeedSpread, size_slope
 from analysis.inference.main_effects import Change, changes
 from analysis.report.headlines import headlines
 from analysis.report.overview import describe
-from analysis.report.tables import effects_table
 from analysis.runs.effects import make_cells
 from analysis.runs.final import best
+from analysis.tables.effects import effects_table
 from tests.analysis.planted import frame, grid
 
 
@@ -43,7 +43,7 @@ def test_a_planted_effect_is_announced_and_marked() -> None:
     assert "The strongest effect beside |D|" in text
     assert f"Holm's test over {len(found)} contrasts" in text
     table = effects_table(found)
-    marked = [row[table.columns.index("Holm p")].text.endswith("*") for row in table.rows]
+    marked = [row[table.header.index("Holm p")].endswith("*") for row in table.texts]
     assert marked == [change.is_clear for change in found]
     assert any(marked)
 

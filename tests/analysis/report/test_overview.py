@@ -17,7 +17,7 @@ def test_a_search_has_no_planned_number_of_trials(tmp_path: Path, search: str) -
     trials = grid(model__width=(64, 128), data__size=SIZES)
     folder = write_sweep(tmp_path / "search", trials, search=search)
     manifest = json.loads((folder / "sweep.json").read_text())
-    (folder / "sweep.json").write_text(json.dumps({**manifest, "trials": trials[:2]}))
+    (folder / "sweep.json").write_text(json.dumps({**manifest, "plan": {**manifest["plan"], "trials": trials[:2]}}))
     sweep = describe(load(folder, cache=False)).sweeps[0]
     assert (sweep.planned, sweep.trials, sweep.finished) == (None, 4, 4)
     assert sweep.problems == ()

@@ -47,7 +47,7 @@ def test_a_real_folder_has_a_row_per_evaluation_with_true_types(real: pd.DataFra
     assert set(real["factor"]) == {"weight_decay"}
     assert set(real["preset"]) == {"laptop"}
     assert real["images_seen"].max() == 16_000
-    assert real.attrs["sweeps"]["weight_decay"]["title"] == "Weight decay"
+    assert real.attrs["sweeps"]["weight_decay"]["key"] == "training.weight_decay"
     assert real["folder"].map(lambda folder: Path(folder).is_dir()).all()
 
 
@@ -263,9 +263,16 @@ def test_where_no_trial_has_a_size_that_is_the_error(tmp_path: Path) -> None:
         ('{"resources": null}', "sweep.json: resources is of the wrong type"),
         ('{"resources": {"cpu": "two"}}', "sweep.json: resources is of the wrong type"),
         ('{"resources": {"cpu": 1e400}}', "sweep.json: resources is of the wrong type"),
-        ('{"trials": null}', "sweep.json: trials is of the wrong type"),
-        ('{"trials": [1], "factor": [2], "search": 3}', "sweep.json: factor, trials, search are of the wrong type"),
-        ('{"search_settings": {"target": "x"}, "key": {}}', "sweep.json: key, search_settings are of the wrong type"),
+        ('{"plan": {"trials": null}}', "sweep.json: trials is of the wrong type"),
+        ('{"plan": [1]}', "sweep.json: plan is of the wrong type"),
+        (
+            '{"plan": {"trials": [1], "factor": [2], "search": 3}}',
+            "sweep.json: factor, trials, search are of the wrong type",
+        ),
+        (
+            '{"plan": {"search": {"zeta": "x"}, "factor": {"key": {}}}}',
+            "sweep.json: key, zeta are of the wrong type",
+        ),
     ],
 )
 def test_what_a_manifest_does_not_say_is_said(sweep: Path, content: str, said: str) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
-from analysis.runs.factors import FACTORS, factor, in_order, inside_sentence, title_of, value_label
+from analysis.runs import factors
+from analysis.runs.factors import FACTORS, TIED, declare, factor, in_order, inside_sentence, title_of, value_label
 
 
 def test_every_factor_has_a_name_of_its_own() -> None:
@@ -30,3 +31,25 @@ def test_values_come_in_order() -> None:
     assert in_order("data.size", [4, 9, 13, 15, 10, 16, 6, 4]) == [4, 6, 9, 10, 13, 15, 16]
     assert in_order("data.labels", ["unique", "none", "other", "true"]) == ["none", "true", "unique", "other"]
     assert in_order("data.classes", [None, 10, 2])[:2] == [2, 10]
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Declarations of a test end with it."""
+    monkeypatch.setattr(factors, "FACTORS", dict(FACTORS))
+    monkeypatch.setattr(factors, "TIED", dict(TIED))
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_sweep_script_names_a_factor_that_the_paper_does_not_study() -> None:
+    sweep = {"key": "training.warmup_epochs", "title": "Warm-up", "scale": "log", "dependent": ["model.dropout"]}
+    declare([sweep, {}, {"key": "model.dropout"}])
+    assert (factor("training.warmup_epochs").title, factor("training.warmup_epochs").scale) == ("Warm-up", "log")
+    assert factors.TIED["training.warmup_epochs"] == ("model.dropout",)
+    assert (factor("model.dropout").title, factor("model.dropout").scale) == ("Dropout", "linear")
+
+
+@pytest.mark.usefixtures("registry")
+def test_the_paper_names_its_own_factors() -> None:
+    declare([{"key": "model.width", "title": "Girth", "scale": "log"}])
+    assert factor("model.width").title == "Width"

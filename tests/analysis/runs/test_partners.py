@@ -2,10 +2,10 @@ import pandas as pd
 import pytest
 
 from analysis.inference.findings import verdicts
-from analysis.paper_tables import paper_table
 from analysis.runs.final import best
 from analysis.runs.groups import panels, summary
 from analysis.runs.partners import with_own_partners
+from analysis.tables.paper import paper_table
 from tests.analysis.planted import frame, grid
 
 

@@ -6,7 +6,7 @@ from analysis.runs.final import best
 from analysis.runs.groups import panels
 from analysis.runs.seeds import seed_spread
 from analysis.runs.settings import DEFAULTS, setting_keys, with_defaults
-from memo_core.experiment.sections import BEFORE_THE_SETTING, DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
+from memo_core.experiment.sections import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
 from tests.analysis.planted import frame, grid
 
 SIZES = (500, 1000, 2000)
@@ -72,8 +72,6 @@ def test_a_setting_that_an_older_run_does_not_name_has_its_default() -> None:
 def test_runs_that_name_no_order_were_reshuffled() -> None:
     data = pd.DataFrame({"training.order": [None, "cyclic"]})
     assert with_defaults(data)["training.order"].tolist() == ["reshuffled", "cyclic"]
-    nothing = with_defaults(pd.DataFrame({"data.size": [10]}), BEFORE_THE_SETTING)
-    assert nothing[list(BEFORE_THE_SETTING)].to_dict("records") == [BEFORE_THE_SETTING]
 
 
 def test_an_older_sweep_differs_in_no_setting_that_it_does_not_name() -> None:

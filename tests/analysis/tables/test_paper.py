@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.paper_tables import FORMATS, NUMBERS, paper_table, paper_tables, render
 from analysis.results.columns import joined
+from analysis.tables.paper import NUMBERS, paper_table, paper_tables, write_paper_table
+from analysis.tables.writers import FORMATS
 from tests.analysis.conftest import make_table
 
 
@@ -26,7 +27,7 @@ def test_another_data_set_is_not_compared(real: pd.DataFrame) -> None:
     ours = cells[cells["ours"].notna()]
     assert set(ours["dataset"]) == {"digits"}
     assert ours["difference"].isna().all()
-    assert "no run shares data set and size" in render(paper_table(2, real))
+    assert "no run shares data set and size" in write_paper_table(paper_table(2, real))
 
 
 def test_trials_of_another_sweep_do_not_leak_in() -> None:
@@ -42,7 +43,7 @@ def test_trials_of_another_sweep_do_not_leak_in() -> None:
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_table_renders_in_every_format(number: int, form: str) -> None:
-    text = render(paper_table(number), form)  # type: ignore[arg-type]
+    text = write_paper_table(paper_table(number), form)  # type: ignore[arg-type]
     table = paper_table(number)
     for value in table.data["published"]:
         assert (f"{value:.2f}" in text) or form == "csv"
@@ -51,7 +52,7 @@ def test_every_table_renders_in_every_format(number: int, form: str) -> None:
 
 
 def test_table_1_is_laid_out_as_in_the_paper() -> None:
-    lines = render(paper_table(1)).splitlines()
+    lines = write_paper_table(paper_table(1)).splitlines()
     assert lines[1].split() == ["Batch", "size", "128", "256", "384", "512", "640", "768", "896"]
     assert lines[2] == "-" * len(lines[2])
     assert lines[4].startswith("|D| = 1k")
@@ -65,11 +66,11 @@ def test_the_numbers_of_the_published_tables() -> None:
 
 
 def test_latex_escapes_and_markdown_has_a_rule() -> None:
-    latex = render(paper_table(2, decay_table()), "latex")
+    latex = write_paper_table(paper_table(2, decay_table()), "latex")
     assert r"Memorization ratios (\%)" in latex
     assert r"93.00 (92.09, +0.91) &" in latex
     assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == 2
-    assert "|---|---|---|" in render(paper_table(2), "markdown")
+    assert "|---|---|---|" in write_paper_table(paper_table(2), "markdown")
 
 
 def test_only_tables_that_our_runs_fill_are_listed(real: pd.DataFrame) -> None:

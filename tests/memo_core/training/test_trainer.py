@@ -1,11 +1,13 @@
+import sys
+
 import pytest
 import torch
 
 from memo_core.errors import MemosweepError
+from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
 from memo_core.training import Trainer
 from memo_core.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
-from memo_core.training.evaluation import evaluate_optimum
 
 
 def run_through(trainer):
@@ -123,16 +125,6 @@ def test_a_longer_budget_continues_a_checkpoint(tiny, tmp_path):
     assert [report["images_seen"] for report in run_through(longer)] == [128]
 
 
-def test_a_checkpoint_from_before_the_setting_was_reshuffled(tiny, tmp_path):
-    trainer = Trainer(Experiment.from_flat({**tiny, "training.order": "reshuffled"}), "cpu")
-    content = trainer.state_dict()
-    del content["experiment"]["training.order"]
-    torch.save(content, tmp_path / "checkpoint.pt")
-    load_checkpoint(trainer, tmp_path)
-    with pytest.raises(MemosweepError, match=r"training.order = reshuffled, not cyclic"):
-        load_checkpoint(Trainer(Experiment.from_flat(tiny), "cpu"), tmp_path)
-
-
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
 def test_a_broken_checkpoint_is_refused(tmp_path, content):
     (tmp_path / "checkpoint.pt").write_bytes(content)
@@ -175,3 +167,11 @@ def test_conditional_training_runs_with_every_kind_of_label(tiny):
         settings = {**tiny, "data.labels": labels, "data.num_labels": 4, "training.images": 16, "evaluation.count": 1}
         (report,) = run_through(Trainer(Experiment.from_flat(settings), "cpu"))
         assert report["loss"] > 0
+
+
+@pytest.mark.parametrize("architecture", ["ddpmpp", "optimum"])
+def test_a_missing_faiss_shows_before_anything_is_trained(tiny, monkeypatch, architecture):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    experiment = Experiment.from_flat({**tiny, "model.architecture": architecture, "evaluation.neighbors": "faiss"})
+    with pytest.raises(MemosweepError, match="pip install"):
+        evaluate_optimum(experiment, "cpu") if architecture == "optimum" else Trainer(experiment, "cpu")

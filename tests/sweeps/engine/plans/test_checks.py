@@ -1,9 +1,10 @@
 import pytest
 
 from memo_core.errors import MemosweepError
+from sweeps.engine.plans.bisect import bisect_plan
 from sweeps.engine.plans.factor import Selection
-from sweeps.engine.plans.optuna import OptunaOptions, optuna_plan
-from sweeps.engine.plans.plan import BisectOptions, bisect_plan, grid_plan
+from sweeps.engine.plans.optuna import optuna_plan
+from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, grid_plan
 from sweeps.engine.plans.ranges import split_ranges
 from sweeps.random_labels import FACTOR as RANDOM_LABELS
 from sweeps.width import FACTOR as WIDTH
@@ -14,7 +15,7 @@ def test_a_number_of_labels_moves_nothing_without_random_labels(labels):
     selection = Selection("laptop", settings={"data.labels": labels})
     for plan in (
         lambda: grid_plan(RANDOM_LABELS, selection),
-        lambda: bisect_plan(RANDOM_LABELS, selection, BisectOptions()),
+        lambda: bisect_plan(RANDOM_LABELS, selection, EMMSearchOptions()),
         lambda: optuna_plan(RANDOM_LABELS, selection, {}, OptunaOptions()),
     ):
         with pytest.raises(MemosweepError, match=rf"data\.num_labels .* data\.labels = {labels}"):
@@ -37,4 +38,4 @@ def test_a_searched_key_moves_nothing_either(setting, key):
 
 def test_a_key_that_some_trials_read_may_move():
     spans = split_ranges(["data.num_labels=range(2,10)", "data.labels=choice(none,random)"])[1]
-    assert optuna_plan(WIDTH, Selection("laptop"), spans, OptunaOptions()).moved[-1] == "data.labels"
+    assert optuna_plan(WIDTH, Selection("laptop"), spans, OptunaOptions()).varied[-1] == "data.labels"

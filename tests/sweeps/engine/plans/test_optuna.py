@@ -7,8 +7,9 @@ from sweeps.data_size import FACTOR as DATA_SIZE
 from sweeps.depth import FACTOR as DEPTH
 from sweeps.ema import FACTOR as EMA
 from sweeps.engine.plans.factor import Selection
-from sweeps.engine.plans.optuna import OptunaOptions, optuna_plan
-from sweeps.engine.plans.ranges import split_ranges
+from sweeps.engine.plans.optuna import optuna_plan
+from sweeps.engine.plans.plan import OptunaOptions
+from sweeps.engine.plans.ranges import Choices, Range, split_ranges
 from sweeps.engine.tune.tuner import searcher_of
 from sweeps.random_labels import FACTOR as RANDOM_LABELS
 from sweeps.resolution import FACTOR as RESOLUTION
@@ -24,7 +25,7 @@ def ranges(*settings):
 
 
 def space_of(factor, selection, *settings):
-    return optuna_plan(factor, selection, ranges(*settings), OptunaOptions()).settings.space
+    return optuna_plan(factor, selection, ranges(*settings), OptunaOptions()).search.space
 
 
 def suggestions(factor, plan, count):
@@ -33,11 +34,11 @@ def suggestions(factor, plan, count):
 
 
 def test_a_range_ends_where_its_study_does():
-    assert space_of(RANDOM_LABELS, PAPER)["data.num_labels"]["high"] == 1000
-    assert space_of(RANDOM_LABELS, Selection("paper", figures=["11c"]))["data.num_labels"]["high"] == 2000
-    assert space_of(DATA_SIZE, PAPER)["data.size"] == {"low": 2000, "high": 50_000, "log": True, "integer": True}
-    assert space_of(BATCH_SIZE, LAPTOP)["training.batch_size"]["low"] == 16
-    assert space_of(WEIGHT_DECAY, LAPTOP)["training.weight_decay"]["low"] == 1e-6
+    assert space_of(RANDOM_LABELS, PAPER)["data.num_labels"].high == 1000
+    assert space_of(RANDOM_LABELS, Selection("paper", figures=["11c"]))["data.num_labels"].high == 2000
+    assert space_of(DATA_SIZE, PAPER)["data.size"] == Range(low=2000, high=50_000, log=True, integer=True)
+    assert space_of(BATCH_SIZE, LAPTOP)["training.batch_size"].low == 16
+    assert space_of(WEIGHT_DECAY, LAPTOP)["training.weight_decay"].low == 1e-6
 
 
 @pytest.mark.parametrize(
@@ -51,9 +52,9 @@ def test_a_range_ends_where_its_study_does():
 )
 def test_choices_are_those_of_one_study(factor, figure, choices):
     plan = optuna_plan(factor, Selection("paper", figures=[figure]), {}, OptunaOptions())
-    assert plan.settings.space[factor.key]["choices"] == choices
-    assert plan.settings.figure == figure
-    assert plan.trials[0]["data.dataset"] == ("ffhq-64x64.zip" if figure.startswith("11") else "cifar10")
+    assert plan.search.space[factor.key].choices == choices
+    assert plan.search.figure == figure
+    assert plan.trials[0].data.dataset == ("ffhq-64x64.zip" if figure.startswith("11") else "cifar10")
 
 
 @pytest.mark.parametrize("preset", ["laptop", "paper"])
@@ -61,11 +62,11 @@ def test_choices_are_those_of_one_study(factor, figure, choices):
 def test_the_first_study_is_searched_where_none_is_named(factor, preset):
     plan = optuna_plan(factor, Selection(preset), {}, OptunaOptions())
     study = factor.studies(preset)[0]
-    assert plan.settings.figure == study.figure
+    assert plan.search.figure == study.figure
     if factor.search_range is None:
-        own = plan.settings.space[factor.key]["choices"]
+        own = plan.search.space[factor.key].choices
         assert own == [list(value) if isinstance(value, tuple) else value for value in study.values]
-    assert {flat["model.architecture"] for flat in plan.probes} == {"ddpmpp"}
+    assert {probe.model.architecture for probe in plan.probes} == {"ddpmpp"}
 
 
 def test_a_search_says_what_it_holds_fixed(script):
@@ -105,7 +106,7 @@ def test_a_network_that_only_one_choice_makes_is_refused_before_the_start(script
 
 def test_values_beside_a_range_of_the_same_key_are_refused():
     own = ranges("training.weight_decay=range(1e-5,1e-2,log)")
-    assert optuna_plan(WEIGHT_DECAY, LAPTOP, own, OptunaOptions()).settings.space == own
+    assert optuna_plan(WEIGHT_DECAY, LAPTOP, own, OptunaOptions()).search.space == own
     with pytest.raises(MemosweepError, match=r"--values and --set training\.weight_decay"):
         optuna_plan(WEIGHT_DECAY, Selection("laptop", values=[0, 1e-3]), own, OptunaOptions())
     with pytest.raises(MemosweepError, match=r"--sizes and --set data\.size"):
@@ -113,7 +114,7 @@ def test_values_beside_a_range_of_the_same_key_are_refused():
 
 
 def test_the_sizes_of_a_size_search_are_its_choices():
-    assert space_of(DATA_SIZE, Selection("laptop", sizes=[8, 12])) == {"data.size": {"choices": [8, 12]}}
+    assert space_of(DATA_SIZE, Selection("laptop", sizes=[8, 12])) == {"data.size": Choices(choices=[8, 12])}
 
 
 def test_what_follows_from_the_factor_yields_to_a_range_of_its_own():
@@ -129,7 +130,7 @@ def test_what_follows_from_the_factor_yields_to_a_range_of_its_own():
 
 def test_the_ema_is_searched_up_to_the_papers_own_and_mostly_near_it():
     plan = optuna_plan(EMA, PAPER, {}, OptunaOptions(num_trials=40))
-    assert plan.probes[-1]["training.ema_decay"] == 0.99929
+    assert plan.probes[-1].training.ema_decay == 0.99929
     decays = [trial["training.ema_decay"] for trial in suggestions(EMA, plan, 40)]
     assert all(0 <= decay <= 0.99929 for decay in decays)
     assert sum(decay > 0.9 for decay in decays) > 10
@@ -141,8 +142,6 @@ def test_trials_of_different_budgets_are_not_compared():
             optuna_plan(WIDTH, LAPTOP, ranges(setting), OptunaOptions(asha=True))
 
 
-def test_a_search_needs_trials():
-    with pytest.raises(MemosweepError, match="--trials 0"):
-        optuna_plan(WIDTH, LAPTOP, {}, OptunaOptions(num_trials=0))
+def test_a_search_takes_no_repeats():
     with pytest.raises(MemosweepError, match="no --repeats"):
         optuna_plan(WIDTH, Selection("laptop", repeats=2), {}, OptunaOptions())

@@ -1,123 +1,29 @@
 import pytest
 
 from memo_core.errors import MemosweepError
-from memo_core.experiment.presets import LAPTOP
-from sweeps.conditioning import FACTOR as CONDITIONING
-from sweeps.data_size import FACTOR as DATA_SIZE
+from sweeps.engine.plans.bisect import bisect_plan
 from sweeps.engine.plans.factor import Selection
-from sweeps.engine.plans.names import grid_space
-from sweeps.engine.plans.plan import BisectOptions, bisect_plan, grid_plan
-from sweeps.engine.tune.tuner import searcher_of
-from sweeps.num_classes import FACTOR as NUM_CLASSES
-from sweeps.random_labels import FACTOR as RANDOM_LABELS
+from sweeps.engine.plans.plan import EMMSearchOptions, grid_plan
 from sweeps.width import FACTOR as WIDTH
 
 LAPTOP_SELECTION = Selection("laptop")
 
 
-def test_a_product_becomes_a_grid_search_and_a_union_none():
-    product = grid_plan(WIDTH, LAPTOP_SELECTION)
-    space = grid_space(product.trials)
-    assert space["model.width"] == {"grid_search": [4, 8, 16]}
-    assert space["data.size"] == {"grid_search": [10, 20]}
-    assert space["training.batch_size"] == LAPTOP["training.batch_size"]
-    union = grid_plan(WIDTH, Selection("paper"))
-    assert len(union.trials) == 35
-    assert grid_space(union.trials) is None
+def test_a_grid_has_every_trial_of_its_studies_once():
+    plan = grid_plan(WIDTH, LAPTOP_SELECTION)
+    points = [(trial.model.width, trial.data.size) for trial in plan.trials]
+    assert points == [(width, size) for width in (4, 8, 16) for size in (10, 20)]
+    assert plan.varied == ("data.size", "model.width")
+    assert len(grid_plan(WIDTH, Selection("paper")).trials) == 35
 
 
 def test_repeats_are_further_seeds():
     plan = grid_plan(WIDTH, Selection("laptop", repeats=3))
-    assert {trial["seed"] for trial in plan.trials} == {0, 1, 2}
+    assert {trial.seed for trial in plan.trials} == {0, 1, 2}
     assert len(plan.trials) == 18
 
 
-def test_a_bisect_plan_has_a_variant_for_each_value_and_each_further_axis():
-    plan = bisect_plan(WIDTH, Selection("paper", figures=["7a"], settings={"data.dataset": "digits", "model.depth": 1}),
-                       BisectOptions(max_size=500))  # fmt: skip
-    assert plan.settings.labels == [f"width={width}" for width in (64, 96, 128, 160, 192, 224, 256)]
-    assert (plan.settings.min_size, plan.settings.max_size) == (100, 500)
-    assert plan.settings.target == pytest.approx(0.9)
-
-
-def test_the_size_itself_has_one_variant():
-    plan = bisect_plan(DATA_SIZE, LAPTOP_SELECTION, BisectOptions())
-    assert plan.settings.labels == ["all"]
-
-
-def test_a_search_over_conditioning_starts_where_ten_random_labels_have_an_image():
-    assert bisect_plan(CONDITIONING, LAPTOP_SELECTION, BisectOptions()).settings.min_size == 10
-
-
-@pytest.mark.parametrize("factor", [NUM_CLASSES, RANDOM_LABELS], ids=lambda factor: factor.name)
-def test_an_emm_search_starts_where_all_classes_or_labels_have_an_image(factor):
-    plan = bisect_plan(factor, LAPTOP_SELECTION, BisectOptions())
-    assert plan.settings.min_size == max(factor.laptop[0].values)
-    with pytest.raises(MemosweepError, match="than the 4 images"):
-        bisect_plan(factor, LAPTOP_SELECTION, BisectOptions(min_size=4))
-
-
-@pytest.mark.parametrize(
-    ("selection", "options", "message"),
-    [
-        (Selection("laptop", sizes=[10]), BisectOptions(), "--min-size and --max-size"),
-        (Selection("laptop", repeats=2), BisectOptions(), "leave --repeats out"),
-        (LAPTOP_SELECTION, BisectOptions(min_size=30, max_size=20), "at least the min size"),
-        (LAPTOP_SELECTION, BisectOptions(max_size=1), "--max-size 1: expected at least 2"),
-        (Selection("laptop", settings={"data.size": 20}), BisectOptions(), "--min-size and --max-size"),
-        (LAPTOP_SELECTION, BisectOptions(max_size=1798), "1,797 images"),
-        (LAPTOP_SELECTION, BisectOptions(tolerance=0), "--tolerance 0"),
-        (LAPTOP_SELECTION, BisectOptions(zeta=1), "--zeta 1"),
-    ],
-)
-def test_a_search_that_cannot_be_is_refused(selection, options, message):
-    with pytest.raises(MemosweepError, match=message):
-        bisect_plan(WIDTH, selection, options)
-
-
-def reported(experiment, ratio):
-    """The last report of a trial that trained to its end."""
-    return {"training": {"size": experiment["data.size"], "seed": 0, "ratio": ratio, "num_samples": 256}}
-
-
-def test_the_searcher_saved_and_restored_proposes_what_it_would_have_proposed(tmp_path):
-    plan = bisect_plan(WIDTH, LAPTOP_SELECTION, BisectOptions())
-    one = searcher_of(WIDTH, plan)
-    first = one.suggest("a")
-    second = one.suggest("b")
-    assert {first["model.width"], second["model.width"]} <= {4, 8, 16}
-    one.on_trial_complete("a", reported(first, 0.95))
-    one.save(str(tmp_path / "state"))
-    other = searcher_of(WIDTH, plan)
-    other.restore(str(tmp_path / "state"))
-    for searcher in (one, other):
-        searcher.on_trial_complete("b", reported(second, 0.4))
-    for trial in "cdef":
-        assert one.suggest(trial) == other.suggest(trial)
-
-
-def test_a_failing_trial_is_not_asked_for_for_ever():
-    searcher = searcher_of(DATA_SIZE, bisect_plan(DATA_SIZE, LAPTOP_SELECTION, BisectOptions()))
-    for number in range(200):
-        suggested = searcher.suggest(str(number))
-        if not isinstance(suggested, dict):
-            break
-        searcher.on_trial_complete(str(number), error=True)
-    assert suggested == "FINISHED"
-
-
-def test_a_search_with_the_papers_settings_on_a_small_set_ends_where_the_data_do():
-    plan = bisect_plan(WIDTH, Selection("paper", settings={"data.dataset": "digits"}), BisectOptions())
-    assert plan.settings.max_size == 1797
-
-
-def test_a_search_has_a_value_for_each_of_the_factors_not_for_each_subset():
-    plan = bisect_plan(NUM_CLASSES, LAPTOP_SELECTION, BisectOptions())
-    assert len(plan.settings.labels) == 4
-    assert {flat["data.seed"] for flat in plan.trials} == {0}
-
-
-@pytest.mark.parametrize("plan_of", [grid_plan, lambda *given: bisect_plan(*given, BisectOptions())])
+@pytest.mark.parametrize("plan_of", [grid_plan, lambda *given: bisect_plan(*given, EMMSearchOptions())])
 def test_settings_of_the_data_that_no_trial_reads_are_refused(plan_of):
     with pytest.raises(MemosweepError, match=r"data\.num_labels would have no effect"):
         plan_of(WIDTH, Selection("laptop", settings={"data.num_labels": 5}))

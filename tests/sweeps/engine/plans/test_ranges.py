@@ -1,17 +1,17 @@
 import pytest
 
 from memo_core.errors import MemosweepError
-from sweeps.engine.plans.ranges import combinations, split_ranges, value_of
+from sweeps.engine.plans.ranges import Choices, Range, combinations, split_ranges, value_of
 
 
-def test_ranges_are_told_from_settings():
+def test_ranges_are_separated_from_settings():
     plain, spans = split_ranges(
         ["model.depth=2", "training.learning_rate=range(1e-4, 1e-2, log)", "data.labels=choice(none,true)"]
     )
     assert plain == {"model.depth": 2}
     assert spans == {
-        "training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True, "integer": False},
-        "data.labels": {"choices": ["none", "true"]},
+        "training.learning_rate": Range(low=1e-4, high=1e-2, log=True),
+        "data.labels": Choices(choices=["none", "true"]),
     }
 
 
@@ -23,8 +23,8 @@ def test_a_range_that_is_none_is_refused(text):
 
 def test_a_list_may_be_a_choice():
     _, spans = split_ranges(["model.channel_multipliers=choice([1,1],[2,2,2])", "data.classes=choice(2, [3, 5])"])
-    assert spans["model.channel_multipliers"]["choices"] == [[1, 1], [2, 2, 2]]
-    assert spans["data.classes"]["choices"] == [2, [3, 5]]
+    assert spans["model.channel_multipliers"].choices == [[1, 1], [2, 2, 2]]
+    assert spans["data.classes"].choices == [2, [3, 5]]
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def test_a_list_may_be_a_choice():
     [
         ("data.labels=choice()", r"expected choice\(a,b"),
         ("data.classes=choice([3,5)", r"expected choice\(a,b"),
-        ("data.labels=range(0,1)", "no numbers"),
-        ("evaluation.fid=range(0,1)", "no numbers"),
+        ("data.labels=range(0,1)", "not numbers"),
+        ("evaluation.fid=range(0,1)", "not numbers"),
         ("data.resolution=range(4,8)", r"list them as choice\(8,16\)"),
         ("model.attention_resolution=range(4,8)", r"list them as choice\(8,16\)"),
         ("model.depth=range(1.5,3)", "whole numbers"),
@@ -55,9 +55,9 @@ def test_a_width_stays_within_its_range(low, high):
 
 
 def test_combinations_are_all_or_a_bounded_number_of_them():
-    space = {"data.labels": {"choices": ["none", "random"]}, "model.width": {"low": 10, "high": 70}}
+    space = {"data.labels": Choices(choices=["none", "random"]), "model.width": Range(low=10, high=70)}
     assert [tuple(values.values()) for values in combinations(space)] == [
         ("none", 12), ("none", 64), ("random", 12), ("random", 64),
     ]  # fmt: skip
-    many = {f"training.{name}": {"choices": list(range(20))} for name in ("epochs", "batch_size", "weight_decay")}
+    many = {f"training.{name}": Choices(choices=list(range(20))) for name in ("epochs", "batch_size", "weight_decay")}
     assert len(list(combinations(many))) == 256

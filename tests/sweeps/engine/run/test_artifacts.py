@@ -7,13 +7,11 @@ import pytest
 
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP
-from sweeps.engine.plans.manifest import Manifest
-from sweeps.engine.plans.search_settings import GridSettings, OptunaSettings
+from sweeps.engine.plans.plan import FactorDescription, GridOptions, OptunaOptions, Plan
+from sweeps.engine.plans.ranges import Choices
 from sweeps.engine.run.artifacts import findings
 
-SEARCHED = OptunaSettings(
-    space={"model.depth": {"choices": [1, 2]}}, figure="3b", num_trials=3, direction="max", asha=False
-)
+SEARCHED = OptunaOptions(space={"model.depth": Choices(choices=[1, 2])}, figure="3b", num_trials=3)
 
 
 def frame(key: str, rows: list[tuple[object, int, float]]) -> pd.DataFrame:
@@ -37,28 +35,19 @@ def frame(key: str, rows: list[tuple[object, int, float]]) -> pd.DataFrame:
     )
 
 
-def manifest(key: str, search: Literal["grid", "optuna"] = "grid") -> Manifest:
-    return Manifest(
-        factor="width",
-        key=key,
+def plan(key: str, search: Literal["grid", "optuna"] = "grid") -> Plan:
+    return Plan(
+        factor=FactorDescription(name="width", key=key),
         preset="laptop",
-        moved=[key],
-        trials=[Experiment.from_flat(LAPTOP).to_flat()],
-        resources={},
-        max_failures=0,
-        search=search,
-        search_settings=SEARCHED if search == "optuna" else GridSettings(),
-        command=[],
-        started="",
-        hardware="",
-        versions={},
-        git_commit=None,
+        varied=(key,),
+        trials=(Experiment.from_flat(LAPTOP),),
+        search=SEARCHED if search == "optuna" else GridOptions(),
     )
 
 
 def test_a_line_per_size_with_the_ratio_of_each_value() -> None:
     runs = frame("model.width", [(8, 10, 0.5), (16, 10, 0.9), (8, 20, 0.25)])
-    assert findings(runs, manifest("model.width")) == [
+    assert findings(runs, plan("model.width")) == [
         "|D| = 10  memorization ratio by width  8: 50.0%  16: 90.0%",
         "|D| = 20  memorization ratio by width  8: 25.0%",
     ]
@@ -66,13 +55,13 @@ def test_a_line_per_size_with_the_ratio_of_each_value() -> None:
 
 def test_one_line_where_the_size_itself_is_studied() -> None:
     runs = frame("data.size", [(8, 8, 0.9), (1000, 1000, 0.1)])
-    assert findings(runs, manifest("data.size")) == ["memorization ratio by |D|  8: 90.0%  1k: 10.0%"]
+    assert findings(runs, plan("data.size")) == ["memorization ratio by |D|  8: 90.0%  1k: 10.0%"]
 
 
 def test_trials_that_differ_in_more_than_the_factor_are_not_averaged() -> None:
     key = "model.time_embedding"
     runs = frame(key, [("positional", 10, 0.5), ("fourier", 10, 0.25), ("positional", 10, 0.9), ("fourier", 10, 0.8)])
-    assert findings(runs.assign(**{"model.depth": [1, 1, 2, 2]}), manifest(key)) == [
+    assert findings(runs.assign(**{"model.depth": [1, 1, 2, 2]}), plan(key)) == [
         "Depth = 1  |D| = 10  memorization ratio by time embedding  fourier: 25.0%  positional: 50.0%",
         "Depth = 2  |D| = 10  memorization ratio by time embedding  fourier: 80.0%  positional: 90.0%",
     ]
@@ -82,10 +71,10 @@ def test_trials_that_differ_in_more_than_the_factor_are_not_averaged() -> None:
 def test_a_search_over_ranges_names_the_trial_that_it_looked_for(direction: str, answer: str) -> None:
     rows: list[tuple[object, int, float]] = [(1, 5, 0.906), (2, 5, 0.031), (2, 5, 0.969)]
     runs = frame("model.depth", rows).assign(**{"training.learning_rate": [1e-2, 2e-2, 1.3e-2]})
-    about = manifest("model.depth", "optuna").model_copy(
+    about = plan("model.depth", "optuna").model_copy(
         update={
-            "moved": ["model.depth", "training.learning_rate"],
-            "search_settings": SEARCHED.model_copy(update={"direction": direction}),
+            "varied": ("model.depth", "training.learning_rate"),
+            "search": SEARCHED.model_copy(update={"direction": direction}),
         }
     )
     (line,) = findings(runs, about)
@@ -97,4 +86,4 @@ def test_a_search_over_ranges_names_the_trial_that_it_looked_for(direction: str,
 @pytest.mark.parametrize("search", ["grid", "optuna"])
 def test_without_any_ratio_it_says_so(search: Literal["grid", "optuna"]) -> None:
     runs = frame("model.width", [(8, 10, float("nan"))])
-    assert findings(runs, manifest("model.width", search)) == ["no trial has a memorization ratio yet"]
+    assert findings(runs, plan("model.width", search)) == ["no trial has a memorization ratio yet"]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP
 from sweeps.engine.run.tally import tally
-from tests.sweeps.engine.run.test_artifacts import manifest
+from tests.sweeps.engine.run.test_artifacts import plan
 
 CONFIG = Experiment.from_flat(LAPTOP).to_flat()
 BUDGET = Experiment.from_flat(LAPTOP).total_images
@@ -28,7 +28,7 @@ def test_every_end_is_counted_once():
             result(error=RuntimeError("out of memory")),
             result(),
         ],
-        manifest("model.width"),
+        plan("model.width"),
     )
     assert (found.started, found.finished, found.errors, len(found.failures)) == (8, 2, 1, 3)
     assert found.ended == 6
@@ -40,12 +40,12 @@ def test_every_end_is_counted_once():
 
 def test_many_causes_end_in_a_count():
     causes = [chr(ord("a") + index) for index in range(20)]
-    found = tally([result(failure="failed", cause=cause) for cause in causes], manifest("model.width"))
+    found = tally([result(failure="failed", cause=cause) for cause in causes], plan("model.width"))
     lines = found.failure_lines()
     assert (len(lines), lines[-1]) == (6, "and 15 further causes, see result.json in the trials' folders")
 
 
 def test_causes_that_differ_in_numbers_are_one():
     causes = [f"diverged at {images:,} images (learning rate 1e+30, loss 1.{images})" for images in (32, 48, 1048)]
-    found = tally([result(failure="diverged", cause=cause) for cause in causes], manifest("model.width"))
+    found = tally([result(failure="diverged", cause=cause) for cause in causes], plan("model.width"))
     assert found.failure_lines() == [f"3 of 3 trials diverged, the first: {causes[0]}"]

@@ -1,4 +1,3 @@
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +8,9 @@ from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, with_settings
 from sweeps.batch_size import FACTOR as BATCH_SIZE
 from sweeps.engine.plans.factor import Selection
-from sweeps.engine.plans.optuna import OptunaOptions, optuna_plan
+from sweeps.engine.plans.optuna import optuna_plan
+from sweeps.engine.plans.plan import OptunaOptions
+from sweeps.engine.plans.ranges import Choices, Range
 from sweeps.engine.tune.optuna_searcher import OptunaExperimentSearch, own_state
 from sweeps.engine.tune.tuner import scheduler_of, searcher_of
 from sweeps.width import FACTOR as WIDTH
@@ -18,7 +19,7 @@ REPORT = {"best_memorization_ratio": 0.5, "training_iteration": 1}
 
 
 def test_optuna_completes_whole_experiments(tmp_path):
-    ranges = {"model.width": {"low": 8, "high": 32, "log": False, "integer": True}}
+    ranges = {"model.width": Range(low=8, high=32, integer=True)}
     plan = optuna_plan(BATCH_SIZE, Selection("laptop", sizes=[10]), ranges, OptunaOptions(num_trials=3))
     searcher = searcher_of(BATCH_SIZE, plan)
     for number in range(3):
@@ -37,11 +38,11 @@ def test_optuna_completes_whole_experiments(tmp_path):
 def thirds_only(values):
     if values["data.size"] % 3:
         raise MemosweepError("no multiple of 3")
-    return Experiment.from_flat(with_settings(LAPTOP, values)).to_flat()
+    return Experiment.from_flat(with_settings(LAPTOP, values))
 
 
 def test_points_that_make_no_experiment_are_passed_over(tmp_path):
-    space = {"data.size": {"low": 2, "high": 60, "log": False, "integer": True}}
+    space = {"data.size": Range(low=2, high=60, integer=True)}
     searcher = OptunaExperimentSearch(space, thirds_only, "max", num_trials=8)
     for number in range(4):
         assert searcher.suggest(str(number))["data.size"] % 3 == 0
@@ -56,7 +57,7 @@ def test_points_that_make_no_experiment_are_passed_over(tmp_path):
 
 
 def test_a_space_without_a_valid_point_ends_the_search():
-    space = {"data.size": {"choices": [4, 5]}}
+    space = {"data.size": Choices(choices=[4, 5])}
     assert OptunaExperimentSearch(space, thirds_only, "max", num_trials=3).suggest("0") == "FINISHED"
 
 
@@ -76,8 +77,8 @@ def test_asha_stops_a_trial_that_is_below_the_median(direction, better, worse):
 
 
 CHOICES = {
-    "data.size": {"choices": [3, 4, 6, 9, 12]},
-    "model.depth": {"low": 1, "high": 2, "log": False, "integer": True},
+    "data.size": Choices(choices=[3, 4, 6, 9, 12]),
+    "model.depth": Range(low=1, high=2, integer=True),
 }
 
 
@@ -122,9 +123,9 @@ def test_a_restored_search_remembers_what_was_tried_and_what_runs(tmp_path):
 
 def test_different_points_that_make_one_experiment_are_tried_once():
     def rounded(values):
-        return Experiment.from_flat(with_settings(LAPTOP, {"data.size": 2 + values["data.size"] // 10})).to_flat()
+        return Experiment.from_flat(with_settings(LAPTOP, {"data.size": 2 + values["data.size"] // 10}))
 
-    space = {"data.size": {"low": 2, "high": 40, "log": False, "integer": True}}
+    space = {"data.size": Range(low=2, high=40, integer=True)}
     searcher = OptunaExperimentSearch(space, rounded, "max", num_trials=50)
     sizes = []
     while isinstance(trial := searcher.suggest(str(len(sizes))), dict):
@@ -133,8 +134,11 @@ def test_different_points_that_make_one_experiment_are_tried_once():
 
 
 def test_a_continuum_is_searched_to_the_number_of_trials():
-    space = {"training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True, "integer": False}}
-    complete = partial(with_settings, Experiment.from_flat(LAPTOP).to_flat())
+    space = {"training.learning_rate": Range(low=1e-4, high=1e-2, log=True)}
+
+    def complete(values):
+        return Experiment.from_flat(with_settings(LAPTOP, values))
+
     searcher = OptunaExperimentSearch(space, complete, "max", num_trials=12)
     rates = [searcher.suggest(str(number))["training.learning_rate"] for number in range(12)]
     assert len(set(rates)) == 12

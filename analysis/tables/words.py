@@ -35,3 +35,8 @@ def compact(value: float) -> str:
         if abs(value) >= limit:
             return f"{value / limit:.3g} {suffix}"
     return f"{value:.3g}"
+
+
+def sentence_case(text: str) -> str:
+    """Return a text with a capital in front, unless its first word has its own (kNN)."""
+    return text if text[1:2].isupper() else f"{text[:1].upper()}{text[1:]}"

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from memo_core.errors import MemosweepError
-from sweeps.engine.run.runner import claim_name
+from sweeps.engine.run.folder import claim_name
 
 
 def test_starts_at_one_moment_have_different_names(tmp_path):

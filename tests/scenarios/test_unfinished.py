@@ -7,7 +7,7 @@ import pytest
 from analysis.commands.main import main
 from analysis.errors import AnalysisError
 from analysis.report import build
-from analysis.report.tables import trials_table
+from analysis.tables.trials import trials_table
 from tests.analysis.planted import SIZES, frame, grid, write_sweep
 
 
@@ -42,6 +42,8 @@ def test_nothing_is_left_where_all_diverged(tmp_path: Path, capsys: pytest.Captu
 
 def test_the_trial_table_says_which_trials_were_stopped() -> None:
     data = frame(grid(data__size=SIZES))
-    table = trials_table(data.assign(stopped_early=data["trial_id"] == "p_00000"), {"data.size": ""})
-    column = list(table.columns).index("Status")
-    assert [row[column].text for row in table.rows] == ["stopped early above the target", "terminated"]
+    table = trials_table(data.assign(stopped_early=data["trial_id"] == "p_00000"))
+    assert [row[table.header.index("Status")] for row in table.texts] == [
+        "stopped early above the target",
+        "terminated",
+    ]

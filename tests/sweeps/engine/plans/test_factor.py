@@ -5,9 +5,10 @@ import os
 
 import pytest
 
-from sweeps.engine.plans.factor import Selection
-from sweeps.engine.plans.optuna import OptunaOptions, optuna_plan
-from sweeps.engine.plans.paths import absolute_paths, absolute_value, fix_data_root
+from sweeps.engine.cluster.session import fix_data_root
+from sweeps.engine.plans.factor import Selection, absolute_paths, absolute_value
+from sweeps.engine.plans.optuna import optuna_plan
+from sweeps.engine.plans.plan import OptunaOptions
 from sweeps.engine.plans.ranges import split_ranges
 from sweeps.weight_decay import FACTOR as WEIGHT_DECAY
 
@@ -33,8 +34,8 @@ def test_choices_of_a_search_become_absolute_too(tmp_path, monkeypatch):
     _, ranges = split_ranges(["data.dataset=choice(a.zip,b.zip,digits)"])
     plan = optuna_plan(WEIGHT_DECAY, Selection("laptop"), ranges, OptunaOptions())
     paths = [str(tmp_path / "a.zip"), str(tmp_path / "b.zip"), "digits"]
-    assert plan.settings.space["data.dataset"]["choices"] == paths
-    assert {probe["data.dataset"] for probe in plan.probes} == set(paths)
+    assert plan.search.space["data.dataset"].choices == paths
+    assert {probe.data.dataset for probe in plan.probes} == set(paths)
 
 
 def test_a_dry_run_shows_the_path_that_a_trial_would_read(script, tmp_path, monkeypatch):

@@ -1,0 +1,143 @@
+"""A run's folder or URL: its name, which other runs there are, and the lock of the one driver that may write it."""
+
+import contextlib
+import itertools
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from analysis.results.urls import is_local, join_url, local_path, open_location
+from memo_core.errors import MemosweepError, first_line, quoted
+from sweeps.engine.plans.manifest import FILE as MANIFEST
+from sweeps.engine.plans.manifest import Manifest
+
+LOCK = ".driver.lock"
+_MAX_NAME_BYTES = 200
+"""File systems take 255, and Ray puts endings behind it."""
+
+
+def absolute(storage: str) -> str:
+    """Return a storage path as Tune wants it: absolute, or a URL."""
+    if not is_local(storage):
+        return storage
+    # Not Path's, which fails over the home of nobody.
+    return str(Path(os.path.expanduser(local_path(storage))).resolve())  # noqa: PTH111
+
+
+def name_of(run_path: str) -> str:
+    """Return the name of a run, as `--name` takes it."""
+    return Path(run_path).name if is_local(run_path) else run_path.partition("?")[0].rpartition("/")[2]
+
+
+@contextlib.contextmanager
+def only_driver(run_path: str) -> Iterator[None]:
+    """Hold a run's folder for this process, since a second driver would train again what the first one trains.
+
+    The operating system releases it however the process ends. Runs behind a URL, and on file systems that know no
+    locks, are not guarded. Makes the folder.
+
+    Raises:
+        MemosweepError: another process holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        if is_local(run_path):
+            try:
+                Path(run_path).mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(f"{run_path}/{LOCK}", timeout=0))
+            except Timeout:
+                raise MemosweepError(
+                    f"{run_path} is being run by another process: wait until it has ended, or stop it first"
+                ) from None
+            except (OSError, NotImplementedError):
+                pass
+        yield
+
+
+def check_name(storage: str, name: str) -> None:
+    """Refuse a name of `--name` that Ray, the file system or the URL of the storage would take for something else.
+
+    Raises:
+        MemosweepError: what is wrong with it.
+    """
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        raise MemosweepError(f"--name {quoted(name)}: expected at most {_MAX_NAME_BYTES} bytes")
+    # Ray searches its folders by pattern, and names of objects go through URLs.
+    wrong = re.search(r"[\[\]*?\\\x00-\x1f\x7f]" if is_local(storage) else r"[^A-Za-z0-9._=+-]", name)
+    if wrong is not None:
+        raise MemosweepError(f"--name {quoted(name)}: {quoted(wrong[0])} cannot stand in the name of a run")
+
+
+def claim_name(storage: str, wanted: str) -> str:
+    """Return a name that no other run has, and make its folder: `wanted`, else with -2, -3, ... behind it.
+
+    Behind a URL no folder can be made for oneself alone; there a random ending makes the name unique.
+
+    Raises:
+        MemosweepError: the place cannot be written.
+    """
+    if not is_local(storage):
+        return f"{wanted}-{secrets.token_hex(3)}"
+    for number in itertools.count(1):
+        name = wanted if number == 1 else f"{wanted}-{number}"
+        try:
+            Path(storage).mkdir(parents=True, exist_ok=True)
+            (Path(storage) / name).mkdir()
+        except FileExistsError:
+            if Path(storage).is_dir():
+                continue
+            raise MemosweepError(f"--storage-path: {storage} cannot be written (it is a file)") from None
+        except OSError as error:
+            raise MemosweepError(f"--storage-path: {storage} cannot be written ({first_line(error)})") from None
+        return name
+    raise AssertionError  # the numbers do not end
+
+
+def _exists(run_path: str) -> bool:
+    try:
+        filesystem, path = open_location(run_path)
+        return bool(filesystem.exists(path))
+    except (OSError, ValueError, ImportError) as error:
+        raise MemosweepError(f"--storage-path: {run_path} cannot be reached ({first_line(error)})") from None
+
+
+def refuse_existing(run_path: str) -> None:
+    """Raise MemosweepError for a run, or a folder of something else.
+
+    A lock alone is that of this start, or of one that was killed before it had written anything.
+    """
+    if _exists(join_url(run_path, MANIFEST)):
+        raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
+    if not _exists(run_path):
+        return
+    filesystem, path = open_location(run_path)
+    if any(not str(name).endswith(f"/{LOCK}") for name in filesystem.ls(path, detail=False)):
+        raise MemosweepError(f"{run_path} exists and is no run of a sweep: give another --name or --storage-path")
+
+
+def latest_run(storage: str, factor: str) -> str:
+    """Return the name of the run of a factor that was started last.
+
+    Raises:
+        MemosweepError: there is none, or the storage cannot be reached.
+    """
+    try:
+        filesystem, path = open_location(storage)
+        # Not by a pattern, in which the brackets of a folder's name would have a meaning.
+        inside = filesystem.ls(path, detail=True) if filesystem.isdir(path) else []
+        folders = [str(entry["name"]).rstrip("/") for entry in inside if entry["type"] == "directory"]
+        found = [folder.rpartition("/")[2] for folder in folders if filesystem.exists(f"{folder}/{MANIFEST}")]
+    except (OSError, ValueError, ImportError) as error:
+        raise MemosweepError(f"--storage-path: {storage} cannot be reached ({first_line(error)})") from None
+    started = {}
+    for name in found:
+        with contextlib.suppress(MemosweepError):  # of another tool, of another version, or damaged
+            manifest = Manifest.read(join_url(storage, name))
+            if manifest.plan.factor.name == factor:
+                started[name] = (manifest.started, name)
+    if not started:
+        raise MemosweepError(f"--resume: {storage} holds no run of {factor}, give --storage-path or --name")
+    return max(started, key=started.__getitem__)

@@ -1,0 +1,102 @@
+"""What Tune saved of a run: found in its folder, and tried before the run is resumed.
+
+Over a damaged state Tune starts the experiment from the beginning without a word, and trains everything again.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ray import cloudpickle
+from ray.tune.experiment import Trial
+
+from analysis.results.urls import join_url, open_location
+from memo_core.errors import MemosweepError, first_line
+from memo_core.experiment import Experiment
+
+_SEARCHER = "searcher-state-"
+
+State = TypeVar("State", bound=BaseModel)
+
+
+def parsed(model: type[State], content: bytes | str, where: str) -> State:
+    """Return a searcher's saved state, validated.
+
+    Raises:
+        MemosweepError: it is damaged; one line.
+    """
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part)[:40] for part in first["loc"][:5]) or "the file"
+        raise MemosweepError(f"{where}: the saved search is damaged ({place}: {first['msg'][:200]})") from None
+
+
+def saved_state(run_path: str) -> bytes | None:
+    """Return the newest state that Tune saved of a run's searcher; None where there is none.
+
+    Raises:
+        MemosweepError: the folder or the file cannot be read.
+    """
+    return _newest(run_path, _SEARCHER)
+
+
+def _newest(run_path: str, prefix: str) -> bytes | None:
+    """Return the newest file of a run's folder whose name starts so: Tune puts the time into the names."""
+    try:
+        filesystem, path = open_location(run_path)
+        # Not by a pattern, in which the brackets of a folder's name would have a meaning.
+        names = [str(name).rstrip("/").rpartition("/")[2] for name in filesystem.ls(path, detail=False)]
+        found = sorted(name for name in names if name.startswith(prefix))
+        return bytes(filesystem.cat_file(f"{path}/{found[-1]}")) if found else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, ImportError) as error:
+        raise MemosweepError(f"{join_url(run_path, prefix)}...: cannot be read ({first_line(error)})") from None
+
+
+def check_saved_state(run_path: str, searcher: Any) -> None:
+    """Read all that Tune would read to resume a run.
+
+    Args:
+        run_path: folder or URL of the run.
+        searcher: a fresh one of the run, which is used up.
+
+    Raises:
+        MemosweepError: a part is damaged; one line.
+    """
+    checks: dict[str, Callable[[bytes], Any]] = {
+        "experiment_state-": _check_trials,
+        "search_gen_state-": cloudpickle.loads,
+        _SEARCHER: lambda content: _check_searcher(searcher, content),
+    }
+    for prefix, check in checks.items():
+        content = _newest(run_path, prefix)
+        try:
+            if content is not None:
+                check(content)
+        # Over damaged bytes, JSON, pickle and Tune fail in many ways.
+        except Exception as error:
+            what = f"{type(error).__name__}: {first_line(error)}"
+            raise MemosweepError(
+                f"{run_path}: {prefix}... of Tune is damaged ({what}); what was trained can be read, "
+                "a new sweep trains the rest"
+            ) from None
+
+
+def _check_trials(content: bytes) -> None:
+    for description, progress in json.loads(content)["trial_data"]:
+        trial = Trial.from_json_state(description, stub=True)
+        trial.restore_run_metadata(progress)
+        Experiment.from_flat(trial.config)
+
+
+def _check_searcher(searcher: Any, content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / "state"
+        state.write_bytes(content)
+        searcher.restore(str(state))

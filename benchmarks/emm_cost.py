@@ -32,7 +32,7 @@ def measure_curve(
     limits: tuple[int, int] | None = None,
     noise: Noise | None = None,
 ) -> dict[str, float | None]:
-    """Replays one curve, searched on its own, without early verdicts.
+    """Replays one curve, searched on its own, without early stops.
 
     Args:
         curve: the true ratio.
@@ -66,7 +66,7 @@ def measure_curve(
         "emm_true": truth,
         "median_error": error,
         "coverage": float(np.mean(covered)),
-        "mean_trainings": float(np.mean([r.trials for r in results])),
+        "mean_trainings": float(np.mean([r.trainings for r in results])),
         "cost_in_emms": float(np.mean([r.images_trained for r in results])) / unit,
         "bisection_cost_in_emms": float(np.mean(plain)) / unit,
     }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from analysis.figures.style import PALETTE
 from analysis.results.samples import best_samples
 from analysis.runs.factors import factor, ratio_text, value_label
-from analysis.runs.final import REACHED
+from analysis.runs.final import is_lower_bound
 from analysis.runs.labels import names
 from analysis.runs.runs import Runs
 
@@ -56,7 +56,7 @@ def gallery_rows(runs: Runs, varied: Sequence[str] | None = None, limit: int = 6
     for (run, samples), short in zip(chosen, told, strict=True):
         assert samples is not None
         name = _with_factors(short, run, [key for key in dict.fromkeys(factors) if key])
-        bound = run.get("verdict") == REACHED  # a lower bound
+        bound = is_lower_bound(run)  # a lower bound
         ratio = f"{ratio_text(100 * run['memorization_ratio'], bound, 1)}% memorized"
         rows.append(
             GalleryRow(

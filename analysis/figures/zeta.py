@@ -6,31 +6,33 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.crossing import crossings
-from analysis.figures.size import size_data
 from analysis.figures.style import colours, legend, new_figure, spaced, value_ticks
+from analysis.inference.emm import group_crossings
 from analysis.runs.factors import factor, in_order, size_text, value_text
-from analysis.runs.runs import Runs
+from analysis.runs.groups import Group
 
 ZETAS = (0.05, 0.1, 0.2, 0.3)
 
 
-def zeta_data(runs: Runs, key: str, zetas: tuple[float, ...] = ZETAS) -> pd.DataFrame:
-    """The EMM of each value of a factor at each zeta, between measured sizes.
+def zeta_data(group: Group, zetas: tuple[float, ...] = ZETAS) -> pd.DataFrame:
+    """Return the interpolated EMM of each value of a group's factor at each zeta, as `analysis emm` prints it.
+
+    Args:
+        group: trials in which only the factor, |D| and seeds differ.
+        zetas: in (0, 1).
 
     Returns:
-        `value`, `zeta`, `emm`, `emm_low`, `emm_high` and `kind` (`measured`, or a bound: `lower_bound`,
-        `upper_bound`).
+        `value`, `zeta`, `emm`, `emm_low`, `emm_high` (95%) and `kind`.
     """
-    return crossings(size_data(runs, key), key, zetas)
+    return group_crossings(group, zetas)[["value", "zeta", "emm", "emm_low", "emm_high", "kind"]]
 
 
 def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
     """Draw the EMM over the values of a factor, bars per zeta, on a logarithmic axis of |D|.
 
     Args:
-        data: columns `value`, `zeta`, `emm`, `emm_low`, `emm_high`, `kind`, of `zeta_data` or of an EMM
-            estimate with confidence limits. A bound is a triangle that points to where the EMM lies; an end at 0 or
+        data: columns `value`, `zeta`, `emm`, `emm_low`, `emm_high`, `kind`, of `zeta_data` or of
+            another estimate. A bound is a triangle that points to where the EMM lies; an end at 0 or
             infinity is not drawn.
         key: the factor that `value` belongs to.
         title: of the axes.

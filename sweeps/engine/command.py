@@ -100,7 +100,7 @@ def _add_bisect_arguments(group: Any) -> None:
     group.add_argument("--protocol", choices=["early", "paper"],
                        help="paper switches all early stops off (default: early)")  # fmt: skip
     for name, what in (
-        ("early-success", "stop a trial once its ratio has passed the target with confidence"),
+        ("early-success", "stop a trial once its ratio is surely far above the target"),
         ("sequential-sampling", "draw no more samples than an intermediate evaluation needs"),
     ):
         group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=what)

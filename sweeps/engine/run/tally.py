@@ -67,7 +67,7 @@ def _is_finished(metrics: dict[str, Any], config: dict[str, Any], plan: Plan) ->
     # Tune marks the end of a function trainable in memory only, so of a restored run its budget decides.
     if "images_seen" not in metrics:
         return False
-    if metrics.get("verdict", "full") != "full" or (isinstance(plan.search, OptunaOptions) and plan.search.asha):
+    if metrics.get("stopped_early", False) or (isinstance(plan.search, OptunaOptions) and plan.search.asha):
         return True
     experiment = Experiment.from_flat(config)
     trained = experiment.model.architecture != "optimum"

@@ -61,7 +61,7 @@ def test_an_unknown_metric_is_refused() -> None:
 def test_every_figure_says_what_its_bars_are(real: pd.DataFrame) -> None:
     bars = {entry.name: entry.bars for entry in figures(Runs.of(real)) if isinstance(entry, Drawn)}
     assert bars["ratio_over_weight_decay"] == "Bars are 95% intervals."
-    assert "neighbouring sizes" in bars["emm_by_zeta_weight_decay"]
+    assert "95% intervals; triangles are bounds" in bars["emm_by_zeta_weight_decay"]
     assert "evaluations before and after" in bars["memorization_time"]
     assert "bootstrap" in bars["sample_size"]
     others = {entry.name: entry.bars for entry in figures(Runs.of(real), "knn_distance") if isinstance(entry, Drawn)}
@@ -81,14 +81,3 @@ def test_titles_of_pooled_studies_stay_short_and_name_no_missing_value() -> None
     assert "Over Width, digits, Depth = 2" in titles
     assert "Over Width, cifar10, Depth = 2" in titles
     assert all(len(title) < 60 and "none" not in title for title in titles)
-
-
-def test_trials_that_will_not_reach_a_target_are_drawn_nowhere() -> None:
-    frame = make_table({(128, 500): 0.9, (128, 1000): 0.5, (256, 500): 0.9, (256, 1000): 0.0})
-    stopped = (frame["model.width"] == 256) & (frame["data.size"] == 1000)
-    frame["verdict"] = "full"
-    frame.loc[stopped, "verdict"] = "will_not_reach"
-    entries = {entry.name: entry for entry in figures(Runs.of(frame)) if isinstance(entry, Drawn)}
-    data = entries["ratio_over_size_by_width"].data
-    assert len(data) == 3
-    assert not ((data["model.width"] == 256) & (data["data.size"] == 1000)).any()

@@ -352,9 +352,7 @@ def test_columns_that_follow_from_others_are_left_out_in_print() -> None:
 def test_paper_tables_mark_lower_bounds() -> None:
     data = frame(grid(training__weight_decay=(0, 1e-2), data__size=SIZES))
     stopped = (data["training.weight_decay"] == 0) & (data["data.size"] == SIZES[0])
-    heading, *rows = Page(
-        build(Runs.of(data.assign(verdict=stopped.map({True: "reached", False: None}))), draw=False)
-    ).tables["paper2-0-table"]
+    heading, *rows = Page(build(Runs.of(data.assign(stopped_early=stopped)), draw=False)).tables["paper2-0-table"]
     ours, high, difference = (heading.index(name) for name in ("Ours", "95% high", "Difference"))
     bounds = [row for row in rows if row[ours].startswith(">=")]
     assert len(bounds) == 1

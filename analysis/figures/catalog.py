@@ -201,7 +201,7 @@ def _zetas(runs: Runs, keys: list[str]) -> Iterator[Drawn | Missing]:
         if not found:
             yield Missing(f"EMM by zeta, {factor(key).title}", "every such trial has the same |D|")
         for number, group, name in itertools.islice(_titled(found), 1):
-            data = zeta_data(group)
+            data = zeta_data(group.runs, key)
             if not data["kind"].isin(["measured", "uncertain"]).any():
                 yield Missing(f"EMM by zeta, {factor(key).title}", "no ratio crosses 1 - zeta between two sizes")
                 continue

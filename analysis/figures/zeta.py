@@ -10,21 +10,23 @@ from analysis.figures.style import colours, legend, new_figure, spaced, value_ti
 from analysis.inference.emm import group_crossings
 from analysis.runs.factors import factor, in_order, size_text, value_text
 from analysis.runs.groups import Group
+from analysis.runs.runs import Runs
 
 ZETAS = (0.05, 0.1, 0.2, 0.3)
 
 
-def zeta_data(group: Group, zetas: tuple[float, ...] = ZETAS) -> pd.DataFrame:
-    """Return the interpolated EMM of each value of a group's factor at each zeta, as `analysis emm` prints it.
+def zeta_data(runs: Runs, key: str, zetas: tuple[float, ...] = ZETAS) -> pd.DataFrame:
+    """Return the interpolated EMM of each value of a factor at each zeta, as `analysis emm` prints it.
 
     Args:
-        group: trials in which only the factor, |D| and seeds differ.
+        runs: those of a group, in which only the factor, |D| and seeds differ.
+        key: the factor.
         zetas: in (0, 1).
 
     Returns:
         `value`, `zeta`, `emm`, `emm_low`, `emm_high` (95%) and `kind`.
     """
-    return group_crossings(group, zetas)[["value", "zeta", "emm", "emm_low", "emm_high", "kind"]]
+    return group_crossings(Group(key, {}, runs), zetas)[["value", "zeta", "emm", "emm_low", "emm_high", "kind"]]
 
 
 def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:

@@ -151,8 +151,7 @@ def test_skip_connections_by_resolution_and_place() -> None:
 
 def test_emm_by_zeta_draws_points_and_arrows_for_bounds() -> None:
     frame = make_table(FINALS)
-    (group,) = Runs.of(frame).groups("model.width")
-    data = zeta_data(group, (0.1, 0.5))
+    data = zeta_data(Runs.of(frame), "model.width", (0.1, 0.5))
     assert data["kind"].tolist() == ["uncertain", "lower_bound", "measured", "lower_bound"]
     axes = emm_by_zeta(data, "model.width").axes[0]
     assert axes.get_yscale() == "log"

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.results.schema import with_defaults
 from analysis.runs.effects import Effect, cell_ratio_variances, is_saturated, make_cells, pooled_effect
 from analysis.runs.final import stopped_early, trial_failures
 from analysis.runs.runs import Runs
 from analysis.runs.seeds import SeedSpread, seed_spread
-from analysis.runs.settings import REPEATS, setting_keys, with_defaults
+from analysis.runs.settings import REPEATS, setting_keys
 from analysis.stats.significance import CONFIDENCE, holm, normal_quantile, two_sided_p
 
 ABOUT = ("factor", "preset", "search", "command", "git_commit", "hardware", "resources", "versions")

@@ -8,11 +8,12 @@ import pandas as pd
 
 from analysis.emm.estimate import METHODS, Method, emm, fitted_curves
 from analysis.errors import AnalysisError
+from analysis.results.schema import CONDITIONAL, experiment_keys
 from analysis.runs.factors import in_order, value_text
 from analysis.runs.final import stopped_early
 from analysis.runs.groups import Group, group_titles, once_a_seed
 from analysis.runs.runs import Runs
-from analysis.runs.settings import CONDITIONAL, REPEATS, experiment_keys
+from analysis.runs.settings import REPEATS
 
 SIZE = "data.size"
 

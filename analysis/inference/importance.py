@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.inference.optional import optuna
 from analysis.runs.labels import tied_keys
 from analysis.runs.runs import Runs
 from analysis.runs.settings import REPEATS, for_fits, setting_keys, varies
@@ -161,12 +160,14 @@ def _coded(name: str, scale: str, values: list[Any], count: int) -> _Axis:
 
 def _fanova(axes: Sequence[_Axis], values: Any, picked: Any, seed: int) -> Mapping[str, float]:
     """Importances on the picked runs; a factor that does not move among them has none."""
-    library = optuna()
-    distributions = {axis.name: library.distributions.FloatDistribution(*axis.bounds) for axis in axes}
-    study = library.create_study(direction="maximize")
+    import optuna  # noqa: PLC0415 (a second to import)
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    distributions = {axis.name: optuna.distributions.FloatDistribution(*axis.bounds) for axis in axes}
+    study = optuna.create_study(direction="maximize")
     study.add_trials(
         [
-            library.trial.create_trial(
+            optuna.trial.create_trial(
                 params={axis.name: axis.encoded[index] for axis in axes},
                 distributions=distributions,
                 value=float(values[index]),
@@ -174,5 +175,5 @@ def _fanova(axes: Sequence[_Axis], values: Any, picked: Any, seed: int) -> Mappi
             for index in picked
         ]
     )
-    evaluator = library.importance.FanovaImportanceEvaluator(n_trees=TREES, max_depth=DEPTH, seed=seed)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, max_depth=DEPTH, seed=seed)
     return {name: float(value) for name, value in evaluator.evaluate(study).items()}

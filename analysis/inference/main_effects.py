@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.results.schema import CONDITIONAL, DEFAULTS
 from analysis.runs.effects import Cells, Effect, Saturated, contrast
 from analysis.runs.factors import TIED, title_of, value_text
 from analysis.runs.labels import tied_keys
-from analysis.runs.settings import CONDITIONAL, DEFAULTS
 from analysis.stats.significance import CONFIDENCE, holm, normal_quantile, two_sided_p
 
 LIMIT = 40

@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
+from analysis.results.schema import experiment_keys
 from analysis.runs.groups import Group
 from analysis.runs.runs import Runs
-from analysis.runs.settings import experiment_keys
 
 Clock = Literal["epoch", "images_seen"]
 

@@ -9,18 +9,10 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.inference.pooled_fit import PooledFit, Prediction, fit_pooled
+from analysis.results.schema import CONDITIONAL, DEFAULTS, experiment_keys
 from analysis.runs.factors import TIED
 from analysis.runs.runs import Runs
-from analysis.runs.settings import (
-    CONDITIONAL,
-    DEFAULTS,
-    MEASURING,
-    REPEATS,
-    experiment_keys,
-    for_fits,
-    varied_keys,
-    varies,
-)
+from analysis.runs.settings import MEASURING, REPEATS, for_fits, varied_keys, varies
 
 SIZE = "data.size"
 MISSING = "none"

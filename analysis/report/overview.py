@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.results.schema import CONDITIONAL, experiment_keys
 from analysis.runs.factors import in_order, value_label, value_text
 from analysis.runs.runs import Runs
-from analysis.runs.settings import CONDITIONAL, experiment_keys
 from analysis.tables.words import number, plural, short
 
 MAX_NAMED = 3

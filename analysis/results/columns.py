@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.runs.settings import DEFAULTS
+from analysis.results.schema import DEFAULTS, FLOAT_SETTINGS, INTEGER_SETTINGS
 from analysis.stats.binomial import wilson_interval
 
 REPORTED = (
@@ -26,23 +26,12 @@ REPORTED = (
 )
 """What a trial reports at every evaluation; a column that an older run lacks is missing values."""
 
-INTEGER_COLUMNS = frozenset(
-    {
-        "data.size", "data.resolution", "data.num_labels", "data.seed", "model.width", "model.depth",
-        "model.attention_resolution", "training.images", "training.batch_size", "evaluation.every_images",
-        "evaluation.count", "evaluation.num_samples", "evaluation.steps", "evaluation.batch_size", "seed",
-        "images_seen", "num_samples", "cost_images",
-    }
-)  # fmt: skip
+INTEGER_COLUMNS = INTEGER_SETTINGS | {"images_seen", "num_samples", "cost_images"}
 """Whole numbers even where every value is missing."""
-FLOAT_COLUMNS = frozenset(
-    {
-        "data.blend_ratio", "model.dropout", "training.epochs", "training.learning_rate", "training.weight_decay",
-        "training.ema_decay", "training.warmup_epochs", "evaluation.every_epochs", "evaluation.threshold", "epoch",
-        "loss", "memorization_ratio", "memorization_ratio_low", "memorization_ratio_high",
-        "best_memorization_ratio", "knn_distance", "images_per_second", "seconds", "fid",
-    }
-)  # fmt: skip
+FLOAT_COLUMNS = FLOAT_SETTINGS | {
+    *("epoch", "loss", "memorization_ratio", "memorization_ratio_low", "memorization_ratio_high"),
+    *("best_memorization_ratio", "knn_distance", "images_per_second", "seconds", "fid"),
+}
 """Real numbers even where every value is whole, such as a weight decay of 0."""
 
 

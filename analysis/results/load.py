@@ -11,9 +11,9 @@ from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.results.columns import REPORTED, joined, typed
 from analysis.results.copies import without_copies
 from analysis.results.experiment import Results, is_experiment, read_experiment
+from analysis.results.schema import experiment_keys, with_defaults
 from analysis.results.store import RESULT_FILE, Store, open_store
 from analysis.results.urls import join_url
-from analysis.runs.settings import experiment_keys, with_defaults
 
 
 def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.DataFrame:
@@ -41,11 +41,9 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
     Raises:
         AnalysisError: nothing is left to read; one line.
     """
-    frame, sweeps, skipped = read(paths, cache)
+    frame, _, skipped = read(paths, cache)
     for line in skipped:
         warnings.warn(line, SkippedResultsWarning, stacklevel=2)
-    frame.attrs["sweeps"] = _SharedDict(sweeps)
-    frame.attrs["skipped"] = _SharedList(skipped)
     return frame
 
 
@@ -79,20 +77,6 @@ def read(
     results, copies = without_copies(results)
     named = _distinct(results)
     return _tidy(named), {name: dict(result.manifest) for name, result in named}, [*skipped, *copies]
-
-
-class _SharedDict(dict[str, Any]):
-    """Pandas copies `attrs` deeply at nearly every step, which took half of a report's time; these only get read."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_SharedDict":
-        return self
-
-
-class _SharedList(list[str]):
-    """See `_SharedDict`."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_SharedList":
-        return self
 
 
 def _experiments(store: Store) -> list[Store]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.results.schema import OPTIMUM
 from analysis.results.values import checked_config, checked_reported
-from analysis.runs.settings import OPTIMUM
 
 _BOOKKEEPING = frozenset(
     {

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.results.schema import CONDITIONAL
 from analysis.runs.factors import FACTORS, TIED, value_label
-from analysis.runs.settings import CONDITIONAL, MEASURING, varies
+from analysis.runs.settings import MEASURING, varies
 
 MOST = 3
 """Settings that a name holds; further ones are three dots."""

@@ -10,11 +10,12 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.results.load import read
+from analysis.results.schema import OPTIMUM, experiment_keys
 from analysis.runs.factors import declare
 from analysis.runs.final import NO_FINAL_RATIO, best_rows, failed, is_counted, is_finished, left_out, stopped_early
 from analysis.runs.groups import Group, group_trials, studied_keys
 from analysis.runs.seeds import SeedSpread, seed_spread
-from analysis.runs.settings import OPTIMUM, experiment_keys, setting_keys, varies
+from analysis.runs.settings import setting_keys, varies
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.inference.comparison import Comparison, Match
-from analysis.runs.settings import CONDITIONAL
+from analysis.results.schema import CONDITIONAL
 from analysis.tables import columns
 from analysis.tables.table import Column, Table
 

@@ -64,11 +64,12 @@ def test_an_older_trial_whose_loss_is_not_finite_diverged(tmp_path: Path, loss: 
 
 def test_the_optimum_has_no_loss_by_design(tmp_path: Path) -> None:
     config = {**CONFIG, "model.architecture": "optimum"}
-    frame = analysis.load(write(tmp_path / "run", [line(0, 1.0, config, loss=float("nan"), done=True)]))
+    runs = Runs.read(write(tmp_path / "run", [line(0, 1.0, config, loss=float("nan"), done=True)]))
+    frame = runs.evaluations
     assert frame["status"].tolist() == ["terminated"]
     assert is_finished(frame).all()
     assert frame["memorization_ratio"].tolist() == [1.0]
-    assert frame.attrs["skipped"] == []
+    assert runs.skipped == ()
 
 
 def test_a_trial_that_was_taken_up_again_has_not_failed(tmp_path: Path) -> None:

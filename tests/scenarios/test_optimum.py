@@ -12,7 +12,6 @@ from analysis.report import build
 from analysis.report.emm import emm_frame
 from analysis.results.load import load
 from analysis.runs.runs import Runs
-from analysis.runs.settings import networks
 from tests.analysis.planted import frame, grid, write_sweep
 
 WIDTHS = grid(model__width=(64, 128, 256), data__size=(1000, 2000))
@@ -56,7 +55,7 @@ def test_figures_draw_networks_and_name_what_they_leave_out() -> None:
 def test_alone_it_is_what_there_is() -> None:
     data = with_optimum(frame(WIDTHS))
     only = data[data["model.architecture"] == "optimum"]
-    assert len(networks(only)) == len(only)
+    assert len(Runs.of(only).networks.evaluations) == len(only)
     assert any(isinstance(entry, Drawn) for entry in figures(Runs.of(only)))
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.inference.findings.verdict import Question, falls, little, rises
+from analysis.results.schema import OPTIMUM
 from analysis.runs.effects import Cells, Effect, Saturated, is_saturated, ln, per_unit, trend
 from analysis.runs.runs import Runs
-from analysis.runs.settings import OPTIMUM
 from analysis.stats.binomial import empirical_logit, wilson_interval
 from analysis.stats.regression import mean_effect
 from analysis.stats.significance import normal_quantile

@@ -87,11 +87,10 @@ def test_number_types_and_missing_columns_do_not_keep_runs_apart() -> None:
 
 def test_manifests_are_compared_version_by_version() -> None:
     a, b = frame(grid(**AXES)), frame(grid(**AXES))
-    a.attrs["sweeps"] = {"a": {"git_commit": "abc", "versions": {"torch": "2.9", "numpy": "2.4"}, "preset": "paper"}}
-    b.attrs["sweeps"] = {"b": {"git_commit": "def", "versions": {"torch": "3.0", "numpy": "2.4"}, "preset": "paper"}}
-    found = {
-        difference.what: (difference.a, difference.b) for difference in compare(Runs.of(a), Runs.of(b)).differences
-    }
+    one = {"a": {"git_commit": "abc", "versions": {"torch": "2.9", "numpy": "2.4"}, "preset": "paper"}}
+    other = {"b": {"git_commit": "def", "versions": {"torch": "3.0", "numpy": "2.4"}, "preset": "paper"}}
+    answer = compare(Runs.of(a, one), Runs.of(b, other))
+    found = {difference.what: (difference.a, difference.b) for difference in answer.differences}
     assert found == {"git_commit": ("abc", "def"), "version of torch": ("2.9", "3.0")}
 
 

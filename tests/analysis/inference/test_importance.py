@@ -1,7 +1,6 @@
 """fANOVA on the pooled table finds the factor that was planted."""
 
 import math
-from typing import Any
 
 import pytest
 
@@ -65,17 +64,6 @@ def test_too_little_data_are_an_error_that_says_what_is_needed() -> None:
     flat["memorization_ratio"] = 0.0
     with pytest.raises(AnalysisError, match="nothing to explain"):
         rank(Runs.of(flat))
-
-
-def test_without_optuna_the_error_names_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    from analysis.inference import optional
-
-    def missing(name: str) -> Any:
-        raise ImportError(f"No module named {name!r}")
-
-    monkeypatch.setattr(optional, "import_module", missing)
-    with pytest.raises(AnalysisError, match="pip install optuna"):
-        rank(Runs.of(frame(TRIALS)), resamples=2)
 
 
 def test_many_seeds_take_no_longer_than_few() -> None:

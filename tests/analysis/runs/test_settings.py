@@ -2,11 +2,11 @@ import pandas as pd
 
 from analysis.inference.comparison import compare
 from analysis.inference.findings import verdicts
+from analysis.results.schema import with_defaults
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
 from analysis.runs.seeds import seed_spread
-from analysis.runs.settings import DEFAULTS, setting_keys, with_defaults
-from memo_core.experiment.sections import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
+from analysis.runs.settings import setting_keys
 from tests.analysis.planted import frame, grid
 
 SIZES = (500, 1000, 2000)
@@ -20,17 +20,6 @@ def two_widths(**evaluation: tuple[object, object]) -> pd.DataFrame:
         changed = {f"evaluation.{key}": values[index] for key, values in evaluation.items()}
         parts.append(part.assign(**changed, trial_id=f"{width}-" + part["trial_id"]))
     return pd.concat(parts, ignore_index=True)
-
-
-def test_defaults_are_those_of_the_experiments() -> None:
-    sections = {"data": DataConfig, "model": ModelConfig, "training": TrainingConfig, "evaluation": EvaluationConfig}
-    known = {}
-    for name, section in sections.items():
-        for field, info in section.model_fields.items():
-            default = info.default
-            if default is not None and f"{name}.{field}" not in ("data.dataset", "data.size"):
-                known[f"{name}.{field}"] = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    assert known == DEFAULTS
 
 
 def test_repeats_and_bookkeeping_tell_no_experiments_apart() -> None:
@@ -61,7 +50,7 @@ def test_data_seeds_are_repeats_everywhere() -> None:
     assert len(group.runs.best) == 9
 
 
-def test_a_setting_that_an_older_run_does_not_name_has_its_default() -> None:
+def test_a_setting_that_a_run_does_not_name_has_its_default() -> None:
     data = pd.DataFrame({"evaluation.sampler": [None, "sde"], "data.resolution": [None, 32]})
     filled = with_defaults(data)
     assert filled["evaluation.sampler"].tolist() == ["ode", "sde"]
@@ -69,15 +58,10 @@ def test_a_setting_that_an_older_run_does_not_name_has_its_default() -> None:
     assert with_defaults(data, ["model.depth"])["model.depth"].tolist() == [2, 2]
 
 
-def test_runs_that_name_no_order_were_reshuffled() -> None:
-    data = pd.DataFrame({"training.order": [None, "cyclic"]})
-    assert with_defaults(data)["training.order"].tolist() == ["reshuffled", "cyclic"]
-
-
-def test_an_older_sweep_differs_in_no_setting_that_it_does_not_name() -> None:
-    older = frame(grid(model__width=(64, 128), seed=(0, 1)))
-    newer = older.assign(**{"evaluation.fid": False, "evaluation.steps": 18, "model.dropout": 0.13})
-    answer = compare(Runs.of(older), Runs.of(newer))
+def test_a_sweep_differs_in_no_setting_that_it_does_not_name() -> None:
+    unnamed = frame(grid(model__width=(64, 128), seed=(0, 1)))
+    named = unnamed.assign(**{"evaluation.fid": False, "evaluation.steps": 18, "model.dropout": 0.13})
+    answer = compare(Runs.of(unnamed), Runs.of(named))
     assert answer.differences == ()
     assert len(answer.matches) == 2
 

@@ -4,14 +4,14 @@ import itertools
 import math
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from memo_core.command_line import parse_settings
 from memo_core.errors import MemosweepError
-from memo_core.experiment import check_key, field_constraint, parse_value
+from memo_core.experiment import check_key, check_value, field_constraint, parse_value
 from sweeps.engine.plans.factor import absolute_value
 
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -116,6 +116,7 @@ def _range(key: str, text: str, parts: list[str]) -> Range:
     if not (low.is_integer() and high.is_integer()):
         raise MemosweepError(f"--set {key}={text}: expected whole numbers as ends")
     span = Range(low=int(low), high=int(high), log=log, integer=True)
+    _check_ends(key, span)
     if not ends(key, span):
         raise MemosweepError(
             f"--set {key}={text}: holds no multiple of 4 up to {_EVEN_WIDTHS_ABOVE} and none of "
@@ -133,6 +134,8 @@ def check_space(space: SearchSpace) -> SearchSpace:
     for key, span in space.items():
         check_key(key)
         if isinstance(span, Choices):
+            for value in span.choices:
+                check_value(key, value)
             continue
         low, high = span.low, span.high
         if field_constraint(key, "type") not in (int, float):
@@ -143,7 +146,17 @@ def check_space(space: SearchSpace) -> SearchSpace:
             raise MemosweepError(f"{key}: a logarithmic range must lie above 0")
         if span.integer and not (float(low).is_integer() and float(high).is_integer()):
             raise MemosweepError(f"{key}: expected whole numbers as ends")
+        _check_ends(key, span)
+        if not ends(key, span):
+            raise MemosweepError(f"{key}: the range from {low} to {high} holds no valid value")
     return space
+
+
+def _check_ends(key: str, span: Range) -> None:
+    """Refuse a range whose lowest or highest value its key never takes, before its values are listed."""
+    step = field_constraint(key, "multiple_of") or 1
+    for end, rounded in ((span.low, math.ceil), (span.high, math.floor)):
+        check_value(key, rounded(end / step) * step if span.integer else end)
 
 
 def drawn_between(span: Range) -> tuple[float, float]:
@@ -184,14 +197,14 @@ def ends(key: str, span: Span) -> list[Any]:
     return list(dict.fromkeys([grid[0], grid[-1]])) if grid else []
 
 
-def _finite_points(key: str, span: Span) -> list[Any] | None:
+def _finite_points(key: str, span: Span) -> Sequence[Any] | None:
     """Return everything that can be drawn for a key and means different values; None for a continuum."""
     if isinstance(span, Choices):
-        return list(range(len(span.choices)))
+        return range(len(span.choices))
     if not span.integer or span.complement:
         return None
     grid = _valid_multiples(key, span)
-    return list(range(round(span.low), round(span.high) + 1)) if grid is None else grid
+    return range(round(span.low), round(span.high) + 1) if grid is None else grid
 
 
 def all_points(space: SearchSpace) -> list[dict[str, Any]] | None:

@@ -97,7 +97,7 @@ class _Output(io.FileIO):
 
     is_closed_by_reader = False
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any) -> int:
         """Write, or discard."""
         try:
             return super().write(data)

@@ -49,8 +49,9 @@ def check_value_of(model: type[BaseModel], key: str, value: Any) -> None:
     field = _field_of(model, key)
     if isinstance(value, bool) and field.annotation is not bool:
         raise MemosweepError(f"{key} = {quoted(value)}: expected a number or a word, not true or false")
+    kind: Any = Annotated[field.annotation, field]
     try:
-        TypeAdapter(Annotated[field.annotation, field]).validate_python(value)  # type: ignore[name-defined]
+        TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise MemosweepError(f"{key} = {quoted(value)}: {message[0].lower()}{message[1:]}") from None

@@ -12,6 +12,7 @@ from torch import Tensor
 from memo_core.data.training_set import load_training_set
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
+from memo_core.measure.faiss_search import neighbor_search
 from memo_core.measure.fid import FrechetDistance
 from memo_core.measure.memorization import Memorization, measure_memorization
 from memo_core.model.denoiser import Denoiser
@@ -38,7 +39,7 @@ class Evaluation:
     """Their nearest training images."""
 
     def arrays(self) -> dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]:
-        """The samples as arrays, for the file that the analysis reads."""
+        """Return the samples as arrays, for the file that the analysis reads."""
         return {
             "memorized": self.memorization.memorized.numpy(),
             "nearest_index": self.memorization.nearest_index.numpy().astype(np.int32),
@@ -91,7 +92,7 @@ def evaluate(
             on_batch=on_batch,
             sampler=settings.sampler,
         )
-        parts.append(measure_memorization(images, training_images, settings.threshold))
+        parts.append(measure_memorization(images, training_images, settings.threshold, settings.neighbors))
         if fid is not None:
             fid.add(images)
         first = images[:GALLERY_SIZE] if first is None else torch.cat([first, images])[:GALLERY_SIZE]
@@ -117,6 +118,7 @@ def evaluate_optimum(
     # Renumbered to the labels that occur: there is no optimum for a label without images.
     labels = None if data.labels is None else torch.unique(data.labels, return_inverse=True)[1]
     denoiser = OptimalDenoiser(data.images, labels)
+    neighbor_search(experiment.evaluation.neighbors)
     fid = FrechetDistance(data.images) if experiment.evaluation.fid else None
     memorization, generated = evaluate(denoiser, data.images, experiment, on_batch, fid=fid)
     metrics = {
@@ -135,6 +137,6 @@ def evaluate_optimum(
 def nearest_images(
     memorization: Memorization, training_images: UInt8[Tensor, "m c h w"], count: int
 ) -> UInt8[Tensor, "g c h w"]:
-    """The nearest training images of the first `count` samples, on the CPU."""
+    """Return the nearest training images of the first `count` samples, on the CPU."""
     indices = memorization.nearest_index[:count].to(training_images.device)
     return torch.index_select(training_images, 0, indices).cpu()

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from memo_core.errors import MemosweepError, NotFiniteError
 from memo_core.model.denoiser import Denoiser
+from memo_core.model.precision import gpu_arithmetic
 
 SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0
 
 
 class ImageStreams:
-    """One random generator per image, so that an image does not depend on its neighbours in the batch.
+    """One random generator per image, so that an image does not depend on its neighbors in the batch.
 
     Each draws its image's latents first, then the label, then the noise of a stochastic sampler. All live on
     the CPU, so that a seed gives the same image on every device.
@@ -33,14 +34,14 @@ class ImageStreams:
         self._generators = [torch.Generator().manual_seed(seed % 2**32) for seed in seeds]
 
     def normal(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "n ..."]:
-        """Standard normal values (N, *shape)."""
+        """Draw standard normal values (N, *shape)."""
         values = torch.empty(len(self._generators), *shape, dtype=dtype)
         for row, generator in zip(values, self._generators, strict=True):
             row.copy_(torch.randn(shape, generator=generator, dtype=dtype))
         return values
 
     def labels(self, num_labels: int) -> Int[Tensor, " n"]:
-        """Labels (N,) uniform in 0..num_labels-1, int64."""
+        """Draw labels (N,) uniform in 0..num_labels-1, int64."""
         labels = torch.empty(len(self._generators), dtype=torch.int64)
         for index, generator in enumerate(self._generators):
             labels[index] = torch.randint(num_labels, (), generator=generator)
@@ -72,7 +73,7 @@ def _latents_and_labels(
 
 
 def sigma_steps(steps: int, sigma_min: float, sigma_max: float, rho: float = RHO) -> Float[Tensor, " s"]:
-    """The noise levels of Karras et al. 2022, eq. 5: `steps` of them, descending, then 0; float64.
+    """Return the noise levels of Karras et al. 2022, eq. 5: `steps` of them, descending, then 0; float64.
 
     Args:
         steps: at least 2.
@@ -163,7 +164,7 @@ def sample_stochastic(
 
 
 def _heun_step(denoiser: Denoiser, x: Tensor, labels: Tensor | None, sigma: float, following: float) -> Tensor:
-    """From noise level `sigma` to `following`, float64; a plain Euler step to 0."""
+    """Step from noise level `sigma` to `following`, float64; a plain Euler step to 0."""
 
     def slope(x: Tensor, sigma: float) -> Tensor:
         level = torch.full((len(x),), sigma, dtype=torch.float32, device=x.device)
@@ -204,7 +205,7 @@ def generate(
     on_batch: Callable[[int], None] | None = None,
     sampler: str = "ode",
 ) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, " n"] | None]:
-    """Draw one image per seed, in batches; an image does not depend on its neighbours in the batch.
+    """Draw one image per seed, in batches; an image does not depend on its neighbors in the batch.
 
     Args:
         denoiser: any.
@@ -238,11 +239,12 @@ def generate(
         if batch_labels is not None:
             labels.append(batch_labels)
             batch_labels = batch_labels.to(device)
-        if sampler == "sde":
-            draw = partial(streams.normal, shape, torch.float64)
-            batch = sample_stochastic(denoiser, latents, draw, batch_labels, steps)
-        else:
-            batch = sample_heun(denoiser, latents, batch_labels, steps)
+        with gpu_arithmetic(getattr(denoiser, "precision", "float32"), device):
+            if sampler == "sde":
+                draw = partial(streams.normal, shape, torch.float64)
+                batch = sample_stochastic(denoiser, latents, draw, batch_labels, steps)
+            else:
+                batch = sample_heun(denoiser, latents, batch_labels, steps)
         images.append(to_uint8(batch, batch_seeds).cpu())
         if on_batch is not None:
             on_batch(len(batch))

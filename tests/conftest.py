@@ -10,6 +10,9 @@ from hypothesis import settings
 
 from memo_core.experiment import Experiment
 
+# Figures are drawn without a display.
+os.environ.setdefault("MPLBACKEND", "agg")
+
 # Many small operations: threads would only wait for each other, and bits would depend on their number.
 torch.set_num_threads(1)
 

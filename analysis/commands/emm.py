@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.commands.reading import add_paths, load_results, write_text
+from analysis.commands.reading import add_paths, read_runs, write_text
 from analysis.emm.estimate import METHODS
 from analysis.emm.search.outcome import search_of
 from analysis.errors import AnalysisError
@@ -25,7 +25,8 @@ from analysis.inference.emm import (
     find_factor,
 )
 from analysis.runs.factors import factor, in_order, size_text, value_label
-from analysis.runs.groups import Panel
+from analysis.runs.groups import Group
+from analysis.runs.runs import Runs
 from analysis.tables.emm import emm_table
 from analysis.tables.writers import write
 
@@ -52,12 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Estimate, print or write the table, draw the figure."""
     _check(arguments)
     zetas = list(dict.fromkeys(arguments.zeta))
-    frame = load_results(arguments)
-    key = find_factor(frame, arguments.factor)
-    found = comparable_runs(frame, key)
+    runs = read_runs(arguments)
+    key = find_factor(runs, arguments.factor)
+    found = comparable_runs(runs, key)
     methods = METHODS if arguments.method is None else (arguments.method,)
     estimates = emm_of_results(found, zetas, methods)
-    notes = [*emm_notes(estimates, frame, found, methods), *_searched(frame, zetas)]
+    notes = [*emm_notes(estimates, runs, found, methods), *_searched(runs, zetas)]
     if arguments.figure is not None:
         if len(zetas) == 1:
             notes.append(
@@ -74,9 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _searched(frame: pd.DataFrame, zetas: list[float]) -> list[str]:
+def _searched(runs: Runs, zetas: list[float]) -> list[str]:
     """What the table does not say of folders that a search wrote."""
-    searches = [sweep for sweep in frame.attrs.get("sweeps", {}).values() if sweep.get("search") == "bisect"]
+    searches = [sweep for sweep in runs.sweeps.values() if sweep.get("search") == "bisect"]
     if not searches:
         return []
     lines = [
@@ -108,7 +109,7 @@ def _records(estimates: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): plain(value) for name, value in row.items()} for row in estimates.to_dict("records")]
 
 
-def _figure(panel: Panel, estimates: pd.DataFrame, zetas: list[float]) -> Figure:
+def _figure(panel: Group, estimates: pd.DataFrame, zetas: list[float]) -> Figure:
     """The figure of the panel with most runs, the first of the estimates."""
     about = factor(panel.key).title if panel.key != SIZE else ""
     title = ", ".join(text for text in (about, panel.title) if text)
@@ -117,11 +118,11 @@ def _figure(panel: Panel, estimates: pd.DataFrame, zetas: list[float]) -> Figure
         # One mark per value and zeta: the first method that was asked for.
         figure = emm_by_zeta(chosen.drop_duplicates(["value", "zeta"]), panel.key, panel.title)
         # Its own ticks are the ends of the intervals, which crowd; the sizes run are what the numbers rest on.
-        sizes = spaced(panel.frame[SIZE])
+        sizes = spaced(panel.runs.evaluations[SIZE])
         figure.axes[0].set_yticks(sizes, [size_text(int(size)) for size in sizes])
         return figure
-    places = {str(value): place for place, value in enumerate(in_order(panel.key, panel.frame[panel.key]))}
-    runs = panel.frame.sort_values(panel.key, key=lambda column: column.map(str).map(places), kind="stable")
+    places = {str(value): place for place, value in enumerate(in_order(panel.key, panel.runs.best[panel.key]))}
+    runs = panel.runs.best.sort_values(panel.key, key=lambda column: column.map(str).map(places), kind="stable")
     values = ["all runs"] * len(runs) if panel.key == SIZE else [value_label(panel.key, v) for v in runs[panel.key]]
     try:
         search = search_of(runs.assign(value=values), "value", 1 - zetas[0], size=SIZE, seed=None)

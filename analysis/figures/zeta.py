@@ -10,18 +10,19 @@ from analysis.figures.crossing import crossings
 from analysis.figures.size import size_data
 from analysis.figures.style import colours, legend, new_figure, spaced, value_ticks
 from analysis.runs.factors import factor, in_order, size_text, value_text
+from analysis.runs.runs import Runs
 
 ZETAS = (0.05, 0.1, 0.2, 0.3)
 
 
-def zeta_data(frame: pd.DataFrame, key: str, zetas: tuple[float, ...] = ZETAS) -> pd.DataFrame:
+def zeta_data(runs: Runs, key: str, zetas: tuple[float, ...] = ZETAS) -> pd.DataFrame:
     """The EMM of each value of a factor at each zeta, between measured sizes.
 
     Returns:
         `value`, `zeta`, `emm`, `emm_low`, `emm_high` and `kind` (`measured`, or a bound: `lower_bound`,
         `upper_bound`).
     """
-    return crossings(size_data(frame, key), key, zetas)
+    return crossings(size_data(runs, key), key, zetas)
 
 
 def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:

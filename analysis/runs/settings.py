@@ -40,12 +40,14 @@ DEFAULTS: Mapping[str, Any] = {
     "training.ema_decay": 0.99929,
     "training.warmup_epochs": 200.0,
     "training.precision": "float32",
+    "training.compile": "auto",
     "training.order": "cyclic",
     "evaluation.num_samples": 10_000,
     "evaluation.steps": 18,
     "evaluation.sampler": "ode",
     "evaluation.threshold": 1 / 3,
     "evaluation.batch_size": 500,
+    "evaluation.neighbors": "exact",
     "evaluation.fid": False,
 }
 """The defaults of settings. Those whose default is missing (such as `data.resolution`) need no entry."""

@@ -19,6 +19,11 @@ def setting(key: str, screen_only: bool = False) -> Column:
     return Column(factor(key).title, lambda value: value_text(key, value), screen_only)
 
 
+def texts(*titles: str) -> list[Column]:
+    """Return columns whose values stand as they are."""
+    return [Column(title) for title in titles]
+
+
 def formatted(title: str, form: str) -> Column:
     """Return a column of numbers with a format specification such as `.2f`."""
     return Column(title, _present(lambda value: format(float(value), form)))
@@ -27,6 +32,11 @@ def formatted(title: str, form: str) -> Column:
 def ratio(title: str = RATIO, digits: int = 2) -> Column:
     """Return a column of ratios in percent."""
     return formatted(title, f".{digits}f")
+
+
+def with_interval(title: str, form: str) -> list[Column]:
+    """Return a column of estimates and those of the ends of their 95% intervals."""
+    return [formatted(name, form) for name in (title, LOW, HIGH)]
 
 
 def numbers(title: str, digits: int = 4) -> Column:

@@ -24,9 +24,7 @@ def matches_table(answer: Comparison) -> Table:
         Column("Setting"),
         columns.ratio("A (%)", 1),
         columns.ratio("B (%)", 1),
-        columns.formatted("B - A", "+.1f"),
-        columns.formatted(columns.LOW, "+.1f"),
-        columns.formatted(columns.HIGH, "+.1f"),
+        *columns.with_interval("B - A", "+.1f"),
         columns.p_values("Holm p"),
         Column("Beyond noise"),
     ]

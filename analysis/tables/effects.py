@@ -36,12 +36,8 @@ def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> T
             ]
         )
     kinds = [
-        Column("Setting"),
-        Column("From"),
-        Column("To"),
-        columns.formatted("Change (points)", "+.1f"),
-        columns.formatted(columns.LOW, "+.1f"),
-        columns.formatted(columns.HIGH, "+.1f"),
+        *columns.texts("Setting", "From", "To"),
+        *columns.with_interval("Change (points)", "+.1f"),
         Column("Odds times", lambda odds: odds_text(math.log(odds))),
         columns.p_values("Holm p", 1 - CONFIDENCE),
         columns.numbers("Matched"),
@@ -72,11 +68,8 @@ def importance_table(ranking: Ranking) -> Table:
     ]
     kinds = [
         Column("Setting"),
-        columns.formatted("Importance", ".3f"),
-        columns.formatted("Low", ".3f"),
-        columns.formatted("High", ".3f"),
-        Column("Values"),
-        Column("Scale"),
+        *(columns.formatted(title, ".3f") for title in ("Importance", "Low", "High")),
+        *columns.texts("Values", "Scale"),
     ]
     interval = f"{ranking.interval} of bootstrap resamples" if ranking.interval == "95%" else ranking.interval
     notes = [

@@ -53,9 +53,7 @@ def emm_table(estimates: pd.DataFrame, notes: Sequence[str] = ()) -> Table:
         Column("EMM", images_text),
         Column(columns.LOW, _end),
         Column(columns.HIGH, _end),
-        Column("Kind"),
-        Column("Sizes"),
-        Column("Trainings"),
+        *columns.texts("Kind", "Sizes", "Trainings"),
     ]
     by = f" by {inside_sentence(factor(keys[0]).title)}" if alone and keys != [SIZE] else ""
     meanings = [WHAT] if len(estimates) else []

@@ -1,12 +1,10 @@
 """Every trial at its best evaluation."""
 
-import pandas as pd
-
-from analysis.runs.final import REACHED, WILL_NOT_REACH, best, is_finished
+from analysis.runs.final import REACHED, WILL_NOT_REACH, best
 from analysis.runs.labels import independent_keys
-from analysis.runs.settings import varied_keys
+from analysis.runs.runs import Runs
 from analysis.tables import columns
-from analysis.tables.table import Column, Table
+from analysis.tables.table import Table
 
 STOPPED = {REACHED: "stopped: reached target", WILL_NOT_REACH: "stopped: will not reach target"}
 """The status of trials that a search ended early, whose ratios are no final ones."""
@@ -14,26 +12,22 @@ NOTE = "Each trial at its best evaluation, the paper's number of a run; the inte
 IDENT = ["experiment", "trial_id"]
 
 
-def trials_table(frame: pd.DataFrame) -> Table:
+def trials_table(runs: Runs) -> Table:
     """Return a row per trial at its best evaluation, with its interval, whether finished or not.
 
     Args:
-        frame: of `analysis.load`.
+        runs: of one sweep or several.
     """
+    frame, varied = runs.evaluations, runs.varied
     top = best(frame)
-    ended = is_finished(frame).groupby([frame[name] for name in IDENT]).last()
+    ended = runs.is_finished.groupby([frame[name] for name in IDENT]).last()
     totals = frame.groupby(IDENT)[["images_seen", "seconds"]].max()
-    varied = varied_keys(frame)
     follows = set(varied) - set(independent_keys(top[varied]))
     several = len(frame["experiment"].unique()) > 1
     has_fid = "fid" in frame and bool(frame["fid"].notna().any())
     kinds = [
-        *([Column("Experiment")] if several else []),
-        Column("Trial"),
-        Column("Status"),
-        columns.ratio(),
-        columns.ratio(columns.LOW),
-        columns.ratio(columns.HIGH),
+        *columns.texts(*(["Experiment"] if several else []), "Trial", "Status"),
+        *columns.with_interval(columns.RATIO, ".2f"),
         *(columns.setting(key, screen_only=key in follows) for key in varied),
         columns.formatted("kNN distance", ".4g"),
         *([columns.formatted("FID", ".4g")] if has_fid else []),

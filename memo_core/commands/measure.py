@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="write a row per sample: nearest training image, distances, memorized")  # fmt: skip
     parser.add_argument("--gallery", type=Path, metavar="FILE.png",
                         help="draw samples beside their nearest training images, most certain first")  # fmt: skip
+    parser.add_argument("--neighbors", choices=("exact", "faiss"), default="exact",
+                        help="how they are searched, with the same numbers (default: exact); faiss needs "
+                             "memosweep[faiss-cpu] or memosweep[faiss-gpu]")  # fmt: skip
     parser.add_argument("--fid", action="store_true", help="measure the FID too; needs memosweep[fid]")
     add_duplicates_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -55,6 +58,7 @@ def run(options: argparse.Namespace) -> None:
         most_replicated,
         pairs_csv,
     )
+    from memo_core.measure.faiss_search import neighbor_search  # noqa: PLC0415
     from memo_core.measure.pairs import short_names  # noqa: PLC0415
 
     if not _MIN_THRESHOLD <= options.threshold <= _MAX_THRESHOLD:
@@ -62,6 +66,7 @@ def run(options: argparse.Namespace) -> None:
             f"--threshold {options.threshold}: expected a number between 0 and 1 ({_MIN_THRESHOLD} to {_MAX_THRESHOLD})"
         )
     _check_outputs(options)
+    neighbor_search(options.neighbors)
     device = parse_device(options.device)
     training, training_names = load_named_images(options.training)
     generated, sample_names = load_named_images(options.generated)
@@ -70,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
     training = training.to(device)
     # First, since it may lack its network.
     fid = FrechetDistance(training) if options.fid else None
-    result = measure_memorization(generated, training, options.threshold)
+    result = measure_memorization(generated, training, options.threshold, options.neighbors)
     numbers: dict[str, Any] = {**result.summary(), **measure_coverage(result).summary()}
     if fid is not None:
         fid.add(generated)

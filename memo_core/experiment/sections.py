@@ -68,7 +68,7 @@ class DataConfig(Section):
     dataset: str = "digits"
     """`digits`, `cifar10`, or a path to an EDM-format zip or folder, an image folder, an .npz or an .npy."""
     size: Annotated[int, Field(ge=2, le=100_000_000)] = 1000
-    """|D|, the number of training images; two at least, since the criterion asks for a second neighbour."""
+    """|D|, the number of training images; two at least, since the criterion asks for a second neighbor."""
     resolution: Annotated[int, Field(ge=4, le=_MAX_SIDE)] | None = None
     """Pixels a side after area downsampling; none keeps the data set's own."""
     classes: Classes | None = None
@@ -170,7 +170,7 @@ class ModelConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _architecture_defaults(cls, values: Any) -> Any:
-        """NCSN++ brings VE and the Fourier embedding (Song et al. 2021b) where nothing else is said."""
+        """Give NCSN++ its VE and Fourier embedding (Song et al. 2021b) where neither is set."""
         if isinstance(values, dict) and values.get("architecture") == "ncsnpp":
             return {"preconditioning": "ve", "time_embedding": "fourier", **values}
         return values
@@ -206,7 +206,7 @@ class ModelConfig(Section):
             )
 
     def attention_at(self, resolution: int) -> int:
-        """The resolution that carries self-attention for images of `resolution` pixels; 0 for none."""
+        """Return the resolution that carries self-attention for images of `resolution` pixels; 0 for none."""
         if self.attention_resolution is not None:
             return self.attention_resolution
         levels = [resolution >> level for level in range(len(self.channel_multipliers))]
@@ -229,7 +229,12 @@ class TrainingConfig(Section):
     ema_decay: Annotated[float, Field(ge=0, le=1)] = 0.99929
     warmup_epochs: Rate = 200.0
     """Epochs over which the learning rate and the EMA rate rise."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """`tf32` rounds the factors of a GPU's float32 products to 10 bits; `bfloat16` is autocast: weights, loss,
+    optimizer and average stay float32."""
+    compile: Literal["auto", "none", "graph", "full"] = "auto"
+    """How a step runs: operation by operation (`none`), captured as one CUDA graph (`graph`), or compiled too (`full`);
+    `auto` is `full` on a GPU and `none` on a CPU. The numbers differ by rounding, dropout's draws under `full` too."""
     order: Order = "cyclic"
     """The order in which training images are drawn, from `seed`.
 
@@ -262,6 +267,9 @@ class EvaluationConfig(Section):
     threshold: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
     batch_size: Annotated[int, Field(ge=1, le=_MAX_SAMPLES)] = 500
     """Images drawn at once; bounds the memory of an evaluation."""
+    neighbors: Literal["exact", "faiss"] = "exact"
+    """How nearest training images are searched; `faiss` needs `memosweep[faiss-cpu]` or `[faiss-gpu]`. The numbers are
+    the same."""
     fid: bool = False
     """Report the FID against the training set too (Appendix E); needs InceptionV3 (`memosweep[fid]`)."""
 

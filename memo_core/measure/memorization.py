@@ -12,7 +12,7 @@ from torch import Tensor
 
 from memo_core.errors import MemosweepError
 from memo_core.measure.calibrated import NEIGHBORS, calibrated_distance
-from memo_core.measure.nearest import nearest_neighbors
+from memo_core.measure.faiss_search import neighbor_search
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,10 @@ def is_memorized(nearest: Float64[Tensor, " n"], second: Float64[Tensor, " n"], 
 
 
 def measure_memorization(
-    generated: UInt8[Tensor, "n _c _h _w"], training: UInt8[Tensor, "m _c _h _w"], threshold: float = 1 / 3
+    generated: UInt8[Tensor, "n _c _h _w"],
+    training: UInt8[Tensor, "m _c _h _w"],
+    threshold: float = 1 / 3,
+    neighbors: str = "exact",
 ) -> Memorization:
     """Compare generated images with the training set.
 
@@ -119,9 +122,10 @@ def measure_memorization(
         generated: uint8 images.
         training: at least two uint8 images of the same shape.
         threshold: in (0, 1).
+        neighbors: how they are searched, see `neighbor_search`; the numbers are the same.
 
     Raises:
-        MemosweepError: the shapes differ, or a set is too small.
+        MemosweepError: the shapes differ, a set is too small, or faiss is not installed.
     """
     if generated.shape[1:] != training.shape[1:]:
         raise MemosweepError(
@@ -133,7 +137,7 @@ def measure_memorization(
             f"{len(training)} training and {len(generated)} generated images: at least 2 and 1 are needed"
         )
     # Fifty neighbors cost a few percent more than two.
-    squared, indices = nearest_neighbors(generated, training, min(NEIGHBORS, len(training)))
+    squared, indices = neighbor_search(neighbors)(generated, training, min(NEIGHBORS, len(training)))
     unit = math.sqrt(math.prod(training.shape[1:]))
     return Memorization(
         memorized=is_memorized(squared[:, 0], squared[:, 1], threshold),

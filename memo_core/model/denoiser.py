@@ -107,7 +107,7 @@ def build_denoiser(
         num_labels: C of the condition, 0 for none.
         seed: the experiment's seed.
         device: where it will live; initialization is drawn on the CPU, so it is the same everywhere.
-        precision: `float32` or `bfloat16` (autocast).
+        precision: `float32`, `tf32` or `bfloat16` (autocast); see `gpu_arithmetic`.
 
     Raises:
         MemosweepError: a network that cannot be built.

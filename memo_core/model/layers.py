@@ -99,9 +99,17 @@ class Conv2d(nn.Module):
 
     def _up(self, x: Tensor) -> Tensor:
         if self.taps == (1, 1):
-            return F.interpolate(x, scale_factor=2, mode="nearest")
+            # Compiled for a GPU, `interpolate` is an index, whose gradient takes a quarter of the step.
+            on_gpu = x.is_cuda and torch.compiler.is_compiling()
+            return repeat(x) if on_gpu else F.interpolate(x, scale_factor=2, mode="nearest")
         kernel = (4 * self.resample_filter).to(x.dtype).expand(x.shape[1], -1, -1, -1)
         return F.conv_transpose2d(x, kernel, stride=2, padding=(len(self.taps) - 1) // 2, groups=x.shape[1])
+
+
+def repeat(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
+    """Repeat each pixel twice in both directions, as nearest-neighbor interpolation does."""
+    n, c, h, w = x.shape
+    return x[:, :, :, None, :, None].expand(n, c, h, 2, w, 2).reshape(n, c, 2 * h, 2 * w)
 
 
 class GroupNorm(nn.GroupNorm):

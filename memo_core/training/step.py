@@ -1,16 +1,17 @@
 """One training step, a function of its batch, noise levels and noise; everything else is its caller's."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Float64, Int, UInt8
 from torch import Tensor, nn
 
 from memo_core.model.denoiser import NetworkDenoiser
 
 
 def to_float(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-    """Training images as the network sees them: v / 127.5 - 1, float32 in [-1, 1]."""
+    """Scale training images to what the network sees: v / 127.5 - 1, float32 in [-1, 1]."""
     return images.float() / 127.5 - 1
 
 
@@ -21,7 +22,7 @@ def denoising_loss(
     sigma: Float[Tensor, " n"],
     noise: Float[Tensor, "n c h w"],
 ) -> Float[Tensor, ""]:
-    """Denoising score matching: lambda(sigma) ||D(y + sigma noise) - y||^2, Karras et al. 2022, eq. 2 and 8.
+    """Return lambda(sigma) ||D(y + sigma noise) - y||^2, denoising score matching: Karras et al. 2022, eq. 2 and 8.
 
     Summed over channels and pixels and averaged over the batch: weight decay is added to the gradient of
     this sum, so that a mean over pixels would move its effect by a factor of C x H x W.
@@ -31,6 +32,10 @@ def denoising_loss(
     weight = denoiser.preconditioning.loss_weight(level)
     loss: Tensor = (weight * error.square()).sum() / len(images)
     return loss
+
+
+Loss = Callable[[NetworkDenoiser, Tensor, Tensor | None, Tensor, Tensor], Tensor]
+"""A function like `denoising_loss`."""
 
 
 class FlatParameters:
@@ -82,8 +87,9 @@ def training_step(
     labels: Int[Tensor, " n"] | None,
     sigma: Float[Tensor, " n"],
     noise: Float[Tensor, "n c h w"],
-    learning_rate: float,
-    ema_decay: float,
+    learning_rate: float | Float[Tensor, ""],
+    ema_decay: float | Float64[Tensor, ""],
+    loss_function: Loss = denoising_loss,
 ) -> Float[Tensor, ""]:
     """Move `state` by one step of Adam with L2 weight decay, and its EMA after it.
 
@@ -93,8 +99,9 @@ def training_step(
         labels: (N,) or None.
         sigma: noise levels (N,).
         noise: standard normal (N, C, H, W); the noisy input is images + sigma x noise.
-        learning_rate: of this step.
-        ema_decay: the share of the old average that stays, in [0, 1].
+        learning_rate: of this step; as a tensor on the device, a captured step can be run at another one.
+        ema_decay: the share of the old average that stays, in [0, 1]; likewise, float64.
+        loss_function: `denoising_loss`, or the same compiled.
 
     Returns:
         The differentiated loss, detached, on the device.
@@ -102,10 +109,13 @@ def training_step(
     gradients = state.parameters.gradients
     assert gradients is not None
     gradients.zero_()
-    loss = denoising_loss(state.denoiser, to_float(images), labels, sigma, noise)
+    loss = loss_function(state.denoiser, to_float(images), labels, sigma, noise)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nan_to_num(gradients, nan=0.0, posinf=1e5, neginf=-1e5, out=gradients)
     state.optimizer.param_groups[0]["lr"] = learning_rate
     state.optimizer.step()
-    state.ema_parameters.values.data.lerp_(state.parameters.values.detach(), 1 - ema_decay)
+    share = 1 - ema_decay
+    if isinstance(share, Tensor):
+        share = share.float()
+    state.ema_parameters.values.data.lerp_(state.parameters.values.detach(), share)
     return loss.detach()

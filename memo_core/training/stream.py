@@ -22,16 +22,17 @@ class IndexStream:
         size: |D|, the number of training images; at least 1.
         seed: the experiment's seed.
         order: `cyclic`, `reshuffled` or `replacement`, see `TrainingConfig.order`.
+        device: where the batches are wanted; the indices are the same everywhere.
     """
 
-    def __init__(self, size: int, seed: int, order: Order) -> None:
-        self._size, self._seed, self._order = size, seed, order
+    def __init__(self, size: int, seed: int, order: Order, device: torch.device | str = "cpu") -> None:
+        self._size, self._seed, self._order, self._device = size, seed, order, torch.device(device)
         self._length = _DRAWS_AT_ONCE if order == "replacement" else size
-        self._number, self._block = -1, torch.empty(0, dtype=torch.int64)
+        self._number, self._block = -1, torch.empty(0, dtype=torch.int64, device=self._device)
 
     def batch(self, position: int, count: int) -> Int64[Tensor, " n"]:
-        """Return the indices `position`..`position + count - 1` of the stream, int64, on the CPU."""
-        parts = [torch.empty(0, dtype=torch.int64)]
+        """Return the indices `position`..`position + count - 1` of the stream, int64."""
+        parts = [torch.empty(0, dtype=torch.int64, device=self._device)]
         while count > 0:
             number, offset = divmod(position, self._length)
             part = self._block_of(number)[offset : offset + count]
@@ -43,7 +44,11 @@ class IndexStream:
         if self._order == "cyclic":
             number = 0
         if number != self._number:
-            self._number, self._block = number, self._draw(number)
+            block = self._draw(number)
+            if self._device.type == "cuda":
+                # From pinned memory, so that nobody waits for the steps that the GPU has still to do.
+                block = block.pin_memory().to(self._device, non_blocking=True)
+            self._number, self._block = number, block
         return self._block
 
     def _draw(self, number: int) -> Int64[Tensor, " m"]:

@@ -13,19 +13,22 @@ from memo_core.data.training_set import TrainingSet, load_training_set
 from memo_core.errors import DivergedError, MemosweepError, NotFiniteError
 from memo_core.evaluation import Evaluation, NextBatch, evaluate, nearest_images
 from memo_core.experiment import Experiment
+from memo_core.measure.faiss_search import neighbor_search
 from memo_core.measure.fid import FrechetDistance
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
+from memo_core.model.precision import gpu_arithmetic
 from memo_core.randomness import named_generator, named_seed
+from memo_core.training.captured import choose_step
 from memo_core.training.divergence import DivergenceCheck
 from memo_core.training.schedules import ema_decay_at, learning_rate_at
-from memo_core.training.step import TrainingState, training_step
+from memo_core.training.step import TrainingState
 from memo_core.training.stream import IndexStream
 
 Progress = Callable[[int], None]
 
 
 class Trainer:
-    """Trains an experiment; its whole state fits a checkpoint, from which it goes on bit for bit (on the CPU).
+    """Trains an experiment; its whole state fits a checkpoint, from which it goes on bit for bit.
 
     Args:
         experiment: what to train.
@@ -33,7 +36,8 @@ class Trainer:
         training_set: already loaded data; loaded from the experiment by default.
 
     Raises:
-        MemosweepError: the data or the network cannot serve the experiment, or `evaluation.fid` has no InceptionV3.
+        MemosweepError: the data or the network cannot serve the experiment, `evaluation.fid` has no InceptionV3,
+            or `evaluation.neighbors` no faiss.
     """
 
     def __init__(
@@ -48,17 +52,19 @@ class Trainer:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # One tensor on the training device: images that fit need no loader processes.
         self.data = (training_set or load_training_set(experiment.data)).to(self.device)
-        # Before anything is trained: a missing InceptionV3 shows at once, not at the first evaluation.
+        # Before anything is trained: a missing InceptionV3 or faiss shows at once, not at the first evaluation.
+        neighbor_search(experiment.evaluation.neighbors)
         self._fid = FrechetDistance(self.data.images) if experiment.evaluation.fid else None
         denoiser, ema = self._network(), self._network()
         self.state = TrainingState.create(denoiser.train(), ema, experiment.training.weight_decay)
+        self._take_step = choose_step(experiment.training.compile, self.device)
         self._divergence = DivergenceCheck(self.state, math.prod(self.data.image_shape))
         self.images_seen = 0
         self.history: list[tuple[int, float, int]] = []
         """(images seen, ratio, samples) of each evaluation so far."""
         self._best_arrays: dict[str, Any] | None = None
         self.best_memorization_ratio = 0.0
-        self._stream = IndexStream(len(self.data), experiment.seed, experiment.training.order)
+        self._stream = IndexStream(len(self.data), experiment.seed, experiment.training.order, self.device)
         self._noise = named_generator(experiment.seed, "noise", device=self.device)
         self._dropout_state = self._initial_dropout_state()
 
@@ -100,7 +106,7 @@ class Trainer:
         """Train to the first batch border at or after `point` images; the mean loss per value on the way."""
         # float64: the sum of many finite losses may exceed float32.
         total, steps = torch.zeros((), dtype=torch.float64, device=self.device), 0
-        with self._own_dropout_stream():
+        with self._own_dropout_stream(), gpu_arithmetic(self.experiment.training.precision, self.device):
             while self.images_seen < point:
                 total += self._step()
                 steps += 1
@@ -111,14 +117,14 @@ class Trainer:
 
     def _step(self) -> Tensor:
         settings = self.experiment.training
-        indices = self._stream.batch(self.images_seen, settings.batch_size).to(self.device)
+        indices = self._stream.batch(self.images_seen, settings.batch_size)
         images = self.data.images[indices]
         labels = None if self.data.labels is None else self.data.labels[indices]
         sigma = self.state.denoiser.preconditioning.draw_sigma(len(indices), self._noise)
         noise = torch.randn(images.shape, generator=self._noise, device=self.device)
         epoch = self.images_seen / len(self.data)
         learning_rate = learning_rate_at(epoch, settings.learning_rate, settings.warmup_epochs)
-        loss = training_step(
+        loss = self._take_step(
             self.state,
             images,
             labels,
@@ -170,7 +176,7 @@ class Trainer:
         """The samples of the evaluation with the highest ratio so far (`Evaluation.arrays`)."""
         return self._best_arrays
 
-    # The default generator belongs to dropout alone; nobody outside may move it, nor may it move others.
+    # Dropout draws from the default generator: its state is the trainer's own, and is put back for other code.
 
     def _initial_dropout_state(self) -> Tensor:
         return torch.Generator(self.device).manual_seed(named_seed(self.experiment.seed, "dropout")).get_state()
@@ -187,7 +193,7 @@ class Trainer:
             self._dropout_state = torch.cuda.get_rng_state(self.device) if cuda else torch.get_rng_state()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the rest of the run depends on: model, EMA, optimizer, position, generators."""
+        """Return everything that the rest of the run depends on: model, EMA, optimizer, position, generators."""
         channels, resolution, _ = self.data.image_shape
         return {
             "experiment": self.experiment.to_flat(),
@@ -219,6 +225,8 @@ class Trainer:
         self.state.denoiser.load_state_dict(content["model"])
         self.state.ema.load_state_dict(content["ema"])
         self.state.optimizer.load_state_dict(content["optimizer"])
+        # A captured step writes to the moments that were there when it was captured.
+        self._take_step = choose_step(self.experiment.training.compile, self.device)
         self.images_seen = content["images_seen"]
         self._noise.set_state(content["noise_generator"].cpu())
         self._dropout_state = content["dropout_generator"].cpu()

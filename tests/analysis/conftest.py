@@ -4,7 +4,6 @@ import os
 import shutil
 from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
 import pytest
 
@@ -13,8 +12,6 @@ from analysis.errors import SkippedResultsWarning
 from tests.fakes import make_table
 
 __all__ = ["make_table"]
-
-mpl.use("agg")
 
 DATA = Path(__file__).parent / "data"
 """`weight_decay`: a real sweep on the digits, interrupted with 8 of 14 trials begun, two of them unfinished; without

@@ -4,6 +4,7 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,26 @@ def settings(without: str | None = None, **changes: object) -> list[str]:
         **{key.replace("__", "."): value for key, value in changes.items()},
     }
     return [part for key, value in merged.items() for part in ("--set", f"{key}={value}")]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
+    """Wait until something is so; long, since a busy machine takes its time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.1)
+
+
+def evaluations(folder: Path) -> int:
+    """Return how many evaluations the trials of a run have reported."""
+    return sum(len(file.read_text().splitlines()) for file in folder.glob("*/result.json"))
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """End a driver so that it cannot clean up, and leave Ray a moment to notice."""
+    process.kill()
+    process.wait()
+    time.sleep(1)
 
 
 @pytest.fixture(scope="session")

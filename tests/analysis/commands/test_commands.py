@@ -74,6 +74,23 @@ def test_table_factor_has_intervals_and_the_epoch_of_the_best(sweep: Path, capsy
     assert out.splitlines()[1] == "10,0,95.703125,92.47089445,97.58401867,1,1600"
 
 
+@pytest.mark.parametrize(
+    ("name", "heading"),
+    [
+        ("trials", "Trial,Status,Ratio (%)"),
+        ("effects", "Setting,From,To"),
+        ("findings", "Finding,Where,Verdict"),
+        ("coverage", "Trial"),
+        ("time", "Setting,|D|,Slope"),
+    ],
+)
+def test_the_tables_of_a_report_are_printed_too(
+    name: str, heading: str, sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["table", str(sweep), "--table", name, "--format", "csv"]) == 0
+    assert capsys.readouterr().out.startswith(heading)
+
+
 def test_table_writes_a_paper_table_into_a_file(sweep: Path, tmp_path: Path) -> None:
     out = tmp_path / "table2.tex"
     assert main(["table", str(sweep), "--table", "2", "--format", "latex", "--out", str(out)]) == 0

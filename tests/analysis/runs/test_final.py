@@ -4,10 +4,9 @@ import pytest
 import analysis
 from analysis.errors import AnalysisError
 from analysis.inference.comparison import compare
-from analysis.inference.findings import finished_runs
 from analysis.inference.findings import verdicts as findings_of
-from analysis.runs.best_runs import best_runs
 from analysis.runs.final import best, finished, is_finished, left_out, trial_verdicts
+from analysis.runs.runs import Runs
 from tests.analysis.conftest import make_table
 from tests.analysis.planted import frame, grid
 
@@ -60,8 +59,7 @@ def test_a_trial_that_was_stopped_below_its_target_has_no_final_ratio() -> None:
     data = searched(a=("full", "will_not_reach"), b=("full", "full"), c=("full", "reached"))
     assert is_finished(data).tolist() == [False, False, True, True, True, True]
     assert set(finished(data)["trial_id"]) == {"b", "c"}
-    assert set(finished_runs(data)["trial_id"]) == {"b", "c"}
-    assert set(best_runs(data)["trial_id"]) == {"b", "c"}
+    assert set(Runs.of(data).finished.best["trial_id"]) == {"b", "c"}
 
 
 def test_it_stays_left_out_where_no_trial_has_ended() -> None:
@@ -71,7 +69,7 @@ def test_it_stays_left_out_where_no_trial_has_ended() -> None:
 
 def test_where_all_were_stopped_below_their_target_that_is_said() -> None:
     with pytest.raises(AnalysisError, match="all trials were stopped early"):
-        best_runs(searched(a=("full", "will_not_reach")))
+        Runs.of(searched(a=("full", "will_not_reach"))).checked()
 
 
 def test_the_best_evaluation_bears_the_trial_s_verdict() -> None:
@@ -103,9 +101,9 @@ def stopped_early(data: pd.DataFrame, size: int) -> pd.DataFrame:
 def test_findings_and_comparisons_do_not_read_such_trials() -> None:
     whole = frame(grid(data__size=(500, 1000, 2000), seed=(0, 1)))
     data = stopped_early(whole, 500)
-    found = {verdict.id: verdict for verdict in findings_of(data)}["smaller_data_memorizes"]
+    found = {verdict.id: verdict for verdict in findings_of(Runs.of(data))}["smaller_data_memorizes"]
     assert found.outcome == "supported"
-    answer = compare(data, data)
+    answer = compare(Runs.of(data), Runs.of(data))
     assert len(answer.matches) == 2
     assert answer.unfinished == (2, 2)
     assert analysis.best(data)["data.size"].nunique() == 3

@@ -1,5 +1,6 @@
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -163,3 +164,16 @@ def test_one_sample_is_enough(places, capsys):
     assert main(["measure", *arguments]) == 0
     assert "of 1 samples" in capsys.readouterr().out
     assert len((places / "p.csv").read_text().splitlines()) == 2
+
+
+def test_faiss_gives_the_same_numbers_and_is_missed_before_anything_is_read(sets, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert main(["measure", *sets, "--neighbors", "faiss"]) == 2
+    assert "pip install" in capsys.readouterr().err
+    monkeypatch.delitem(sys.modules, "faiss")
+    pytest.importorskip("faiss")
+    outputs = []
+    for name in ("exact", "faiss"):
+        assert main(["measure", *sets, "--json", "--neighbors", name]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]

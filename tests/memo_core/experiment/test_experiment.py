@@ -28,6 +28,7 @@ def test_the_paper_preset_is_the_basic_setup_of_appendix_b():
         "training.ema_decay": 0.99929,
         "training.warmup_epochs": 200,
         "training.precision": "float32",
+        "training.compile": "auto",
         "training.order": "cyclic",
     }
     assert (flat["model.preconditioning"], flat["model.width"], flat["model.depth"]) == ("vp", 128, 2)

@@ -12,6 +12,7 @@ from memo_core.model.layers import (
     Linear,
     PositionalEmbedding,
     UNetBlock,
+    repeat,
 )
 
 TAPS = ((1, 1), (1, 3, 3, 1))
@@ -198,3 +199,12 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(block(x, embedding), block(x, embedding))
     block.eval()
     assert torch.equal(block(x, embedding), block(x, embedding))
+
+
+def test_repetition_is_nearest_neighbor_interpolation_and_so_is_its_gradient():
+    x = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    weight = torch.randn(2, 3, 8, 10, generator=torch.Generator().manual_seed(1))
+    interpolated, repeated = F.interpolate(x, scale_factor=2, mode="nearest"), repeat(x)
+    assert torch.equal(interpolated, repeated)
+    expected, found = (torch.autograd.grad((y * weight).sum(), x)[0] for y in (interpolated, repeated))
+    torch.testing.assert_close(found, expected)

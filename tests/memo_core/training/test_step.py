@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 
 from memo_core.experiment import ModelConfig
 from memo_core.model import build_denoiser
+from memo_core.training.captured import compiled_loss, compiled_step
 from memo_core.training.step import TrainingState, denoising_loss, to_float, training_step
 
 # Bounds on the distance to the published weights over the distance moved; the qkv bias of the third has a
@@ -14,8 +15,17 @@ from memo_core.training.step import TrainingState, denoising_loss, to_float, tra
 NAMES = {"ddpmpp_edm_cond_8": 1e-3, "ddpmpp_vp_16": 1e-3, "ncsnpp_ve_8": 1e-2}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_twelve_steps_go_where_the_published_implementation_goes(golden, name):
+def compiled():
+    """Through the whole compiler but for the generated code, which takes a minute a network."""
+    return compiled_step(compiled_loss(torch.device("cpu"), "aot_eager"))
+
+
+PATHS = [(name, lambda: training_step) for name in NAMES] + [("ddpmpp_edm_cond_8", compiled)]
+
+
+@pytest.mark.parametrize(("name", "make_step"), PATHS, ids=[*NAMES, "compiled"])
+def test_twelve_steps_go_where_the_published_implementation_goes(golden, name, make_step):
+    take_step = make_step()
     description = json.loads((golden / f"{name}.json").read_text())
     config = ModelConfig(
         **{key: value for key, value in description.items() if key in ModelConfig.model_fields}, dropout=0
@@ -28,7 +38,7 @@ def test_twelve_steps_go_where_the_published_implementation_goes(golden, name):
         run = {key: torch.from_numpy(np.asarray(value)) for key, value in arrays.items()}
     state = TrainingState.create(denoiser.train(), build_denoiser(config, *sizes), float(run["weight_decay"]))
     for step, indices in enumerate(run["indices"]):
-        loss = training_step(
+        loss = take_step(
             state,
             run["images"][indices],
             run["labels"][indices] if description["num_labels"] else None,
@@ -147,7 +157,7 @@ def test_bfloat16_trains():
     assert all(parameter.dtype == torch.float32 for parameter in denoiser.parameters())
 
 
-def test_unconditional_and_labelled_steps_draw_nothing_from_the_global_generator():
+def test_unconditional_and_labeled_steps_draw_nothing_from_the_global_generator():
     denoiser, ema = small(dropout=0)
     state = TrainingState.create(denoiser, ema)
     before = torch.get_rng_state()

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 
@@ -165,3 +167,11 @@ def test_conditional_training_runs_with_every_kind_of_label(tiny):
         settings = {**tiny, "data.labels": labels, "data.num_labels": 4, "training.images": 16, "evaluation.count": 1}
         (report,) = run_through(Trainer(Experiment.from_flat(settings), "cpu"))
         assert report["loss"] > 0
+
+
+@pytest.mark.parametrize("architecture", ["ddpmpp", "optimum"])
+def test_a_missing_faiss_shows_before_anything_is_trained(tiny, monkeypatch, architecture):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    experiment = Experiment.from_flat({**tiny, "model.architecture": architecture, "evaluation.neighbors": "faiss"})
+    with pytest.raises(MemosweepError, match="pip install"):
+        evaluate_optimum(experiment, "cpu") if architecture == "optimum" else Trainer(experiment, "cpu")

@@ -1,14 +1,10 @@
 import json
-import os
 
 import pytest
-import torch
 from hypothesis import HealthCheck, given, strategies
 from hypothesis import settings as hypothesis_settings
 
 from memo_core.errors import MemosweepError
-from sweeps.engine.cluster import hardware
-from sweeps.engine.cluster.hardware import describe_hardware
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.manifest import FILE, Manifest, describe_run
 from sweeps.engine.plans.plan import grid_plan
@@ -19,32 +15,6 @@ PLAN = grid_plan(WIDTH, Selection("laptop", values=[8], sizes=[10]))
 
 def describe():
     return describe_run(PLAN, {"cpu": 1.0}, max_failures=2)
-
-
-def test_processor_cores_memory_and_accelerators_are_named(monkeypatch, tmp_path):
-    information = tmp_path / "cpuinfo"
-    information.write_text("processor\t: 0\nmodel name\t: AMD EPYC 9354\nprocessor\t: 1\nmodel name\t: AMD EPYC 9354\n")
-    monkeypatch.setattr(hardware, "CPU_INFO", information)
-    monkeypatch.setattr(os, "cpu_count", lambda: 16)
-    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**25}.__getitem__)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    monkeypatch.setattr(
-        torch.cuda, "get_device_name", lambda index: ["NVIDIA H100", "NVIDIA H100", "NVIDIA A10"][index]
-    )
-    assert describe_hardware() == "AMD EPYC 9354, 16 cores, 128 GiB memory, 2 x NVIDIA H100, NVIDIA A10"
-
-
-def test_what_a_system_does_not_tell_is_left_out(monkeypatch, tmp_path):
-    def silent(*_):
-        raise RuntimeError("no driver")
-
-    def unknown(_):
-        raise ValueError("unrecognized configuration name")
-
-    monkeypatch.setattr(hardware, "CPU_INFO", tmp_path / "missing")
-    monkeypatch.setattr(torch.cuda, "device_count", silent)
-    monkeypatch.setattr(os, "sysconf", unknown)
-    assert describe_hardware().endswith(" cores")
 
 
 def test_the_command_can_be_typed_again(monkeypatch, tmp_path):

@@ -38,7 +38,7 @@ def test_a_list_may_be_a_choice():
         ("model.attention_resolution=range(4,8)", r"list them as choice\(8,16\)"),
         ("model.depth=range(1.5,3)", "whole numbers"),
         ("model.width=range(36,60)", "none of 32 above"),
-        ("model.width=range(8,1e17)", "less than or equal to 16384"),
+        ("model.width=range(8,1e12)", "less than or equal to 16384"),
     ],
 )
 def test_a_span_that_cannot_be_searched_is_refused(setting, message):
@@ -73,7 +73,7 @@ def test_combinations_are_all_or_a_bounded_number_of_them():
         ("model.depth", Choices(choices=[True]), "not true or false"),
         ("model.dropout", Range(low=0.0, high=3.0), r"model\.dropout = 3\.0"),
         ("model.depth", Range(low=1, high=10**9, integer=True), r"model\.depth = 1000000000"),
-        ("model.width", Range(low=36, high=60, integer=True), "holds no valid value"),
+        ("model.width", Range(low=36, high=60, integer=True), "holds no multiple of 4"),
     ],
 )
 def test_a_space_holds_only_what_its_keys_take(key, span, message):

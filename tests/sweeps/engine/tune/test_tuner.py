@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from tests.sweeps.conftest import settings
-from tests.sweeps.engine.run.test_sweep import evaluations, kill, wait_for
+from tests.sweeps.conftest import evaluations, kill, settings, wait_for
 
 BISECT = [
     "--factor", "width", "--values", "8", "--preset", "laptop", "--min-size", "2", "--max-size", "12",

@@ -2,14 +2,13 @@
 
 import json
 import signal
-import time
 
 import pandas as pd
 import psutil
 import pytest
 
 from sweeps.engine.tune.tuner import CHECKPOINTS_KEPT
-from tests.sweeps.conftest import settings
+from tests.sweeps.conftest import evaluations, kill, settings, wait_for
 
 TWO = ["--values", "0", "1e-2", "--sizes", "10", "--preset", "laptop"]
 NUMBERS = ["training.weight_decay", "images_seen", "loss", "memorization_ratio", "knn_distance"]
@@ -18,24 +17,6 @@ NUMBERS = ["training.weight_decay", "images_seen", "loss", "memorization_ratio",
 def numbers(folder):
     table = pd.read_parquet(folder / "table.parquet")
     return table.sort_values(NUMBERS[:2], ignore_index=True)[NUMBERS]
-
-
-def wait_for(condition, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.1)
-
-
-def evaluations(folder):
-    return sum(len(file.read_text().splitlines()) for file in folder.glob("*/result.json"))
-
-
-def kill(process):
-    """End a driver so that it cannot clean up, and leave Ray a moment to notice."""
-    process.kill()
-    process.wait()
-    time.sleep(1)
 
 
 def test_a_sweep_leaves_everything_that_it_promises(cluster, script, tmp_path):
@@ -73,7 +54,7 @@ def test_an_existing_run_is_refused_and_a_finished_one_can_be_resumed(cluster, s
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign/notes.txt").touch()
     code, _, errors = script("weight_decay", *arguments[:-1], "foreign")
-    assert (code, "is no run of a sweep: give another --name" in errors) == (2, True)
+    assert (code, "is not the run of a sweep: give another --name" in errors) == (2, True)
     (tmp_path / "run/table.parquet").unlink()
     code, output, _ = script("weight_decay", "--resume", "--storage-path", str(tmp_path), "--name", "run")
     assert code == 0

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.commands.main import Parser
 from benchmarks.curves import Curve, read_curves
 from benchmarks.replay import Replay, plain_bisection, replay
 from benchmarks.suites import run_suites, to_markdown
 from benchmarks.trainings import Noise
+from memo_core.terminal import Parser
 
 
 def measure_curve(

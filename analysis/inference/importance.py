@@ -163,7 +163,9 @@ def _fanova(axes: Sequence[_Axis], values: Any, picked: Any, seed: int) -> Mappi
     import optuna  # noqa: PLC0415 (a second to import)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    distributions = {axis.name: optuna.distributions.FloatDistribution(*axis.bounds) for axis in axes}
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {
+        axis.name: optuna.distributions.FloatDistribution(*axis.bounds) for axis in axes
+    }
     study = optuna.create_study(direction="maximize")
     study.add_trials(
         [

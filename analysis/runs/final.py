@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from analysis.runs.causes import without_numbers
+
 Metric = Literal["memorization_ratio", "fid", "knn_distance"]
 METRICS: tuple[Metric, ...] = ("memorization_ratio", "fid", "knn_distance")
 
@@ -19,7 +21,7 @@ DIVERGED = "diverged"
 """The status of a trial whose numbers ceased to be finite."""
 _FAILURES = {DIVERGED: "diverged", "failed": "failed"}
 _NAMED = 3
-"""So many of the trials that broke off are named in a message; the others are counted."""
+"""So many causes, and so many trials of each, are named in a message; the others are counted."""
 
 _ENDED = {"terminated", "finished", "completed", "complete", "done"}
 
@@ -166,7 +168,9 @@ def left_out(frame: pd.DataFrame) -> list[str]:
 
 
 def failed(frame: pd.DataFrame) -> list[str]:
-    """Which trials diverged and which failed, a line a kind with the cause; such as `2 of 8 trials diverged: ...`.
+    """Which trials diverged and which failed, a line a kind with the causes; such as `2 of 8 trials diverged: ...`.
+
+    Causes that differ in their numbers alone, such as the images seen, are one; its first trial stands for it.
 
     Args:
         frame: of `analysis.load`, all evaluations of its trials.
@@ -184,15 +188,30 @@ def failed(frame: pd.DataFrame) -> list[str]:
     for failure, word in _FAILURES.items():
         those = trials[trials["failure"] == failure]
         if len(those):
-            named = [_broken(row) for _, row in those.head(_NAMED).iterrows()]
-            more = f" and {len(those) - _NAMED} more" if len(those) > _NAMED else ""
-            lines.append(f"{len(those)} of {count} trials {word}: {'; '.join(named)}{more}")
+            lines.append(f"{len(those)} of {count} trials {word}: {_by_cause(those)}")
     return lines
 
 
-def _broken(row: pd.Series) -> str:
-    """A trial that broke off, with its cause and when."""
-    cause, seen = row.get("cause"), row.get("images_seen")
-    when = "" if seen is None or pd.isna(seen) else f" at {int(seen):,} images"
-    about = f"{'' if cause is None or pd.isna(cause) else cause}{when}".strip()
-    return f"{row['trial_id']}" + (f" ({about})" if about else "")
+def _by_cause(trials: pd.DataFrame) -> str:
+    """Return the trials that broke off alike, each group with its cause, the most frequent first."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for _, row in trials.iterrows():
+        cause = _cause(row)
+        groups.setdefault(without_numbers(cause), []).append((str(row["trial_id"]), cause))
+    parts = []
+    for found in sorted(groups.values(), key=lambda group: -len(group))[:_NAMED]:
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        first = "the first " if len({cause for _, cause in found}) > 1 else ""
+        about = f" ({first}{found[0][1]})" if found[0][1] else ""
+        parts.append(f"{', '.join(name for name, _ in found[:_NAMED])}{more}{about}")
+    further = len(groups) - len(parts)
+    return "; ".join([*parts, *([f"and {further} further cause{'s' * (further > 1)}"] if further else [])])
+
+
+def _cause(row: pd.Series) -> str:
+    """Return why a trial broke off, and when; empty where neither is known."""
+    cause, seen = (None if pd.isna(value) else value for value in (row.get("cause"), row.get("images_seen")))
+    # Before it stands that the trial diverged.
+    text = "" if cause is None else str(cause).removeprefix("diverged ")
+    when = "" if seen is None or "images seen" in text else f" at {int(seen):,} images"
+    return f"{text}{when}".strip()

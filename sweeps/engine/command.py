@@ -5,8 +5,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from memo_core.command_line import Parser, run
+from memo_core.command_line import run
 from memo_core.errors import MemosweepError
+from memo_core.terminal import Parser
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.names import EARLY_STOPS
 

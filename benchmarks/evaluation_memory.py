@@ -1,4 +1,4 @@
-"""Memory of the neighbour search and of the optimum at CIFAR-10's size, above the data itself.
+"""Memory of the neighbor search and of the optimum at CIFAR-10's size, above the data itself.
 
 python -m benchmarks.evaluation_memory            # 10,000 samples against 50,000 images of 3,072 values
 """
@@ -39,8 +39,8 @@ def main() -> None:
             {
                 "samples": options.samples,
                 "training": options.training,
-                "neighbour_search_gib": round(search, 3),
-                "neighbour_search_seconds": round(seconds, 1),
+                "neighbor_search_gib": round(search, 3),
+                "neighbor_search_seconds": round(seconds, 1),
                 "optimum_gib": round(_peak_gib() - before, 3),
             }
         )

@@ -64,7 +64,7 @@ def _steps(experiment: Experiment, resolution: int, channels: int) -> tuple[Step
     return ours, plain_loop
 
 
-def _labelled_step(experiment: Experiment, resolution: int, channels: int, num_labels: int) -> Step:
+def _labeled_step(experiment: Experiment, resolution: int, channels: int, num_labels: int) -> Step:
     images, sigma, noise = _batch(experiment, resolution, channels)
     labels = torch.randint(num_labels, (len(images),), generator=torch.Generator().manual_seed(0))
 
@@ -113,7 +113,7 @@ def main() -> None:
     resolution, channels = (8, 1) if experiment.data.dataset == "digits" else (experiment.data.resolution or 32, 3)
     ours, other = _steps(experiment, resolution, channels)
     if options.num_labels:
-        other = _labelled_step(experiment, resolution, channels, options.num_labels)
+        other = _labeled_step(experiment, resolution, channels, options.num_labels)
     result = measure(ours, other, options.rounds, options.steps)
     print(json.dumps({"threads": options.threads, "batch_size": experiment.training.batch_size, **result}))
 

@@ -39,7 +39,7 @@ class Evaluation:
     """Their nearest training images."""
 
     def arrays(self) -> dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]:
-        """The samples as arrays, for the file that the analysis reads."""
+        """Return the samples as arrays, for the file that the analysis reads."""
         return {
             "memorized": self.memorization.memorized.numpy(),
             "nearest_index": self.memorization.nearest_index.numpy().astype(np.int32),
@@ -137,6 +137,6 @@ def evaluate_optimum(
 def nearest_images(
     memorization: Memorization, training_images: UInt8[Tensor, "m c h w"], count: int
 ) -> UInt8[Tensor, "g c h w"]:
-    """The nearest training images of the first `count` samples, on the CPU."""
+    """Return the nearest training images of the first `count` samples, on the CPU."""
     indices = memorization.nearest_index[:count].to(training_images.device)
     return torch.index_select(training_images, 0, indices).cpu()

@@ -21,7 +21,7 @@ SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0
 
 
 class ImageStreams:
-    """One random generator per image, so that an image does not depend on its neighbours in the batch.
+    """One random generator per image, so that an image does not depend on its neighbors in the batch.
 
     Each draws its image's latents first, then the label, then the noise of a stochastic sampler. All live on
     the CPU, so that a seed gives the same image on every device.
@@ -34,14 +34,14 @@ class ImageStreams:
         self._generators = [torch.Generator().manual_seed(seed % 2**32) for seed in seeds]
 
     def normal(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Float[Tensor, "n ..."]:
-        """Standard normal values (N, *shape)."""
+        """Draw standard normal values (N, *shape)."""
         values = torch.empty(len(self._generators), *shape, dtype=dtype)
         for row, generator in zip(values, self._generators, strict=True):
             row.copy_(torch.randn(shape, generator=generator, dtype=dtype))
         return values
 
     def labels(self, num_labels: int) -> Int[Tensor, " n"]:
-        """Labels (N,) uniform in 0..num_labels-1, int64."""
+        """Draw labels (N,) uniform in 0..num_labels-1, int64."""
         labels = torch.empty(len(self._generators), dtype=torch.int64)
         for index, generator in enumerate(self._generators):
             labels[index] = torch.randint(num_labels, (), generator=generator)
@@ -73,7 +73,7 @@ def _latents_and_labels(
 
 
 def sigma_steps(steps: int, sigma_min: float, sigma_max: float, rho: float = RHO) -> Float[Tensor, " s"]:
-    """The noise levels of Karras et al. 2022, eq. 5: `steps` of them, descending, then 0; float64.
+    """Return the noise levels of Karras et al. 2022, eq. 5: `steps` of them, descending, then 0; float64.
 
     Args:
         steps: at least 2.
@@ -164,7 +164,7 @@ def sample_stochastic(
 
 
 def _heun_step(denoiser: Denoiser, x: Tensor, labels: Tensor | None, sigma: float, following: float) -> Tensor:
-    """From noise level `sigma` to `following`, float64; a plain Euler step to 0."""
+    """Step from noise level `sigma` to `following`, float64; a plain Euler step to 0."""
 
     def slope(x: Tensor, sigma: float) -> Tensor:
         level = torch.full((len(x),), sigma, dtype=torch.float32, device=x.device)
@@ -205,7 +205,7 @@ def generate(
     on_batch: Callable[[int], None] | None = None,
     sampler: str = "ode",
 ) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, " n"] | None]:
-    """Draw one image per seed, in batches; an image does not depend on its neighbours in the batch.
+    """Draw one image per seed, in batches; an image does not depend on its neighbors in the batch.
 
     Args:
         denoiser: any.

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from analysis.commands.reading import load_results
+from analysis.commands.reading import read_runs
 from analysis.errors import AnalysisError
 from analysis.inference.comparison import Comparison, compare
 from analysis.tables.comparison import differences_table, matches_table, settings_text
@@ -27,8 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
     names = (arguments.run_a, arguments.run_b)
     if _place(names[0]) == _place(names[1]):
         raise AnalysisError(f"{names[0]} and {names[1]} are the same folder: give two sweeps")
-    frames = [load_results(argparse.Namespace(paths=[name], no_cache=arguments.no_cache)) for name in names]
-    answer = compare(frames[0], frames[1], names)
+    a, b = (read_runs(argparse.Namespace(paths=[name], no_cache=arguments.no_cache)) for name in names)
+    answer = compare(a, b, names)
     print(json.dumps(answer.to_dict()) if arguments.json else as_text(answer))
     return 0
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.commands.reading import add_paths, load_results, write_text
+from analysis.commands.reading import add_paths, read_runs, write_text
 from analysis.emm.estimate import METHODS, Method
 from analysis.emm.kinds import KINDS
 from analysis.errors import AnalysisError
@@ -25,7 +25,8 @@ from analysis.inference.emm import (
     find_factor,
 )
 from analysis.runs.factors import factor, size_text, value_label
-from analysis.runs.groups import Panel, once_a_seed
+from analysis.runs.groups import Group, once_a_seed
+from analysis.runs.runs import Runs
 from analysis.tables.emm import emm_table
 from analysis.tables.writers import write
 
@@ -52,12 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Estimate, print or write the table, draw the figure."""
     _check(arguments)
     zetas = list(dict.fromkeys(arguments.zeta))
-    frame = load_results(arguments)
-    key = find_factor(frame, arguments.factor)
-    found = comparable_runs(frame, key)
+    runs = read_runs(arguments)
+    key = find_factor(runs, arguments.factor)
+    found = comparable_runs(runs, key)
     methods = METHODS if arguments.method is None else (arguments.method,)
     estimates = emm_of_results(found, zetas, methods)
-    notes = [*emm_notes(estimates, frame, found, methods), *_searched(frame, zetas)]
+    notes = [*emm_notes(estimates, runs, found, methods), *_searched(runs, zetas)]
     if arguments.figure is not None:
         _save(_figure(found[0], estimates, zetas, methods[0]), arguments.figure)
     if arguments.format == "csv":
@@ -70,9 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _searched(frame: pd.DataFrame, zetas: list[float]) -> list[str]:
+def _searched(runs: Runs, zetas: list[float]) -> list[str]:
     """What the table does not say of folders that a search wrote."""
-    searches = [sweep for sweep in frame.attrs.get("sweeps", {}).values() if sweep.get("search") == "bisect"]
+    searches = [sweep for sweep in runs.sweeps.values() if sweep.get("search") == "bisect"]
     if not searches:
         return []
     lines = [
@@ -104,14 +105,14 @@ def _records(estimates: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): plain(value) for name, value in row.items()} for row in estimates.to_dict("records")]
 
 
-def _figure(panel: Panel, estimates: pd.DataFrame, zetas: list[float], method: Method) -> Figure:
+def _figure(panel: Group, estimates: pd.DataFrame, zetas: list[float], method: Method) -> Figure:
     """The figure of the panel with most runs, the first of the estimates, by the first method that was requested."""
     chosen = estimates[(estimates["panel"] == 0) & (estimates["method"] == method)]
     if len(zetas) > 1:
         # One mark per value and zeta.
         figure = emm_by_zeta(chosen[chosen["kind"] != "extrapolated"], panel.key, panel.title)
         # Its own ticks are the ends of the intervals, which crowd; the sizes run are what the numbers rest on.
-        sizes = spaced(panel.frame[SIZE])
+        sizes = spaced(panel.runs.evaluations[SIZE])
         figure.axes[0].set_yticks(sizes, [size_text(int(size)) for size in sizes])
         return figure
     about = factor(panel.key).title if panel.key != SIZE else ""
@@ -119,12 +120,11 @@ def _figure(panel: Panel, estimates: pd.DataFrame, zetas: list[float], method: M
     def named(values: pd.Series) -> list[str]:
         return ["all runs" if panel.key == SIZE else value_label(panel.key, value) for value in values]
 
-    runs = once_a_seed(panel.frame)
-    values = runs[panel.key] if panel.key != SIZE else runs[SIZE]
+    runs = once_a_seed(panel.runs.best)
     points = runs.rename(columns={SIZE: "size", "memorization_ratio": "ratio"})[["size", "ratio", "num_samples"]]
     curves = curves_of_results(panel, method)
     data = estimates_figure(
-        points.assign(value=named(values)),
+        points.assign(value=named(runs[panel.key])),
         curves.assign(value=named(curves["value"])),
         chosen.assign(value=named(chosen["value"])),
         zetas[0],

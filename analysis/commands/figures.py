@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis.commands.reading import add_paths, finished_results, load_results
+from analysis.commands.reading import add_paths, read_runs, say_excluded
 from analysis.errors import AnalysisError
 from analysis.figures.catalog import Missing, figures
 from analysis.runs.final import METRICS
@@ -26,12 +26,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Write every figure that the results allow, and say which could not be drawn and why."""
     if not 0 < arguments.zeta < 1:
         raise AnalysisError(f"--zeta {arguments.zeta:g}: between 0 and 1, such as 0.1")
-    frame = finished_results(load_results(arguments, arguments.metric))
+    runs = read_runs(arguments, arguments.metric)
+    say_excluded(runs)
     folder = Path(arguments.out)
     written = 0
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for entry in figures(frame, arguments.metric, arguments.zeta):
+    for entry in figures(runs, arguments.metric, arguments.zeta):
         if isinstance(entry, Missing):
             print(f"not drawn: {entry.title}: {entry.reason}")
             continue

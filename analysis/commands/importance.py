@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from analysis.commands.reading import add_paths, load_results, say_left_out
+from analysis.commands.reading import add_paths, read_runs, say_excluded
 from analysis.inference.importance import RESAMPLES, rank
 from analysis.tables.effects import importance_table
 from analysis.tables.writers import write
@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, rank, print."""
-    frame = load_results(arguments)
-    say_left_out(frame)
-    ranking = rank(frame, arguments.resamples, arguments.seed)
+    runs = read_runs(arguments)
+    say_excluded(runs)
+    ranking = rank(runs, arguments.resamples, arguments.seed)
     if arguments.json:
         print(json.dumps(ranking.to_dict()))
         return 0

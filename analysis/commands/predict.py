@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from analysis.commands.reading import add_paths, load_results
+from analysis.commands.reading import add_paths, read_runs
 from analysis.inference.prediction import ask
 
 
@@ -17,6 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fit all runs, and answer."""
-    answer = ask(load_results(arguments), arguments.set)
+    answer = ask(read_runs(arguments), arguments.set)
     print(json.dumps(answer.record(), allow_nan=False) if arguments.json else "\n".join(answer.lines()))
     return 0

@@ -2,14 +2,11 @@
 
 import argparse
 import sys
-import warnings
 from pathlib import Path
 
-import pandas as pd
-
-from analysis.errors import AnalysisError, SkippedResultsWarning
-from analysis.results.load import load
-from analysis.runs.final import NO_FINAL_RATIO, failed, finished, left_out
+from analysis.errors import AnalysisError
+from analysis.runs.final import NO_FINAL_RATIO
+from analysis.runs.runs import Runs
 
 
 def add_paths(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +15,8 @@ def add_paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-cache", action="store_true", help="write nothing into the result folders")
 
 
-def load_results(arguments: argparse.Namespace, metric: str = "memorization_ratio") -> pd.DataFrame:
-    """The table of `arguments.paths`; what was skipped goes to stderr, a line each.
+def read_runs(arguments: argparse.Namespace, metric: str = "memorization_ratio") -> Runs:
+    """The runs of `arguments.paths`; what was skipped goes to stderr, a line each.
 
     Args:
         arguments: of a command with `add_paths`.
@@ -28,38 +25,25 @@ def load_results(arguments: argparse.Namespace, metric: str = "memorization_rati
     Raises:
         AnalysisError: nothing is left to read.
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", SkippedResultsWarning)
-        frame = load(arguments.paths, cache=not arguments.no_cache)
-    for warning in caught:
-        if issubclass(warning.category, SkippedResultsWarning):
-            print(f"skipped: {warning.message}", file=sys.stderr)
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    if metric == "memorization_ratio" and frame[metric].isna().all():
-        broken = "; ".join(failed(frame))
+    runs = Runs.read(arguments.paths, cache=not arguments.no_cache)
+    for line in runs.skipped:
+        print(f"skipped: {line}", file=sys.stderr)
+    if metric == "memorization_ratio" and runs.evaluations[metric].isna().all():
+        broken = "; ".join(runs.failed())
         raise AnalysisError("no trial has reported a memorization ratio" + (f": {broken}" if broken else " yet"))
-    return frame
+    return runs
 
 
-def finished_results(frame: pd.DataFrame) -> pd.DataFrame:
-    """The trials with a final ratio, or a lower bound of it; those left out are counted on stderr.
+def say_excluded(runs: Runs) -> None:
+    """Count on stderr the trials that have no final ratio, and those with a lower bound of it.
 
     Raises:
-        AnalysisError: none is left.
+        AnalysisError: none has a final ratio.
     """
-    say_left_out(frame)
-    ended = finished(frame)
-    if ended.empty:
-        raise AnalysisError(NO_FINAL_RATIO)
-    ended.attrs = frame.attrs
-    return ended
-
-
-def say_left_out(frame: pd.DataFrame) -> None:
-    """Count on stderr the trials that have no final ratio, and those with a lower bound of it."""
-    for line in left_out(frame):
+    for line in runs.excluded():
         print(line, file=sys.stderr)
+    if runs.counted.evaluations.empty:
+        raise AnalysisError(NO_FINAL_RATIO)
 
 
 def write_text(text: str, out: str | None) -> None:

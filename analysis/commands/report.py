@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from analysis.commands.reading import add_paths, load_results, say_left_out
+from analysis.commands.reading import add_paths, read_runs, say_excluded
 from analysis.errors import AnalysisError
 
 
@@ -26,21 +26,20 @@ def run(arguments: argparse.Namespace) -> int:
     target = Path(arguments.out)
     # Before minutes of work: nobody wants to hear it afterwards.
     _check_writable(target)
-    frame = load_results(arguments)
-    say_left_out(frame)
+    runs = read_runs(arguments)
+    say_excluded(runs)
     from analysis.report import build  # noqa: PLC0415 (what a wrong path need not wait for)
 
     # Shown on a terminal only, and gone when the page is there.
     with Console(stderr=True).status("report: reading") as status:
         html = build(
-            frame,
+            runs,
             arguments.title,
             draw=not arguments.no_figures,
             say=lambda doing: status.update(f"report: {escape(doing)}"),
         )
     _write_whole(target, html)
-    trials = len(frame[["experiment", "trial_id"]].drop_duplicates())
-    print(f"{target}: {trials:,} trials, {len(html.encode()) / 1e6:.2f} MB")
+    print(f"{target}: {runs.num_trials:,} trials, {len(html.encode()) / 1e6:.2f} MB")
     return 0
 
 

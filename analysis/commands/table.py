@@ -2,10 +2,8 @@
 
 import argparse
 
-import pandas as pd
-
-from analysis.commands.reading import add_paths, finished_results, load_results, write_text
-from analysis.runs.settings import networks
+from analysis.commands.reading import add_paths, read_runs, say_excluded, write_text
+from analysis.runs.runs import Runs
 from analysis.tables.best import best_table, factor_table
 from analysis.tables.paper import NUMBERS, paper_table, write_paper_table
 from analysis.tables.table import Table
@@ -35,41 +33,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or write one table."""
-    everything = load_results(arguments)
-    frame = finished_results(everything)
+    runs = read_runs(arguments)
+    say_excluded(runs)
     if arguments.table in map(str, NUMBERS):
-        text = write_paper_table(paper_table(int(arguments.table), frame), arguments.format)
+        text = write_paper_table(paper_table(int(arguments.table), runs), arguments.format)
     else:
-        text = write(_table(arguments.table, frame, everything), arguments.format)
+        text = write(_table(arguments.table, runs), arguments.format)
     write_text(text, arguments.out)
     return 0
 
 
-def _table(name: str | None, frame: pd.DataFrame, everything: pd.DataFrame) -> Table:
+def _table(name: str | None, runs: Runs) -> Table:
     """One of `TABLES`; what only one of them needs is imported for it, as it takes a while."""
     match name:
         case "factor":
-            return factor_table(frame, everything)
+            return factor_table(runs)
         case "trials":
-            return trials_table(everything)
+            return trials_table(runs)
         case "effects":
-            from analysis.inference.findings import finished_runs  # noqa: PLC0415
             from analysis.inference.main_effects import contrasts  # noqa: PLC0415
             from analysis.runs.effects import make_cells  # noqa: PLC0415
             from analysis.tables.effects import effects_table  # noqa: PLC0415
 
-            return effects_table(*contrasts(make_cells(networks(finished_runs(everything)))))
+            return effects_table(*contrasts(make_cells(runs.finished.networks.best, runs.seed_spread)))
         case "findings":
             from analysis.inference.findings import verdicts  # noqa: PLC0415
             from analysis.tables.findings import findings_table  # noqa: PLC0415
 
-            return findings_table(verdicts(everything))
+            return findings_table(verdicts(runs))
         case "coverage":
             from analysis.tables.replication import replication_table  # noqa: PLC0415 (reads samples)
 
-            return replication_table(frame)
+            return replication_table(runs)
         case "time":
             from analysis.tables.memorization_time import memorization_time_table  # noqa: PLC0415
 
-            return memorization_time_table(frame)
-    return best_table(frame, everything)
+            return memorization_time_table(runs)
+    return best_table(runs)

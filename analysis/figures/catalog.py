@@ -18,16 +18,16 @@ from analysis.figures.memorization_time import memorization_time, memorization_t
 from analysis.figures.size import metric_over_size, size_data
 from analysis.figures.skips import metric_over_skips, skips_data
 from analysis.figures.zeta import emm_by_zeta, zeta_data
-from analysis.inference.memorization_time import scaling_panels
+from analysis.inference.memorization_time import scaling_groups
 from analysis.results.samples import best_samples
 from analysis.runs.factors import factor, in_order
-from analysis.runs.final import METRICS, best
-from analysis.runs.groups import Panel, panels, studied_keys
+from analysis.runs.final import METRICS
+from analysis.runs.groups import Group
 from analysis.runs.labels import names
-from analysis.runs.settings import networks, varied_keys
+from analysis.runs.runs import Runs
 
-_PANELS = 4
-"""So many panels of one kind are drawn; a pooled table can have hundreds."""
+_MAX_GROUPS = 4
+"""So many groups of one kind are drawn; a pooled table can have hundreds."""
 _INTERVALS = "Bars are 95% intervals."
 _OVER_SEEDS = "Bars are 95% intervals over training seeds (Student); a single seed has none."
 _OTHER_METRICS = {"fid": (12, 13, 14, 15), "knn_distance": (17, 18, 19, 20)}
@@ -59,11 +59,11 @@ class Missing:
     reason: str
 
 
-def figures(frame: pd.DataFrame, metric: str = "memorization_ratio", zeta: float = 0.1) -> Iterator[Drawn | Missing]:
-    """All figures of a table, one after the other.
+def figures(runs: Runs, metric: str = "memorization_ratio", zeta: float = 0.1) -> Iterator[Drawn | Missing]:
+    """All figures of some runs, one after the other.
 
     Args:
-        frame: of `analysis.load`.
+        runs: of any number of sweeps.
         metric: `memorization_ratio`, `fid` or `knn_distance`; the gallery, the sample size, EMM by zeta and the
             memorization time belong to the ratio alone.
         zeta: see `analysis.figures.size`.
@@ -73,25 +73,26 @@ def figures(frame: pd.DataFrame, metric: str = "memorization_ratio", zeta: float
     """
     if metric not in METRICS:
         raise AnalysisError(f"metric {metric} is unknown: {', '.join(METRICS)} are known")
-    if metric not in frame.columns or frame[metric].isna().all():
+    rows = runs.counted.evaluations
+    if metric not in rows or rows[metric].isna().all():
         yield Missing(f"all figures of {metric}", f"no run reports {metric}")
         return
-    frame = frame[frame[metric].notna()]
-    everything, frame = frame, networks(frame)
-    left_out = len(best(everything)) - len(best(frame))
+    everything = runs.counted.where(rows[metric].notna())
+    runs = everything.networks
+    left_out = everything.num_trials - runs.num_trials
     if left_out:
         # Flat lines at 100% say no more than one sentence does.
         yield Missing("closed-form optimum", f"its {left_out} trials are not drawn beside networks: nothing moves them")
-    keys = studied_keys(frame)
-    yield from _over_epochs(frame, keys, metric)
-    yield from _over_size(frame, keys, metric, zeta)
-    yield from _over_factor(frame, keys, metric)
+    keys = runs.factors
+    yield from _over_epochs(runs, keys, metric)
+    yield from _over_size(runs, keys, metric, zeta)
+    yield from _over_factor(runs, keys, metric)
     if "model.skip_connections" in keys:
-        yield from _over_skips(frame, metric)
+        yield from _over_skips(runs, metric)
     if metric == "memorization_ratio":
-        yield from _zetas(frame, keys)
-        yield from _memorization_time(frame)
-        yield from _from_samples(frame)
+        yield from _zetas(runs, keys)
+        yield from _memorization_time(runs)
+        yield from _from_samples(runs)
 
 
 def _name(start: str, key: str, number: int, metric: str) -> str:
@@ -115,75 +116,76 @@ def _bars(metric: str, over_epochs: bool = False) -> str:
     return "Bars span the training seeds; a single seed has none." if over_epochs else _OVER_SEEDS
 
 
-def _titled(found: Sequence[Panel]) -> Iterator[tuple[int, Panel, str]]:
-    """The panels that are drawn, numbered, each with what tells it from the others that are drawn.
+def _titled(found: Sequence[Group]) -> Iterator[tuple[int, Group, str]]:
+    """The groups that are drawn, numbered, each with what tells it from the others that are drawn.
 
     A single one has what tells it from those that are not drawn.
     """
-    shown = found[:_PANELS]
-    fixed = pd.DataFrame([panel.fixed for panel in found])
-    titles = names(fixed[: len(shown)], among=fixed) if len(shown) > 1 else [panel.title for panel in shown]
-    for number, (panel, title) in enumerate(zip(shown, titles, strict=True)):
-        yield number, panel, title
+    shown = found[:_MAX_GROUPS]
+    fixed = pd.DataFrame([group.fixed for group in found])
+    titles = names(fixed[: len(shown)], among=fixed) if len(shown) > 1 else [group.title for group in shown]
+    for number, (group, title) in enumerate(zip(shown, titles, strict=True)):
+        yield number, group, title
 
 
 def _heading(*parts: str) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _over_epochs(frame: pd.DataFrame, keys: list[str], metric: str) -> Iterator[Drawn | Missing]:
-    counts = frame.groupby(["experiment", "trial_id"]).size()
+def _over_epochs(runs: Runs, keys: list[str], metric: str) -> Iterator[Drawn | Missing]:
+    counts = runs.evaluations.groupby(["experiment", "trial_id"]).size()
     if counts.max() < 2:
         yield Missing("over epochs", "every trial was evaluated once")
         return
     for key in ("data.size", *keys):
-        found = panels(frame, key, within=())
+        found = runs.groups(key, within=())
         if not found:
             yield Missing(f"over epochs by {factor(key).title}", "no two trials differ in it alone")
-        for number, panel, name in _titled(found):
+        for number, group, name in _titled(found):
             title = _heading(f"Training, by {factor(key).title}", name)
-            figure = metric_over_epochs(panel.frame, key, metric, title=name)
+            figure = metric_over_epochs(group.runs, key, metric, title=name)
             paper = _paper(key, factor(key).over_epochs, metric)
-            data = epochs_data(panel.frame, key, metric)
+            data = epochs_data(group.runs, key, metric)
             bars = _bars(metric, over_epochs=True)
             yield Drawn(_name("over_epochs_by", key, number, metric), title, paper, figure, data, bars)
 
 
-def _over_size(frame: pd.DataFrame, keys: list[str], metric: str, zeta: float) -> Iterator[Drawn | Missing]:
+def _over_size(runs: Runs, keys: list[str], metric: str, zeta: float) -> Iterator[Drawn | Missing]:
     for key in keys or ["data.size"]:
-        found = [panel for panel in panels(frame, key) if len(panel.frame["data.size"].unique()) > 1]
+        found = [group for group in runs.groups(key) if len(group.runs.evaluations["data.size"].unique()) > 1]
         if not found:
             yield Missing(f"over |D| by {factor(key).title}", "every such trial has the same |D|")
-        for number, panel, name in _titled(found):
+        for number, group, name in _titled(found):
             title = _heading("Over |D|" + (f", by {factor(key).title}" if key != "data.size" else ""), name)
-            figure = metric_over_size(panel.frame, key, metric, zeta, title=name)
+            figure = metric_over_size(group.runs, key, metric, zeta, title=name)
             paper = _paper(key, factor(key).over_size, metric)
             yield Drawn(_name("over_size_by", key, number, metric), title, paper, figure,
-                        size_data(panel.frame, key, metric), _bars(metric))  # fmt: skip
+                        size_data(group.runs, key, metric), _bars(metric))  # fmt: skip
 
 
-def _over_factor(frame: pd.DataFrame, keys: list[str], metric: str) -> Iterator[Drawn | Missing]:
+def _over_factor(runs: Runs, keys: list[str], metric: str) -> Iterator[Drawn | Missing]:
     if not keys:
         yield Missing("over a factor", "no two trials differ in one factor alone, |D| aside")
     for key in keys:
-        for number, panel, name in _titled(panels(frame, key)):
-            data = factor_data(panel.frame, key, metric=metric)
+        for number, group, name in _titled(runs.groups(key)):
+            data = factor_data(group.runs, key, metric=metric)
             if not data["data.size"].duplicated().any():
                 yield Missing(_heading(f"over {factor(key).title}", name), "no |D| was run with two of its values")
                 continue
-            figure = metric_over_factor(panel.frame, key, metric, title=name)
+            figure = metric_over_factor(group.runs, key, metric, title=name)
             paper = _paper(key, factor(key).over_factor, metric)
             yield Drawn(_name("over", key, number, metric), _heading(f"Over {factor(key).title}", name), paper,
                         figure, data, _bars(metric))  # fmt: skip
 
 
-def _over_skips(frame: pd.DataFrame, metric: str) -> Iterator[Drawn | Missing]:
+def _over_skips(runs: Runs, metric: str) -> Iterator[Drawn | Missing]:
     drawn = 0
-    for _, panel, name in _titled(panels(frame, "model.skip_connections", within=())):
-        data = skips_data(panel.frame, metric)
+    for _, group, name in _titled(runs.groups("model.skip_connections", within=())):
+        data = skips_data(group.runs, metric)
         if data.empty:
             continue
-        resolution = panel.frame["data.resolution"].iloc[0] if "data.resolution" in panel.frame else None
+        rows = group.runs.evaluations
+        resolution = rows["data.resolution"].iloc[0] if "data.resolution" in rows else None
         title = _heading("Skip connections by resolution and place", name)
         figure = metric_over_skips(data, None if pd.isna(resolution) else int(resolution), metric, name)
         paper = _paper("model.skip_connections", "Fig. 4, 8", metric)
@@ -193,13 +195,13 @@ def _over_skips(frame: pd.DataFrame, metric: str) -> Iterator[Drawn | Missing]:
         yield Missing("skip connections by place", "no mask keeps connections of one resolution only")
 
 
-def _zetas(frame: pd.DataFrame, keys: list[str]) -> Iterator[Drawn | Missing]:
+def _zetas(runs: Runs, keys: list[str]) -> Iterator[Drawn | Missing]:
     for key in keys:
-        found = [panel for panel in panels(frame, key) if len(panel.frame["data.size"].unique()) > 1]
+        found = [group for group in runs.groups(key) if len(group.runs.evaluations["data.size"].unique()) > 1]
         if not found:
             yield Missing(f"EMM by zeta, {factor(key).title}", "every such trial has the same |D|")
-        for number, panel, name in itertools.islice(_titled(found), 1):
-            data = zeta_data(panel.frame, key)
+        for number, group, name in itertools.islice(_titled(found), 1):
+            data = zeta_data(group.runs, key)
             if not data["kind"].isin(["measured", "uncertain"]).any():
                 yield Missing(f"EMM by zeta, {factor(key).title}", "no ratio crosses 1 - zeta between two sizes")
                 continue
@@ -209,39 +211,39 @@ def _zetas(frame: pd.DataFrame, keys: list[str]) -> Iterator[Drawn | Missing]:
             yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], title, "Fig. 22", figure, data, bars)
 
 
-def _memorization_time(frame: pd.DataFrame, level: float = 0.5) -> Iterator[Drawn | Missing]:
-    usable = scaling_panels(frame, level)
+def _memorization_time(runs: Runs, level: float = 0.5) -> Iterator[Drawn | Missing]:
+    usable = scaling_groups(runs, level)
     if not usable:
         yield Missing("memorization time", f"no two sizes pass {100 * level:g}% between two evaluations")
-    for number, panel, title in _titled(usable):
-        figure = memorization_time(panel.frame, level, "images_seen", title)
+    for number, group, title in _titled(usable):
+        figure = memorization_time(group.runs, level, "images_seen", title)
         name = "memorization_time" + (f"_{number + 1}" if number else "")
         bars = "Bars span the evaluations before and after the passage; open marks are bounds."
-        data, _ = memorization_time_data(panel.frame, level, "images_seen")
+        data, _ = memorization_time_data(group.runs, level, "images_seen")
         yield Drawn(name, _heading("Memorization time", title), "", figure, data, bars)
 
 
-def _from_samples(frame: pd.DataFrame) -> Iterator[Drawn | Missing]:
-    rows = gallery_rows(frame)
+def _from_samples(runs: Runs) -> Iterator[Drawn | Missing]:
+    rows = gallery_rows(runs)
     if not rows:
         yield Missing("gallery and sample size", "no trial has a checkpoint with its samples (best.npz)")
         return
     title = "Generated images above their nearest training images"
     yield Drawn("gallery", title, "Fig. 1a-b, 10", gallery(rows), gallery_data(rows), "")
-    data = bootstrap_data(_memorized(frame))
+    data = bootstrap_data(_memorized(runs))
     bars = "Bars hold the central 95% of the bootstrap draws."
     yield Drawn("sample_size", "Bootstrap of the sample size", "Fig. 6", sample_size_bootstrap(data), data, bars)
 
 
-def _memorized(frame: pd.DataFrame, limit: int = 4) -> dict[str, NDArray[np.bool_]]:
+def _memorized(runs: Runs, limit: int = 4) -> dict[str, NDArray[np.bool_]]:
     """Flags of trials, those of ratios near 50% first, where the deviation is largest, and of each |D| one first."""
-    runs = best(frame)
-    runs = runs.assign(off=(runs["memorization_ratio"] - 0.5).abs()).sort_values("off", kind="stable")
-    runs = runs.assign(turn=runs.groupby("data.size").cumcount()).sort_values(["turn", "off"], kind="stable")
-    keys = [key for key in varied_keys(frame) if not key.startswith("evaluation.")]
+    best = runs.best
+    best = best.assign(off=(best["memorization_ratio"] - 0.5).abs()).sort_values("off", kind="stable")
+    best = best.assign(turn=best.groupby("data.size").cumcount()).sort_values(["turn", "off"], kind="stable")
+    keys = [key for key in runs.varied if not key.startswith("evaluation.")]
     shown: list[tuple[pd.Series, NDArray[np.bool_]]] = []
     seen: set[tuple[str, ...]] = set()
-    for _, run in runs.iterrows():
+    for _, run in best.iterrows():
         samples = best_samples(run["folder"])
         setting = tuple(str(run[key]) for key in keys)
         if samples is not None and setting not in seen:
@@ -252,7 +254,7 @@ def _memorized(frame: pd.DataFrame, limit: int = 4) -> dict[str, NDArray[np.bool
     places = [{str(value): place for place, value in enumerate(in_order(key, (run[key] for run, _ in shown)))}
               for key in keys]  # fmt: skip
     shown.sort(key=lambda entry: [place[str(entry[0][key])] for key, place in zip(keys, places, strict=True)])
-    labels = names(pd.DataFrame([run[keys] for run, _ in shown]), among=runs[keys])
+    labels = names(pd.DataFrame([run[keys] for run, _ in shown]), among=best[keys])
     repeats = [labels[:place].count(label) for place, label in enumerate(labels)]
     unique = [f"{label or 'one trial'}" + (f" #{count + 1}" if count else "")
               for label, count in zip(labels, repeats, strict=True)]  # fmt: skip

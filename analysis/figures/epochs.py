@@ -6,17 +6,16 @@ from matplotlib.figure import Figure
 from analysis.figures.style import draw_curve, legend, metric_axis, new_figure
 from analysis.runs.averages import averaged
 from analysis.runs.factors import factor, value_label
-from analysis.runs.final import best
-from analysis.runs.seeds import seed_spread
+from analysis.runs.runs import Runs
 
 
 def epochs_data(
-    frame: pd.DataFrame, hue: str = "data.size", metric: str = "memorization_ratio", x: str = "epoch"
+    runs: Runs, hue: str = "data.size", metric: str = "memorization_ratio", x: str = "epoch"
 ) -> pd.DataFrame:
     """What `metric_over_epochs` draws.
 
     Args:
-        frame: of `analysis.load`, or one of its panels.
+        runs: usually those of a group.
         hue: the dotted key that has a curve per value.
         metric: `memorization_ratio` (percent here), `fid`, `knn_distance`.
         x: `epoch` or `images_seen`.
@@ -25,20 +24,20 @@ def epochs_data(
         `hue`, `x`, `value`, `low`, `high`, `trials`: the mean over trials that were evaluated at the same point.
         Intervals as in `analysis.runs.averages.averaged`.
     """
-    usable = frame.dropna(subset=[metric, x])
-    data = averaged(usable, [hue, x], metric, seed_spread(best(frame)))
+    usable = runs.counted.evaluations.dropna(subset=[metric, x])
+    data = averaged(usable, [hue, x], metric, runs.seed_spread)
     return data[[hue, x, "value", "low", "high", "trials"]]
 
 
 def metric_over_epochs(
-    frame: pd.DataFrame,
+    runs: Runs,
     hue: str = "data.size",
     metric: str = "memorization_ratio",
     x: str = "epoch",
     title: str = "",
 ) -> Figure:
     """Draw a metric over training, with 95% intervals, a curve per value of `hue`; see `epochs_data`."""
-    data = epochs_data(frame, hue, metric, x)
+    data = epochs_data(runs, hue, metric, x)
     figure = new_figure()
     axes = figure.axes[0]
     values = list(dict.fromkeys(data[hue]))

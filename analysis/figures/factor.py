@@ -11,22 +11,20 @@ from matplotlib.figure import Figure
 
 from analysis.figures.style import DISTINCT, colours, draw_curve, legend, metric_axis, new_figure, value_ticks
 from analysis.runs.factors import Scale, factor, in_order, value_label, value_text
-from analysis.runs.final import best
 from analysis.runs.groups import summary
+from analysis.runs.runs import Runs
 
 _LOG_FROM = 100
 """The largest value over the smallest from which a number axis is logarithmic."""
 
 
-def factor_data(
-    frame: pd.DataFrame, key: str, hue: str = "data.size", metric: str = "memorization_ratio"
-) -> pd.DataFrame:
-    """What `metric_over_factor` draws: `key`, `hue`, `value`, `low`, `high`, `trials`; see `panels.summary`.
+def factor_data(runs: Runs, key: str, hue: str = "data.size", metric: str = "memorization_ratio") -> pd.DataFrame:
+    """What `metric_over_factor` draws: `key`, `hue`, `value`, `low`, `high`, `trials`; see `summary`.
 
     Where there are more curves than colours are told apart, those of a single point are left out: a search trains each
     value at sizes of its own.
     """
-    data = summary(frame, list(dict.fromkeys([key, hue])), metric)
+    data = summary(runs, list(dict.fromkeys([key, hue])), metric)
     if hue == key or data[hue].nunique(dropna=False) <= DISTINCT:
         return data
     points = data.groupby(hue, dropna=False)[key].transform("size")
@@ -34,7 +32,7 @@ def factor_data(
 
 
 def metric_over_factor(
-    frame: pd.DataFrame,
+    runs: Runs,
     key: str,
     metric: str = "memorization_ratio",
     hue: str = "data.size",
@@ -43,13 +41,13 @@ def metric_over_factor(
     """Draw a metric over the values of a factor, with 95% intervals, a curve per `hue`.
 
     Args:
-        frame: of `analysis.load`, or one of its panels.
+        runs: usually those of a group.
         key: the factor, a dotted key.
         metric: `memorization_ratio`, `fid`, `knn_distance`.
         hue: the dotted key that has a curve per value; the factor itself stands for a single curve.
         title: of the axes.
     """
-    data = factor_data(frame, key, hue, metric)
+    data = factor_data(runs, key, hue, metric)
     figure = new_figure()
     axes = figure.axes[0]
     values = in_order(key, data[key])
@@ -71,22 +69,22 @@ def metric_over_factor(
     return figure
 
 
-def trials_over_factor(frame: pd.DataFrame, key: str, title: str = "", lowest: bool = False) -> Figure:
+def trials_over_factor(runs: Runs, key: str, title: str = "", lowest: bool = False) -> Figure:
     """Draw the best ratio of each trial over the factor, with its own interval, the extreme one marked: of a search.
 
     Args:
-        frame: of `analysis.load`; trials may differ in other keys too.
+        runs: trials may differ in other keys too.
         key: the factor, a dotted key.
         title: of the axes.
         lowest: mark the trial with the lowest ratio instead of the highest.
     """
-    runs = best(frame)
+    best = runs.best
     figure = new_figure()
     axes = figure.axes[0]
-    values = in_order(key, runs[key])
+    values = in_order(key, best[key])
     spacing = _possible(factor(key).scale, values)
-    x = [float(_index(values, value)) if spacing == "category" else float(value) for value in runs[key]]
-    y, low, high = (100 * runs[f"memorization_ratio{end}"].to_numpy(dtype=float) for end in ("", "_low", "_high"))
+    x = [float(_index(values, value)) if spacing == "category" else float(value) for value in best[key]]
+    y, low, high = (100 * best[f"memorization_ratio{end}"].to_numpy(dtype=float) for end in ("", "_low", "_high"))
     errors = np.stack([y - low, high - y]).clip(min=0)
     axes.errorbar(x, y, np.nan_to_num(errors), fmt="o", markersize=5, capsize=2, elinewidth=1, color=colours(1)[0],
                   alpha=0.8, label="trials")  # fmt: skip

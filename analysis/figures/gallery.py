@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from analysis.figures.style import PALETTE
 from analysis.results.samples import best_samples
 from analysis.runs.factors import factor, ratio_text, value_label
-from analysis.runs.final import best, is_lower_bound
+from analysis.runs.final import is_lower_bound
 from analysis.runs.labels import names
-from analysis.runs.settings import varied_keys
+from analysis.runs.runs import Runs
 
 _GAP = 0.08
 """White between images, as a share of a place."""
@@ -34,24 +34,24 @@ class GalleryRow:
     """(N,)."""
 
 
-def gallery_rows(frame: pd.DataFrame, moved: Sequence[str] | None = None, limit: int = 6) -> list[GalleryRow]:
+def gallery_rows(runs: Runs, varied: Sequence[str] | None = None, limit: int = 6) -> list[GalleryRow]:
     """Trials with samples, from most to least memorizing, evenly spaced.
 
     Args:
-        frame: of `analysis.load`; `folder` says where the samples are.
-        moved: the dotted keys that name a trial; none takes those that differ in the frame.
+        runs: `folder` says where the samples of each trial are.
+        varied: the dotted keys that name a trial; none takes those that differ among the trials.
         limit: rows at most.
     """
-    keys = [key for key in (varied_keys(frame) if moved is None else moved) if not key.startswith("evaluation.")]
-    runs = best(frame).sort_values("memorization_ratio", ascending=False, kind="stable")
-    step = max(1, round(len(runs) / limit))
-    chosen = [(run, best_samples(run["folder"])) for _, run in runs.iloc[::step].head(limit).iterrows()]
+    keys = [key for key in (runs.counted.varied if varied is None else varied) if not key.startswith("evaluation.")]
+    best = runs.best.sort_values("memorization_ratio", ascending=False, kind="stable")
+    step = max(1, round(len(best) / limit))
+    chosen = [(run, best_samples(run["folder"])) for _, run in best.iloc[::step].head(limit).iterrows()]
     chosen = [(run, samples) for run, samples in chosen if samples is not None]
     # One row has nothing to be told apart from: its settings are among all runs.
     settings = pd.DataFrame([run[keys] for run, _ in chosen])
-    settings = settings if len(chosen) > 1 else pd.concat([settings, runs[keys]])
-    told = names(settings, among=runs[keys])[: len(chosen)]
-    factors = [_factor_to_add(name, run, frame) for name, (run, _) in zip(told, chosen, strict=True)]
+    settings = settings if len(chosen) > 1 else pd.concat([settings, best[keys]])
+    told = names(settings, among=best[keys])[: len(chosen)]
+    factors = [_factor_to_add(name, run, runs) for name, (run, _) in zip(told, chosen, strict=True)]
     rows = []
     for (run, samples), short in zip(chosen, told, strict=True):
         assert samples is not None
@@ -69,11 +69,11 @@ def gallery_rows(frame: pd.DataFrame, moved: Sequence[str] | None = None, limit:
     return rows
 
 
-def _factor_to_add(name: str, run: pd.Series, frame: pd.DataFrame) -> str:
+def _factor_to_add(name: str, run: pd.Series, runs: Runs) -> str:
     """The factor of a run's sweep where its name does not hold it, else nothing."""
-    key = frame.attrs.get("sweeps", {}).get(run.get("experiment"), {}).get("key")
+    key = str(runs.sweeps.get(str(run.get("experiment")), {}).get("key"))
     known = key in run.index and not (pd.isna(run[key]) and factor(key).missing in ("none", "-"))
-    return str(key) if known and value_label(str(key), run[str(key)]) not in name.split(", ") else ""
+    return key if known and value_label(key, run[key]) not in name.split(", ") else ""
 
 
 def _with_factors(name: str, run: pd.Series, keys: Sequence[str]) -> str:

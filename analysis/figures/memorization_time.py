@@ -7,26 +7,27 @@ from matplotlib.figure import Figure
 from analysis.errors import AnalysisError
 from analysis.figures.style import colours, legend, new_figure, plain_log_axis, size_axis
 from analysis.inference.memorization_time import Clock, Scaling, memorization_times, predicted, time_scaling
+from analysis.runs.runs import Runs
 
 
 def memorization_time_data(
-    frame: pd.DataFrame, level: float = 0.5, clock: Clock = "epoch"
+    runs: Runs, level: float = 0.5, clock: Clock = "epoch"
 ) -> tuple[pd.DataFrame, Scaling | None]:
     """What `memorization_time` draws: a row a trial, and the fit where two sizes allow one."""
-    times = memorization_times(frame, level, clock)
+    times = memorization_times(runs, level, clock)
     try:
         return times, time_scaling(times)
     except AnalysisError:
         return times, None
 
 
-def memorization_time(frame: pd.DataFrame, level: float = 0.5, clock: Clock = "epoch", title: str = "") -> Figure:
+def memorization_time(runs: Runs, level: float = 0.5, clock: Clock = "epoch", title: str = "") -> Figure:
     """Draw the first time at which the ratio passes `level` over |D|; bars span the evaluations around it.
 
     Trials that never pass, or pass before their first evaluation, are bounds: open marks that point to where the
     time lies.
     """
-    times, scaling = memorization_time_data(frame, level, clock)
+    times, scaling = memorization_time_data(runs, level, clock)
     figure = new_figure()
     axes = figure.axes[0]
     colour, line = colours(2)

@@ -8,32 +8,32 @@ from matplotlib.figure import Figure
 from analysis.figures.style import colours, draw_curve, legend, metric_axis, new_figure, size_axis
 from analysis.inference.emm import panel_crossings
 from analysis.runs.factors import in_order, size_text, value_label
-from analysis.runs.final import best
 from analysis.runs.groups import summary
+from analysis.runs.runs import Runs
 
 
-def size_data(frame: pd.DataFrame, key: str, metric: str = "memorization_ratio") -> pd.DataFrame:
-    """What `metric_over_size` draws: `key`, `data.size`, `value`, `low`, `high`, `trials`; see `panels.summary`."""
-    return summary(frame, [key, "data.size"] if key != "data.size" else [key], metric)
+def size_data(runs: Runs, key: str, metric: str = "memorization_ratio") -> pd.DataFrame:
+    """What `metric_over_size` draws: `key`, `data.size`, `value`, `low`, `high`, `trials`; see `summary`."""
+    return summary(runs, [key, "data.size"] if key != "data.size" else [key], metric)
 
 
 def metric_over_size(
-    frame: pd.DataFrame, key: str, metric: str = "memorization_ratio", zeta: float = 0.1, title: str = ""
+    runs: Runs, key: str, metric: str = "memorization_ratio", zeta: float = 0.1, title: str = ""
 ) -> Figure:
     """Draw a metric over |D| on a logarithmic axis, with 95% intervals, a curve per value of `key`.
 
     Args:
-        frame: of `analysis.load`, or one of its panels.
+        runs: usually those of a group.
         key: the factor; `data.size` itself draws one curve.
         metric: `memorization_ratio`, `fid`, `knn_distance`.
         zeta: of the line 1 - zeta and the crossings, which only ratios have.
         title: of the axes.
     """
-    data = size_data(frame, key, metric)
+    data = size_data(runs, key, metric)
     figure = new_figure()
     axes = figure.axes[0]
     values = in_order(key, data[key]) if key != "data.size" else [None]
-    marked = panel_crossings(best(frame), key, (zeta,)) if metric == "memorization_ratio" else None
+    marked = panel_crossings(runs, key, (zeta,)) if metric == "memorization_ratio" else None
     for index, value in enumerate(values):
         part = data if key == "data.size" else data[data[key].isna() if pd.isna(value) else data[key] == value]
         label = "" if key == "data.size" else value_label(key, value)

@@ -5,13 +5,14 @@ from matplotlib.figure import Figure
 
 from analysis.figures.style import draw_curve, legend, metric_axis, new_figure
 from analysis.runs.groups import summary
+from analysis.runs.runs import Runs
 
 
-def skips_data(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.DataFrame:
+def skips_data(runs: Runs, metric: str = "memorization_ratio") -> pd.DataFrame:
     """Masks that keep connections of one resolution only.
 
     Args:
-        frame: of `analysis.load`, or one of its panels; `model.skip_connections` is text such as `1,0,0`, in
+        runs: usually those of a group; `model.skip_connections` is text such as `1,0,0`, in
             encoder order: depth + 1 connections at each resolution, the highest first.
         metric: see `analysis.best`.
 
@@ -19,7 +20,7 @@ def skips_data(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.Da
         `mask`, `level` (0 is the highest resolution), `kept` (number of connections), `index` (from 1, of a
         single connection; missing otherwise), `value`, `low`, `high`, `trials`. Other masks are left out.
     """
-    data = summary(frame, ["model.skip_connections", "model.depth", "data.size"], metric)
+    data = summary(runs, ["model.skip_connections", "model.depth", "data.size"], metric)
     rows = []
     for _, row in data.iterrows():
         mask = row["model.skip_connections"]

@@ -9,23 +9,23 @@ from matplotlib.figure import Figure
 from analysis.figures.style import colours, legend, new_figure, spaced, value_ticks
 from analysis.inference.emm import panel_crossings
 from analysis.runs.factors import factor, in_order, size_text, value_text
-from analysis.runs.final import best
+from analysis.runs.runs import Runs
 
 ZETAS = (0.05, 0.1, 0.2, 0.3)
 
 
-def zeta_data(frame: pd.DataFrame, key: str, zetas: tuple[float, ...] = ZETAS) -> pd.DataFrame:
+def zeta_data(runs: Runs, key: str, zetas: tuple[float, ...] = ZETAS) -> pd.DataFrame:
     """Return the interpolated EMM of each value of a factor at each zeta, as `analysis emm` prints it.
 
     Args:
-        frame: one panel of `analysis.load`'s frame.
+        runs: of one group.
         key: the factor.
         zetas: in (0, 1).
 
     Returns:
         `value`, `zeta`, `emm`, `emm_low`, `emm_high` (95%) and `kind`.
     """
-    return panel_crossings(best(frame), key, zetas)[["value", "zeta", "emm", "emm_low", "emm_high", "kind"]]
+    return panel_crossings(runs, key, zetas)[["value", "zeta", "emm", "emm_low", "emm_high", "kind"]]
 
 
 def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:

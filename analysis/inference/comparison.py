@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.inference.findings import finished_runs
 from analysis.runs.effects import Effect, cell_ratio_variances, is_saturated, make_cells, pooled_effect
-from analysis.runs.final import failed, stopped_early, trial_failures
+from analysis.runs.final import stopped_early, trial_failures
+from analysis.runs.runs import Runs
 from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import REPEATS, setting_keys, with_defaults
 from analysis.stats.significance import CONFIDENCE, holm, normal_quantile, two_sided_p
@@ -131,23 +131,23 @@ class Comparison:
         return {**plain, "conclusion": self.conclusion}
 
 
-def compare(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B")) -> Comparison:
+def compare(a: Runs, b: Runs, names: tuple[str, str] = ("A", "B")) -> Comparison:
     """Compare two sweeps.
 
     Args:
-        a: from `analysis.load`.
-        b: likewise.
+        a: one sweep.
+        b: the other one.
         names: for the answer.
 
     Raises:
         AnalysisError: a sweep has no finished run.
     """
-    runs_a, runs_b = finished_runs(a), finished_runs(b)
+    runs_a, runs_b = a.finished.best, b.finished.best
     for name, runs in zip(names, (runs_a, runs_b), strict=True):
         if runs.empty:
             raise AnalysisError(f"{name}: no trial has finished, nothing to compare")
     keys = list(dict.fromkeys([*setting_keys(runs_a), *setting_keys(runs_b)]))
-    # A sweep that is older than a setting was run with its default; what a value means may show in the other one.
+    # What a value means may show in the other sweep.
     both = with_defaults(pd.concat([runs_a, runs_b], ignore_index=True), keys)
     runs_a, runs_b = both.iloc[: len(runs_a)].reset_index(drop=True), both.iloc[len(runs_a) :].reset_index(drop=True)
     table_a, table_b = _texts(runs_a, keys), _texts(runs_b, keys)
@@ -166,7 +166,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"
         for one, other in (sides, sides[::-1])
     ]
     missing = (_unfinished(a, runs_a), _unfinished(b, runs_b))
-    broken = (tuple(failed(a)), tuple(failed(b)))
+    broken = (tuple(a.failed()), tuple(b.failed()))
     differences = [*_about(a, b), *differences]
     bounds = (int(stopped_early(runs_a).sum()), int(stopped_early(runs_b).sum()))
     return Comparison(
@@ -269,22 +269,21 @@ def _order(settings: Mapping[str, Any]) -> tuple[tuple[bool, float, str], ...]:
     return tuple((isinstance(v, str), 0.0 if v is None or isinstance(v, str) else v, str(v)) for v in settings.values())
 
 
-def _unfinished(frame: pd.DataFrame, runs: pd.DataFrame) -> int:
-    trials = frame[trial_failures(frame) == ""][["experiment", "trial_id"]].drop_duplicates()
-    return len(trials) - len(runs)
+def _unfinished(runs: Runs, best: pd.DataFrame) -> int:
+    return runs.where(trial_failures(runs.evaluations) == "").num_trials - len(best)
 
 
-def _about(a: pd.DataFrame, b: pd.DataFrame) -> list[Difference]:
+def _about(a: Runs, b: Runs) -> list[Difference]:
     """What the manifests say differently; versions package by package."""
-    sides = [_manifest(frame) for frame in (a, b)]
+    sides = [_manifest(runs) for runs in (a, b)]
     names = list(dict.fromkeys([*sides[0], *sides[1]]))
     values = [(name, sides[0].get(name, "unknown"), sides[1].get(name, "unknown")) for name in names]
     return [Difference(name, one, other) for name, one, other in values if one != other]
 
 
-def _manifest(frame: pd.DataFrame) -> dict[str, str]:
+def _manifest(runs: Runs) -> dict[str, str]:
     said: dict[str, list[str]] = {}
-    for sweep in frame.attrs.get("sweeps", {}).values():
+    for sweep in runs.sweeps.values():
         for key in ABOUT:
             value = sweep.get(key)
             if key == "versions" and isinstance(value, dict):

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.results.samples import best_samples
-from analysis.runs.final import best
+from analysis.runs.runs import Runs
 
 COVERAGE_COLUMNS = (
     "samples",
@@ -82,20 +82,20 @@ def concentration(counts: NDArray[np.int64]) -> Concentration:
     )
 
 
-def coverage_table(frame: pd.DataFrame) -> pd.DataFrame:
+def coverage_table(runs: Runs) -> pd.DataFrame:
     """Concentration of the replicas of each trial's best evaluation.
 
     Args:
-        frame: of `analysis.load`.
+        runs: of one sweep or several.
 
     Returns:
         A row per trial that kept its samples: its row of `analysis.best` with `COVERAGE_COLUMNS` (see
         `Concentration`; a column `coverage` that the trial itself reported is replaced). Trials whose newest
         checkpoints hold no samples, or samples of another training set, are left out.
     """
-    runs = best(frame)
+    best = runs.best
     kept, found = [], []
-    for label, row in runs.iterrows():
+    for label, row in best.iterrows():
         samples = best_samples(row["folder"])
         if samples is None or pd.isna(row["data.size"]):
             continue
@@ -105,7 +105,7 @@ def coverage_table(frame: pd.DataFrame) -> pd.DataFrame:
             continue
         kept.append(label)
         found.append({"samples": len(samples["memorized"]), **vars(numbers)})
-    table = runs.loc[kept].reset_index(drop=True).drop(columns=["coverage"], errors="ignore")
+    table = best.loc[kept].reset_index(drop=True).drop(columns=["coverage"], errors="ignore")
     return pd.concat([table, pd.DataFrame(found, columns=list(COVERAGE_COLUMNS))], axis=1)
 
 

@@ -8,20 +8,20 @@ import pandas as pd
 
 from analysis.emm.estimate import METHODS, Method, emm, fitted_curves
 from analysis.errors import AnalysisError
-from analysis.runs.best_runs import best_runs
 from analysis.runs.factors import in_order, value_text
-from analysis.runs.final import left_out, stopped_early
-from analysis.runs.groups import Panel, once_a_seed, panel_titles, panels, studied_keys
+from analysis.runs.final import stopped_early
+from analysis.runs.groups import Group, group_titles, once_a_seed
+from analysis.runs.runs import Runs
 from analysis.runs.settings import CONDITIONAL, REPEATS, experiment_keys
 
 SIZE = "data.size"
 
 
-def find_factor(frame: pd.DataFrame, requested: str | None = None) -> str:
+def find_factor(runs: Runs, requested: str | None = None) -> str:
     """The dotted key whose values have an EMM each.
 
     Args:
-        frame: of `analysis.load`.
+        runs: of one sweep or several.
         requested: a key, its last part (`width`) or a sweep's name; None takes the key that the sweeps varied, or
             the only one that differs among the trials.
 
@@ -31,18 +31,18 @@ def find_factor(frame: pd.DataFrame, requested: str | None = None) -> str:
     Raises:
         AnalysisError: no such key, or several factors to choose from.
     """
-    keys = experiment_keys(frame)
-    sweeps = frame.attrs.get("sweeps", {}).values()
+    keys = experiment_keys(runs.evaluations)
+    sweeps = runs.sweeps.values()
     if requested is not None:
         named = {str(sweep.get("factor")): str(sweep.get("key")) for sweep in sweeps}
         found = [key for key in keys if requested in (key, key.rpartition(".")[2])] or [named.get(requested, "")]
         if found[0] in keys:
             return found[0]
         near = difflib.get_close_matches(requested, [*keys, *(key.rpartition(".")[2] for key in keys)], n=1)
-        hint = f"did you mean {near[0]}?" if near else f"these differ: {', '.join(studied_keys(frame)) or 'none'}"
+        hint = f"did you mean {near[0]}?" if near else f"these differ: {', '.join(runs.factors) or 'none'}"
         raise AnalysisError(f"--factor {requested}: no trial has such a setting, {hint}")
     moved = list(dict.fromkeys(key for sweep in sweeps if (key := str(sweep.get("key"))) in keys))
-    candidates = moved or studied_keys(frame) or [SIZE]
+    candidates = moved or runs.factors or [SIZE]
     if len(candidates) > 1:
         candidates = [key for key in candidates if key != SIZE]
     if len(candidates) > 1:
@@ -50,22 +50,22 @@ def find_factor(frame: pd.DataFrame, requested: str | None = None) -> str:
     return candidates[0]
 
 
-def comparable_runs(frame: pd.DataFrame, key: str) -> list[Panel]:
-    """The best runs of finished trials, in panels within which only the factor, the size and seeds differ.
+def comparable_runs(runs: Runs, key: str) -> list[Group]:
+    """The trials that count, in groups within which only the factor, the size and seeds differ.
 
     Raises:
         AnalysisError: no trial has a ratio, or none to which the factor means something.
     """
-    runs = best_runs(frame)
+    runs = runs.checked()
     if key in CONDITIONAL:
-        runs = runs[runs[key].notna()].reset_index(drop=True)
-        if runs.empty:
+        runs = runs.where(runs.evaluations[key].notna())
+        if runs.evaluations.empty:
             other, value = CONDITIONAL[key]
             raise AnalysisError(f"--factor {key}: no trial has {other} = {value}, without which it means nothing")
-    return panels(runs, key, least=1)
+    return runs.groups(key, min_values=1)
 
 
-def emm_of_results(found: Sequence[Panel], zetas: Sequence[float], methods: Sequence[Method] = METHODS) -> pd.DataFrame:
+def emm_of_results(found: Sequence[Group], zetas: Sequence[float], methods: Sequence[Method] = METHODS) -> pd.DataFrame:
     """EMM of each factor value.
 
     Args:
@@ -82,7 +82,7 @@ def emm_of_results(found: Sequence[Panel], zetas: Sequence[float], methods: Sequ
         AnalysisError: zeta out of range.
     """
     parts = []
-    for place, (panel, among) in enumerate(zip(found, panel_titles(found), strict=True)):
+    for place, (panel, among) in enumerate(zip(found, group_titles(found), strict=True)):
         runs, about = _estimable(panel)
         try:
             part = emm(runs, about, list(zetas), methods, size=SIZE, seed="training")
@@ -96,29 +96,29 @@ def emm_of_results(found: Sequence[Panel], zetas: Sequence[float], methods: Sequ
     return pd.concat(parts, ignore_index=True)
 
 
-def panel_crossings(frame: pd.DataFrame, key: str, zetas: Sequence[float]) -> pd.DataFrame:
+def panel_crossings(runs: Runs, key: str, zetas: Sequence[float]) -> pd.DataFrame:
     """The interpolated EMM of each value at each zeta, of runs that differ in the factor, |D| and seeds only.
 
     Args:
-        frame: the best runs of one panel.
+        runs: of one group.
         key: the factor.
         zetas: in (0, 1).
 
     Returns:
         The rows of `emm_of_results` for the isotonic method.
     """
-    return emm_of_results([Panel(key, {}, frame)], zetas, ["isotonic"])
+    return emm_of_results([Group(key, {}, runs)], zetas, ["isotonic"])
 
 
-def curves_of_results(panel: Panel, method: Method) -> pd.DataFrame:
+def curves_of_results(panel: Group, method: Method) -> pd.DataFrame:
     """The curves whose crossings `emm_of_results` reports; see `analysis.emm.estimate.fitted_curves`."""
     runs, about = _estimable(panel)
     return fitted_curves(runs, about, method, size=SIZE, seed="training")
 
 
-def _estimable(panel: Panel) -> tuple[pd.DataFrame, str]:
+def _estimable(panel: Group) -> tuple[pd.DataFrame, str]:
     """A panel's runs and factor as the estimators take them."""
-    runs = once_a_seed(panel.frame)
+    runs = once_a_seed(panel.runs.best)
     return runs.assign(training=_training(runs)), "" if panel.key == SIZE else panel.key
 
 
@@ -131,13 +131,13 @@ def _training(runs: pd.DataFrame) -> pd.Series:
 
 
 def emm_notes(
-    estimates: pd.DataFrame, frame: pd.DataFrame, found: Sequence[Panel], methods: Sequence[Method] = METHODS
+    estimates: pd.DataFrame, runs: Runs, found: Sequence[Group], methods: Sequence[Method] = METHODS
 ) -> list[str]:
     """What a reader of the numbers has to know beside their kind.
 
     Args:
         estimates: of `emm_of_results`.
-        frame: of `analysis.load`, which the estimates come from.
+        runs: which the estimates come from.
         found: the panels that they are of.
         methods: that were requested.
 
@@ -146,9 +146,9 @@ def emm_notes(
         rise with |D|.
     """
     key = found[0].key
-    lines = left_out(frame)
+    lines = runs.excluded()
     lines += _without_line(estimates, found) if "logistic" in methods else []
-    if stopped_early(frame).any():
+    if stopped_early(runs.evaluations).any():
         lines.append("where the size below a crossing has a lower bound, the EMM may be somewhat larger")
     for value in dict.fromkeys(
         estimates[~estimates["monotone"].astype(bool)]["value"].map(lambda v: value_text(key, v))
@@ -160,16 +160,16 @@ def emm_notes(
     return lines
 
 
-def _without_line(estimates: pd.DataFrame, found: Sequence[Panel]) -> list[str]:
+def _without_line(estimates: pd.DataFrame, found: Sequence[Group]) -> list[str]:
     """Which values have no row of the logistic method, and why."""
     fitted = estimates[estimates["method"] == "logistic"]
     names = []
-    for place, (panel, among) in enumerate(zip(found, panel_titles(found), strict=True)):
+    for place, (panel, among) in enumerate(zip(found, group_titles(found), strict=True)):
         if panel.key == SIZE:
             lacking = [] if (fitted["panel"] == place).any() else [""]
         else:
             have = {value_text(panel.key, value) for value in fitted.loc[fitted["panel"] == place, "value"]}
-            wanted = [value_text(panel.key, value) for value in in_order(panel.key, panel.frame[panel.key])]
+            wanted = [value_text(panel.key, value) for value in in_order(panel.key, panel.runs.evaluations[panel.key])]
             lacking = [name for name in wanted if name not in have]
         names += [" among ".join(filter(None, (name, among))) for name in lacking]
     if not names:

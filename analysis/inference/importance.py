@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.inference.findings import finished_runs
 from analysis.inference.optional import optuna
 from analysis.runs.labels import tied_keys
-from analysis.runs.settings import REPEATS, for_fits, networks, setting_keys, varies
+from analysis.runs.runs import Runs
+from analysis.runs.settings import REPEATS, for_fits, setting_keys, varies
 
 MINIMUM_RUNS = 8
 WIDE = 10.0
@@ -71,11 +71,11 @@ class _Axis:
     bounds: tuple[float, float]
 
 
-def rank(frame: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0, target: str = "memorization_ratio") -> Ranking:
+def rank(runs: Runs, resamples: int = RESAMPLES, seed: int = 0, target: str = "memorization_ratio") -> Ranking:
     """Rank the factors of some sweeps by their effect on the best ratio of a run.
 
     Args:
-        frame: from `analysis.load`, of sweeps whose settings may be pooled.
+        runs: of sweeps whose settings may be pooled.
         resamples: bootstrap samples of the runs; 2 at least.
         seed: of forests and resampling.
         target: a column, 0..1 for the ratio.
@@ -85,30 +85,30 @@ def rank(frame: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0, target:
     """
     if resamples < 2:
         raise AnalysisError(f"--resamples {resamples}: an interval needs 2 at least")
-    everything = finished_runs(frame)
-    runs = networks(everything)
-    if len(runs) < MINIMUM_RUNS:
-        raise AnalysisError(f"{len(runs)} finished runs: importances need {MINIMUM_RUNS} at least")
-    axes = _axes(runs)
+    ended = runs.finished
+    best = ended.networks.best
+    if len(best) < MINIMUM_RUNS:
+        raise AnalysisError(f"{len(best)} finished runs: importances need {MINIMUM_RUNS} at least")
+    axes = _axes(best)
     if not axes:
         raise AnalysisError("all runs have the same settings: nothing to rank")
-    values = runs[target].to_numpy(dtype=float)
+    values = best[target].to_numpy(dtype=float)
     notes = []
-    if len(runs) < len(everything):
+    if len(best) < len(ended.best):
         notes.append(
-            f"{len(everything) - len(runs)} runs of the closed-form optimum, which is not trained, are left out"
+            f"{len(ended.best) - len(best)} runs of the closed-form optimum, which is not trained, are left out"
         )
     if float(np.ptp(values)) == 0:
         raise AnalysisError(f"all runs have the same {target}, {values[0]:g}: nothing to explain")
     if len(axes) == 1:
         notes.append(f"only {axes[0].name} varies, so that its share says nothing: compare its values instead")
-    if len(runs) < 10 * len(axes):
-        notes.append(f"{len(runs)} runs for {len(axes)} factors are few: the intervals are wide, the order uncertain")
-    central = _fanova(axes, values, np.arange(len(runs)), seed)
+    if len(best) < 10 * len(axes):
+        notes.append(f"{len(best)} runs for {len(axes)} factors are few: the intervals are wide, the order uncertain")
+    central = _fanova(axes, values, np.arange(len(best)), seed)
     generator = np.random.default_rng(seed)
     drawn: list[Mapping[str, float]] = []
     while len(drawn) < resamples:
-        picked = generator.integers(0, len(runs), len(runs))
+        picked = generator.integers(0, len(best), len(best))
         if np.ptp(values[picked]) > 0:
             drawn.append(_fanova(axes, values, picked, seed + 1 + len(drawn)))
     factors = []
@@ -119,7 +119,7 @@ def rank(frame: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0, target:
         low, high = min(float(low), middle), max(float(high), middle)
         factors.append(Importance(axis.name, middle, low, high, axis.choices, axis.scale))
     ordered = sorted(factors, key=lambda factor: -factor.importance)
-    return Ranking(tuple(ordered), len(runs), resamples, "; ".join(notes))
+    return Ranking(tuple(ordered), len(best), resamples, "; ".join(notes))
 
 
 def _interval(resamples: int) -> str:

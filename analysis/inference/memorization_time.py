@@ -13,17 +13,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.runs.groups import Panel, panels
+from analysis.runs.groups import Group
+from analysis.runs.runs import Runs
 from analysis.runs.settings import experiment_keys
 
 Clock = Literal["epoch", "images_seen"]
 
 
-def memorization_times(frame: pd.DataFrame, level: float = 0.5, clock: Clock = "epoch") -> pd.DataFrame:
+def memorization_times(runs: Runs, level: float = 0.5, clock: Clock = "epoch") -> pd.DataFrame:
     """The first time at which each trial's ratio passes a level.
 
     Args:
-        frame: of `analysis.load`.
+        runs: of one sweep or several.
         level: memorization ratio in (0, 1).
         clock: `epoch` or `images_seen`.
 
@@ -38,6 +39,7 @@ def memorization_times(frame: pd.DataFrame, level: float = 0.5, clock: Clock = "
     """
     if not 0 < level < 1:
         raise AnalysisError(f"a level of {level:g} is no memorization ratio between 0 and 1, such as 0.5")
+    frame = runs.counted.evaluations
     usable = frame.dropna(subset=["memorization_ratio", clock])
     rows = []
     for (experiment, trial), part in usable.sort_values(clock).groupby(["experiment", "trial_id"], sort=True):
@@ -119,14 +121,14 @@ def _drawn_slopes(centred: NDArray[np.float64], brackets: NDArray[np.float64], d
     return np.asarray(slopes + errors * random.standard_t(degrees, draws), dtype=float)
 
 
-def scaling_panels(frame: pd.DataFrame, level: float = 0.5) -> list[Panel]:
-    """The panels over |D| in which two sizes pass a level between two evaluations."""
+def scaling_groups(runs: Runs, level: float = 0.5) -> list[Group]:
+    """Return the groups over |D| in which two sizes pass a level between two evaluations."""
 
-    def scales(panel: Panel) -> bool:
-        times = memorization_times(panel.frame, level)
+    def scales(group: Group) -> bool:
+        times = memorization_times(group.runs, level)
         return len(times.loc[times["kind"] == "passed", "data.size"].unique()) > 1
 
-    return [panel for panel in panels(frame, "data.size", within=()) if scales(panel)]
+    return [group for group in runs.groups("data.size", within=()) if scales(group)]
 
 
 def predicted(scaling: Scaling, sizes: Sequence[float]) -> list[float]:

@@ -9,9 +9,8 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.inference.pooled_fit import PooledFit, Prediction, fit_pooled
-from analysis.runs.best_runs import best_runs
 from analysis.runs.factors import TIED
-from analysis.runs.final import left_out
+from analysis.runs.runs import Runs
 from analysis.runs.settings import (
     CONDITIONAL,
     DEFAULTS,
@@ -19,7 +18,6 @@ from analysis.runs.settings import (
     REPEATS,
     experiment_keys,
     for_fits,
-    networks,
     varied_keys,
     varies,
 )
@@ -84,20 +82,20 @@ class Answer:
         ]
 
 
-def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
+def ask(results: Runs, settings: Sequence[str]) -> Answer:
     """Fit the best ratios of all trials over the keys that move, and predict.
 
     A key that moves only with another one, as the learning rate with the batch size, is left to that one.
 
     Args:
-        frame: of `analysis.load`; several sweeps may be pooled.
+        results: of one sweep or several.
         settings: `KEY=VALUE` each; every key that differs among the trials has to be given.
 
     Raises:
         AnalysisError: an unknown key, a key that is missing or never moved, a value that is no number where one is
             needed or was never run, or too few runs for the keys that move.
     """
-    runs = networks(best_runs(frame))
+    runs = results.checked().networks.best
     keys = experiment_keys(runs)
     asked = _parse(settings, keys)
     moved = [key for key in varied_keys(runs, keys) if key not in (*REPEATS, *MEASURING)]
@@ -137,7 +135,7 @@ def ask(frame: pd.DataFrame, settings: Sequence[str]) -> Answer:
         prediction = fit.predict(setting)
     except ValueError as error:
         raise AnalysisError(str(error)) from None
-    notes = left_out(frame)
+    notes = results.excluded()
     if followers:
         notes.append(f"{', '.join(sorted(followers))} followed another key in every run: as there, so here")
     meant = {key: value for key, value in setting.items() if key not in unasked}

@@ -5,8 +5,8 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.inference.emm import emm_of_results, images_text
 from analysis.runs.factors import factor, inside_sentence, value_text
-from analysis.runs.groups import panels, studied_keys
 from analysis.runs.labels import names
+from analysis.runs.runs import Runs
 
 ZETA = 0.1
 """The paper's."""
@@ -14,16 +14,16 @@ SENTENCE = 8
 """So many EMMs stand in the sentence; the others in the table."""
 
 
-def emm_frame(best: pd.DataFrame) -> pd.DataFrame:
+def emm_frame(runs: Runs) -> pd.DataFrame:
     """EMMs as `python -m analysis emm` estimates them, with `key`, of each factor's largest panel.
 
     Args:
-        best: a row per finished run, its best evaluation.
+        runs: of trained networks.
     """
     parts = []
-    for key in (studied_keys(best) or ["data.size"]) if len(best) else []:
-        found = panels(best, key)
-        if not found or len(found[0].frame["data.size"].unique()) < 2:
+    for key in (runs.factors or ["data.size"]) if len(runs.best) else []:
+        found = runs.groups(key)
+        if not found or len(found[0].runs.evaluations["data.size"].unique()) < 2:
             continue
         try:
             part = emm_of_results(found[:1], [ZETA])

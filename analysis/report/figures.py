@@ -1,13 +1,12 @@
-"""The figures that a table of evaluations allows, from the catalog of all figures, as parts of the page."""
+"""The figures that some runs allow, from the catalog of all figures, as parts of the page."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import pandas as pd
-
 from analysis.figures.catalog import Missing, figures
 from analysis.report.svg import inline_svg
 from analysis.runs.final import METRICS
+from analysis.runs.runs import Runs
 
 OWN = {"gallery"}
 """Of the catalog, what the page shows in its own way."""
@@ -26,17 +25,17 @@ class FigureBlock:
     """The page folds figures with a group away under its name."""
 
 
-def figure_blocks(frame: pd.DataFrame, say: Callable[[str], None]) -> tuple[list[FigureBlock], list[str]]:
+def figure_blocks(runs: Runs, say: Callable[[str], None]) -> tuple[list[FigureBlock], list[str]]:
     """All figures of all metrics, and in words which could not be drawn and why.
 
     Args:
-        frame: from `analysis.load`.
+        runs: of any number of sweeps.
         say: is told which figure has been drawn.
     """
     blocks: list[FigureBlock] = []
     missing: list[str] = []
     for metric in METRICS:
-        for entry in figures(frame, metric):
+        for entry in figures(runs, metric):
             title = TITLES.get(metric, "") + entry.title
             if isinstance(entry, Missing):
                 missing.append(f"{title}: {entry.reason}")

@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.inference.findings import finished_runs
-from analysis.report.overview import Runs, setting_text
+from analysis.report.overview import Overview, setting_text
 from analysis.results.samples import best_samples
 from analysis.runs.factors import ratio_text
 from analysis.runs.final import is_lower_bound
+from analysis.runs.runs import Runs
 from analysis.tables.words import plural
 
 ROWS = 8
@@ -42,11 +41,11 @@ class Row:
     pairs: tuple[Pair, ...]
 
 
-def gallery(frame: pd.DataFrame, runs: Runs, rows: int = ROWS, columns: int = COLUMNS) -> list[Row]:
+def gallery(runs: Runs, overview: Overview, rows: int = ROWS, columns: int = COLUMNS) -> list[Row]:
     """Rows for finished trials that left samples, spread evenly from the highest ratio to the lowest."""
-    if "folder" not in frame or frame.empty:
+    if "folder" not in runs.evaluations:
         return []
-    ordered = finished_runs(frame).sort_values("memorization_ratio", ascending=False, kind="stable")
+    ordered = runs.finished.best.sort_values("memorization_ratio", ascending=False, kind="stable")
     found = []
     for position in _spread(len(ordered), rows):
         run = ordered.iloc[position]
@@ -56,7 +55,7 @@ def gallery(frame: pd.DataFrame, runs: Runs, rows: int = ROWS, columns: int = CO
             samples = None
         if samples is not None and {"generated", "nearest", "memorized"} <= set(samples):
             ratio = ratio_text(100 * run["memorization_ratio"], is_lower_bound(run), 1)
-            title = f"{setting_text(run, runs.moved, runs.base)}: ratio {ratio}%"
+            title = f"{setting_text(run, overview.varied, overview.base)}: ratio {ratio}%"
             found.append(_row(title, samples, int(run["data.size"]), columns))
     return found
 

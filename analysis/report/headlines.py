@@ -7,14 +7,14 @@ import pandas as pd
 
 from analysis.inference.findings import Effect, SeedSpread, Verdict
 from analysis.inference.main_effects import Change
-from analysis.report.overview import Runs, setting_text
+from analysis.report.overview import Overview, setting_text
 from analysis.runs.factors import ratio_text, title_of, value_text
 from analysis.runs.final import is_lower_bound
 from analysis.tables.words import compact, plural
 
 
 def headlines(
-    runs: Runs,
+    overview: Overview,
     best: pd.DataFrame,
     changes: Sequence[Change],
     slope: Effect | None,
@@ -25,7 +25,7 @@ def headlines(
     """Sentences, the most important first.
 
     Args:
-        runs: what was run.
+        overview: what was run.
         best: a row per finished run, its best evaluation.
         changes: of the ratio with each setting.
         slope: logits per ln|D|.
@@ -35,7 +35,7 @@ def headlines(
     """
     sentences = []
     if len(best):
-        sentences.append(_range(best, runs))
+        sentences.append(_range(best, overview))
     sentences += [_strongest(changes, slope)] if changes else []
     sentences += [_size(slope)] if slope is not None else []
     sentences += further
@@ -45,7 +45,7 @@ def headlines(
     return sentences
 
 
-def _range(best: pd.DataFrame, runs: Runs) -> str:
+def _range(best: pd.DataFrame, overview: Overview) -> str:
     ordered = best.sort_values("memorization_ratio", kind="stable")
     low, high = ordered.iloc[0], ordered.iloc[-1]
     interval = f"{100 * high['memorization_ratio_low']:.1f} to {100 * high['memorization_ratio_high']:.1f}%"
@@ -53,11 +53,11 @@ def _range(best: pd.DataFrame, runs: Runs) -> str:
         interval = f"from {100 * high['memorization_ratio_low']:.1f}% on"
     text = (
         f"The highest memorization ratio is {_ratio(high)} (95%: {interval}), "
-        f"at {setting_text(high, runs.moved, runs.base)}"
+        f"at {setting_text(high, overview.varied, overview.base)}"
     )
     if len(best) == 1:
         return f"{text}."
-    where = setting_text(low, runs.moved, runs.base)
+    where = setting_text(low, overview.varied, overview.base)
     return f"{text}; the lowest is {_ratio(low)}, at {where}."
 
 
@@ -119,15 +119,15 @@ def _noise(spread: SeedSpread) -> str:
     return f"Between training seeds the ratio is taken to spread by {spread}."
 
 
-def tiles(runs: Runs, best: pd.DataFrame) -> list[tuple[str, str]]:
+def tiles(overview: Overview, best: pd.DataFrame) -> list[tuple[str, str]]:
     """Numbers at the top of the page: (value, what it is)."""
     top = "none"
     if len(best):
         highest = best.sort_values("memorization_ratio", kind="stable").iloc[-1]
         top = f"{ratio_text(100 * highest['memorization_ratio'], is_lower_bound(highest), 1)}%"
     return [
-        (f"{runs.finished:,} / {runs.trials:,}", "trials finished"),
+        (f"{overview.finished:,} / {overview.trials:,}", "trials finished"),
         (top, "highest memorization ratio"),
-        (compact(runs.images), "training images seen"),
-        *((f"{amount:.3g}", unit) for unit, amount in sorted(runs.hours.items(), reverse=True)),
+        (compact(overview.images), "training images seen"),
+        *((f"{amount:.3g}", unit) for unit, amount in sorted(overview.hours.items(), reverse=True)),
     ]

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.runs.factors import in_order, value_label, value_text
-from analysis.runs.final import is_finished
-from analysis.runs.settings import CONDITIONAL, varies
+from analysis.runs.runs import Runs
+from analysis.runs.settings import CONDITIONAL, experiment_keys
 from analysis.tables.words import number, plural, short
 
-MANY = 3
-"""Moved settings beyond which a trial is named by those that are unusual."""
+MAX_NAMED = 3
+"""Varied settings beyond which a trial is named by those that are unusual."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Runs:
-    """What all sweeps of a report have in common, and what moved."""
+class Overview:
+    """What all sweeps of a report have in common, and what varied."""
 
     sweeps: tuple[Sweep, ...]
     constant: Mapping[str, str]
-    moved: Mapping[str, str]
+    varied: Mapping[str, str]
     """Dotted key to its values in words."""
     base: Mapping[str, Any]
-    """The most frequent value of each moved setting."""
+    """The most frequent value of each varied setting."""
     images: int
     """Training images seen by all trials."""
     hours: Mapping[str, float]
@@ -59,57 +59,48 @@ class Runs:
         return sum(sweep.finished for sweep in self.sweeps)
 
 
-def describe(frame: pd.DataFrame) -> Runs:
-    """Read off a table of evaluations what was run.
-
-    Args:
-        frame: from `analysis.load`; `attrs["sweeps"]` are the manifests, `attrs["skipped"]` what was not read.
-    """
-    last = frame.drop_duplicates(["experiment", "trial_id"], keep="last")
-    finished = is_finished(frame)
-    manifests = frame.attrs.get("sweeps", {})
+def describe(runs: Runs) -> Overview:
+    """Describe what was run."""
+    last = runs.evaluations.drop_duplicates(["experiment", "trial_id"], keep="last")
+    finished = runs.is_finished
     sweeps: list[Sweep] = []
     hours: dict[str, float] = {}
     for name, rows in last.groupby("experiment", sort=True):
-        manifest = manifests.get(name, {})
+        manifest = runs.sweeps.get(str(name), {})
         sweeps.append(_sweep(str(name), rows, int(finished[rows.index].sum()), manifest))
         spent, unit = _hours(rows, manifest.get("resources", {}))
         hours[unit] = hours.get(unit, 0.0) + spent
-    keys = [key for key in frame.columns if "." in key or key == "seed"]
-    moved = [key for key in keys if varies(last[key])]
-    constant = {key: short(last[key].iloc[0]) for key in keys if key not in moved}
-    return Runs(
+    constant = {key: short(last[key].iloc[0]) for key in experiment_keys(last) if key not in runs.varied}
+    return Overview(
         tuple(sweeps),
         {key: value for key, value in constant.items() if value != "none"},
-        {key: _values(key, last[key]) for key in moved},
-        {key: usual(last[key]) for key in moved},
+        {key: _values(key, last[key]) for key in runs.varied},
+        {key: usual(last[key]) for key in runs.varied},
         int(pd.to_numeric(last["images_seen"]).fillna(0).sum()),
         hours,
         # Trials without an evaluation are among each sweep's problems already.
-        tuple(
-            line for line in frame.attrs.get("skipped", ()) if "no evaluation" not in line or not _told(sweeps, line)
-        ),
+        tuple(line for line in runs.skipped if "no evaluation" not in line or not _is_planned(sweeps, line)),
     )
 
 
-def _told(sweeps: list[Sweep], line: str) -> bool:
+def _is_planned(sweeps: list[Sweep], line: str) -> bool:
     return any(line.startswith(f"{sweep.name}:") and sweep.planned is not None for sweep in sweeps)
 
 
 def setting_text(
     row: "Mapping[str, Any] | pd.Series", keys: Mapping[str, str], base: Mapping[str, Any] | None = None
 ) -> str:
-    """The moved settings of one trial in words, such as `|D| = 10, Weight decay = 0.1`.
+    """The varied settings of one trial in words, such as `|D| = 10, Weight decay = 0.1`.
 
-    Where many move, those that have their usual value (`base`) are left out; how they are measured always is.
+    Where many vary, those that have their usual value (`base`) are left out; how they are measured always is.
     """
     keys = {key: "" for key in keys if not key.startswith("evaluation.")}
-    if base is not None and len(keys) > MANY:
+    if base is not None and len(keys) > MAX_NAMED:
         keys = {
             key: "" for key in keys if key == "data.size" or (key != "seed" and short(row[key]) != short(base[key]))
         }
-    told = [key for key in keys if key not in CONDITIONAL or not pd.isna(row[key])]
-    return ", ".join(value_label(key, row[key]) for key in told) or "the only setting"
+    named = [key for key in keys if key not in CONDITIONAL or not pd.isna(row[key])]
+    return ", ".join(value_label(key, row[key]) for key in named) or "the only setting"
 
 
 def usual(column: pd.Series) -> Any:

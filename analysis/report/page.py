@@ -1,15 +1,14 @@
-"""From a table of evaluations to the page."""
+"""From runs to the page."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jinja2
-import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.inference.findings import Effect, SeedSpread, Verdict, finished_runs, size_slope, verdicts
+from analysis.inference.findings import Effect, Verdict, size_slope, verdicts
 from analysis.inference.findings.verdict import ANSWERS, Question
-from analysis.inference.importance import MINIMUM_RUNS, RESAMPLES, rank
+from analysis.inference.importance import RESAMPLES, rank
 from analysis.inference.main_effects import contrasts
 from analysis.report.emm import emm_frame, emm_headline
 from analysis.report.figures import figure_blocks, grouped
@@ -18,9 +17,8 @@ from analysis.report.headlines import headlines, tiles
 from analysis.report.overview import describe
 from analysis.runs.effects import LOGIT, make_cells
 from analysis.runs.factors import title_of
-from analysis.runs.final import NO_FINAL_RATIO, finished, is_finished, left_out
-from analysis.runs.seeds import seed_spread
-from analysis.runs.settings import networks
+from analysis.runs.final import NO_FINAL_RATIO
+from analysis.runs.runs import Runs
 from analysis.tables.effects import effects_table, importance_table
 from analysis.tables.emm import emm_table
 from analysis.tables.memorization_time import memorization_time_table
@@ -52,7 +50,7 @@ def _silent(_: str) -> None:
 
 
 def build(
-    frame: pd.DataFrame,
+    runs: Runs,
     title: str = "",
     resamples: int = RESAMPLES,
     draw: bool = True,
@@ -61,7 +59,7 @@ def build(
     """The report as one HTML document that fetches nothing.
 
     Args:
-        frame: from `analysis.load`.
+        runs: of any number of sweeps.
         title: the heading; the experiments' names where not given.
         resamples: of the runs, for the intervals of importances.
         draw: whether to draw figures, which takes most of the time.
@@ -70,67 +68,67 @@ def build(
     Raises:
         AnalysisError: there is no evaluation at all, or all trials were stopped early as they will not reach a target.
     """
-    if frame.empty:
+    if runs.evaluations.empty:
         raise AnalysisError("no trial has reported yet: nothing to write about")
     # The best ratio of half a training would stand beside those of whole ones; with nothing finished, show what is.
-    shown = finished(frame)
-    if shown.empty:
+    if runs.counted.evaluations.empty:
         raise AnalysisError(NO_FINAL_RATIO)
     say("effects and verdicts")
-    runs = describe(frame)
-    ended = finished_runs(frame)
-    best = networks(ended)
-    spread = seed_spread(best) if len(best) else SeedSpread(0.2, 0)
+    overview = describe(runs)
+    ended = runs.finished
+    best = ended.networks.best
+    spread = runs.seed_spread
     cells = make_cells(best, spread) if len(best) else None
     found, saturated = contrasts(cells) if cells is not None else ([], [])
     slope = size_slope(cells) if cells is not None else None
-    estimates = emm_frame(best)
-    answers = sorted(verdicts(frame), key=_rank)
+    estimates = emm_frame(ended.networks)
+    answers = sorted(verdicts(runs), key=_rank)
     tables = [effects_table(found, saturated)]
     say("importances")
-    tables += _importances(frame, best, resamples)
+    tables += _importances(runs, resamples)
     say("tables")
     tables += [emm_table(estimates)] if len(estimates) else []
-    tables += [memorization_time_table(shown), replication_table(shown)]
+    tables += [memorization_time_table(runs), replication_table(runs)]
     tables += [table for known in paper_tables(ended) for table in cell_tables(known)]
-    tables.append(trials_table(frame))
-    blocks, missing = figure_blocks(shown, say) if draw else ([], [])
+    tables.append(trials_table(runs))
+    blocks, missing = figure_blocks(runs, say) if draw else ([], [])
     say("gallery")
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
-            title=title or _title(runs.sweeps[0].facts.get("Studied factor"), [sweep.name for sweep in runs.sweeps]),
-            runs=runs,
-            notes=_notes(frame, optimum=len(ended) - len(best)),
-            tiles=tiles(runs, best),
-            headlines=headlines(runs, best, found, slope, answers, spread, emm_headline(estimates)),
+            title=title
+            or _title(overview.sweeps[0].facts.get("Studied factor"), [sweep.name for sweep in overview.sweeps]),
+            runs=overview,
+            notes=_notes(runs, optimum=len(ended.best) - len(best)),
+            tiles=tiles(overview, best),
+            headlines=headlines(overview, best, found, slope, answers, spread, emm_headline(estimates)),
             verdicts=answers,
             answers=ANSWERS,
             counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
             figures=grouped(blocks),
             missing_figures=missing,
             tables=[table for table in tables if table.rows or (table is tables[0] and saturated)],
-            gallery=gallery(frame, runs),
+            gallery=gallery(runs, overview),
             spread=spread,
         )
     )
 
 
-def _notes(frame: pd.DataFrame, optimum: int) -> list[str]:
+def _notes(runs: Runs, optimum: int) -> list[str]:
     """What a reader has to know before the numbers: which trials are left out, and which ratios are no final ones.
 
     Args:
-        frame: from `analysis.load`.
+        runs: of the report.
         optimum: finished runs of the closed-form optimum beside networks.
     """
-    lines = [line.removeprefix("note: ") for line in left_out(frame)]
+    lines = [line.removeprefix("note: ") for line in runs.excluded()]
     if optimum:
         lines.append(
             f"{plural(optimum, 'run')} of the closed-form optimum, which no setting moves: in the trial table and in "
             "the finding on it; effects, importances, EMMs and figures are of trained networks"
         )
-    if not is_finished(frame).any():
+    if not runs.is_finished.any():
         lines.insert(0, "No trial has finished yet: figures and tables show how far the trials have come")
     return [sentence_case(line) for line in lines]
 
@@ -146,12 +144,10 @@ def _title(factor: str | None, names: list[str]) -> str:
     return "Memorization in diffusion models" if len(names) > 3 else " · ".join(names)
 
 
-def _importances(frame: pd.DataFrame, best: pd.DataFrame, resamples: int) -> list[Table]:
+def _importances(runs: Runs, resamples: int) -> list[Table]:
     """Where there are enough runs over two settings at least."""
-    if len(best) < MINIMUM_RUNS:
-        return []
     try:
-        ranking = rank(frame, resamples)
+        ranking = rank(runs, resamples)
     except AnalysisError:
         return []
     return [importance_table(ranking)] if len(ranking.factors) > 1 else []

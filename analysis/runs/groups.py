@@ -8,10 +8,9 @@ import pandas as pd
 
 from analysis.runs.averages import averaged
 from analysis.runs.factors import TIED, value_label
-from analysis.runs.final import best, stopped_early
+from analysis.runs.final import stopped_early
 from analysis.runs.labels import MOST
 from analysis.runs.partners import by_partner
-from analysis.runs.seeds import seed_spread
 from analysis.runs.settings import REPEATS, setting_keys, varies
 
 if TYPE_CHECKING:
@@ -19,22 +18,6 @@ if TYPE_CHECKING:
 
 _BUDGET = ("training.images", "training.epochs")
 """How long a trial trains: a setting of a study, not a factor."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Trials that differ in `key`, in |D| and in seeds only."""
-
-    key: str
-    fixed: dict[str, Any]
-    """What tells this panel from the others of the same key; empty where there is one."""
-    frame: pd.DataFrame
-
-    @property
-    def title(self) -> str:
-        """What is fixed, such as `Width = 256`, missing values aside; empty where there is one panel."""
-        told = [value_label(key, value) for key, value in self.fixed.items() if not pd.isna(value)]
-        return ", ".join([*told[:MOST], *(["..."] if len(told) > MOST else [])])
 
 
 @dataclass(frozen=True)
@@ -56,25 +39,6 @@ class Group:
         """What is fixed, such as `Width = 256`, missing values aside; empty where there is one group."""
         labels = [value_label(key, value) for key, value in self.fixed.items() if not pd.isna(value)]
         return ", ".join([*labels[:MOST], *(["..."] if len(labels) > MOST else [])])
-
-
-def panels(frame: pd.DataFrame, key: str, within: Sequence[str] = ("data.size",), least: int = 2) -> list[Panel]:
-    """Split trials into panels in which only `key` and `within` differ.
-
-    Settings that follow `key` (`analysis.runs.factors.TIED`) may differ between its values, but not within one: where a
-    value was run with several, the first panel has each value's own, and each of the others has a panel of its own.
-
-    Args:
-        frame: of `analysis.load`; several sweeps may be pooled.
-        key: the factor, a dotted key.
-        within: further keys that may differ inside a panel.
-        least: how many values of `key` a panel must have.
-
-    Returns:
-        Panels, the one with most (value, `within`) cells first, so that a sweep's own trials come before the
-        single ones that other sweeps contribute.
-    """
-    return [Panel(key, fixed, part.reset_index(drop=True)) for fixed, part in _split(frame, key, within, least)]
 
 
 def group_trials(runs: "Runs", key: str, within: Sequence[str] = ("data.size",), min_values: int = 2) -> list[Group]:
@@ -118,19 +82,19 @@ def _split(
     telling = [name for name in names if len({str(fixed[name]) if name in fixed else "" for fixed, _ in wide}) > 1]
     found = [({name: fixed[name] for name in telling if name in fixed}, part) for fixed, part in wide]
     cells = [key, *(name for name in within if name in frame.columns)]
-    return sorted(found, key=lambda panel: -len(panel[1][cells].drop_duplicates()))
+    return sorted(found, key=lambda group: -len(group[1][cells].drop_duplicates()))
 
 
-def panel_titles(found: Sequence[Panel | Group]) -> list[str]:
-    """A title for each panel that no other one has: the short one, or where several share it, all that is fixed.
+def group_titles(found: Sequence[Group]) -> list[str]:
+    """A title for each group that no other one has: the short one, or where several share it, all that is fixed.
 
-    Two panels may still be told apart by nothing but their place in `found`, as titles round numbers: these are
+    Two groups may still be told apart by nothing but their place in `found`, as titles round numbers: these are
     numbered.
     """
     if len(found) < 2:
-        return [panel.title for panel in found]
-    short = [panel.title for panel in found]
-    whole = [", ".join(value_label(key, value) for key, value in panel.fixed.items()) for panel in found]
+        return [group.title for group in found]
+    short = [group.title for group in found]
+    whole = [", ".join(value_label(key, value) for key, value in group.fixed.items()) for group in found]
     chosen = [brief if brief and short.count(brief) == 1 else full for brief, full in zip(short, whole, strict=True)]
     return [
         f"{title} #{chosen[: place + 1].count(title)}" if chosen.count(title) > 1 else title
@@ -139,19 +103,20 @@ def panel_titles(found: Sequence[Panel | Group]) -> list[str]:
 
 
 def studied_keys(frame: pd.DataFrame) -> list[str]:
-    """The factors that a pooled table can speak about: keys with a panel of two values, |D| and seeds aside."""
-    moved = [name for name in setting_keys(frame) if name != "data.size" and varies(frame[name])]
-    tied = {name for key in moved for name in TIED.get(key, ())}
-    free = [name for name in moved if name not in tied and not name.startswith(_BUDGET)]
-    # A key that only ever moves with another one, such as the learning rate with the batch size, has no panel.
-    return [name for name in dict.fromkeys([*free, *(key for key in moved if key in tied)]) if panels(frame, name)]
+    """The factors that a pooled table can speak about: keys with a group of two values, |D| and seeds aside."""
+    varied = [name for name in setting_keys(frame) if name != "data.size" and varies(frame[name])]
+    tied = {name for key in varied for name in TIED.get(key, ())}
+    free = [name for name in varied if name not in tied and not name.startswith(_BUDGET)]
+    candidates = dict.fromkeys([*free, *(key for key in varied if key in tied)])
+    # A key that varies only with another one, such as the learning rate with the batch size, has no group.
+    return [name for name in candidates if _split(frame, name, ("data.size",), 2)]
 
 
-def summary(frame: pd.DataFrame, keys: Sequence[str], metric: str = "memorization_ratio") -> pd.DataFrame:
+def summary(runs: "Runs", keys: Sequence[str], metric: str = "memorization_ratio") -> pd.DataFrame:
     """The number of each experiment: the best evaluation of its trials, averaged over seeds.
 
     Args:
-        frame: of `analysis.load`, usually one panel.
+        runs: usually those of a group.
         keys: what tells experiments apart.
         metric: see `analysis.best`.
 
@@ -159,8 +124,7 @@ def summary(frame: pd.DataFrame, keys: Sequence[str], metric: str = "memorizatio
         `keys`, `value`, `low`, `high` (95%; ratios in percent), `trials`, and for ratios `samples` and `reached`; see
         `analysis.runs.averages.averaged`.
     """
-    runs = once_a_seed(best(frame, metric))
-    return averaged(runs, keys, metric, seed_spread(best(frame)))
+    return averaged(once_a_seed(runs.best_by(metric)), keys, metric, runs.seed_spread)
 
 
 def once_a_seed(runs: pd.DataFrame) -> pd.DataFrame:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.errors import AnalysisError
 from analysis.results.load import read
 from analysis.runs.factors import declare
-from analysis.runs.final import best_rows, failed, is_counted, is_finished, left_out, stopped_early
+from analysis.runs.final import NO_FINAL_RATIO, best_rows, failed, is_counted, is_finished, left_out, stopped_early
 from analysis.runs.groups import Group, group_trials, studied_keys
 from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import OPTIMUM, experiment_keys, setting_keys, varies
@@ -64,6 +65,18 @@ class Runs:
     def counted(self) -> "Runs":
         """The trials with a final ratio or a lower bound of it; where no trial has one, those still training."""
         return self.where(self._root._is_counted.loc[self.evaluations.index])
+
+    def checked(self) -> "Runs":
+        """Return the runs that count.
+
+        Raises:
+            AnalysisError: there is none, or none with a memorization ratio.
+        """
+        if len(self.best):
+            return self.counted
+        if self.evaluations["memorization_ratio"].notna().any():
+            raise AnalysisError(NO_FINAL_RATIO)
+        raise AnalysisError("no trial has reported a memorization ratio yet")
 
     @cached_property
     def finished(self) -> "Runs":

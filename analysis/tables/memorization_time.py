@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from analysis.inference.memorization_time import memorization_times, scaling_panels, time_scaling
+from analysis.inference.memorization_time import memorization_times, scaling_groups, time_scaling
 from analysis.runs.factors import size_text
 from analysis.runs.labels import names
+from analysis.runs.runs import Runs
 from analysis.tables import columns
 from analysis.tables.table import Table
 
@@ -12,19 +13,19 @@ LEVEL = 0.5
 MAX_ROWS = 40
 
 
-def memorization_time_table(frame: pd.DataFrame, level: float = LEVEL) -> Table:
+def memorization_time_table(runs: Runs, level: float = LEVEL) -> Table:
     """Return the slopes of time over |D|, a row per setting of which two sizes pass the level.
 
     Args:
-        frame: of `analysis.load`, finished trials.
+        runs: of one sweep or several.
         level: memorization ratio in (0, 1).
     """
-    every = scaling_panels(frame, level)
-    found, fixed = every[:MAX_ROWS], pd.DataFrame([panel.fixed for panel in every])
-    titles = names(fixed[:MAX_ROWS], among=fixed) if len(found) > 1 else [panel.title for panel in found]
+    every = scaling_groups(runs, level)
+    found, fixed = every[:MAX_ROWS], pd.DataFrame([group.fixed for group in every])
+    titles = names(fixed[:MAX_ROWS], among=fixed) if len(found) > 1 else [group.title for group in found]
     rows = []
-    for panel, title in zip(found, titles, strict=True):
-        times = memorization_times(panel.frame, level, "images_seen")
+    for group, title in zip(found, titles, strict=True):
+        times = memorization_times(group.runs, level, "images_seen")
         scaling = time_scaling(times)
         sizes = times.loc[times["kind"] == "passed", "data.size"]
         reach = f"{size_text(int(sizes.min()))} to {size_text(int(sizes.max()))}"

@@ -7,7 +7,8 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.runs.factors import inside_sentence, ratio_text, size_text, value_text
-from analysis.runs.groups import panels, summary
+from analysis.runs.groups import summary
+from analysis.runs.runs import Runs
 from analysis.tables import columns
 from analysis.tables.published import BLOCKS, CAPTIONS, Block, published
 from analysis.tables.table import Column, Table
@@ -41,12 +42,12 @@ class PaperTable:
         return pd.concat([part.reindex(columns=list(names)) for part in parts], ignore_index=True)
 
 
-def paper_table(number: int, frame: pd.DataFrame | None = None) -> PaperTable:
+def paper_table(number: int, runs: Runs | None = None) -> PaperTable:
     """Return one of the paper's tables.
 
     Args:
         number: 1 to 8.
-        frame: of `analysis.load`; none shows the published numbers alone. Ours are the trials that vary the
+        runs: none shows the published numbers alone. Ours are the trials that vary the
             table's factor with all else equal; where several such groups are pooled, the largest. Cells of
             another data set than the paper's stand beside the published ones, and get no difference.
 
@@ -55,13 +56,13 @@ def paper_table(number: int, frame: pd.DataFrame | None = None) -> PaperTable:
     """
     if number not in BLOCKS:
         raise AnalysisError(f"the paper has no Table {number}: 1 to 8 are known")
-    blocks = tuple((block, _cells(block, frame)) for block in BLOCKS[number])
+    blocks = tuple((block, _cells(block, runs)) for block in BLOCKS[number])
     return PaperTable(number, CAPTIONS[number], blocks)
 
 
-def paper_tables(frame: pd.DataFrame) -> list[PaperTable]:
+def paper_tables(runs: Runs) -> list[PaperTable]:
     """Return those tables of the paper that our runs fill at least in part."""
-    return [table for table in (paper_table(number, frame) for number in NUMBERS) if table.has_ours]
+    return [table for table in (paper_table(number, runs) for number in NUMBERS) if table.has_ours]
 
 
 def write_paper_table(table: PaperTable, form: Format = "text") -> str:
@@ -149,9 +150,9 @@ def _cell(row: pd.Series | None) -> str:
     return ours if pd.isna(row["published"]) else f"{ours} ({row['published']:.2f}, {row['difference']:+.2f})"
 
 
-def _cells(block: Block, frame: pd.DataFrame | None) -> pd.DataFrame:
+def _cells(block: Block, runs: Runs | None) -> pd.DataFrame:
     theirs = published(block).assign(dataset=block.dataset)
-    ours = _ours(block, frame) if frame is not None else None
+    ours = _ours(block, runs) if runs is not None else None
     index = [*block.keys, "dataset", "data.size"]
     if ours is None:
         cells = theirs.assign(ours=float("nan"), low=float("nan"), high=float("nan"), trials=0, reached=0)
@@ -169,16 +170,16 @@ def _cells(block: Block, frame: pd.DataFrame | None) -> pd.DataFrame:
     return cells[[*index, "ours", "low", "high", "trials", "published", "difference", "reached"]]
 
 
-def _ours(block: Block, frame: pd.DataFrame) -> pd.DataFrame | None:
-    if block.metric not in frame.columns or any(key not in frame.columns for key in block.keys):
+def _ours(block: Block, runs: Runs) -> pd.DataFrame | None:
+    rows = runs.evaluations
+    if block.metric not in rows or any(key not in rows for key in block.keys):
         return None
-    usable = frame[frame[block.metric].notna()]
-    found = panels(usable, block.keys[0], within=("data.size", *block.keys[1:]), least=2)
+    found = runs.where(rows[block.metric].notna()).groups(block.keys[0], within=("data.size", *block.keys[1:]))
     if not found:
         return None
-    chosen = found[0].frame
+    chosen = found[0].runs
     data = summary(chosen, [*block.keys, "data.size"], block.metric)
-    dataset = _dataset_name(str(chosen["data.dataset"].iloc[0])) if "data.dataset" in chosen else "ours"
+    dataset = _dataset_name(str(chosen.evaluations["data.dataset"].iloc[0])) if "data.dataset" in rows else "ours"
     if "reached" not in data:
         data = data.assign(reached=0)
     return data.rename(columns={"value": "ours"}).assign(dataset=dataset)

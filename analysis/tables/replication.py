@@ -1,8 +1,7 @@
 """How each trial replicates its training set: coverage, concentration, near-duplicates."""
 
-import pandas as pd
-
 from analysis.inference.replication import replication_frame
+from analysis.runs.runs import Runs
 from analysis.tables import columns
 from analysis.tables.table import Column, Table
 
@@ -29,11 +28,11 @@ NOTE = (
 )
 
 
-def replication_table(frame: pd.DataFrame) -> Table:
+def replication_table(runs: Runs) -> Table:
     """Return a row per trial that measured or left any of it; none for runs without.
 
     Args:
-        frame: of `analysis.load`.
+        runs: of one sweep or several.
     """
     title = "Coverage and concentration of replicas"
-    return columns.frame_table("replication", title, replication_frame(frame), COLUMNS, (NOTE,))
+    return columns.frame_table("replication", title, replication_frame(runs), COLUMNS, (NOTE,))

@@ -1,10 +1,8 @@
 """Every trial at its best evaluation."""
 
-import pandas as pd
-
-from analysis.runs.final import best, is_finished, is_lower_bound
+from analysis.runs.final import best, is_lower_bound
 from analysis.runs.labels import independent_keys
-from analysis.runs.settings import varied_keys
+from analysis.runs.runs import Runs
 from analysis.tables import columns
 from analysis.tables.table import Table
 
@@ -14,16 +12,16 @@ NOTE = "Each trial at its best evaluation, the paper's number of a run; the inte
 IDENT = ["experiment", "trial_id"]
 
 
-def trials_table(frame: pd.DataFrame) -> Table:
+def trials_table(runs: Runs) -> Table:
     """Return a row per trial at its best evaluation, with its interval, whether finished or not.
 
     Args:
-        frame: of `analysis.load`.
+        runs: of one sweep or several.
     """
+    frame, varied = runs.evaluations, runs.varied
     top = best(frame)
-    ended = is_finished(frame).groupby([frame[name] for name in IDENT]).last()
+    ended = runs.is_finished.groupby([frame[name] for name in IDENT]).last()
     totals = frame.groupby(IDENT)[["images_seen", "seconds"]].max()
-    varied = varied_keys(frame)
     follows = set(varied) - set(independent_keys(top[varied]))
     several = len(frame["experiment"].unique()) > 1
     has_fid = "fid" in frame and bool(frame["fid"].notna().any())

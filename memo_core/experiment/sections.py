@@ -59,7 +59,7 @@ class DataConfig(Section):
     dataset: str = "digits"
     """`digits`, `cifar10`, or a path to an EDM-format zip or folder, an image folder, an .npz or an .npy."""
     size: Annotated[int, Field(ge=2, le=100_000_000)] = 1000
-    """|D|, the number of training images; two at least, since the criterion asks for a second neighbour."""
+    """|D|, the number of training images; two at least, since the criterion asks for a second neighbor."""
     resolution: Annotated[int, Field(ge=4)] | None = None
     """Pixels a side after area downsampling; none keeps the data set's own."""
     classes: Classes | None = None
@@ -161,7 +161,7 @@ class ModelConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _architecture_defaults(cls, values: Any) -> Any:
-        """NCSN++ brings VE and the Fourier embedding (Song et al. 2021b) where nothing else is said."""
+        """Give NCSN++ its VE and Fourier embedding (Song et al. 2021b) where neither is set."""
         if isinstance(values, dict) and values.get("architecture") == "ncsnpp":
             return {"preconditioning": "ve", "time_embedding": "fourier", **values}
         return values
@@ -197,7 +197,7 @@ class ModelConfig(Section):
             )
 
     def attention_at(self, resolution: int) -> int:
-        """The resolution that carries self-attention for images of `resolution` pixels; 0 for none."""
+        """Return the resolution that carries self-attention for images of `resolution` pixels; 0 for none."""
         if self.attention_resolution is not None:
             return self.attention_resolution
         levels = [resolution >> level for level in range(len(self.channel_multipliers))]

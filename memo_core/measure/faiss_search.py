@@ -24,7 +24,7 @@ Search = Callable[[Tensor, Tensor, int], Neighbors]
 
 
 def neighbor_search(name: str) -> Search:
-    """The search for `evaluation.neighbors`: `exact` or `faiss`, which give the same numbers.
+    """Return the search for `evaluation.neighbors`: `exact` or `faiss`, which give the same numbers.
 
     Raises:
         MemosweepError: faiss is not installed.
@@ -48,7 +48,7 @@ def _faiss() -> Any:
 
 @torch.inference_mode()
 def faiss_neighbors(queries: UInt8[Tensor, "n c h w"], training: UInt8[Tensor, "m c h w"], k: int = 2) -> Neighbors:
-    """As `nearest_neighbors`, with candidates from a flat faiss index; on all GPUs that an installed faiss-gpu sees.
+    """Search like `nearest_neighbors`, with candidates from a flat faiss index; on all GPUs that faiss-gpu sees.
 
     The distances are exact integers. faiss rounds its own: queries whose last candidate is not clearly farther than
     the k-th are searched again without it, so that the result is that of `nearest_neighbors`. The training set is held

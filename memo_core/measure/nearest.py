@@ -58,13 +58,13 @@ def _chunk(images: Tensor) -> _Chunk:
 
 
 def _rows(most: int, images: Tensor) -> int:
-    """Images at once, so that their float32 pixels stay within the bytes of a chunk."""
+    """Return how many images to take at once, so that their float32 pixels stay within the bytes of a chunk."""
     return max(1, min(most, _chunk(images).pixel_bytes // (4 * images[0].numel())))
 
 
 @contextlib.contextmanager
 def _float32_throughout() -> Iterator[None]:
-    """Elsewhere in a process, float32 products may be allowed to round their factors to TF32 or bfloat16."""
+    """Keep float32 products exact where the process allows TF32 or bfloat16 factors."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -80,7 +80,7 @@ def nearest_neighbors(
     k: int = 2,
     products: Products | None = None,
 ) -> Neighbors:
-    """The k nearest training images of each query, with exact squared l2 distances.
+    """Return the k nearest training images of each query, with exact squared l2 distances.
 
     One pass of matrix products (int8 with int32 sums where that is faster, float32 otherwise) scores all pairs. What is
     among the k smallest scores of a query, or within twice the bound on their rounding, is a candidate; the distances
@@ -116,7 +116,7 @@ def exact_distances(
     rows: Int64[Tensor, " p"],
     columns: Int64[Tensor, " p"],
 ) -> Float64[Tensor, " p"]:
-    """Squared distances of pairs, integers.
+    """Return the squared distances of pairs, integers.
 
     Args:
         queries: centered pixels.
@@ -197,7 +197,7 @@ class _Search:
             self._found = self._settled()[1]
 
     def _nearest_exactly(self, start: int, count: int) -> _Candidates:
-        """The k nearest of each query among `count` images, where rounding or ties leave too many candidates."""
+        """Return the k nearest of each query among `count` images where rounding or ties leave too many candidates."""
         training = centered(self._training[start : start + count]).float()
         queries, norms = self._queries.float(), self._norms[start : start + count]
         scores = (norms / 2).expand(len(queries), count).clone()
@@ -214,7 +214,7 @@ class _Search:
         return _Candidates(rows, positions.long().flatten() + start, scores.flatten())
 
     def _settled(self) -> tuple[Tensor, _Candidates]:
-        """Exact squared distances of the k nearest candidates of each query, and these, query by query."""
+        """Return exact squared distances of the k nearest candidates of each query, and these, query by query."""
         rows, columns, scores = self._found
         distances = self._own[rows] + self._products.factor_of_distance * scores
         doubtful = (self._slack[rows] > 0).nonzero().squeeze(1)

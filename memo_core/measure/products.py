@@ -26,13 +26,13 @@ _TRIAL_SHAPE = 256, 1024, 1536
 
 
 def centered(images: UInt8[Tensor, "n ..."]) -> Int8[Tensor, "n f"]:
-    """Pixel values -128..127, one row an image."""
+    """Return pixel values -128..127, a row per image."""
     # Flipping the highest bit and reading two's complement subtracts 128.
     return images.flatten(1).bitwise_xor(128).view(torch.int8)
 
 
 def squared_norms(features: Int8[Tensor, "n f"]) -> Float64[Tensor, " n"]:
-    """Exact: float32 holds each square, and sums of 1,024 of them."""
+    """Return exact squared norms: float32 holds each square, and sums of 1,024 of them."""
     slices = features.float().square_().split(EXACT_FEATURES, dim=1)  # type: ignore[no-untyped-call]
     return torch.stack([part.sum(1).double() for part in slices]).sum(0)
 
@@ -47,15 +47,15 @@ class Products(ABC):
 
     @abstractmethod
     def factor(self, features: Int8[Tensor, "n f"]) -> Tensor:
-        """The rows as one factor of `scores`."""
+        """Return the rows as one factor of `scores`."""
 
     @abstractmethod
     def scores(self, queries: Tensor, training: Tensor, norms: Float64[Tensor, " m"]) -> Tensor:
-        """Scores (N, M), float32 or int32, of factors (N, F) and (M, F); `norms` are squared, infinite for padding."""
+        """Return scores (N, M), float32 or int32, of factors (N, F) and (M, F); `norms` squared, inf for padding."""
 
     @abstractmethod
     def bound(self, norms: Float64[Tensor, " n"], largest: float, features: int) -> Float64[Tensor, " n"]:
-        """How far scores of queries with squared `norms` can be from the true ones; `largest` is of the training."""
+        """Bound how far scores of queries with squared `norms` can be off; `largest` is the largest of the training."""
 
 
 class Float32Products(Products):
@@ -64,15 +64,15 @@ class Float32Products(Products):
     factor_of_distance, padding = 2.0, float("inf")
 
     def factor(self, features: Int8[Tensor, "n f"]) -> Tensor:
-        """float32."""
+        """Return float32."""
         return features.float()
 
     def scores(self, queries: Tensor, training: Tensor, norms: Float64[Tensor, " m"]) -> Tensor:
-        """float32."""
+        """Return float32."""
         return torch.addmm((norms / 2).float(), queries, training.T, alpha=-1)
 
     def bound(self, norms: Float64[Tensor, " n"], largest: float, features: int) -> Float64[Tensor, " n"]:
-        """A sum of n terms, in any order, is off by at most n u / (1 - n u) times the sum of their magnitudes.
+        """Bound a sum of n terms: in any order it is off by at most n u / (1 - n u) times the sum of their magnitudes.
 
         Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, section 4.2; that sum is at most
         |b|^2 / 2 + |a| |b| (Cauchy and Schwarz). It is 0 where all partial sums are small multiples of 1/2.
@@ -89,12 +89,12 @@ class Int8Products(Products):
     factor_of_distance, padding = 1.0, torch.iinfo(torch.int32).max
 
     def factor(self, features: Int8[Tensor, "n f"]) -> Tensor:
-        """int8, padded with zeros."""
+        """Return int8, padded with zeros."""
         missing = -features.shape[1] % _MULTIPLE
         return torch.nn.functional.pad(features, (0, missing)) if missing else features
 
     def scores(self, queries: Tensor, training: Tensor, norms: Float64[Tensor, " m"]) -> Tensor:
-        """int32, twice the score."""
+        """Return int32, twice the score."""
         count, columns = len(queries), len(training)
         queries = torch.nn.functional.pad(queries, (0, 0, 0, max(_FEWEST_ROWS - count, 0)))
         training = torch.nn.functional.pad(training, (0, 0, 0, -columns % _MULTIPLE))
@@ -105,7 +105,7 @@ class Int8Products(Products):
         return scores
 
     def bound(self, norms: Float64[Tensor, " n"], largest: float, features: int) -> Float64[Tensor, " n"]:
-        """0."""
+        """Return 0."""
         return torch.zeros_like(norms)
 
 
@@ -114,7 +114,7 @@ _INT8_FEATURES = 2**15
 
 
 def choose_products(device: torch.device, features: int) -> Products:
-    """The faster way on a device: a short measurement, made once in a process; the results are the same."""
+    """Choose the faster way on a device by a short measurement, once a process; the results are the same."""
     return Int8Products() if features <= _INT8_FEATURES and _int8_wins(device) else Float32Products()
 
 

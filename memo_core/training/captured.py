@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def choose_step(mode: str, device: torch.device) -> Step:
-    """The training step for `training.compile`.
+    """Return the training step for `training.compile`.
 
     Args:
         mode: `none` runs `training_step` operation by operation; `graph` captures it as one CUDA graph; `full` compiles
@@ -39,7 +39,7 @@ def choose_step(mode: str, device: torch.device) -> Step:
 
 
 def compiled_loss(device: torch.device, backend: str = "inductor") -> Loss:
-    """`denoising_loss` and its gradient, compiled at the first call for each shape.
+    """Return `denoising_loss` and its gradient, compiled at the first call for each shape.
 
     The compiler keeps its kernels on disk, where every trial on the machine finds them.
 
@@ -60,7 +60,7 @@ def compiled_loss(device: torch.device, backend: str = "inductor") -> Loss:
 
 
 def compiled_step(loss: Loss) -> Step:
-    """`training_step` with a compiled loss, without a graph."""
+    """Return `training_step` with a compiled loss, without a graph."""
 
     def step(
         state: TrainingState,

@@ -148,7 +148,7 @@ def _check_moments(state: TrainingState, file: Path) -> None:
 
 
 def _read_samples(file: Path) -> dict[str, Any] | None:
-    """The best samples; None where there are none, or where the file is damaged: they are only shown."""
+    """Read the best samples; None where there are none, or where the file is damaged: they are only shown."""
     if not file.exists():
         return None
     try:

@@ -83,7 +83,7 @@ _NAMES = ("the parameters", "the averaged parameters", "Adam's second moments")
 
 
 def _magnitudes(state: TrainingState) -> list[Tensor]:
-    """The largest absolute value of each of `_NAMES`, NaN where one is NaN: scalars on the device.
+    """Return the largest absolute value of each of `_NAMES`, NaN where one is NaN: scalars on the device.
 
     Infinite second moments are finite gradients whose squares overflow; they would end all movement of a parameter.
     """

@@ -11,7 +11,7 @@ from memo_core.model.denoiser import NetworkDenoiser
 
 
 def to_float(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-    """Training images as the network sees them: v / 127.5 - 1, float32 in [-1, 1]."""
+    """Scale training images to what the network sees: v / 127.5 - 1, float32 in [-1, 1]."""
     return images.float() / 127.5 - 1
 
 
@@ -22,7 +22,7 @@ def denoising_loss(
     sigma: Float[Tensor, " n"],
     noise: Float[Tensor, "n c h w"],
 ) -> Float[Tensor, ""]:
-    """Denoising score matching: lambda(sigma) ||D(y + sigma noise) - y||^2, Karras et al. 2022, eq. 2 and 8.
+    """Return lambda(sigma) ||D(y + sigma noise) - y||^2, denoising score matching: Karras et al. 2022, eq. 2 and 8.
 
     Summed over channels and pixels and averaged over the batch: weight decay is added to the gradient of
     this sum, so that a mean over pixels would move its effect by a factor of C x H x W.

@@ -176,7 +176,7 @@ class Trainer:
         """The samples of the evaluation with the highest ratio so far (`Evaluation.arrays`)."""
         return self._best_arrays
 
-    # The default generator belongs to dropout alone; nobody outside may move it, nor may it move others.
+    # Dropout draws from the default generator: its state is the trainer's own, and is put back for other code.
 
     def _initial_dropout_state(self) -> Tensor:
         return torch.Generator(self.device).manual_seed(named_seed(self.experiment.seed, "dropout")).get_state()
@@ -193,7 +193,7 @@ class Trainer:
             self._dropout_state = torch.cuda.get_rng_state(self.device) if cuda else torch.get_rng_state()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the rest of the run depends on: model, EMA, optimizer, position, generators."""
+        """Return everything that the rest of the run depends on: model, EMA, optimizer, position, generators."""
         channels, resolution, _ = self.data.image_shape
         return {
             "experiment": self.experiment.to_flat(),

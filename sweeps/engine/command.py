@@ -89,7 +89,7 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
 
 
 def _add_bisect_arguments(group: Any) -> None:
-    # No defaults: they are those of the options object, and what is given explicitly shows.
+    # Without defaults, which the options object has: what is explicit can be seen.
     group.add_argument("--zeta", type=float, help="the EMM is where the ratio crosses 1 - zeta (default: 0.1)")
     group.add_argument("--tolerance", type=float,
                        help="relative half-width of the interval that ends a search (default: 0.1)")  # fmt: skip

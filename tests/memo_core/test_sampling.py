@@ -55,7 +55,7 @@ def test_seeds_give_the_published_latents_labels_and_samples(golden, name):
 
 
 @pytest.mark.parametrize("sampler", ["ode", "sde"])
-def test_an_image_does_not_depend_on_its_neighbours(sampler):
+def test_an_image_does_not_depend_on_its_neighbors(sampler):
     denoiser = GaussianData(num_labels=10)
     together, labels = generate(denoiser, [5, 0, 9, 2**32 + 7], batch_size=3, sampler=sampler)
     for index, seed in enumerate((5, 0, 9, 7)):
@@ -162,8 +162,8 @@ def test_stochastic_samples_follow_the_data_whatever_the_latents():
 def test_pixels_are_truncated_as_in_an_image_file():
     values = torch.tensor([-2.0, -1.0, 0.0, 0.999, 1.0, 2.0], dtype=torch.float64)
     assert to_uint8(values[None, None, None]).flatten().tolist() == [0, 0, 128, 255, 255, 255]
-    grey = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(to_uint8((grey.double() / 127.5 - 1)[None, None, None]).flatten(), grey)
+    gray = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_uint8((gray.double() / 127.5 - 1)[None, None, None]).flatten(), gray)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -8,9 +8,9 @@ import pytest
 
 import analysis
 from analysis.commands.main import main
-from analysis.inference.findings import finished_runs
 from analysis.results.records import parse_trial
 from analysis.runs.final import best, failed, finished, is_finished, left_out
+from analysis.runs.runs import Runs
 
 CONFIG = {"data.size": 10, "training.images": 200, "model.width": 8, "seed": 0}
 
@@ -56,7 +56,7 @@ def test_an_older_trial_whose_loss_is_not_finite_diverged(tmp_path: Path, loss: 
     frame = analysis.load(write(tmp_path / "run", GOOD, bad))
     assert frame.drop_duplicates("trial_id")["status"].tolist() == ["terminated", "diverged"]
     assert failed(frame) == [f"1 of 2 trials diverged: 0a1b2_00001 (loss {loss:g} at 150 images)"]
-    assert len(finished_runs(frame)) == 1
+    assert len(Runs.of(frame).finished.best) == 1
     pooled = analysis.load(tmp_path / "run")  # from the cache
     assert pooled["status"].tolist() == frame["status"].tolist()
     assert failed(pooled) == failed(frame)

@@ -11,6 +11,7 @@ from analysis.inference.prediction import ask
 from analysis.report import build
 from analysis.report.emm import emm_frame
 from analysis.results.load import load
+from analysis.runs.runs import Runs
 from analysis.runs.settings import networks
 from tests.analysis.planted import frame, grid, write_sweep
 
@@ -30,7 +31,7 @@ def wide(settings: dict[str, object]) -> float:
 
 def test_it_changes_no_verdict_but_its_own() -> None:
     data = frame(WIDTHS, wide)
-    alone, beside = verdicts(data), verdicts(with_optimum(data))
+    alone, beside = verdicts(Runs.of(data)), verdicts(Runs.of(with_optimum(data)))
     assert [verdict for verdict in beside if verdict.id != "optimum_replicates"] == [
         verdict for verdict in alone if verdict.id != "optimum_replicates"
     ]
@@ -39,14 +40,14 @@ def test_it_changes_no_verdict_but_its_own() -> None:
 
 def test_importances_leave_it_out_and_say_so() -> None:
     data = frame(grid(model__width=(64, 128, 256), data__size=(1000, 2000), seed=(0, 1)), wide)
-    alone, beside = rank(data, resamples=2), rank(with_optimum(data), resamples=2)
+    alone, beside = rank(Runs.of(data), resamples=2), rank(Runs.of(with_optimum(data)), resamples=2)
     assert beside.factors == alone.factors
     assert "12 runs of the closed-form optimum, which is not trained, are left out" in beside.note
 
 
 def test_figures_draw_networks_and_name_what_they_leave_out() -> None:
     data = frame(WIDTHS, wide)
-    alone, beside = list(figures(data)), list(figures(with_optimum(data)))
+    alone, beside = list(figures(Runs.of(data))), list(figures(Runs.of(with_optimum(data))))
     drawn = [[entry.title for entry in entries if isinstance(entry, Drawn)] for entries in (alone, beside)]
     assert drawn[0] == drawn[1]
     assert Missing("closed-form optimum", "its 6 trials are not drawn beside networks: nothing moves them") in beside
@@ -56,7 +57,7 @@ def test_alone_it_is_what_there_is() -> None:
     data = with_optimum(frame(WIDTHS))
     only = data[data["model.architecture"] == "optimum"]
     assert len(networks(only)) == len(only)
-    assert any(isinstance(entry, Drawn) for entry in figures(only))
+    assert any(isinstance(entry, Drawn) for entry in figures(Runs.of(only)))
 
 
 def test_a_number_of_random_labels_is_missing_where_labels_are_not_random(tmp_path: Path) -> None:
@@ -71,9 +72,9 @@ def test_a_number_of_random_labels_is_missing_where_labels_are_not_random(tmp_pa
 def test_reports_and_predictions_are_of_networks() -> None:
     data = frame(WIDTHS, wide)
     beside = with_optimum(data)
-    page = build(beside, resamples=2, draw=False)
+    page = build(Runs.of(beside), resamples=2, draw=False)
     assert "6 runs of the closed-form optimum, which no setting moves" in page
     assert "highest memorization ratio is 100.0%" not in page.replace("\n", " ")
     asked = ["model.width=192", "data.size=1500"]
-    assert ask(beside, asked).prediction == ask(data, asked).prediction
-    assert len(emm_frame(networks(beside))) == len(emm_frame(data))
+    assert ask(Runs.of(beside), asked).prediction == ask(Runs.of(data), asked).prediction
+    assert len(emm_frame(Runs.of(beside).networks)) == len(emm_frame(Runs.of(data)))

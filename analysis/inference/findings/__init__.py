@@ -1,7 +1,7 @@
 """The paper's 19 findings, each asked of the data with a stated test.
 
 How noise enters. A ratio of n samples has binomial noise, and another training seed would have given another
-ratio: both are part of every interval. The spread between seeds comes from the frame's own repeats, beside an
+ratio: both are part of every interval. The spread between seeds comes from the runs' own repeats, beside an
 assumed 0.2 in logits (0.03 to 0.05 in the ratio, measured on small models) that counts as two degrees of
 freedom; with one seed per setting it is the assumption alone, and the verdicts say so. Effects are differences
 between runs that are equal in all other settings, pooled over the settings at which both were run. Verdicts are
@@ -15,19 +15,16 @@ import csv
 from collections.abc import Callable, Collection
 from importlib.resources import files
 
-import pandas as pd
-
 from analysis.inference.findings import data_findings, measure_findings, model_findings, training_findings
 from analysis.inference.findings.data_findings import size_slope
 from analysis.inference.findings.verdict import Question, Verdict, decide
 from analysis.runs.effects import Cells, Effect, make_cells
-from analysis.runs.final import best, is_finished
-from analysis.runs.seeds import SeedSpread, seed_spread
-from analysis.runs.settings import networks
+from analysis.runs.runs import Runs
+from analysis.runs.seeds import SeedSpread
 
-__all__ = ["Effect", "Question", "SeedSpread", "Verdict", "finished_runs", "size_slope", "verdicts"]
+__all__ = ["Effect", "Question", "SeedSpread", "Verdict", "size_slope", "verdicts"]
 
-Test = Callable[[Cells, pd.DataFrame], list[Question]]
+Test = Callable[[Cells, Runs], list[Question]]
 
 _PAIR = "at two sizes or with two seeds"
 
@@ -64,31 +61,19 @@ def published() -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-def finished_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row per finished run, its best evaluation; ratios that are not numbers are left out.
-
-    See `analysis.runs.final.is_finished` for trials that were stopped early.
-    """
-    if frame.empty:
-        return frame
-    return best(frame[is_finished(frame)].dropna(subset=["memorization_ratio", "num_samples"]))
-
-
-def verdicts(frame: pd.DataFrame, ids: Collection[str] | None = None) -> list[Verdict]:
-    """What a table of evaluations says on each of the paper's findings.
+def verdicts(runs: Runs, ids: Collection[str] | None = None) -> list[Verdict]:
+    """Return what some runs say on each of the paper's findings.
 
     Args:
-        frame: from `analysis.load`, of any number of sweeps.
+        runs: of any number of sweeps.
         ids: of the findings asked for; all where not given.
 
     Returns:
         One verdict per finding, in the paper's order.
     """
-    usable = frame
-    if not frame.empty:
-        usable = frame[is_finished(frame)].dropna(subset=["memorization_ratio", "num_samples"])
-    trained = networks(usable)
-    cells = make_cells(best(trained)) if len(usable) else None
+    usable = runs.finished
+    trained = usable.networks
+    cells = make_cells(trained.best, runs.seed_spread) if len(usable.best) else None
     answers = []
     for row in published():
         if ids is not None and row["id"] not in ids:
@@ -100,9 +85,3 @@ def verdicts(frame: pd.DataFrame, ids: Collection[str] | None = None) -> list[Ve
         outcome = decide(questions)
         answers.append(Verdict(row["id"], row["source"], row["claim"], outcome, questions, needs))
     return answers
-
-
-def spread_of(frame: pd.DataFrame) -> SeedSpread:
-    """The spread between training seeds that the verdicts on a frame use."""
-    runs = finished_runs(frame)
-    return seed_spread(runs) if len(runs) else SeedSpread(0.2, 0)

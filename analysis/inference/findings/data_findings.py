@@ -8,6 +8,8 @@ import pandas as pd
 
 from analysis.inference.findings.verdict import Question, falls, little, rises
 from analysis.runs.effects import Cells, Effect, Saturated, is_saturated, ln, per_unit, trend
+from analysis.runs.runs import Runs
+from analysis.runs.settings import OPTIMUM
 from analysis.stats.binomial import empirical_logit, wilson_interval
 from analysis.stats.regression import mean_effect
 from analysis.stats.significance import normal_quantile
@@ -18,10 +20,11 @@ OPTIMUM_RATIO = 0.99
 OPTIMUM_SAMPLES = 100
 
 
-def optimum_replicates(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def optimum_replicates(cells: Cells, runs: Runs) -> list[Question]:
     """The closed-form optimum: runs of the architecture `optimum`."""
     asks = f"ratio of the closed-form optimum (95% Wilson interval above {100 * OPTIMUM_RATIO:g}%)"
-    rows = frame[frame["model.architecture"] == "optimum"] if "model.architecture" in frame else frame.iloc[:0]
+    rows = runs.evaluations
+    rows = rows[rows["model.architecture"] == OPTIMUM] if "model.architecture" in rows else rows.iloc[:0]
     if rows.empty:
         return [Question(asks, "open", None, "these are trained models; no samples of the optimal denoiser")]
     n = float(rows["num_samples"].sum())
@@ -33,13 +36,15 @@ def optimum_replicates(cells: Cells, frame: pd.DataFrame) -> list[Question]:
     return [Question(asks, "yes" if low > OPTIMUM_RATIO else "no" if high < OPTIMUM_RATIO else "open", effect)]
 
 
-def smaller_data_memorizes(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def smaller_data_memorizes(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 1c and 1d: over |D| at equal settings, and over training within each run."""
     size = trend(cells, "data.size", ln, "from the smallest to the largest |D|")
     missing = "no two runs that differ in data.size only"
     return [
         falls("change from the smallest to the largest |D|", size, missing),
-        rises("change from the first to the last evaluation of a run", _growth(frame), "one evaluation per run"),
+        rises(
+            "change from the first to the last evaluation of a run", _growth(runs.evaluations), "one evaluation per run"
+        ),
     ]
 
 
@@ -53,9 +58,9 @@ def size_slope(cells: Cells) -> Effect | None:
     return per_unit(effect, float(np.mean(lengths)), "logits per ln|D|")
 
 
-def _growth(frame: pd.DataFrame) -> Effect | Saturated | None:
+def _growth(evaluations: pd.DataFrame) -> Effect | Saturated | None:
     """Within a run its seed cancels, so that only binomial noise is left."""
-    ordered = frame.dropna(subset=["memorization_ratio"]).sort_values("images_seen", kind="stable")
+    ordered = evaluations.dropna(subset=["memorization_ratio"]).sort_values("images_seen", kind="stable")
     runs = ordered.groupby(["experiment", "trial_id"])
     first, last = runs.first(), runs.last()
     several = (runs.size() > 1).to_numpy()
@@ -80,7 +85,7 @@ def _growth(frame: pd.DataFrame) -> Effect | Saturated | None:
     )  # fmt: skip
 
 
-def lower_resolution_memorizes(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def lower_resolution_memorizes(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 2a and 11a; a run without `data.resolution` has its data set's own."""
     filled = _with_default(cells, "data.resolution", _native_resolution)
     effect = trend(filled, "data.resolution", ln, "from the lowest to the highest resolution")
@@ -88,7 +93,7 @@ def lower_resolution_memorizes(cells: Cells, frame: pd.DataFrame) -> list[Questi
     return [falls(asks, effect, "no two runs that differ in data.resolution only")]
 
 
-def class_diversity_weak(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def class_diversity_weak(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 2b: lower, but by less than `WEAK`."""
     filled = _with_default(cells, "data.classes", _native_classes)
     effect = trend(filled, "data.classes", lambda column: ln(column.map(_count)), "from few to many classes")
@@ -96,7 +101,7 @@ def class_diversity_weak(cells: Cells, frame: pd.DataFrame) -> list[Question]:
     return [little(asks, effect, "no two runs that differ in data.classes only", upper=0.0)]
 
 
-def intra_class_diversity_weak(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def intra_class_diversity_weak(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 2c: lower, but by less than `WEAK`."""
     moved = ("data.blend_dataset", "data.blend_classes")
     effect = trend(cells, "data.blend_ratio", pd.to_numeric, "from no to most blended data", moved)

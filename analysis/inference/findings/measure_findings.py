@@ -10,7 +10,7 @@ from analysis.emm.curves import ValueData
 from analysis.emm.isotonic import crossing, monotone_ratios
 from analysis.inference.findings.verdict import Answer, Question
 from analysis.runs.effects import Cells, Effect
-from analysis.runs.final import best
+from analysis.runs.runs import Runs
 from analysis.runs.settings import setting_keys
 from analysis.stats.binomial import FloatArray
 
@@ -27,15 +27,14 @@ PAIRS = 3
 """Pairs of EMMs below which the order is not judged."""
 
 
-def ten_thousand_samples_enough(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def ten_thousand_samples_enough(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 6: the binomial deviation at 10,000 samples, and training seeds beyond it."""
-    return [_sampling(frame), _seeds(frame)]
+    return [_sampling(runs.best), _seeds(runs.best)]
 
 
-def _sampling(frame: pd.DataFrame) -> Question:
+def _sampling(best: pd.DataFrame) -> Question:
     asks = f"binomial standard deviation of a ratio from 10,000 samples and more (at most {NEGLIGIBLE} points)"
-    large = best(frame) if len(frame) else frame
-    large = large[large["num_samples"] >= ENOUGH_SAMPLES]
+    large = best[best["num_samples"] >= ENOUGH_SAMPLES]
     if large.empty:
         return Question(asks, "open", None, f"no run was measured with {ENOUGH_SAMPLES:,} samples")
     p = large["memorization_ratio"].to_numpy(dtype=float)
@@ -45,18 +44,17 @@ def _sampling(frame: pd.DataFrame) -> Question:
     return Question(asks, "yes" if high <= NEGLIGIBLE else "no", effect)
 
 
-def _seeds(frame: pd.DataFrame) -> Question:
+def _seeds(best: pd.DataFrame) -> Question:
     """The range of three seeds that the pooled variance between repeats, less the binomial one, makes expected."""
     asks = f"expected range of three training seeds beyond binomial noise (95% interval below {SEED_RANGE} points)"
     missing = "needs three seeds of one setting with a ratio between 2% and 98%"
-    runs = best(frame) if len(frame) else frame
     # Another data seed is another training set: only training seeds may differ.
-    keys = [key for key in [*setting_keys(runs), "data.seed"] if key in runs]
-    if not keys or "seed" not in runs:
+    keys = [key for key in [*setting_keys(best), "data.seed"] if key in best]
+    if not keys or "seed" not in best:
         return Question(asks, "open", None, missing)
     squares = binomial = 0.0
     degrees = count = 0
-    for _, group in runs.groupby(keys, dropna=False):
+    for _, group in best.groupby(keys, dropna=False):
         repeats = group.drop_duplicates("seed")
         p = repeats["memorization_ratio"].to_numpy(dtype=float)
         if len(p) < 3 or not 0.02 < p.mean() < 0.98:
@@ -75,7 +73,7 @@ def _seeds(frame: pd.DataFrame) -> Question:
     return Question(asks, "yes" if high < SEED_RANGE else "no" if low > SEED_RANGE else "open", effect)
 
 
-def zeta_ordering_stable(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def zeta_ordering_stable(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 22: pairs of settings that have an EMM at both zetas, and the share of them in the same order."""
     asks = "share of pairs of EMMs in the same order at zeta 0.1 and 0.2 (none reversed, 95% interval above 50%)"
     curves = [_Curve(stratum) for stratum in cells.strata({"data.size"}) if len(stratum) > 1]

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.inference.findings.levels import paper_level
 from analysis.inference.findings.verdict import WEAK, Question, falls, rises
 from analysis.runs.effects import Cells, Effect, contrast, ln, trend
+from analysis.runs.runs import Runs
 
 SKIPS = "model.skip_connections"
 ABOUT_45 = (0.3, 0.6)
@@ -21,7 +22,7 @@ def equals(key: str, value: object) -> Callable[[pd.DataFrame], Any]:
     return lambda rows: rows[key] == value
 
 
-def width_monotonic(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def width_monotonic(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 3a and 7: a rising trend, and a fall between no two neighbouring widths."""
     missing = "no two runs that differ in model.width only"
     whole = trend(cells, "model.width", ln, "from the narrowest to the widest")
@@ -38,7 +39,7 @@ def width_monotonic(cells: Cells, frame: pd.DataFrame) -> list[Question]:
     return questions
 
 
-def depth_non_monotonic(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def depth_non_monotonic(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 3b and 7: up from the shallowest network to the peak, down from there to the deepest.
 
     The peak is looked for at the paper's 6 blocks where that depth lies inside the range, otherwise at the inner
@@ -57,14 +58,14 @@ def depth_non_monotonic(cells: Cells, frame: pd.DataFrame) -> list[Question]:
     return [rises(f"{up} (depth {peak:g})", rising, missing), falls(down, falling, missing)]
 
 
-def fourier_embedding_lowers(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def fourier_embedding_lowers(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 3c and 11b."""
     key = "model.time_embedding"
     effect = contrast(cells, {key}, equals(key, "positional"), equals(key, "fourier"), "positional to fourier")
     return [falls("change from positional to Fourier embedding", effect, f"no two runs that differ in {key} only")]
 
 
-def high_resolution_skips_matter(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def high_resolution_skips_matter(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 4 and 8: one skip connection at the highest resolution against all, and low-resolution ones alone."""
     kinds = _with_skip_kind(cells)
     full = equals("skip_kind", "all")
@@ -76,7 +77,7 @@ def high_resolution_skips_matter(cells: Cells, frame: pd.DataFrame) -> list[Ques
     ]
 
 
-def ncsnpp_below_ddpmpp(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def ncsnpp_below_ddpmpp(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 4: the architectures with the preconditioning and time embedding that each brings.
 
     The direction, and the level of NCSN++ at |D| = 1k where the paper's setting was run.

@@ -7,6 +7,7 @@ from analysis.inference.findings.levels import mean_ratio, paper_level
 from analysis.inference.findings.model_findings import equals
 from analysis.inference.findings.verdict import WEAK, Question, falls, little, rises
 from analysis.runs.effects import Cells, Effect, contrast, ln, trend
+from analysis.runs.runs import Runs
 from analysis.stats.significance import normal_quantile
 
 LABELS = {"data.labels", "data.num_labels"}
@@ -18,7 +19,7 @@ HUGE = 50_000
 HUGE_RATIO = 0.65
 
 
-def batch_size_raises(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def batch_size_raises(cells: Cells, runs: Runs) -> list[Question]:
     """Table 1; the learning rate is tied to the batch. Slightly: by less than `WEAK`."""
     key, tied = "training.batch_size", ("training.learning_rate",)
     effect = trend(cells, key, ln, "from the smallest to the largest batch", tied)
@@ -26,7 +27,7 @@ def batch_size_raises(cells: Cells, frame: pd.DataFrame) -> list[Question]:
     return [little(asks, effect, f"no two runs that differ in {key} (and learning rate) only", lower=0.0)]
 
 
-def weight_decay_cliff(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def weight_decay_cliff(cells: Cells, runs: Runs) -> list[Question]:
     """Table 2: none against up to 1e-3, and against 1e-2 and more."""
     missing = f"no runs with and without {DECAY} at equal settings"
     none = equals(DECAY, 0)
@@ -38,21 +39,22 @@ def weight_decay_cliff(cells: Cells, frame: pd.DataFrame) -> list[Question]:
     ]
 
 
-def ema_weak(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def ema_weak(cells: Cells, runs: Runs) -> list[Question]:
     """Table 2: over the ranks of the decay rates, whose spacing has no natural scale from 0 to 0.99929."""
     values = sorted(set(cells.frame[EMA].dropna())) if EMA in cells.frame else []
     ranks = {value: float(rank) for rank, value in enumerate(values)}
     effect = trend(cells, EMA, lambda column: column.map(ranks), "from the lowest to the highest EMA decay")
     questions = [little("change of the ratio from the lowest to the highest EMA decay", effect, f"{EMA} does not move")]
-    fid = _fid_change(frame)
+    fid = _fid_change(runs.evaluations)
     return questions if fid is None else [*questions, fid]
 
 
-def _fid_change(frame: pd.DataFrame) -> Question | None:
+def _fid_change(evaluations: pd.DataFrame) -> Question | None:
     """FID at the lowest EMA decay over FID at the highest: `much` is a fifth and more, as in Table 6."""
-    if "fid" not in frame or EMA not in frame or frame["fid"].notna().sum() == 0:
+    if "fid" not in evaluations or EMA not in evaluations or evaluations["fid"].notna().sum() == 0:
         return None
-    best = frame.dropna(subset=["fid"]).groupby(["experiment", "trial_id", EMA, "data.size"])["fid"].min().reset_index()
+    rows = evaluations.dropna(subset=["fid"])
+    best = rows.groupby(["experiment", "trial_id", EMA, "data.size"])["fid"].min().reset_index()
     means = best.pivot_table(values="fid", index="data.size", columns=EMA)
     ratios = np.log((means[means.columns.min()] / means[means.columns.max()]).dropna().to_numpy(dtype=float))
     asks = "FID at the lowest EMA decay over FID at the highest (95% interval above 1.2, or below 1)"
@@ -64,7 +66,7 @@ def _fid_change(frame: pd.DataFrame) -> Question | None:
     return Question(asks, "yes" if low > 1.2 else "no" if high < 1 else "open", effect)
 
 
-def conditioning_raises(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def conditioning_raises(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 5a and Table 4: true and random labels of as many classes, against none and against each other."""
     none, true = equals("data.labels", "none"), equals("data.labels", "true")
 
@@ -80,7 +82,7 @@ def conditioning_raises(cells: Cells, frame: pd.DataFrame) -> list[Question]:
     ]
 
 
-def random_classes_raise(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def random_classes_raise(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 5b and 11c: the direction, and the level at |D| = 5k where the paper's setting was run."""
     random = cells.where(equals("data.labels", "random"))
     effect = trend(random, "data.num_labels", ln, "from the fewest to the most random labels")
@@ -92,7 +94,7 @@ def random_classes_raise(cells: Cells, frame: pd.DataFrame) -> list[Question]:
     ]
 
 
-def unique_labels_trigger(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def unique_labels_trigger(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 5c and Table 4; at 50,000 images the paper's 65% is asked for, elsewhere `NEAR_ALL`."""
     none, unique = equals("data.labels", "none"), equals("data.labels", "unique")
     missing = "no runs with unique and without labels at equal settings"
@@ -111,7 +113,7 @@ def unique_labels_trigger(cells: Cells, frame: pd.DataFrame) -> list[Question]:
     return questions
 
 
-def text_class_prompts_raise(cells: Cells, frame: pd.DataFrame) -> list[Question]:
+def text_class_prompts_raise(cells: Cells, runs: Runs) -> list[Question]:
     """Table 3: prompts, kind of fine-tuning and rank, in columns `text.prompt`, `text.finetuning`, `text.lora_rank`."""
     missing = "no text-conditional runs"
     prompt, tuning, rank = "text.prompt", "text.finetuning", "text.lora_rank"

@@ -28,7 +28,7 @@ import ray  # noqa: E402 - after the environment
 
 @dataclass(frozen=True)
 class Cluster:
-    """What trials can be given."""
+    """What trials can use."""
 
     cpus: int
     gpus: int

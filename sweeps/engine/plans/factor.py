@@ -152,7 +152,7 @@ def _trials_of_study(factor: Factor, study: Study, selection: Selection) -> Iter
         if factor.dependent is None:
             yield Experiment.from_flat(with_settings(settings, point))
             continue
-        # What a wrong value means to the settings that follow from it is nobody's guess.
+        # Validated first: what follows from a wrong value would be refused instead of it.
         Experiment.from_flat(with_settings(settings, point))
         follows = factor.dependent(point[factor.key], settings)
         yield Experiment.from_flat(with_settings({**settings, **follows}, point))

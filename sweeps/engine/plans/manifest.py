@@ -67,7 +67,9 @@ class Manifest(BaseModel):
             with filesystem.open(f"{path}/{FILE}", "rb") as file:
                 content = file.read(_MAX_BYTES)
         except FileNotFoundError:
-            raise MemosweepError(f"{run_path} does not exist, or is no run of a sweep: it holds no {FILE}") from None
+            raise MemosweepError(
+                f"{run_path} does not exist, or is not the run of a sweep: it holds no {FILE}"
+            ) from None
         except (OSError, ValueError, ImportError) as error:
             raise MemosweepError(f"{run_path}: {FILE} cannot be read ({first_line(error)})") from None
         try:

@@ -47,6 +47,8 @@ _SPARSE = ("data.resolution", "model.attention_resolution")
 """Keys of which most whole numbers are invalid: the network halves its images."""
 _EVEN_WIDTHS_ABOVE = 32
 """Above it only multiples of 32 give layers that the normalization's 32 groups can share, whatever the multipliers."""
+_MAX_LISTED = 1_000_000
+"""The largest number of a key whose valid ones are listed."""
 _MAX_COMBINATIONS = 256
 _MAX_POINTS = 10_000
 """Points of a space that are listed, to find those that a search has not tried."""
@@ -97,30 +99,19 @@ def _choices(key: str, text: str, parts: list[str]) -> Choices:
 
 
 def _range(key: str, text: str, parts: list[str]) -> Range:
-    kind = field_constraint(key, "type")
-    if kind not in (int, float):
-        raise MemosweepError(f"--set {key}={text}: its values are not numbers, list them as choice(a,b,...)")
-    if key in _SPARSE:
-        raise MemosweepError(f"--set {key}={text}: only a few numbers are valid, list them as choice(8,16)")
     try:
-        low, high = float(parts[0]), float(parts[1])
-    except (ValueError, IndexError):
-        raise MemosweepError(f"--set {key}={text}: expected range(low,high) or range(low,high,log)") from None
-    log = parts[2:] == ["log"]
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise MemosweepError(f"--set {key}={text}: expected finite ends")
-    if not low < high or (parts[2:] and not log) or (log and low <= 0):
-        raise MemosweepError(f"--set {key}={text}: expected low < high, and low > 0 where log")
-    if kind is float:
-        return Range(low=low, high=high, log=log)
-    if not (low.is_integer() and high.is_integer()):
-        raise MemosweepError(f"--set {key}={text}: expected whole numbers as ends")
-    span = Range(low=int(low), high=int(high), log=log, integer=True)
-    if not ends(key, span):
-        raise MemosweepError(
-            f"--set {key}={text}: holds no multiple of 4 up to {_EVEN_WIDTHS_ABOVE} and none of "
-            f"{_EVEN_WIDTHS_ABOVE} above; list others as choice(36,48)"
-        )
+        low, high = map(float, parts[:2])
+    except ValueError:
+        low = high = math.nan
+    if parts[2:] not in ([], ["log"]) or not (math.isfinite(low) and math.isfinite(high)):
+        raise MemosweepError(f"--set {key}={text}: expected range(low,high) or range(low,high,log) with finite ends")
+    integer = field_constraint(key, "type") is int and low.is_integer() and high.is_integer()
+    if integer:
+        low, high = int(low), int(high)
+    span = Range(low=low, high=high, log=bool(parts[2:]), integer=integer)
+    mistake = _mistake(key, span)
+    if mistake is not None:
+        raise MemosweepError(f"--set {key}={text}: {mistake}")
     return span
 
 
@@ -132,18 +123,33 @@ def check_space(space: SearchSpace) -> SearchSpace:
     """
     for key, span in space.items():
         check_key(key)
-        if isinstance(span, Choices):
-            continue
-        low, high = span.low, span.high
-        if field_constraint(key, "type") not in (int, float):
-            raise MemosweepError(f"{key}: its values are not numbers, a range of them cannot be searched")
-        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-            raise MemosweepError(f"{key}: expected finite ends, the lower one first")
-        if span.log and drawn_between(span)[0] <= 0:
-            raise MemosweepError(f"{key}: a logarithmic range must lie above 0")
-        if span.integer and not (float(low).is_integer() and float(high).is_integer()):
-            raise MemosweepError(f"{key}: expected whole numbers as ends")
+        mistake = _mistake(key, span) if isinstance(span, Range) else None
+        if mistake is not None:
+            raise MemosweepError(f"{key}: {mistake}")
     return space
+
+
+def _mistake(key: str, span: Range) -> str | None:
+    """Return why a key cannot be searched over a range; None where it can."""
+    kind = field_constraint(key, "type")
+    if kind not in (int, float):
+        return "its values are not numbers, list them as choice(a,b,...)"
+    if key in _SPARSE:
+        return "only a few numbers are valid, list them as choice(8,16)"
+    if span.low > span.high:
+        return "expected the lower end first"
+    if span.log and drawn_between(span)[0] <= 0:
+        return "a logarithmic range must lie above 0"
+    if kind is int and not (span.integer and float(span.low).is_integer() and float(span.high).is_integer()):
+        return "expected whole numbers as ends"
+    if field_constraint(key, "multiple_of") and span.high > _MAX_LISTED:
+        return f"expected at most {_MAX_LISTED:,}"
+    if not ends(key, span):
+        return (
+            f"holds no multiple of 4 up to {_EVEN_WIDTHS_ABOVE} and none of {_EVEN_WIDTHS_ABOVE} above; "
+            "list others as choice(36,48)"
+        )
+    return None
 
 
 def drawn_between(span: Range) -> tuple[float, float]:

@@ -11,7 +11,7 @@ Mask = tuple[int, ...]
 
 
 def mask_of(length: int, kept: Iterable[int]) -> Mask:
-    """The mask that keeps the connections at the given positions."""
+    """Return the mask that keeps the connections at the given positions."""
     chosen = set(kept)
     return tuple(int(position in chosen) for position in range(length))
 
@@ -27,23 +27,23 @@ def _within_one_resolution(resolutions: int, per_resolution: int) -> list[tuple[
 
 
 def kept_at_one_resolution(resolutions: int, per_resolution: int) -> tuple[Mask, ...]:
-    """All masks that keep 1, 2, ... connections of a single resolution and no other (Fig. 4a, 4c)."""
+    """Return all masks that keep 1, 2, ... connections of a single resolution and no other (Fig. 4a, 4c)."""
     length = resolutions * per_resolution
     return tuple(mask_of(length, chosen) for chosen in _within_one_resolution(resolutions, per_resolution))
 
 
 def deleted_at_one_resolution(resolutions: int, per_resolution: int) -> tuple[Mask, ...]:
-    """All masks that remove 1, 2, ... connections of a single resolution and keep the rest (Fig. 8b)."""
+    """Return all masks that remove 1, 2, ... connections of a single resolution and keep the rest (Fig. 8b)."""
     return tuple(tuple(1 - bit for bit in mask) for mask in kept_at_one_resolution(resolutions, per_resolution))
 
 
 def single_kept(length: int) -> tuple[Mask, ...]:
-    """The masks that keep one connection (Fig. 4b, 4d)."""
+    """Return the masks that keep one connection (Fig. 4b, 4d)."""
     return tuple(mask_of(length, (position,)) for position in range(length))
 
 
 def random_kept(length: int, counts: Sequence[int], combinations: int, seed: int = 0) -> tuple[Mask, ...]:
-    """For each count, distinct random masks that keep so many: `combinations` of them, or all there are (Fig. 8a)."""
+    """Draw distinct random masks that keep each count: `combinations` of them, or all there are (Fig. 8a)."""
     masks: list[Mask] = []
     for count in counts:
         every = [mask_of(length, kept) for kept in itertools.combinations(range(length), count)]

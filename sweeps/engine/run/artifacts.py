@@ -1,7 +1,6 @@
 """What a sweep leaves behind: table, figure, gallery, and the last lines on the screen."""
 
 import io
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,16 +9,15 @@ from matplotlib.figure import Figure
 
 from analysis.emm.search.estimate import PAPER_GRID, emm_table
 from analysis.emm.search.search import Search
-from analysis.errors import AnalysisError, SkippedResultsWarning
+from analysis.errors import AnalysisError
 from analysis.figures.emm import draw_emm, search_figure
 from analysis.figures.factor import metric_over_factor, trials_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
 from analysis.inference.emm import images_text
-from analysis.results.load import load
 from analysis.results.urls import open_location
 from analysis.runs.factors import factor, inside_sentence, value_text
-from analysis.runs.final import best, finished
-from analysis.runs.groups import panel_titles, panels
+from analysis.runs.groups import group_titles
+from analysis.runs.runs import Runs
 from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.plan import OptunaOptions, Plan
 from sweeps.engine.tune.emm_searcher import saved_search
@@ -36,10 +34,7 @@ def write_artifacts(run_path: str, manifest: Manifest) -> None:
     """Write table.csv, table.parquet, figure and gallery into the run's folder, and say what was found."""
     plan = manifest.plan
     try:
-        with warnings.catch_warnings():
-            # The sweep itself says which trials are unfinished.
-            warnings.simplefilter("ignore", SkippedResultsWarning)
-            frame = load(run_path)
+        runs = Runs.read(run_path)
     except AnalysisError:
         print("no trial has reached an evaluation, so there is no table", flush=True)
         return
@@ -50,14 +45,12 @@ def write_artifacts(run_path: str, manifest: Manifest) -> None:
             file.write(content)
 
     # The table has every evaluation with its trial's status; figure and findings leave half-trained trials out.
-    write("table.csv", frame.to_csv(index=False).encode())
-    write("table.parquet", frame.to_parquet(index=False))
-    whole = finished(frame)
-    whole.attrs = frame.attrs
+    write("table.csv", runs.evaluations.to_csv(index=False).encode())
+    write("table.parquet", runs.evaluations.to_parquet(index=False))
     written = ["table.csv", "table.parquet"]
     # A search may so far have nothing but trials that it stopped below the target.
-    for number, (title, part) in enumerate(_parts(whole, plan)[:_FIGURES], 1):
-        # A mean over the other keys that a search moves would be the ratio of no setting.
+    for number, (title, part) in enumerate(_parts(runs, plan)[:_FIGURES], 1):
+        # A mean over the other keys that a search varies would be the ratio of no setting.
         if plan.search.kind == "optuna":
             figure = trials_over_factor(part, plan.factor.key, title, lowest=_minimizes(plan))
         else:
@@ -66,7 +59,7 @@ def write_artifacts(run_path: str, manifest: Manifest) -> None:
             name = f"figure{f'_{number}' if number > 1 else ''}.{kind}"
             write(name, _render(figure, kind))
             written.append(name)
-    rows = gallery_rows(whole, plan.varied, _GALLERY_TRIALS)
+    rows = gallery_rows(runs, plan.varied, _GALLERY_TRIALS)
     if rows:
         write("gallery.png", _render(gallery(rows), "png"))
         written.append("gallery.png")
@@ -78,7 +71,7 @@ def write_artifacts(run_path: str, manifest: Manifest) -> None:
         write("emm.parquet", table.to_parquet(index=False))
         write("emm.png", _render(draw_emm(search_figure(search), title=f"EMM by {_title(plan)}"), "png"))
         written += ["emm.csv", "emm.parquet", "emm.png"]
-    lines = findings(whole, plan) if search is None else emm_findings(search)
+    lines = findings(runs, plan) if search is None else emm_findings(search)
     for line in lines:
         print(line)
     print(f"results in {run_path}: {', '.join(written)}", flush=True)
@@ -103,23 +96,22 @@ def _emm_line(row: Mapping[Any, Any]) -> str:
     )
 
 
-def findings(frame: pd.DataFrame, plan: Plan) -> list[str]:
+def findings(runs: Runs, plan: Plan) -> list[str]:
     """The highest ratio of each trial, a line per size; where the size itself is studied, one line.
 
     Trials that differ in more than the factor, |D| and seeds, such as those of two depths, have lines of their own.
     """
-    runs = best(frame)
-    if runs.empty:
+    if runs.best.empty:
         return ["no trial has a memorization ratio yet"]
     if plan.search.kind == "optuna":
-        return [_extreme(runs, plan)]
+        return [_extreme(runs.best, plan)]
     lines = []
     for title, part in _parts(runs, plan):
         about = f"{title}  " if title else ""
         if plan.factor.key == "data.size":
-            lines.append(f"{about}memorization ratio by |D|  {_numbers(part, plan.factor.key)}")
+            lines.append(f"{about}memorization ratio by |D|  {_numbers(part.best, plan.factor.key)}")
             continue
-        for size, rows in part.groupby("data.size"):
+        for size, rows in part.best.groupby("data.size"):
             numbers = _numbers(rows, plan.factor.key)
             lines.append(f"{about}|D| = {size:,}  memorization ratio by {_title(plan)}  {numbers}")
     return lines
@@ -152,14 +144,14 @@ def _title(plan: Plan) -> str:
     return inside_sentence(factor(plan.factor.key).title)
 
 
-def _parts(frame: pd.DataFrame, plan: Plan) -> list[tuple[str, pd.DataFrame]]:
+def _parts(runs: Runs, plan: Plan) -> list[tuple[str, Runs]]:
     """Return the trials of each figure, titled by what distinguishes them; a search over ranges is one part."""
-    if frame.empty:
+    if runs.counted.evaluations.empty:
         return []
     if plan.search.kind == "optuna":
-        return [("", frame)]
-    found = panels(frame, plan.factor.key, least=1)
-    return list(zip(panel_titles(found), (panel.frame for panel in found), strict=True))
+        return [("", runs)]
+    found = runs.groups(plan.factor.key, min_values=1)
+    return list(zip(group_titles(found), (group.runs for group in found), strict=True))
 
 
 def _render(figure: Figure, kind: str) -> bytes:

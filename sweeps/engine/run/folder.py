@@ -115,7 +115,7 @@ def refuse_existing(run_path: str) -> None:
         return
     filesystem, path = open_location(run_path)
     if any(not str(name).endswith(f"/{LOCK}") for name in filesystem.ls(path, detail=False)):
-        raise MemosweepError(f"{run_path} exists and is no run of a sweep: give another --name or --storage-path")
+        raise MemosweepError(f"{run_path} exists and is not the run of a sweep: give another --name or --storage-path")
 
 
 def latest_run(storage: str, factor: str) -> str:

@@ -23,7 +23,7 @@ from sweeps.engine.tune.state import parsed
 Complete = Callable[[Mapping[str, Any]], Experiment]
 
 _MAX_ATTEMPTS = 100
-"""Invalid or known points in a row after which Optuna is not asked for another."""
+"""Invalid or known points in a row after which a point is drawn at random."""
 
 
 class OptunaState(BaseModel):
@@ -126,7 +126,7 @@ class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no typ
         self._inner.on_trial_complete(self._inner_ids[trial_id], None if failed else result, failed)
 
     def save(self, checkpoint_path: str) -> None:
-        """Write this searcher's state and, behind it, Optuna's, as one file: Tune moves no other."""
+        """Write this searcher's state and, behind it, Optuna's, as one file: Tune copies no other."""
         with tempfile.TemporaryDirectory() as folder:
             self._inner.save(f"{folder}/state")
             inner = (Path(folder) / "state").read_bytes()

@@ -6,11 +6,12 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.figures.catalog import Drawn, Missing, figures
 from analysis.results.columns import joined
+from analysis.runs.runs import Runs
 from tests.analysis.conftest import make_table
 
 
 def test_a_real_folder_allows_these_figures_and_all_of_them_render(real: pd.DataFrame) -> None:
-    entries = list(figures(real))
+    entries = list(figures(Runs.of(real)))
     drawn = [entry for entry in entries if isinstance(entry, Drawn)]
     names = [entry.name for entry in drawn]
     assert len(names) == len(set(names))
@@ -28,7 +29,7 @@ def test_a_real_folder_allows_these_figures_and_all_of_them_render(real: pd.Data
 @pytest.mark.parametrize("metric", ["memorization_ratio", "knn_distance"])
 def test_the_paper_s_figure_is_named(metric: str) -> None:
     frame = make_table({(128, 500): 0.9, (128, 1000): 0.5, (256, 500): 0.9, (256, 1000): 0.5})
-    papers = {entry.name: entry.paper for entry in figures(frame, metric) if isinstance(entry, Drawn)}
+    papers = {entry.name: entry.paper for entry in figures(Runs.of(frame), metric) if isinstance(entry, Drawn)}
     if metric == "memorization_ratio":
         assert papers["ratio_over_size_by_width"] == "Fig. 3a"
         assert papers["ratio_over_width"] == "Fig. 7a"
@@ -43,25 +44,27 @@ def test_the_paper_s_figure_is_named(metric: str) -> None:
 
 def test_what_cannot_be_drawn_says_why() -> None:
     frame = make_table({(128, 1000): 0.9}, epochs=(100.0,))
-    reasons = {entry.title: entry.reason for entry in figures(frame) if isinstance(entry, Missing)}
+    reasons = {entry.title: entry.reason for entry in figures(Runs.of(frame)) if isinstance(entry, Missing)}
     assert reasons["over epochs"] == "every trial was evaluated once"
     assert "no two trials differ" in reasons["over a factor"]
     assert "best.npz" in reasons["gallery and sample size"]
-    assert [entry.reason for entry in figures(frame, "fid") if isinstance(entry, Missing)] == ["no run reports fid"]
+    assert [entry.reason for entry in figures(Runs.of(frame), "fid") if isinstance(entry, Missing)] == [
+        "no run reports fid"
+    ]
 
 
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(AnalysisError, match="metric ratio is unknown"):
-        list(figures(make_table({(128, 1000): 0.9}), "ratio"))
+        list(figures(Runs.of(make_table({(128, 1000): 0.9})), "ratio"))
 
 
 def test_every_figure_says_what_its_bars_are(real: pd.DataFrame) -> None:
-    bars = {entry.name: entry.bars for entry in figures(real) if isinstance(entry, Drawn)}
+    bars = {entry.name: entry.bars for entry in figures(Runs.of(real)) if isinstance(entry, Drawn)}
     assert bars["ratio_over_weight_decay"] == "Bars are 95% intervals."
     assert "95% intervals; triangles are bounds" in bars["emm_by_zeta_weight_decay"]
     assert "evaluations before and after" in bars["memorization_time"]
     assert "bootstrap" in bars["sample_size"]
-    others = {entry.name: entry.bars for entry in figures(real, "knn_distance") if isinstance(entry, Drawn)}
+    others = {entry.name: entry.bars for entry in figures(Runs.of(real), "knn_distance") if isinstance(entry, Drawn)}
     assert "over training seeds" in others["knn_distance_over_weight_decay"]
     assert "span the training seeds" in others["knn_distance_over_epochs_by_weight_decay"]
 
@@ -74,7 +77,7 @@ def test_titles_of_pooled_studies_stay_short_and_name_no_missing_value() -> None
         make_table(finals, **differing), make_table(finals, **own, experiment="other"),
         make_table(finals, **{**differing, "model.depth": 4}, experiment="third"),
     ])  # fmt: skip
-    titles = [entry.title for entry in figures(frame) if isinstance(entry, Drawn) and "Fig." in entry.paper]
+    titles = [entry.title for entry in figures(Runs.of(frame)) if isinstance(entry, Drawn) and "Fig." in entry.paper]
     assert "Over Width, digits, Depth = 2" in titles
     assert "Over Width, cifar10, Depth = 2" in titles
     assert all(len(title) < 60 and "none" not in title for title in titles)

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from analysis.emm.estimate import emm
-from analysis.errors import SkippedResultsWarning
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.epochs import epochs_data, metric_over_epochs
 from analysis.figures.factor import factor_data, metric_over_factor, trials_over_factor
@@ -17,7 +16,7 @@ from analysis.figures.memorization_time import memorization_time, memorization_t
 from analysis.figures.size import metric_over_size, size_data
 from analysis.figures.skips import metric_over_skips, skips_data
 from analysis.figures.zeta import emm_by_zeta, zeta_data
-from analysis.results.load import load
+from analysis.runs.runs import Runs
 from tests.analysis.conftest import make_table
 
 FINALS = {(128, 500): 0.95, (128, 1000): 0.85, (256, 500): 0.98, (256, 1000): 0.93, (256, 2000): 0.6}
@@ -33,7 +32,7 @@ def curves(axes: Axes) -> dict[str, NDArray[np.float64]]:
 
 
 def test_ratio_over_epochs_draws_a_curve_per_size_in_percent() -> None:
-    figure = metric_over_epochs(make_table({(128, 500): 0.9, (128, 1000): 0.5}))
+    figure = metric_over_epochs(Runs.of(make_table({(128, 500): 0.9, (128, 1000): 0.5})))
     drawn = curves(figure.axes[0])
     assert drawn["|D| = 500"] == pytest.approx(np.array([(100, 22.5), (200, 45), (400, 90)]))
     assert drawn["|D| = 1k"][-1] == pytest.approx(np.array((400, 50)))
@@ -41,14 +40,14 @@ def test_ratio_over_epochs_draws_a_curve_per_size_in_percent() -> None:
 
 
 def test_epochs_data_averages_seeds_and_keeps_the_interval() -> None:
-    data = epochs_data(make_table({(128, 500): 0.5}, seeds=2), "model.width")
+    data = epochs_data(Runs.of(make_table({(128, 500): 0.5}, seeds=2)), "model.width")
     assert data["trials"].tolist() == [2, 2, 2]
     assert data["value"].tolist() == pytest.approx([12.55, 25.05, 50.05])
     assert ((data["low"] < data["value"]) & (data["value"] < data["high"])).all()
 
 
 def test_ratio_over_size_draws_a_curve_per_value_the_line_and_the_crossings() -> None:
-    figure = metric_over_size(make_table(FINALS), "model.width")
+    figure = metric_over_size(Runs.of(make_table(FINALS)), "model.width")
     axes = figure.axes[0]
     assert axes.get_xscale() == "log"
     drawn = curves(axes)
@@ -62,22 +61,22 @@ def test_ratio_over_size_draws_a_curve_per_value_the_line_and_the_crossings() ->
 
 def test_size_data_of_a_distance_is_its_lowest_and_has_no_line() -> None:
     frame = make_table(FINALS)
-    data = size_data(frame, "model.width", "knn_distance")
+    data = size_data(Runs.of(frame), "model.width", "knn_distance")
     assert data["value"].tolist() == pytest.approx([40 * (1 - ratio) for ratio in FINALS.values()])
-    axes = metric_over_size(frame, "model.width", "knn_distance").axes[0]
+    axes = metric_over_size(Runs.of(frame), "model.width", "knn_distance").axes[0]
     assert axes.get_ylabel() == "kNN distance"
     assert not axes.texts
 
 
 def test_one_curve_over_size_where_nothing_else_moves() -> None:
-    figure = metric_over_size(make_table({(128, 500): 0.9, (128, 1000): 0.5}), "data.size")
+    figure = metric_over_size(Runs.of(make_table({(128, 500): 0.9, (128, 1000): 0.5})), "data.size")
     assert len(figure.axes[0].containers) == 1
 
 
 @pytest.mark.parametrize("ratios", [[0.8, 0.95, 0.5], [0.88, 0.95, 0.5], [0.99, 0.7, 0.92, 0.4], [0.99, 0.97, 0.7]])
 def test_figures_mark_the_crossing_of_the_emm_table(ratios: list[float]) -> None:
     frame = make_table({(64, 1000 * 2**index): ratio for index, ratio in enumerate(ratios)}, epochs=(400.0,))
-    marked = zeta_data(frame, "model.width", (0.1,)).iloc[0]
+    marked = zeta_data(Runs.of(frame), "model.width", (0.1,)).iloc[0]
     table = emm(frame, "model.width", 0.1, ["isotonic"], size="data.size").iloc[0]
     assert (marked["kind"], marked["emm"]) == (table["kind"], pytest.approx(table["emm"]))
 
@@ -85,13 +84,13 @@ def test_figures_mark_the_crossing_of_the_emm_table(ratios: list[float]) -> None
 def test_the_interval_over_epochs_narrows_as_seeds_are_added() -> None:
     widths = []
     for seeds in (2, 8):
-        data = epochs_data(make_table({(128, 500): 0.5}, seeds=seeds), "model.width")
+        data = epochs_data(Runs.of(make_table({(128, 500): 0.5}, seeds=seeds)), "model.width")
         widths.append(float((data["high"] - data["low"]).iloc[-1]))
     assert widths[1] < 0.7 * widths[0]
 
 
 def test_ratio_over_a_factor_draws_a_curve_per_size() -> None:
-    figure = metric_over_factor(make_table(FINALS), "model.width")
+    figure = metric_over_factor(Runs.of(make_table(FINALS)), "model.width")
     drawn = curves(figure.axes[0])
     assert drawn["|D| = 500"] == pytest.approx(np.array([(0, 95), (1, 98)]))
     assert drawn["|D| = 2k"] == pytest.approx(np.array([(1, 60)]))
@@ -101,12 +100,12 @@ def test_ratio_over_a_factor_draws_a_curve_per_size() -> None:
 def test_sizes_with_a_single_value_are_no_curves_where_a_search_has_many() -> None:
     sizes = range(100, 1000, 100)
     finals = {(64 if size % 200 else 128, size): 0.5 for size in sizes} | {(width, 50): 0.9 for width in (64, 128)}
-    assert set(curves(metric_over_factor(make_table(finals), "model.width").axes[0])) == {"|D| = 50"}
+    assert set(curves(metric_over_factor(Runs.of(make_table(finals)), "model.width").axes[0])) == {"|D| = 50"}
 
 
 def test_the_size_over_itself_is_one_curve_without_a_legend() -> None:
     frame = make_table({(128, 500): 0.95, (128, 2000): 0.6})
-    axes = metric_over_factor(frame, "data.size").axes[0]
+    axes = metric_over_factor(Runs.of(frame), "data.size").axes[0]
     (line,) = axes.containers[0].lines[:1]
     assert np.asarray(line.get_xydata()) == pytest.approx(np.array([(500, 95), (2000, 60)]))
     assert axes.get_legend() is None
@@ -114,7 +113,7 @@ def test_the_size_over_itself_is_one_curve_without_a_legend() -> None:
 
 def test_a_decay_of_zero_has_its_place_on_a_log_axis() -> None:
     frame = make_table({(0.0, 10): 0.9, (0.001, 10): 0.8, (0.1, 10): 0.1}, "training.weight_decay")
-    axes = metric_over_factor(frame, "training.weight_decay").axes[0]
+    axes = metric_over_factor(Runs.of(frame), "training.weight_decay").axes[0]
     assert axes.get_xscale() == "symlog"
     assert curves(axes)["|D| = 10"][:, 0].tolist() == [0, 0.001, 0.1]
     assert axes.get_xlabel() == "Weight decay"
@@ -122,15 +121,15 @@ def test_a_decay_of_zero_has_its_place_on_a_log_axis() -> None:
 
 def test_a_missing_value_of_a_factor_is_a_category() -> None:
     frame = make_table({(None, 10): 0.9, ("1,0,1", 10): 0.5}, "model.skip_connections")
-    data = factor_data(frame, "model.skip_connections")
+    data = factor_data(Runs.of(frame), "model.skip_connections")
     assert len(data) == 2
-    axes = metric_over_factor(frame, "model.skip_connections").axes[0]
+    axes = metric_over_factor(Runs.of(frame), "model.skip_connections").axes[0]
     assert {tick.get_text() for tick in axes.get_xticklabels()} == {"101", "all"}
 
 
 def test_the_interval_of_a_ratio_is_drawn() -> None:
     frame = make_table({(128, 1000): 0.5})
-    axes = metric_over_factor(frame, "model.width").axes[0]
+    axes = metric_over_factor(Runs.of(frame), "model.width").axes[0]
     segment = axes.containers[0][2][0].get_segments()[0]
     low, high = frame["memorization_ratio_low"].iloc[-1], frame["memorization_ratio_high"].iloc[-1]
     assert segment[:, 1].tolist() == pytest.approx([100 * low, 100 * high])
@@ -140,7 +139,7 @@ def test_skip_connections_by_resolution_and_place() -> None:
     masks = {"1,1,0,0,0,0": 0.9, "0,0,0,0,1,1": 0.2, "1,0,0,0,0,0": 0.8, "0,0,1,0,0,0": 0.4, "1,0,1,0,0,0": 0.5}
     frame = make_table({(mask, 1000): ratio for mask, ratio in masks.items()}, "model.skip_connections",
                        **{"model.depth": 1})  # fmt: skip
-    data = skips_data(frame)
+    data = skips_data(Runs.of(frame))
     assert len(data) == 4  # a mask over two resolutions has no place
     figure = metric_over_skips(data, resolution=32)
     left, right = (curves(axes) for axes in figure.axes)
@@ -152,7 +151,7 @@ def test_skip_connections_by_resolution_and_place() -> None:
 
 def test_emm_by_zeta_draws_points_and_arrows_for_bounds() -> None:
     frame = make_table(FINALS)
-    data = zeta_data(frame, "model.width", (0.1, 0.5))
+    data = zeta_data(Runs.of(frame), "model.width", (0.1, 0.5))
     assert data["kind"].tolist() == ["uncertain", "lower_bound", "measured", "lower_bound"]
     axes = emm_by_zeta(data, "model.width").axes[0]
     assert axes.get_yscale() == "log"
@@ -177,8 +176,8 @@ def test_the_bootstrap_has_the_mean_and_the_deviation_of_a_proportion() -> None:
 
 def test_memorization_time_over_size_with_its_slope() -> None:
     frame = make_table({(1, 500): 0.99, (1, 1000): 0.8, (1, 2000): 0.6, (1, 4000): 0.3})
-    times, scaling = memorization_time_data(frame)
-    axes = memorization_time(frame).axes[0]
+    times, scaling = memorization_time_data(Runs.of(frame))
+    axes = memorization_time(Runs.of(frame)).axes[0]
     assert scaling is not None
     drawn = curves(axes)
     assert drawn["ratio passes 50%"][:, 1] == pytest.approx(times["time"].tolist()[:3])
@@ -199,18 +198,17 @@ def test_the_gallery_frames_replicas_only() -> None:
     assert gallery_data([row])["memorized"].tolist() == [True, False]
 
 
-def test_gallery_rows_go_from_most_to_least_memorizing(real: pd.DataFrame) -> None:
-    rows = gallery_rows(real, limit=8)
+def test_gallery_rows_go_from_most_to_least_memorizing(sweep: Path) -> None:
+    rows = gallery_rows(Runs.read(sweep, cache=False), limit=8)
     assert [row.title for row in rows] == [
-        "|D| = 10, Weight decay = 0: 95.7% memorized",
-        "|D| = 10, Weight decay = 0.001: 70.7% memorized",
-        "|D| = 20, Weight decay = 0: 55.9% memorized",
+        "Weight decay = 0, |D| = 10: 95.7% memorized",
+        "Weight decay = 0, |D| = 20: 55.9% memorized",
     ]
 
 
 def test_categories_are_drawn_in_the_order_of_the_axis() -> None:
     finals = {("none", 10): 0.1, ("random", 10): 0.3, ("true", 10): 0.2, ("unique", 10): 0.4}
-    axes = metric_over_factor(make_table(finals, "data.labels"), "data.labels").axes[0]
+    axes = metric_over_factor(Runs.of(make_table(finals, "data.labels")), "data.labels").axes[0]
     labels = [tick.get_text() for tick in axes.get_xticklabels()]
     assert labels == ["unconditional", "true labels", "random labels", "unique labels"]
     assert curves(axes)["|D| = 10"] == pytest.approx(np.array([(0, 10), (1, 20), (2, 30), (3, 40)]))
@@ -219,10 +217,12 @@ def test_categories_are_drawn_in_the_order_of_the_axis() -> None:
 def test_a_searchs_trials_are_points_and_the_highest_is_marked() -> None:
     runs = make_table({(1, 10): 0.9, (2, 10): 0.95}, "model.depth")
     other = make_table({(2, 10): 0.1}, "model.depth").assign(trial_id="x", **{"training.learning_rate": 0.1})
-    axes = trials_over_factor(pd.concat([runs, other], ignore_index=True), "model.depth").axes[0]
+    axes = trials_over_factor(Runs.of(pd.concat([runs, other], ignore_index=True)), "model.depth").axes[0]
     assert sorted(curves(axes)["trials"][:, 1]) == pytest.approx([10, 90, 95])
     for lowest, extreme in ((False, 95), (True, 10)):
-        marked = trials_over_factor(pd.concat([runs, other], ignore_index=True), "model.depth", lowest=lowest).axes[0]
+        marked = trials_over_factor(
+            Runs.of(pd.concat([runs, other], ignore_index=True)), "model.depth", lowest=lowest
+        ).axes[0]
         (star,) = [line for line in marked.lines if line.get_marker() == "*"]
         assert star.get_ydata() == pytest.approx([extreme])
         assert star.get_label() == ("lowest" if lowest else "highest")
@@ -230,9 +230,8 @@ def test_a_searchs_trials_are_points_and_the_highest_is_marked() -> None:
 
 
 def test_gallery_rows_name_the_factor_of_their_sweep(sweep: Path) -> None:
-    with pytest.warns(SkippedResultsWarning):
-        frame = load(sweep, cache=False)
-    for row in gallery_rows(frame):
+    runs = Runs.read(sweep, cache=False)
+    for row in gallery_rows(runs):
         assert "Weight decay = " in row.title
-    titles = [row.title for row in gallery_rows(frame, moved=["data.size"])]
+    titles = [row.title for row in gallery_rows(runs, varied=["data.size"])]
     assert titles and all(title.startswith("Weight decay = ") for title in titles)

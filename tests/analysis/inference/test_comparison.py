@@ -5,6 +5,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.inference.comparison import compare
+from analysis.runs.runs import Runs
 from tests.analysis.planted import SIZES, frame, grid
 
 AXES = {"data__size": SIZES, "seed": (0, 1)}
@@ -13,7 +14,7 @@ AXES = {"data__size": SIZES, "seed": (0, 1)}
 def test_sweeps_that_differ_in_seeds_only_differ_within_noise() -> None:
     a = frame(grid(model__width=(64, 128, 256), **AXES))
     b = frame(grid(model__width=(64, 128, 256), data__size=SIZES, seed=(2, 3)))
-    answer = compare(a, b)
+    answer = compare(Runs.of(a), Runs.of(b))
     assert len(answer.matches) == 6
     assert not any(match.beyond_noise for match in answer.matches)
     assert answer.overall is not None
@@ -27,7 +28,7 @@ def test_a_planted_difference_is_found_where_it_was_planted() -> None:
         grid(model__width=(64, 128, 320), training__learning_rate=(4e-4,), **AXES),
         lambda s: -1.5 if s["model.width"] == 64 else 0.0,
     )
-    answer = compare(a, b, ("old", "new"))
+    answer = compare(Runs.of(a), Runs.of(b), ("old", "new"))
     beyond = [match for match in answer.matches if match.beyond_noise]
     assert {match.settings["model.width"] for match in beyond} == {64}
     assert all(match.points_high < 0 for match in beyond)
@@ -38,7 +39,7 @@ def test_a_planted_difference_is_found_where_it_was_planted() -> None:
 
 def test_identical_sweeps_have_no_difference() -> None:
     data = frame(grid(model__width=(64, 128), **AXES))
-    answer = compare(data, data)
+    answer = compare(Runs.of(data), Runs.of(data))
     assert {match.points for match in answer.matches} == {0.0}
     assert answer.only_a == answer.only_b == answer.differences == ()
     assert all(match.same_training for match in answer.matches)
@@ -48,7 +49,7 @@ def test_identical_sweeps_have_no_difference() -> None:
 def test_equal_ratios_of_other_seeds_or_settings_are_other_trainings() -> None:
     data = frame(grid(model__width=(64, 128), **AXES))
     for other in (data.assign(seed=data["seed"] + 2), data.assign(**{"training.learning_rate": 4e-4})):
-        answer = compare(data, other)
+        answer = compare(Runs.of(data), Runs.of(other))
         assert {match.points for match in answer.matches} == {0.0}
         assert not any(match.same_training for match in answer.matches)
 
@@ -60,7 +61,7 @@ def test_a_lower_bound_is_beyond_noise_only_where_rising_makes_the_difference_la
     sides = {"a": frame(grid(model__width=(64, 128), **AXES)),
              "b": frame(grid(model__width=(64, 128), data__size=SIZES, seed=(2, 3)), lambda _: shift)}  # fmt: skip
     sides[bounded] = sides[bounded].assign(stopped_early=[width == 64 for width in sides[bounded]["model.width"]])
-    answer = compare(sides["a"], sides["b"])
+    answer = compare(Runs.of(sides["a"]), Runs.of(sides["b"]))
     beyond = {
         width: {m.beyond_noise for m in answer.matches if m.settings["model.width"] == width} for width in (64, 128)
     }
@@ -73,7 +74,7 @@ def test_a_lower_bound_is_beyond_noise_only_where_rising_makes_the_difference_la
 
 def test_nothing_is_pooled_where_every_ratio_is_a_lower_bound() -> None:
     a, b = (frame(grid(data__size=SIZES, seed=seeds)) for seeds in ((0,), (1,)))
-    answer = compare(a, b.assign(stopped_early=True))
+    answer = compare(Runs.of(a), Runs.of(b.assign(stopped_early=True)))
     assert answer.overall is None
     assert "no difference to pool" in answer.conclusion
 
@@ -81,21 +82,23 @@ def test_nothing_is_pooled_where_every_ratio_is_a_lower_bound() -> None:
 def test_number_types_and_missing_columns_do_not_keep_runs_apart() -> None:
     data = frame(grid(model__width=(64, 128), **AXES))
     other = data.astype({"model.width": float}).drop(columns="data.classes")
-    assert len(compare(data, other).matches) == 4
+    assert len(compare(Runs.of(data), Runs.of(other)).matches) == 4
 
 
 def test_manifests_are_compared_version_by_version() -> None:
     a, b = frame(grid(**AXES)), frame(grid(**AXES))
     a.attrs["sweeps"] = {"a": {"git_commit": "abc", "versions": {"torch": "2.9", "numpy": "2.4"}, "preset": "paper"}}
     b.attrs["sweeps"] = {"b": {"git_commit": "def", "versions": {"torch": "3.0", "numpy": "2.4"}, "preset": "paper"}}
-    found = {difference.what: (difference.a, difference.b) for difference in compare(a, b).differences}
+    found = {
+        difference.what: (difference.a, difference.b) for difference in compare(Runs.of(a), Runs.of(b)).differences
+    }
     assert found == {"git_commit": ("abc", "def"), "version of torch": ("2.9", "3.0")}
 
 
 def test_sweeps_with_nothing_in_common_say_so() -> None:
     a = frame(grid(model__width=(64, 96), **AXES))
     b = frame(grid(model__width=(128, 256), **AXES))
-    answer = compare(a, b)
+    answer = compare(Runs.of(a), Runs.of(b))
     assert answer.overall is None
     assert "nothing can be compared" in answer.conclusion
 
@@ -106,19 +109,19 @@ def test_multiple_settings_do_not_raise_false_alarms() -> None:
         widths = (64, 96, 128, 192, 256)
         a = frame(grid(model__width=widths, seed=(first,)), seed_spread=0.2)
         b = frame(grid(model__width=widths, seed=(first + 1,)), seed_spread=0.2)
-        alarms += any(match.beyond_noise for match in compare(a, b).matches)
+        alarms += any(match.beyond_noise for match in compare(Runs.of(a), Runs.of(b)).matches)
     assert alarms <= 2  # of 12 comparisons of five settings each; Holm keeps it below one in the mean
 
 
 def test_a_sweep_without_finished_trials_is_an_error() -> None:
     data = frame(grid(**AXES))
     with pytest.raises(AnalysisError, match="B: no trial has finished"):
-        compare(data, data.assign(status="running"))
+        compare(Runs.of(data), Runs.of(data.assign(status="running")))
     with pytest.raises(AnalysisError, match="A: no trial"):
-        compare(pd.DataFrame(), data)
+        compare(Runs.of(pd.DataFrame()), Runs.of(data))
 
 
 def test_a_mask_that_keeps_all_is_matched_with_runs_without_one() -> None:
     whole = frame(grid(model__skip_connections=([1] * 9, [1, 0] + [1] * 7), data__size=(1000, 2000)))
     plain = frame(grid(data__size=(1000, 2000)))
-    assert len(compare(whole, plain).matches) == 2
+    assert len(compare(Runs.of(whole), Runs.of(plain)).matches) == 2

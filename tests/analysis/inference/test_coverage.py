@@ -10,6 +10,7 @@ import torch
 import analysis
 from analysis.errors import SkippedResultsWarning
 from analysis.inference.coverage import COVERAGE_COLUMNS, concentration, coverage_table, most_replicated, replica_counts
+from analysis.runs.runs import Runs
 from memo_core.measure import Coverage
 
 DATA = Path(__file__).parents[1] / "data/weight_decay"
@@ -55,13 +56,13 @@ def test_the_most_replicated_images_come_first():
 
 
 def test_the_table_of_a_real_sweep(sweep):
-    table = coverage_table(load(sweep))
-    assert table["data.size"].tolist() == [10, 20, 10]
-    assert table["samples"].tolist() == [256] * 3
+    table = coverage_table(Runs.read(sweep))
+    assert table["data.size"].tolist() == [10, 20], "the third has not finished"
+    assert table["samples"].tolist() == [256] * 2
     ratios = table["replicas"] / table["samples"]
     np.testing.assert_allclose(ratios, table["memorization_ratio"])
     # Models of 10 images replicate all of them.
-    assert table["coverage"].tolist() == [1, 1, 1]
+    assert table["coverage"].tolist() == [1, 1]
     assert table["gini"].between(0.05, 0.5).all()
     assert set(COVERAGE_COLUMNS) <= set(table.columns)
 
@@ -72,8 +73,8 @@ def test_samples_of_another_set_or_half_written_are_left_out(sweep):
     np.savez(content, memorized=np.ones(3, bool), nearest_index=np.array([1, 2, 500]))
     trials[0].write_bytes(content.getvalue())
     trials[1].write_bytes(trials[1].read_bytes()[:100])
-    assert len(coverage_table(load(sweep))) == 1
+    assert len(coverage_table(Runs.read(sweep))) == 1
     trials[2].unlink()
-    empty = coverage_table(load(sweep))
+    empty = coverage_table(Runs.read(sweep))
     assert len(empty) == 0
     assert set(COVERAGE_COLUMNS) <= set(empty.columns)

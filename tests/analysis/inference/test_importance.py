@@ -7,6 +7,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.inference.importance import rank
+from analysis.runs.runs import Runs
 from tests.analysis.planted import frame, grid
 
 TRIALS = grid(
@@ -17,7 +18,7 @@ TRIALS = grid(
 
 
 def test_the_planted_factor_comes_first() -> None:
-    answer = rank(frame(TRIALS, lambda s: -3.0 if s["training.weight_decay"] > 1e-2 else 0.0), resamples=4)
+    answer = rank(Runs.of(frame(TRIALS, lambda s: -3.0 if s["training.weight_decay"] > 1e-2 else 0.0)), resamples=4)
     assert answer.runs == 24
     assert answer.factors[0].factor == "training.weight_decay"
     assert answer.factors[0].scale == "rank"
@@ -30,10 +31,10 @@ def test_the_planted_factor_comes_first() -> None:
 
 def test_a_categorical_factor_can_come_first_and_answers_repeat() -> None:
     data = frame(TRIALS, lambda s: -3.0 if s["model.time_embedding"] == "fourier" else 0.0)
-    answer = rank(data, resamples=2)
+    answer = rank(Runs.of(data), resamples=2)
     assert answer.factors[0].factor == "model.time_embedding"
     assert answer.factors[0].scale == "category"
-    assert answer == rank(data, resamples=2)
+    assert answer == rank(Runs.of(data), resamples=2)
 
 
 def test_tied_settings_are_one_factor_and_wide_ones_logarithmic() -> None:
@@ -41,7 +42,7 @@ def test_tied_settings_are_one_factor_and_wide_ones_logarithmic() -> None:
         {**s, "training.learning_rate": s["training.batch_size"] * 2e-4 / 512}
         for s in grid(training__batch_size=(64, 256, 1024), data__size=(1000, 2000), seed=(0, 1))
     ]
-    answer = rank(frame(trials, lambda s: math.log(s["training.batch_size"] / 512)), resamples=2)
+    answer = rank(Runs.of(frame(trials, lambda s: math.log(s["training.batch_size"] / 512))), resamples=2)
     scales = {factor.factor: factor.scale for factor in answer.factors}
     assert scales == {
         "training.batch_size + training.learning_rate": "log",
@@ -51,19 +52,19 @@ def test_tied_settings_are_one_factor_and_wide_ones_logarithmic() -> None:
 
 
 def test_one_factor_is_ranked_with_a_word_of_warning() -> None:
-    answer = rank(frame(grid(model__width=(32, 64, 96, 128, 160, 192, 224, 256))), resamples=2)
+    answer = rank(Runs.of(frame(grid(model__width=(32, 64, 96, 128, 160, 192, 224, 256)))), resamples=2)
     assert "only model.width varies" in answer.note
 
 
 def test_too_little_data_are_an_error_that_says_what_is_needed() -> None:
     with pytest.raises(AnalysisError, match="3 finished runs: importances need 8"):
-        rank(frame(grid(model__width=(64, 128, 256))))
+        rank(Runs.of(frame(grid(model__width=(64, 128, 256)))))
     with pytest.raises(AnalysisError, match="nothing to rank"):
-        rank(frame(grid(model__width=(64,) * 9)))
+        rank(Runs.of(frame(grid(model__width=(64,) * 9))))
     flat = frame(TRIALS)
     flat["memorization_ratio"] = 0.0
     with pytest.raises(AnalysisError, match="nothing to explain"):
-        rank(flat)
+        rank(Runs.of(flat))
 
 
 def test_without_optuna_the_error_names_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,13 +75,14 @@ def test_without_optuna_the_error_names_the_pip_command(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(optional, "import_module", missing)
     with pytest.raises(AnalysisError, match="pip install optuna"):
-        rank(frame(TRIALS), resamples=2)
+        rank(Runs.of(frame(TRIALS)), resamples=2)
 
 
 def test_many_seeds_take_no_longer_than_few() -> None:
     # Optuna's fANOVA is exponential in the choices of a categorical parameter: 25 seeds would take days.
     answer = rank(
-        frame(grid(model__width=(64, 256), seed=tuple(range(25))), lambda s: s["model.width"] / 100), resamples=2
+        Runs.of(frame(grid(model__width=(64, 256), seed=tuple(range(25))), lambda s: s["model.width"] / 100)),
+        resamples=2,
     )
     assert [factor.factor for factor in answer.factors] == ["model.width", "seed"]
 
@@ -90,6 +92,6 @@ def test_a_hundred_resamples_have_a_95_percent_interval(monkeypatch: pytest.Monk
 
     draws = iter([0.5, *(index / 100 for index in range(101))])
     monkeypatch.setattr(importance, "_fanova", lambda *_: {"model.width": next(draws)})
-    answer = rank(frame(grid(model__width=tuple(range(32, 44)))), resamples=101)
+    answer = rank(Runs.of(frame(grid(model__width=tuple(range(32, 44))))), resamples=101)
     assert answer.interval == "95%"
     assert (answer.factors[0].low, answer.factors[0].high) == pytest.approx((0.025, 0.975))

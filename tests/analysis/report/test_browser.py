@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from analysis.report import build
-from analysis.results.load import load
+from analysis.runs.runs import Runs
 from tests.analysis.planted import SIZES, grid, write_sweep
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -75,7 +75,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder: Path = tmp_path_factory.mktemp("page")
     sweep = write_sweep(folder / "width", grid(model__width=(64, 128), data__size=SIZES))
     page = folder / "page.html"
-    page.write_text(build(load(sweep, cache=False), resamples=2).replace("</body>", f"{SCRIPT}</body>"))
+    page.write_text(build(Runs.read(sweep, cache=False), resamples=2).replace("</body>", f"{SCRIPT}</body>"))
     command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
                "--virtual-time-budget=10000", "--dump-dom", page.as_uri()]  # fmt: skip
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout

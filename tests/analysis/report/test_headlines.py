@@ -11,13 +11,14 @@ from analysis.report.headlines import headlines
 from analysis.report.overview import describe
 from analysis.runs.effects import make_cells
 from analysis.runs.final import best
+from analysis.runs.runs import Runs
 from analysis.tables.effects import effects_table
 from tests.analysis.planted import frame, grid
 
 
 def sentences(found: list[Change], slope: Effect | None) -> str:
     data = frame(grid(data__size=(1000,)))
-    return " ".join(headlines(describe(data), best(data), found, slope, [], SeedSpread(0.2, 0)))
+    return " ".join(headlines(describe(Runs.of(data)), best(data), found, slope, [], SeedSpread(0.2, 0)))
 
 
 def null_changes(seed: int, runs: pd.DataFrame) -> list[Change]:

@@ -20,6 +20,7 @@ from analysis.report.overview import describe
 from analysis.report.svg import embed
 from analysis.results.load import load
 from analysis.runs.final import best
+from analysis.runs.runs import Runs
 from tests.analysis.planted import SIZES, Settings, frame, grid, write_sweep
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "line"}
@@ -82,7 +83,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def html(sweep: Path) -> str:
-    return build(load(sweep, cache=False), resamples=2)
+    return build(Runs.read(sweep, cache=False), resamples=2)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def test_every_trial_stands_in_the_table_with_its_numbers(page: Page, sweep: Pat
 def test_every_finding_stands_there_with_its_verdict(page: Page, sweep: Path) -> None:
     rows = page.tables["findings-table"][1:]
     assert len(rows) == len(published()) == 19
-    by_id = {answer.id: answer for answer in verdicts(load(sweep, cache=False))}
+    by_id = {answer.id: answer for answer in verdicts(Runs.read(sweep, cache=False))}
     for row in rows:
         ident = next(name for name in by_id if name in row[1].split())
         assert by_id[ident].headline in row[0]
@@ -198,7 +199,7 @@ def test_headings_are_in_order(page: Page) -> None:
 
 def test_equal_data_give_an_equal_page(sweep: Path) -> None:
     data = load(sweep, cache=False)
-    assert build(data, resamples=2, draw=False) == build(data, resamples=2, draw=False)
+    assert build(Runs.of(data), resamples=2, draw=False) == build(Runs.of(data), resamples=2, draw=False)
 
 
 def test_failures_are_said_plainly(tmp_path: Path) -> None:
@@ -207,8 +208,7 @@ def test_failures_are_said_plainly(tmp_path: Path) -> None:
     lost = sorted(path for path in folder.iterdir() if path.is_dir())[-1]
     (lost / "result.json").unlink()
     (lost / "error.txt").write_text("Traceback ...\nRuntimeError: loss is <nan>\n")
-    with pytest.warns(UserWarning):
-        data = load(folder, cache=False)
+    data = Runs.read(folder, cache=False)
     words = Page(build(data, draw=False)).words
     assert "1 trial of 6 never reported a number" in words
     assert "RuntimeError: loss is <nan>" in words
@@ -219,22 +219,22 @@ def test_failures_are_said_plainly(tmp_path: Path) -> None:
 def test_a_hundred_trials_stay_below_two_megabytes(tmp_path: Path) -> None:
     trials = grid(model__width=(64, 128), data__size=SIZES, seed=tuple(range(25)))
     folder = write_sweep(tmp_path / "many", trials, shift)
-    size = len(build(load(folder, cache=False), resamples=2).encode())
+    size = len(build(Runs.read(folder, cache=False), resamples=2).encode())
     assert 50_000 < size < 2_000_000
 
 
 def test_a_page_can_be_made_of_one_running_trial() -> None:
     data = frame(grid(data__size=(1000,))).assign(status="running")
-    page = Page(build(data))
+    page = Page(build(Runs.of(data)))
     assert "undecided: too little data" in page.words
     assert "0 / 1" in page.words
     with pytest.raises(AnalysisError, match="no trial has reported"):
-        build(pd.DataFrame())
+        build(Runs.of(pd.DataFrame()))
 
 
 def test_names_in_the_data_cannot_become_markup() -> None:
     data = frame(grid(data__dataset=("<script>alert(1)</script>",), data__size=SIZES))
-    page = Page(build(data, title="<b>bold</b>", draw=False))
+    page = Page(build(Runs.of(data), title="<b>bold</b>", draw=False))
     assert sum(tag == "script" for tag, _ in page.tags) == 1
     assert "<b>bold</b>" in page.words
 
@@ -314,18 +314,18 @@ def test_figures_show_finished_runs_only(monkeypatch: pytest.MonkeyPatch) -> Non
     data = frame(grid(model__width=(64, 128), data__size=SIZES))
     cut = data["trial_id"] == "p_00000"
     data.loc[cut, "status"] = "interrupted"
-    drawn: list[pd.DataFrame] = []
-    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda rows, _: drawn.append(rows) or ([], []))
-    build(data, resamples=2)
-    build(data.assign(status="running"), resamples=2)
-    assert "p_00000" not in set(drawn[0]["trial_id"])
-    assert len(drawn[1]) == len(data)  # nothing has finished: show what is there
+    drawn: list[Runs] = []
+    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda runs, _: drawn.append(runs) or ([], []))
+    build(Runs.of(data), resamples=2)
+    build(Runs.of(data.assign(status="running")), resamples=2)
+    assert "p_00000" not in set(drawn[0].best["trial_id"])
+    assert len(drawn[1].best) == 4  # nothing has finished: show what is there
 
 
 def test_fid_is_drawn_where_it_is_reported() -> None:
     data = frame(grid(model__width=(64, 128), data__size=SIZES))
     data["fid"] = 5 + 10 * data["memorization_ratio"]
-    page = Page(build(data, resamples=2))
+    page = Page(build(Runs.of(data), resamples=2))
     assert "FID in place of the ratio" in page.words
     drawn = [str(a["aria-label"]) for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]
     assert any(label.startswith("FID: Over Width") for label in drawn)
@@ -334,16 +334,17 @@ def test_fid_is_drawn_where_it_is_reported() -> None:
 
 
 def test_the_gallery_shows_samples_behind_a_url(sweep: Path) -> None:
-    data = load(sweep, cache=False)
-    remote = data.assign(folder="file://" + data["folder"].astype(str))
-    assert len(gallery(remote, describe(remote))) == len(gallery(data, describe(data))) > 0
+    local = Runs.read(sweep, cache=False)
+    rows = local.evaluations
+    remote = Runs.of(rows.assign(folder="file://" + rows["folder"].astype(str)))
+    assert len(gallery(remote, describe(remote))) == len(gallery(local, describe(local))) > 0
 
 
 def test_columns_that_follow_from_others_are_left_out_in_print() -> None:
     trials = [
         {**s, "training.learning_rate": s["training.batch_size"] * 1e-6} for s in grid(training__batch_size=(64, 128))
     ]
-    html = build(frame(trials), draw=False)
+    html = build(Runs.of(frame(trials)), draw=False)
     assert '<th scope="col" data-sort class="n screen">Learning rate</th>' in html
     assert '<th scope="col" data-sort class="n">Batch size</th>' in html
 
@@ -351,7 +352,7 @@ def test_columns_that_follow_from_others_are_left_out_in_print() -> None:
 def test_paper_tables_mark_lower_bounds() -> None:
     data = frame(grid(training__weight_decay=(0, 1e-2), data__size=SIZES))
     stopped = (data["training.weight_decay"] == 0) & (data["data.size"] == SIZES[0])
-    heading, *rows = Page(build(data.assign(stopped_early=stopped), draw=False)).tables["paper2-0-table"]
+    heading, *rows = Page(build(Runs.of(data.assign(stopped_early=stopped)), draw=False)).tables["paper2-0-table"]
     ours, high, difference = (heading.index(name) for name in ("Ours", "95% high", "Difference"))
     bounds = [row for row in rows if row[ours].startswith(">=")]
     assert len(bounds) == 1
@@ -363,6 +364,6 @@ def test_paper_tables_mark_lower_bounds() -> None:
 
 def test_the_report_says_what_it_does() -> None:
     said: list[str] = []
-    build(frame(grid(model__width=(64, 128), data__size=SIZES)), resamples=2, say=said.append)
+    build(Runs.of(frame(grid(model__width=(64, 128), data__size=SIZES))), resamples=2, say=said.append)
     assert said[0] == "effects and verdicts"
     assert any(line.startswith("figure 1: ") for line in said)

@@ -10,9 +10,9 @@ import pytest
 
 import analysis
 from analysis.errors import AnalysisError, SkippedResultsWarning
-from analysis.inference.findings import finished_runs
 from analysis.report.overview import describe
 from analysis.runs.final import best
+from analysis.runs.runs import Runs
 from analysis.runs.settings import varied_keys
 from tests.analysis.conftest import LONG_AGO, make_table
 
@@ -225,7 +225,7 @@ def test_an_older_run_has_the_samples_that_it_was_set_to(tmp_path: Path) -> None
     frame = analysis.load(tmp_path)
     assert frame["num_samples"].tolist() == [10_000, 500]
     assert frame["memorization_ratio_low"].notna().all()
-    assert len(finished_runs(frame.assign(status="terminated", images_seen=10**9))) == 2
+    assert len(Runs.of(frame.assign(status="terminated", images_seen=10**9)).finished.best) == 2
 
 
 def test_a_setting_that_an_older_sweep_does_not_name_has_its_default(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_what_a_manifest_does_not_say_is_said(sweep: Path, content: str, said: s
         frame = analysis.load(sweep)
     assert len(frame) == 14
     assert any(said in line for line in frame.attrs["skipped"])
-    assert describe(frame).trials == 8
+    assert describe(Runs.of(frame)).trials == 8
 
 
 def test_an_unreadable_state_is_said(sweep: Path) -> None:

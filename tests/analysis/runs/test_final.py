@@ -2,8 +2,9 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.runs.best_runs import best_runs
 from analysis.runs.final import best, finished, is_finished, is_lower_bound, left_out, stopped_early
+from analysis.runs.runs import Runs
+from tests.analysis.conftest import make_table
 
 
 def table(*statuses: str) -> pd.DataFrame:
@@ -58,7 +59,7 @@ def test_the_best_evaluation_says_that_its_trial_was_stopped() -> None:
 
 def test_where_all_diverged_that_is_said() -> None:
     with pytest.raises(AnalysisError, match="all trials diverged or failed"):
-        best_runs(searched(a=(False, False)).assign(failure="diverged"))
+        Runs.of(searched(a=(False, False)).assign(failure="diverged")).checked()
 
 
 def test_what_is_left_out_is_counted_by_kind() -> None:
@@ -69,3 +70,10 @@ def test_what_is_left_out_is_counted_by_kind() -> None:
     assert "unfinished" in lines[0]
     assert "lower bounds" in lines[1]
     assert left_out(searched(b=(False, False))) == []
+
+
+def test_a_trial_that_ended_but_whose_last_results_are_lost_is_not_finished() -> None:
+    whole = make_table({(128, 1000): 0.9, (256, 1000): 0.8}).assign(**{"training.epochs": 400.0})
+    cut = whole[~((whole["model.width"] == 256) & (whole["epoch"] > 200))]
+    assert finished(whole)["model.width"].unique().tolist() == [128, 256]
+    assert finished(cut)["model.width"].unique().tolist() == [128]

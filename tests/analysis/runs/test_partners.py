@@ -3,8 +3,9 @@ import pytest
 
 from analysis.inference.findings import verdicts
 from analysis.runs.final import best
-from analysis.runs.groups import panels, summary
+from analysis.runs.groups import summary
 from analysis.runs.partners import with_own_partners
+from analysis.runs.runs import Runs
 from analysis.tables.paper import paper_table
 from tests.analysis.planted import frame, grid
 
@@ -45,7 +46,7 @@ def depths() -> pd.DataFrame:
 
 def test_table_4_has_the_ten_random_labels_of_the_paper() -> None:
     data = labels()
-    cells = paper_table(4, data).blocks[0][1]
+    cells = paper_table(4, Runs.of(data)).blocks[0][1]
     ours = cells[(cells["data.labels"] == "random") & (cells["data.size"] == 1000)]
     assert ours["ours"].item() == pytest.approx(ratio(data, data__labels="random", data__num_labels=10))
     assert ours["trials"].item() == 1
@@ -53,29 +54,29 @@ def test_table_4_has_the_ten_random_labels_of_the_paper() -> None:
 
 def test_an_architecture_has_its_own_time_embedding() -> None:
     data = architectures()
-    own, fourier = panels(data, "model.architecture")
-    cells = summary(own.frame, ["model.architecture"]).set_index("model.architecture")["value"]
+    own, fourier = Runs.of(data).groups("model.architecture")
+    cells = summary(own.runs, ["model.architecture"]).set_index("model.architecture")["value"]
     assert cells["ddpmpp"] == pytest.approx(
         ratio(data, model__architecture="ddpmpp", model__time_embedding="positional")
     )
     assert fourier.title == "fourier"
-    (verdict,) = verdicts(data, ["ncsnpp_below_ddpmpp"])
+    (verdict,) = verdicts(Runs.of(data), ["ncsnpp_below_ddpmpp"])
     assert verdict.effect is not None
     assert verdict.effect.value < 0
 
 
 def test_a_depth_has_all_its_skip_connections() -> None:
     data = depths()
-    (panel,) = panels(data, "model.depth")
-    cells = summary(panel.frame, ["model.depth"]).set_index("model.depth")["value"]
+    (group,) = Runs.of(data).groups("model.depth")
+    cells = summary(group.runs, ["model.depth"]).set_index("model.depth")["value"]
     assert cells[2] == pytest.approx(ratio(data, model__depth=2, model__skip_connections=None))
 
 
-def test_a_partner_that_all_values_were_run_with_has_its_own_panel() -> None:
+def test_a_partner_that_all_values_were_run_with_has_its_own_group() -> None:
     rates = grid(training__batch_size=(128, 512), training__learning_rate=(1e-4, 2e-4))
-    found = panels(frame(rates), "training.batch_size")
-    assert [panel.title for panel in found] == ["Learning rate = 0.0001", "Learning rate = 0.0002"]
-    assert [len(best(panel.frame)) for panel in found] == [2, 2]
+    found = Runs.of(frame(rates)).groups("training.batch_size")
+    assert [group.title for group in found] == ["Learning rate = 0.0001", "Learning rate = 0.0002"]
+    assert [len(group.runs.best) for group in found] == [2, 2]
 
 
 def test_one_partner_for_each_value_keeps_every_row() -> None:
@@ -85,6 +86,6 @@ def test_one_partner_for_each_value_keeps_every_row() -> None:
 
 
 def test_no_trial_is_lost_where_single_values_are_enough() -> None:
-    found = panels(labels(), "data.labels", least=1)
-    assert [panel.title for panel in found] == ["Number of random classes C = 10", "Number of random classes C = 1000"]
-    assert sum(len(best(panel.frame)) for panel in found) == 4
+    found = Runs.of(labels()).groups("data.labels", min_values=1)
+    assert [group.title for group in found] == ["Number of random classes C = 10", "Number of random classes C = 1000"]
+    assert sum(len(group.runs.best) for group in found) == 4

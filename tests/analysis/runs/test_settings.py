@@ -3,7 +3,7 @@ import pandas as pd
 from analysis.inference.comparison import compare
 from analysis.inference.findings import verdicts
 from analysis.runs.final import best
-from analysis.runs.groups import panels
+from analysis.runs.runs import Runs
 from analysis.runs.seeds import seed_spread
 from analysis.runs.settings import DEFAULTS, setting_keys, with_defaults
 from memo_core.experiment.sections import DataConfig, EvaluationConfig, ModelConfig, TrainingConfig
@@ -42,23 +42,23 @@ def test_repeats_and_bookkeeping_tell_no_experiments_apart() -> None:
 
 def test_verdicts_and_figures_match_the_same_runs() -> None:
     data = two_widths(fid=(False, True))
-    assert len(panels(data, "model.width")) == 1
-    (verdict,) = verdicts(data, ["width_monotonic"])
+    assert len(Runs.of(data).groups("model.width")) == 1
+    (verdict,) = verdicts(Runs.of(data), ["width_monotonic"])
     assert verdict.effect is not None
 
 
 def test_another_sampler_is_another_experiment_everywhere() -> None:
     data = two_widths(sampler=("ode", "sde"))
-    assert panels(data, "model.width") == []
-    (verdict,) = verdicts(data, ["width_monotonic"])
+    assert Runs.of(data).groups("model.width") == []
+    (verdict,) = verdicts(Runs.of(data), ["width_monotonic"])
     assert verdict.effect is None
 
 
 def test_data_seeds_are_repeats_everywhere() -> None:
     data = frame(grid(data__size=SIZES, data__seed=(0, 1, 2)))
     assert seed_spread(best(data)).degrees == 6
-    (panel,) = panels(data, "data.size", within=())
-    assert len(best(panel.frame)) == 9
+    (group,) = Runs.of(data).groups("data.size", within=())
+    assert len(group.runs.best) == 9
 
 
 def test_a_setting_that_an_older_run_does_not_name_has_its_default() -> None:
@@ -77,7 +77,7 @@ def test_runs_that_name_no_order_were_reshuffled() -> None:
 def test_an_older_sweep_differs_in_no_setting_that_it_does_not_name() -> None:
     older = frame(grid(model__width=(64, 128), seed=(0, 1)))
     newer = older.assign(**{"evaluation.fid": False, "evaluation.steps": 18, "model.dropout": 0.13})
-    answer = compare(older, newer)
+    answer = compare(Runs.of(older), Runs.of(newer))
     assert answer.differences == ()
     assert len(answer.matches) == 2
 

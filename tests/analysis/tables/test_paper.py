@@ -5,6 +5,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.results.columns import joined
+from analysis.runs.runs import Runs
 from analysis.tables.paper import NUMBERS, paper_table, paper_tables, write_paper_table
 from analysis.tables.writers import FORMATS
 from tests.analysis.conftest import make_table
@@ -15,7 +16,7 @@ def decay_table() -> pd.DataFrame:
 
 
 def test_ours_stand_beside_the_published_numbers_with_their_difference() -> None:
-    cells = paper_table(2, decay_table()).blocks[0][1].set_index(["training.weight_decay", "data.size"])
+    cells = paper_table(2, Runs.of(decay_table())).blocks[0][1].set_index(["training.weight_decay", "data.size"])
     assert cells.loc[(0.0, 1000), ["ours", "published", "difference"]].tolist() == pytest.approx([93, 92.09, 0.91])
     assert cells.loc[(0.01, 2000), "difference"] == pytest.approx(40 - 35.88)
     assert pd.isna(cells.loc[(0.1, 1000), "ours"])
@@ -23,11 +24,11 @@ def test_ours_stand_beside_the_published_numbers_with_their_difference() -> None
 
 
 def test_another_data_set_is_not_compared(real: pd.DataFrame) -> None:
-    cells = paper_table(2, real).blocks[0][1]
+    cells = paper_table(2, Runs.of(real)).blocks[0][1]
     ours = cells[cells["ours"].notna()]
     assert set(ours["dataset"]) == {"digits"}
     assert ours["difference"].isna().all()
-    assert "no run shares data set and size" in write_paper_table(paper_table(2, real))
+    assert "no run shares data set and size" in write_paper_table(paper_table(2, Runs.of(real)))
 
 
 def test_trials_of_another_sweep_do_not_leak_in() -> None:
@@ -35,7 +36,7 @@ def test_trials_of_another_sweep_do_not_leak_in() -> None:
                      **{"training.weight_decay": 0.0})  # fmt: skip
     decay = make_table({(0.0, 1000): 0.93, (0.01, 1000): 0.85}, "training.weight_decay",
                        **{"training.ema_decay": 0.99929, "experiment": "other"})  # fmt: skip
-    cells = paper_table(2, joined([ema, decay])).blocks[0][1]
+    cells = paper_table(2, Runs.of(joined([ema, decay]))).blocks[0][1]
     at_zero = cells[(cells["training.weight_decay"] == 0) & (cells["data.size"] == 1000)]
     assert at_zero["ours"].tolist() == pytest.approx([93])
 
@@ -66,7 +67,7 @@ def test_the_numbers_of_the_published_tables() -> None:
 
 
 def test_latex_escapes_and_markdown_has_a_rule() -> None:
-    latex = write_paper_table(paper_table(2, decay_table()), "latex")
+    latex = write_paper_table(paper_table(2, Runs.of(decay_table())), "latex")
     assert r"Memorization ratios (\%)" in latex
     assert r"93.00 (92.09, +0.91) &" in latex
     assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == 2
@@ -74,7 +75,7 @@ def test_latex_escapes_and_markdown_has_a_rule() -> None:
 
 
 def test_only_tables_that_our_runs_fill_are_listed(real: pd.DataFrame) -> None:
-    assert [table.number for table in paper_tables(real)] == [2, 8]
+    assert [table.number for table in paper_tables(Runs.of(real))] == [2, 8]
 
 
 def test_there_is_no_table_9() -> None:

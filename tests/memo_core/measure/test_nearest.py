@@ -27,7 +27,7 @@ def assert_exact(found, queries, training, k):
 
 
 def draw(generator, count, shape, values):
-    """Images of `values` grey levels between 0 and 255; few of them make ties and duplicates."""
+    """Images of `values` gray levels between 0 and 255; few of them make ties and duplicates."""
     levels = torch.randint(0, values, (count, *shape), generator=generator)
     return (levels * (255 // (values - 1))).to(torch.uint8)
 

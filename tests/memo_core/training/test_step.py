@@ -157,7 +157,7 @@ def test_bfloat16_trains():
     assert all(parameter.dtype == torch.float32 for parameter in denoiser.parameters())
 
 
-def test_unconditional_and_labelled_steps_draw_nothing_from_the_global_generator():
+def test_unconditional_and_labeled_steps_draw_nothing_from_the_global_generator():
     denoiser, ema = small(dropout=0)
     state = TrainingState.create(denoiser, ema)
     before = torch.get_rng_state()

@@ -57,7 +57,7 @@ from memo_core.data import write_npz
         (["--gpus-per-trial", "-1"], "--gpus-per-trial -1"),
         (["--max-failures", "-1"], "--max-failures -1"),
         (["--storage-path", "/proc/nowhere"], "cannot be written"),
-        (["--resume", "--name", "absent"], "is no run of a sweep"),
+        (["--resume", "--name", "absent"], "is not the run of a sweep"),
         (["--resume"], "holds no run of weight_decay"),
         (["--resume", "--name", "x", "--sizes", "3"], "keeps its trials"),
         (["--name", "a/b"], "--name a/b"),

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.inference.findings import TESTS, Verdict, published, size_slope, spread_of, verdicts
+from analysis.inference.findings import TESTS, Verdict, published, size_slope, verdicts
 from analysis.runs.effects import make_cells
 from analysis.runs.final import best
+from analysis.runs.runs import Runs
 from analysis.runs.seeds import seed_spread
 from tests.analysis.planted import BASE, SIZES, SLOPE, Settings, Shift, frame, grid
 
@@ -113,7 +114,7 @@ CONTRADICT: list[tuple[str, Sequence[Settings], Shift]] = [
 def verdict(name: str, data: pd.DataFrame) -> Verdict:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return verdicts(data, [name])[0]
+        return verdicts(Runs.of(data), [name])[0]
 
 
 @pytest.mark.parametrize(("name", "trials", "shift"), SUPPORT, ids=[case[0] for case in SUPPORT])
@@ -137,7 +138,7 @@ def test_two_trials_decide_nothing(name: str, trials: Sequence[Settings], shift:
 
 
 def test_no_data_decide_nothing() -> None:
-    answers = verdicts(pd.DataFrame())
+    answers = verdicts(Runs.of(pd.DataFrame()))
     assert [answer.id for answer in answers] == [row["id"] for row in published()] == list(TESTS)
     assert {answer.headline for answer in answers} == {"undecided: too little data"}
 
@@ -151,7 +152,7 @@ def test_settings_that_differ_in_two_ways_are_not_compared() -> None:
 def test_unfinished_runs_are_left_out() -> None:
     data = frame(WIDTHS, per("model.width", 1.0))
     data["status"] = "interrupted"
-    assert {answer.headline for answer in verdicts(data)} == {"undecided: too little data"}
+    assert {answer.headline for answer in verdicts(Runs.of(data))} == {"undecided: too little data"}
 
 
 def test_without_a_status_the_budget_tells_whether_a_run_is_finished() -> None:
@@ -224,8 +225,8 @@ def test_the_slope_of_the_logistic_law_comes_back() -> None:
 
 def test_the_seed_spread_is_measured_where_there_are_repeats() -> None:
     many = frame(grid(data__size=SIZES, seed=tuple(range(20))), seed_spread=0.5)
-    assert 0.38 < spread_of(many).logit < 0.62
-    single = spread_of(frame(grid(data__size=SIZES)))
+    assert 0.38 < Runs.of(many).seed_spread.logit < 0.62
+    single = Runs.of(frame(grid(data__size=SIZES))).seed_spread
     assert (single.logit, single.degrees) == (0.2, 0)
     assert "assumed" in str(single)
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from analysis.inference.findings import Verdict, verdicts
+from analysis.runs.runs import Runs
 from tests.analysis.planted import SIZES, Settings, frame, grid
 
 ARCHITECTURES = grid(model__architecture=("ddpmpp", "ncsnpp"), data__size=SIZES, seed=(0, 1, 2))
@@ -13,7 +14,7 @@ COUNTS = grid(data__labels=("random",), data__num_labels=(2, 10, 1000), data__si
 
 
 def verdict(name: str, data: pd.DataFrame) -> Verdict:
-    return verdicts(data, [name])[0]
+    return verdicts(Runs.of(data), [name])[0]
 
 
 def ncsnpp(effect: float) -> Any:

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 from analysis.inference.comparison import compare
-from analysis.inference.findings import finished_runs, verdicts
+from analysis.inference.findings import verdicts
 from analysis.inference.main_effects import contrasts
 from analysis.runs.effects import Effect, Saturated, contrast, ln, make_cells, trend
+from analysis.runs.runs import Runs
 from tests.analysis.planted import frame, grid
 
 
@@ -30,7 +31,7 @@ def is_decay(value: float) -> Any:
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0])
 def test_where_both_sides_are_at_one_end_there_is_no_effect(ratio: float) -> None:
-    cells = make_cells(finished_runs(with_ratios(ratio, **AXES)))
+    cells = make_cells(Runs.of(with_ratios(ratio, **AXES)).finished.best)
     found = contrast(cells, {"training.weight_decay"}, is_decay(0.0), is_decay(0.1), "0 to 0.1")
     assert found == Saturated("0 to 0.1", 2)
     assert trend(cells, "data.size", ln, "size") == Saturated("size", 2)
@@ -38,7 +39,9 @@ def test_where_both_sides_are_at_one_end_there_is_no_effect(ratio: float) -> Non
 
 def test_one_side_at_an_end_is_evidence() -> None:
     data = with_ratios(0.0, is_decay(0.1), **AXES)
-    found = contrast(make_cells(finished_runs(data)), {"training.weight_decay"}, is_decay(0.0), is_decay(0.1), "x")
+    found = contrast(
+        make_cells(Runs.of(data).finished.best), {"training.weight_decay"}, is_decay(0.0), is_decay(0.1), "x"
+    )
     assert isinstance(found, Effect)
     assert (found.comparisons, found.saturated) == (2, 0)
     assert found.high < 0
@@ -47,7 +50,7 @@ def test_one_side_at_an_end_is_evidence() -> None:
 def test_saturated_settings_change_no_effect_and_are_counted() -> None:
     sound = frame(grid(**AXES))
     dead = with_ratios(0.0, **{**AXES, "data__size": (50_000,), "seed": (2, 3, 4)})
-    alone, pooled = (make_cells(finished_runs(data), make_cells(finished_runs(sound)).spread)
+    alone, pooled = (make_cells(Runs.of(data).finished.best, make_cells(Runs.of(sound).finished.best).spread)
                      for data in (sound, pd.concat([sound, dead.assign(experiment="dead")])))  # fmt: skip
     key = "training.weight_decay"
     first = contrast(alone, {key}, is_decay(0.0), is_decay(0.1), "x")
@@ -62,12 +65,12 @@ def test_saturated_settings_change_no_effect_and_are_counted() -> None:
 
 def test_trainings_that_never_learned_support_nothing_and_are_named() -> None:
     data = with_ratios(0.0, **{**AXES, "training__weight_decay": (0.0, 1e-4, 0.1)})
-    (verdict,) = verdicts(data, ["weight_decay_cliff"])
+    (verdict,) = verdicts(Runs.of(data), ["weight_decay_cliff"])
     assert verdict.outcome == "undecided"
     assert [question.missing for question in verdict.questions] == [
         "left out: 2 matched settings at 0% or at 100% throughout"
     ] * 2
-    found, silent = contrasts(make_cells(finished_runs(data)))
+    found, silent = contrasts(make_cells(Runs.of(data).finished.best))
     assert found == []
     assert silent == ["|D| 1k to 2k", "Weight decay 0 to 0.0001", "Weight decay 0 to 0.1"]
 
@@ -78,12 +81,14 @@ def test_comparisons_pool_what_says_something() -> None:
                         with_ratios(0.0, **key, data__size=(50_000,)).assign(experiment="dead")])
              for _ in range(2)]  # fmt: skip
     sides[1]["seed"] += 5
-    answer = compare(*sides)
+    answer = compare(*map(Runs.of, sides))
     assert [match.saturated for match in answer.matches] == [False, True]
     assert answer.overall is not None
     assert answer.overall.comparisons == 1
     assert "1 of them at 0% or at 100% on both sides says nothing. Pooled over the 1 others" in answer.conclusion
-    dead = compare(sides[0][sides[0]["experiment"] == "dead"], sides[1][sides[1]["experiment"] == "dead"])
+    dead = compare(
+        Runs.of(sides[0][sides[0]["experiment"] == "dead"]), Runs.of(sides[1][sides[1]["experiment"] == "dead"])
+    )
     assert dead.overall is None
     assert "1 of them at 0% or at 100% on both sides says nothing." in dead.conclusion
     assert not any(match.beyond_noise for match in dead.matches)

@@ -38,6 +38,7 @@ def test_a_list_may_be_a_choice():
         ("model.attention_resolution=range(4,8)", r"list them as choice\(8,16\)"),
         ("model.depth=range(1.5,3)", "whole numbers"),
         ("model.width=range(36,60)", "none of 32 above"),
+        ("model.width=range(8,1e12)", "at most 1,000,000"),
     ],
 )
 def test_a_span_that_cannot_be_searched_is_refused(setting, message):

@@ -5,6 +5,7 @@ from typing import Literal
 import pandas as pd
 import pytest
 
+from analysis.runs.runs import Runs
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP
 from sweeps.engine.plans.plan import FactorDescription, GridOptions, OptunaOptions, Plan
@@ -47,7 +48,7 @@ def plan(key: str, search: Literal["grid", "optuna"] = "grid") -> Plan:
 
 def test_a_line_per_size_with_the_ratio_of_each_value() -> None:
     runs = frame("model.width", [(8, 10, 0.5), (16, 10, 0.9), (8, 20, 0.25)])
-    assert findings(runs, plan("model.width")) == [
+    assert findings(Runs.of(runs), plan("model.width")) == [
         "|D| = 10  memorization ratio by width  8: 50.0%  16: 90.0%",
         "|D| = 20  memorization ratio by width  8: 25.0%",
     ]
@@ -55,13 +56,13 @@ def test_a_line_per_size_with_the_ratio_of_each_value() -> None:
 
 def test_one_line_where_the_size_itself_is_studied() -> None:
     runs = frame("data.size", [(8, 8, 0.9), (1000, 1000, 0.1)])
-    assert findings(runs, plan("data.size")) == ["memorization ratio by |D|  8: 90.0%  1k: 10.0%"]
+    assert findings(Runs.of(runs), plan("data.size")) == ["memorization ratio by |D|  8: 90.0%  1k: 10.0%"]
 
 
 def test_trials_that_differ_in_more_than_the_factor_are_not_averaged() -> None:
     key = "model.time_embedding"
     runs = frame(key, [("positional", 10, 0.5), ("fourier", 10, 0.25), ("positional", 10, 0.9), ("fourier", 10, 0.8)])
-    assert findings(runs.assign(**{"model.depth": [1, 1, 2, 2]}), plan(key)) == [
+    assert findings(Runs.of(runs.assign(**{"model.depth": [1, 1, 2, 2]})), plan(key)) == [
         "Depth = 1  |D| = 10  memorization ratio by time embedding  fourier: 25.0%  positional: 50.0%",
         "Depth = 2  |D| = 10  memorization ratio by time embedding  fourier: 80.0%  positional: 90.0%",
     ]
@@ -77,7 +78,7 @@ def test_a_search_over_ranges_names_the_trial_that_it_looked_for(direction: str,
             "search": SEARCHED.model_copy(update={"direction": direction}),
         }
     )
-    (line,) = findings(runs, about)
+    (line,) = findings(Runs.of(runs), about)
     best = {"max": "96.9% (95%: 96.9 to 96.9%) at model.depth = 2, training.learning_rate = 0.013"}
     worst = {"min": "3.1% (95%: 3.1 to 3.1%) at model.depth = 2, training.learning_rate = 0.02"}
     assert line == f"{answer} memorization ratio of 3 trials: {(best | worst)[direction]}"
@@ -86,4 +87,4 @@ def test_a_search_over_ranges_names_the_trial_that_it_looked_for(direction: str,
 @pytest.mark.parametrize("search", ["grid", "optuna"])
 def test_without_any_ratio_it_says_so(search: Literal["grid", "optuna"]) -> None:
     runs = frame("model.width", [(8, 10, float("nan"))])
-    assert findings(runs, plan("model.width", search)) == ["no trial has a memorization ratio yet"]
+    assert findings(Runs.of(runs), plan("model.width", search)) == ["no trial has a memorization ratio yet"]

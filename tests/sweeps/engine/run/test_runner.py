@@ -54,7 +54,7 @@ def test_an_existing_run_is_refused_and_a_finished_one_can_be_resumed(cluster, s
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign/notes.txt").touch()
     code, _, errors = script("weight_decay", *arguments[:-1], "foreign")
-    assert (code, "is no run of a sweep: give another --name" in errors) == (2, True)
+    assert (code, "is not the run of a sweep: give another --name" in errors) == (2, True)
     (tmp_path / "run/table.parquet").unlink()
     code, output, _ = script("weight_decay", "--resume", "--storage-path", str(tmp_path), "--name", "run")
     assert code == 0

@@ -69,8 +69,10 @@ def write_artifacts(run_path: str, manifest: Manifest) -> None:
         table = emm_table(search.estimates(), PAPER_GRID if plan.preset == "paper" else ())
         write("emm.csv", table.to_csv(index=False).encode())
         write("emm.parquet", table.to_parquet(index=False))
-        write("emm.png", _render(draw_emm(search_figure(search), title=f"EMM by {_title(plan)}"), "png"))
-        written += ["emm.csv", "emm.parquet", "emm.png"]
+        written += ["emm.csv", "emm.parquet"]
+        if table["trainings"].any():
+            write("emm.png", _render(draw_emm(search_figure(search), title=f"EMM by {_title(plan)}"), "png"))
+            written.append("emm.png")
     lines = findings(runs, plan) if search is None else emm_findings(search)
     for line in lines:
         print(line)

@@ -9,13 +9,12 @@ from scipy import special
 
 from analysis.emm.search.trainings import Proposal
 from benchmarks.curves import Curve, from_function, logistic, published, published_ratios, unfriendly
+from benchmarks.emm_tables import Row
 from benchmarks.replay import Replay, plain_bisection, replay, replay_factor
 from benchmarks.trainings import GROWTHS, Growth, Noise, train_with_rules
 
 PAPER_GRID = (500, 1000, 2000, 3000, 4000, 5000)  # width 128 in Fig. 3a: 15.5k images
 LOW, HIGH = 100, 50_000
-Row = dict[str, float | None]
-"""A number for each column of a table."""
 
 
 def _unit(curve: Curve, truth: float | None, target: float) -> float:
@@ -84,7 +83,7 @@ def run_suite(
 
 
 def early_stops(growth: Growth, target: float, runs: int, rng: np.random.Generator) -> Row:
-    """Replay trainings whose final logit is uniform in -2..5 by the rules of a trial.
+    """Replay trainings whose final logit is uniform in -2..9 by the rules of a trial.
 
     Returns:
         runs; stopped_early (share that was stopped), budget_saved (share of their budget), false_stop_rate (share of
@@ -92,7 +91,7 @@ def early_stops(growth: Growth, target: float, runs: int, rng: np.random.Generat
     """
     stopped, false, saved = 0, 0, 0.0
     for _ in range(runs):
-        ratio = float(special.expit(rng.uniform(-2, 5)))
+        ratio = float(special.expit(rng.uniform(-2, 9)))
         curve = Curve("flat", np.array([1.0, 2.0]), np.array([ratio, ratio]))
         noise = Noise(seed_spread=0, growth=growth)
         training, final = train_with_rules(curve, Proposal(0, None, 1, 0, 10_000), noise, rng, target)
@@ -208,27 +207,3 @@ def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: 
         },
         "unfriendly": {name: suite(one_of([curve])) for name, curve in unfriendly(LOW, HIGH).items()},
     }
-
-
-def to_markdown(outcome: dict[str, dict[str, Row]]) -> str:
-    """One table for each suite."""
-    lines = []
-    for suite, rows in outcome.items():
-        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-        lines += [
-            f"### {suite}",
-            "",
-            "| curve | " + " | ".join(columns) + " |",
-            "|---" * (len(columns) + 1) + "|",
-        ]
-        for name, row in rows.items():
-            cells = [_cell(row.get(column)) for column in columns]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _cell(number: float | None) -> str:
-    if number is None:
-        return "-"
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3f}".rstrip("0").rstrip(".")

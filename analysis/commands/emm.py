@@ -121,11 +121,10 @@ def _figure(panel: Group, estimates: pd.DataFrame, zetas: list[float], method: M
         return ["all runs" if panel.key == SIZE else value_label(panel.key, value) for value in values]
 
     runs = once_a_seed(panel.runs.best)
-    values = runs[panel.key] if panel.key != SIZE else runs[SIZE]
     points = runs.rename(columns={SIZE: "size", "memorization_ratio": "ratio"})[["size", "ratio", "num_samples"]]
     curves = curves_of_results(panel, method)
     data = estimates_figure(
-        points.assign(value=named(values)),
+        points.assign(value=named(runs[panel.key])),
         curves.assign(value=named(curves["value"])),
         chosen.assign(value=named(chosen["value"])),
         zetas[0],

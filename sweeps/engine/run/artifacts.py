@@ -71,7 +71,7 @@ def write_artifacts(run_path: str, manifest: Manifest) -> None:
         write("emm.parquet", table.to_parquet(index=False))
         written += ["emm.csv", "emm.parquet"]
         # Where every training diverged, nothing was observed.
-        if table["trials"].any():
+        if table["trainings"].any():
             write("emm.png", _render(draw_emm(search_figure(search), title=f"EMM by {_title(plan)}"), "png"))
             written.append("emm.png")
     lines = findings(runs, plan) if search is None else emm_findings(search)

@@ -15,6 +15,8 @@ from sweeps.engine.plans.names import METRIC
 from sweeps.engine.tune.emm_state import EMMState
 from sweeps.engine.tune.state import parsed, saved_state
 
+_RECORD = "training/"
+
 
 class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
     """Proposes the next training (factor value, size, seed) for each free slot of the cluster.
@@ -70,10 +72,12 @@ class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
         if proposal is None:
             return
         # A training that diverged has no ratio, neither 0 nor 1.
-        if error or not result or "failure" in result or "training" not in result:
+        # Tune flattens the nested record of the trial.
+        record = {name[len(_RECORD) :]: value for name, value in (result or {}).items() if name.startswith(_RECORD)}
+        if error or not record or "failure" in (result or {}):
             self.search.fail(proposal)
             return
-        self.search.observe(proposal, Training(**result["training"]))
+        self.search.observe(proposal, Training(**record))
 
     def save(self, checkpoint_path: str) -> None:
         """Write the state as JSON."""

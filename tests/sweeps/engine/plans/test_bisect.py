@@ -57,8 +57,13 @@ def test_a_search_that_cannot_be_is_refused(selection, options, message):
 
 
 def reported(experiment, ratio):
-    """The last report of a trial that trained to its end."""
-    return {"training": {"size": experiment["data.size"], "seed": 0, "ratio": ratio, "num_samples": 256}}
+    """The last report of a trial that trained to its end, as Tune passes it on."""
+    return {
+        "training/size": experiment["data.size"],
+        "training/seed": 0,
+        "training/ratio": ratio,
+        "training/num_samples": 256,
+    }
 
 
 def test_the_searcher_saved_and_restored_proposes_what_it_would_have_proposed(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from ray.tune.search import Searcher
+from ray.tune.utils import flatten_dict
 from scipy import special
 
 from analysis.emm.search.search import Proposal, Search, Training
@@ -17,9 +18,9 @@ CURVES = unfriendly()
 
 
 def reported(experiment, ratio):
-    """The last report of a trial that trained to its end."""
+    """The last report of a trial that trained to its end, as Tune passes it on."""
     training = Training(experiment["data.size"], experiment["seed"], ratio, experiment["evaluation.num_samples"])
-    return {"stopped_early": False, "training": asdict(training)}
+    return flatten_dict({"stopped_early": False, "training": asdict(training)})
 
 
 def run(curve, seed, slots=4, spread=0.08):

@@ -11,7 +11,7 @@ from scipy import special
 from analysis.emm.search.posterior import CurvePosterior
 from analysis.emm.search.prior import LOG_SLOPES
 from analysis.emm.search.search import Search
-from analysis.figures.style import MARKERS, colours, legend, metric_axis, new_figure, size_axis
+from analysis.figures.style import MARKERS, colors, legend, metric_axis, new_figure, size_axis
 from analysis.stats.binomial import wilson_interval
 
 _READING = "curves with 95% bands: fitted; bars: 95% of a training's samples; diamonds: EMM with its 95% interval"
@@ -98,7 +98,7 @@ def _band(posterior: CurvePosterior, sizes: np.ndarray, target_logit: float) -> 
 
 
 def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
-    """Draws the figure; each value has its own colour and marker.
+    """Draws the figure; each value has its own color and marker.
 
     A measured EMM is a filled mark with its interval on the line 1 - zeta, an uncertain one half filled; a bound is an
     arrow pointing to where the EMM lies; an extrapolated one is hollow. Marks at the same height are moved apart.
@@ -111,7 +111,7 @@ def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
     axes = figure.axes[0]
     target = 100 * data.target
     for i, value in enumerate(values):
-        color = colours(len(values))[i]
+        color = colors(len(values))[i]
         curve, runs, crossings = (
             rows[rows["value"].map(repr) == repr(value)] for rows in (data.curves, data.trainings, data.crossings)
         )

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import colours, draw_curve, legend, metric_axis, new_figure, size_axis
+from analysis.figures.style import colors, draw_curve, legend, metric_axis, new_figure, size_axis
 from analysis.inference.emm import group_crossings
 from analysis.runs.factors import in_order, size_text, value_label
 from analysis.runs.groups import Group, summary
@@ -64,10 +64,10 @@ def _mark(figure: Figure, found: pd.DataFrame, index: int, count: int, zeta: flo
     """The crossing: a drop line to |D|, and its number."""
     axes = figure.axes[0]
     for _, row in found[found["kind"].isin(["measured", "uncertain"])].iterrows():
-        colour = colours(count)[index]
-        axes.vlines(row["emm"], -3, 100 * (1 - zeta), color=colour, linestyle=":", linewidth=1.2)
+        color = colors(count)[index]
+        axes.vlines(row["emm"], -3, 100 * (1 - zeta), color=color, linestyle=":", linewidth=1.2)
         axes.annotate(f"EMM {_short(row['emm'])}", (row["emm"], 2 + 7 * (index % 8)), (3, 0), fontsize=7.5,
-                      textcoords="offset points", color=colour)  # fmt: skip
+                      textcoords="offset points", color=color)  # fmt: skip
 
 
 def _short(emm: float) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import colours, legend, new_figure, spaced, value_ticks
+from analysis.figures.style import colors, legend, new_figure, spaced, value_ticks
 from analysis.inference.emm import group_crossings
 from analysis.runs.factors import factor, in_order, size_text, value_text
 from analysis.runs.groups import Group
@@ -51,11 +51,11 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
         open_low, open_high = ~(np.isfinite(low) & (low > 0)), ~np.isfinite(high)
         errors = np.stack([np.where(open_low, 0, emm - low), np.where(open_high, 0, high - emm)]).clip(min=0)
         bound = part["kind"].astype(str).str.endswith("bound").to_numpy()
-        colour = colours(len(zetas))[index]
-        axes.errorbar(x, emm, np.nan_to_num(errors), fmt="none", capsize=2.5, elinewidth=1.2, ecolor=colour)
+        color = colors(len(zetas))[index]
+        axes.errorbar(x, emm, np.nan_to_num(errors), fmt="none", capsize=2.5, elinewidth=1.2, ecolor=color)
         for marker, mask in (("o", ~bound), ("^", bound & open_high), ("v", bound & ~open_high)):
-            axes.plot(x[mask], emm[mask], marker, markersize=5.5 if marker == "o" else 7, color=colour, clip_on=False)
-        axes.plot([], [], "o", markersize=5.5, color=colour, label=f"zeta = {zeta:g}")
+            axes.plot(x[mask], emm[mask], marker, markersize=5.5 if marker == "o" else 7, color=color, clip_on=False)
+        axes.plot([], [], "o", markersize=5.5, color=color, label=f"zeta = {zeta:g}")
     axes.set_yscale("log")
     ends = pd.concat([data["emm_low"], data["emm_high"]]).astype(float)
     ticks = spaced(ends[np.isfinite(ends) & (ends > 0)])

@@ -75,8 +75,8 @@ def _interval(
     """Ends in 0..1 of the interval over several trials."""
     hits, misses = memorized + 0.5, total - memorized + 0.5
     reach = normal_quantile() * np.sqrt(1 / hits + 1 / misses + spread.logit**2 / trials)
-    centre = np.log(hits / misses)
-    return 1 / (1 + np.exp(reach - centre)), 1 / (1 + np.exp(-reach - centre))
+    center = np.log(hits / misses)
+    return 1 / (1 + np.exp(reach - center)), 1 / (1 + np.exp(-reach - center))
 
 
 def _student(trials: int) -> float:

@@ -9,7 +9,7 @@ from analysis.errors import AnalysisError
 from analysis.report import build
 from analysis.runs.runs import Runs
 from analysis.tables.trials import trials_table
-from tests.analysis.planted import SIZES, frame, grid, write_sweep
+from tests.fakes import SIZES, frame, grid, write_sweep
 
 
 def test_diverged_trials_are_not_drawn_where_nothing_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,7 @@ import pytest
 from analysis.commands import emm as emm_command
 from analysis.commands.main import main
 from analysis.figures.zeta import emm_by_zeta
-from tests.analysis.commands.conftest import falling
-from tests.analysis.planted import grid, write_sweep
+from tests.fakes import falling, grid, write_sweep
 
 SIZES = (500, 1000, 2000, 4000)
 EMMS = {128: 1100, 256: 2300}

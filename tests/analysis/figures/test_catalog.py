@@ -7,7 +7,7 @@ from analysis.errors import AnalysisError
 from analysis.figures.catalog import Drawn, Missing, figures
 from analysis.results.columns import joined
 from analysis.runs.runs import Runs
-from tests.analysis.conftest import make_table
+from tests.fakes import make_table
 
 
 def test_a_real_folder_allows_these_figures_and_all_of_them_render(real: pd.DataFrame) -> None:

@@ -17,7 +17,7 @@ from analysis.figures.size import metric_over_size, size_data
 from analysis.figures.skips import metric_over_skips, skips_data
 from analysis.figures.zeta import emm_by_zeta, zeta_data
 from analysis.runs.runs import Runs
-from tests.analysis.conftest import make_table
+from tests.fakes import make_table
 
 FINALS = {(128, 500): 0.95, (128, 1000): 0.85, (256, 500): 0.98, (256, 1000): 0.93, (256, 2000): 0.6}
 

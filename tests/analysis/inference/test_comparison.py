@@ -6,7 +6,7 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.inference.comparison import compare
 from analysis.runs.runs import Runs
-from tests.analysis.planted import SIZES, frame, grid
+from tests.fakes import SIZES, frame, grid
 
 AXES = {"data__size": SIZES, "seed": (0, 1)}
 

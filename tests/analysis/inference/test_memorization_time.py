@@ -5,7 +5,7 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.inference.memorization_time import memorization_times, predicted, scaling_groups, time_scaling
 from analysis.runs.runs import Runs
-from tests.analysis.conftest import make_table
+from tests.fakes import make_table
 
 
 def test_the_time_is_interpolated_between_evaluations() -> None:

@@ -4,7 +4,7 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.runs.final import best, finished, is_finished, is_lower_bound, left_out, stopped_early
 from analysis.runs.runs import Runs
-from tests.analysis.conftest import make_table
+from tests.fakes import make_table
 
 
 def table(*statuses: str) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from analysis.runs.averages import averaged
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
 from analysis.runs.seeds import ASSUMED_SPREAD
-from tests.analysis.planted import frame, grid, write_sweep
+from tests.fakes import frame, grid, write_sweep
 
 
 def wider(settings: dict) -> float:

@@ -299,7 +299,7 @@ def test_a_trial_that_was_stopped_early_is_a_lower_bound_and_costs_what_it_train
     assert (found.images_trained, whole.estimate("a").images_trained) == (1000, 2000)
 
 
-def test_small_sizes_end_at_neighbouring_numbers():
+def test_small_sizes_end_at_neighboring_numbers():
     search = Search(["a"], 2, 40)
     run(search, lambda n: 1.0 if n <= 5 else 0.0)
     found = search.estimate("a")

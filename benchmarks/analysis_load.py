@@ -90,9 +90,9 @@ def _state(config: dict[str, Any], last: dict[str, Any], trial_id: str) -> list[
         "stub": False, "trainable_name": "train_trial", "trial_id": trial_id, "config": config,
         "_Trial__unresolved_config": config, "evaluated_params": {}, "status": "TERMINATED", "storage": "80" * 900,
     }  # fmt: skip
-    analysed = {key: dict.fromkeys(("max", "min", "avg", "last", "last-5-avg", "last-10-avg"), 0.123456789012)
+    analyzed = {key: dict.fromkeys(("max", "min", "avg", "last", "last-5-avg", "last-10-avg"), 0.123456789012)
                 for key in (*last, *config)}  # fmt: skip
-    runtime = {"start_time": 0.0, "last_result": {**last, "done": True}, "metric_analysis": analysed,
+    runtime = {"start_time": 0.0, "last_result": {**last, "done": True}, "metric_analysis": analyzed,
                "metric_n_steps": dict.fromkeys(last, "80" * 60)}  # fmt: skip
     return [json.dumps(description, indent=2), json.dumps(runtime, indent=2)]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from analysis.emm.search.observation import MAX_SIZE
+from analysis.emm.search.trainings import MAX_SIZE
 
 FloatArray = npt.NDArray[np.float64]
 COLUMNS = ("curve", "size", "ratio")

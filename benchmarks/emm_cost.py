@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis.commands.main import Parser
 from benchmarks.curves import Curve, read_curves
+from benchmarks.emm_tables import to_markdown, write_results
 from benchmarks.replay import Replay, plain_bisection, replay
-from benchmarks.suites import run_suites, to_markdown
+from benchmarks.suites import run_suites
 from benchmarks.trainings import Noise
+from memo_core.terminal import Parser
 
 
 def measure_curve(
@@ -32,7 +33,7 @@ def measure_curve(
     limits: tuple[int, int] | None = None,
     noise: Noise | None = None,
 ) -> dict[str, float | None]:
-    """Replays one curve, searched on its own, without early verdicts.
+    """Replays one curve, searched on its own, without early stops.
 
     Args:
         curve: the true ratio.
@@ -66,7 +67,7 @@ def measure_curve(
         "emm_true": truth,
         "median_error": error,
         "coverage": float(np.mean(covered)),
-        "mean_trainings": float(np.mean([r.trials for r in results])),
+        "mean_trainings": float(np.mean([r.trainings for r in results])),
         "cost_in_emms": float(np.mean([r.images_trained for r in results])) / unit,
         "bisection_cost_in_emms": float(np.mean(plain)) / unit,
     }
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-size", type=int, help="largest size to train (default: the curve's)")
     parser.add_argument("--seed-spread", type=float, default=Noise().seed_spread, help="between seeds, in logits")
     parser.add_argument("--seed", type=int, default=0, help="of the simulated noise")
+    parser.add_argument("--write", action="store_true", help="write the numbers to docs/emm-benchmark.md")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -114,6 +116,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ValueError(f"replays {arguments.replays} must be at least 1")
     if not (np.isfinite(arguments.seed_spread) and arguments.seed_spread >= 0):
         raise ValueError(f"seed spread {arguments.seed_spread} must be zero or positive")
+    if arguments.write and arguments.curves is not None:
+        raise ValueError("--write keeps the suites' numbers: it does not go with --curves")
     if arguments.seed < 0:
         raise ValueError(f"seed {arguments.seed} must not be negative")
     for name in ("min_size", "max_size"):
@@ -134,8 +138,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check(given)
         noise = Noise(seed_spread=given.seed_spread)
         if given.curves is None:
-            outcome = run_suites(given.target, given.tolerance, given.replays or 1000, given.seed, noise)
-            print(json.dumps(outcome, indent=2, allow_nan=False) if given.json else to_markdown(outcome))
+            suites = run_suites(given.target, given.tolerance, given.replays or 1000, given.seed, noise)
+            print(json.dumps(suites, indent=2, allow_nan=False) if given.json else to_markdown(suites))
+            if given.write:
+                write_results(suites)
             return 0
         curves = read_curves(given.curves)
         limits = [limits_of(curve, given.min_size, given.max_size) for curve in curves]

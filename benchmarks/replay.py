@@ -7,16 +7,16 @@ import numpy as np
 
 from analysis.emm.search.search import Estimate, Proposal, Search
 from benchmarks.curves import Curve
-from benchmarks.trainings import Noise, train, train_with_verdicts
+from benchmarks.trainings import Noise, train, train_with_rules
 
 
 @dataclass(frozen=True)
 class Replay:
-    """One search over one curve: its result, rounds of waiting, and its early verdicts."""
+    """One search over one curve: its result, rounds of waiting, early stops, and those that were wrong."""
 
     estimate: Estimate
     rounds: int
-    early_failures: int = 0
+    early_stops: int = 0
     false_stops: int = 0
 
 
@@ -29,10 +29,12 @@ def replay(
     limits: tuple[int, int] | None = None,
     noise: Noise | None = None,
     slots: int = 1,
-    verdicts: bool = False,
+    early_stops: bool = False,
 ) -> Replay:
     """Searches one curve to the end, `slots` trainings at a time; a round ends when all have reported."""
-    (done,) = replay_factor([curve], target, tolerance, rng, limits=limits, noise=noise, slots=slots, verdicts=verdicts)
+    (done,) = replay_factor(
+        [curve], target, tolerance, rng, limits=limits, noise=noise, slots=slots, early_stops=early_stops
+    )
     return done
 
 
@@ -45,34 +47,26 @@ def replay_factor(
     limits: tuple[int, int] | None = None,
     noise: Noise | None = None,
     slots: int = 1,
-    verdicts: bool = False,
+    early_stops: bool = False,
 ) -> list[Replay]:
     """Searches the values of a factor together, one curve a value; each result carries the rounds of all."""
     noise = noise or Noise()
     low, high = limits or curves[0].limits
     search = Search(list(range(len(curves))), low, high, target, tolerance=tolerance)
     rounds = 0
-    failures, false_stops = [0] * len(curves), [0] * len(curves)
+    stops, false_stops = [0] * len(curves), [0] * len(curves)
     while not search.finished:
         rounds += 1
         for proposal in search.propose(slots):
             index = int(proposal.value or 0)
-            if verdicts:
-                done = train_with_verdicts(curves[index], proposal, noise, rng, target)
-                stopped = done.verdict == "will_not_reach"
-                failures[index] += stopped
-                false_stops[index] += stopped and (done.final_ratio or 0.0) >= target
+            if early_stops:
+                training, final = train_with_rules(curves[index], proposal, noise, rng, target)
+                stops[index] += training.stopped_early
+                false_stops[index] += training.stopped_early and final < target
             else:
-                done = train(curves[index], proposal, noise, rng)
-            search.observe(
-                proposal,
-                done.ratio,
-                done.num_samples,
-                verdict=done.verdict,
-                forecast=done.forecast,
-                fraction=done.fraction,
-            )
-    return [Replay(found, rounds, failures[i], false_stops[i]) for i, found in enumerate(search.estimates())]
+                training = train(curves[index], proposal, noise, rng)
+            search.observe(proposal, training)
+    return [Replay(found, rounds, stops[i], false_stops[i]) for i, found in enumerate(search.estimates())]
 
 
 def plain_bisection(
@@ -85,7 +79,7 @@ def plain_bisection(
     noise: Noise | None = None,
     num_samples: int = 10_000,
 ) -> tuple[int, int]:
-    """The yardstick: halve [min, max] in ln size and believe each ratio, until the tolerance is reached.
+    """The yardstick: halve [min, max] in ln size, taking each ratio as exact, until the tolerance is reached.
 
     An end that the bracket closes onto is trained too, since otherwise nothing was seen there.
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from analysis.emm.search.search import Proposal
-from benchmarks.curves import Curve, logistic, published, published_ratios, unfriendly
+from analysis.emm.search.trainings import Proposal
+from benchmarks.curves import Curve, from_function, logistic, published, published_ratios, unfriendly
+from benchmarks.emm_tables import Row
 from benchmarks.replay import Replay, plain_bisection, replay, replay_factor
-from benchmarks.trainings import GROWTHS, Growth, Noise, train_with_verdicts
+from benchmarks.trainings import GROWTHS, Growth, Noise, train_with_rules
 
 PAPER_GRID = (500, 1000, 2000, 3000, 4000, 5000)  # width 128 in Fig. 3a: 15.5k images
 LOW, HIGH = 100, 50_000
@@ -23,10 +24,8 @@ def _unit(curve: Curve, truth: float | None, target: float) -> float:
     return float(curve.limits[1] if curve.ratios[-1] >= target else curve.limits[0])
 
 
-def summarize(
-    replays: list[Replay], truths: list[float | None], curves: list[Curve], target: float
-) -> dict[str, float | None]:
-    """Averages over replays of curves, each with its own truth; see `emm_cost.measure_curve`."""
+def summarize(replays: list[Replay], truths: list[float | None], curves: list[Curve], target: float) -> Row:
+    """Average over replays of curves, each with its own truth; see `emm_cost.measure_curve`."""
     errors, covered, costs = [], [], []
     for done, truth, curve in zip(replays, truths, curves, strict=True):
         estimate = done.estimate
@@ -42,7 +41,7 @@ def summarize(
         "median_error": float(np.median(errors)) if errors else None,
         "error_95": float(np.quantile(errors, 0.95)) if errors else None,
         "coverage": float(np.mean(covered)),
-        "mean_trainings": float(np.mean([r.estimate.trials for r in replays])),
+        "mean_trainings": float(np.mean([r.estimate.trainings for r in replays])),
         "mean_rounds": float(np.mean([r.rounds for r in replays])),
         "cost_in_emms": float(np.mean(costs)),
         "images": float(np.mean([r.estimate.images_trained for r in replays])),
@@ -64,50 +63,60 @@ def run_suite(
     *,
     noise: Noise,
     slots: int = 1,
-    verdicts: bool = False,
-) -> dict[str, float | None]:
-    """Replays curves from `draw` and adds the plain bisection's cost and the early failures' error rate."""
+    early: bool = False,
+) -> Row:
+    """Replays curves from `draw` and adds the plain bisection's cost and the error rate of early stops."""
     curves = [draw(rng) for _ in range(replays)]
     truths = [curve.emm(target, *curve.limits) for curve in curves]
-    done = [replay(curve, target, tolerance, rng, noise=noise, slots=slots, verdicts=verdicts) for curve in curves]
+    done = [replay(curve, target, tolerance, rng, noise=noise, slots=slots, early_stops=early) for curve in curves]
     row = summarize(done, truths, curves, target)
     plain = [plain_bisection(curve, target, tolerance, rng, noise=noise)[0] for curve in curves]
     units = [_unit(c, t, target) for c, t in zip(curves, truths, strict=True)]
     row["bisection_cost_in_emms"] = float(np.mean(np.array(plain) / np.array(units)))
     row["paper_grid_cost_in_emms"] = float(np.mean(sum(PAPER_GRID) / np.array(units)))
     row["cost_over_bisection"] = float(np.mean([d.estimate.images_trained for d in done]) / np.mean(plain))
-    if verdicts:
-        failures = sum(d.early_failures for d in done)
-        row["early_failures"] = failures
-        row["false_stop_rate"] = sum(d.false_stops for d in done) / failures if failures else None
+    if early:
+        stops = sum(d.early_stops for d in done)
+        row["early_stops"] = stops
+        row["false_stop_rate"] = sum(d.false_stops for d in done) / stops if stops else None
     return row
 
 
-def false_stops(growth: Growth, target: float, runs: int, rng: np.random.Generator) -> dict[str, float | None]:
-    """Early verdicts against full runs: trainings whose final logit is uniform in -2..5, told by the rules of a trial.
+def early_stops(growth: Growth, target: float, runs: int, rng: np.random.Generator) -> Row:
+    """Replay trainings whose final logit is uniform in -2..9 by the rules of a trial.
 
     Returns:
-        runs; stopped_early (share stopped as failures); budget_saved (share of their budget);
-        false_stop_rate (of those stops, the share that would have reached the target);
-        false_of_reaching (the same, of all runs that would have).
+        runs; stopped_early (share that was stopped), budget_saved (share of their budget), false_stop_rate (share of
+        those stops that would have ended below the target).
     """
-    stopped, false, reaching, saved = 0, 0, 0, 0.0
+    stopped, false, saved = 0, 0, 0.0
     for _ in range(runs):
-        ratio = float(special.expit(rng.uniform(-2, 5)))
+        ratio = float(special.expit(rng.uniform(-2, 9)))
         curve = Curve("flat", np.array([1.0, 2.0]), np.array([ratio, ratio]))
-        done = train_with_verdicts(
-            curve, Proposal(0, None, 1, 0, 10_000), Noise(seed_spread=0, growth=growth), rng, target
-        )
-        reaching += ratio >= target
-        if done.verdict == "will_not_reach":
-            stopped, false, saved = stopped + 1, false + (ratio >= target), saved + 1 - done.fraction
+        noise = Noise(seed_spread=0, growth=growth)
+        training, final = train_with_rules(curve, Proposal(0, None, 1, 0, 10_000), noise, rng, target)
+        if training.stopped_early:
+            stopped, false, saved = stopped + 1, false + (final < target), saved + 1 - training.fraction
     return {
         "runs": runs,
         "stopped_early": stopped / runs,
         "budget_saved": saved / stopped if stopped else None,
         "false_stop_rate": false / stopped if stopped else None,
-        "false_of_reaching": false / reaching if reaching else None,
     }
+
+
+def somewhere(formula: Callable[[float, np.random.Generator], Curve]) -> Callable[[np.random.Generator], Curve]:
+    """Draw a curve by its EMM, which lies between 300 and 15,000, uniform in its logarithm."""
+    return lambda rng: formula(float(np.exp(rng.uniform(np.log(300), np.log(15_000)))), rng)
+
+
+def cliff(above: float, below: float) -> Callable[[np.random.Generator], Curve]:
+    """Draw a cliff from one ratio to another, at any size."""
+
+    def formula(emm: float, _: np.random.Generator) -> Curve:
+        return from_function("cliff", lambda n: np.where(n < emm, above, below), LOW, HIGH)
+
+    return somewhere(formula)
 
 
 def run_factors(
@@ -119,7 +128,7 @@ def run_factors(
     *,
     rng: np.random.Generator,
     noise: Noise,
-) -> dict[str, float | None]:
+) -> Row:
     """Searches `values` curves of one factor at once: EMMs differ, slopes are alike (spread of 10%).
 
     `mean_rounds` is that of the whole factor.
@@ -148,7 +157,7 @@ def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: 
     """All suites: {suite: {curves: numbers}}."""
     streams = iter(np.random.default_rng(seed).spawn(200))
 
-    def suite(draw: Callable[[np.random.Generator], Curve], **options: Any) -> dict[str, float | None]:
+    def suite(draw: Callable[[np.random.Generator], Curve], **options: Any) -> Row:
         return run_suite(draw, target, tolerance, replays, next(streams), **{"noise": noise, **options})
 
     def one_of(curves: Sequence[Curve]) -> Callable[[np.random.Generator], Curve]:
@@ -157,12 +166,15 @@ def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: 
     def line(rng: np.random.Generator) -> Curve:
         return drawn_logistic(rng, target)
 
+    def steep(emm: float, rng: np.random.Generator) -> Curve:
+        return logistic("steep", emm, float(rng.uniform(6, 12)), target, low=LOW, high=HIGH)
+
     logistics = {
         f"slopes 2 to 4, {slots} slot{'s' if slots > 1 else ''}": suite(line, slots=slots) for slots in (1, 4, 16)
     }
     for growth in GROWTHS:
-        logistics[f"slopes 2 to 4, early verdicts, {growth} growth"] = suite(
-            line, verdicts=True, noise=replace(noise, growth=growth)
+        logistics[f"slopes 2 to 4, early stops, {growth} growth"] = suite(
+            line, early=True, noise=replace(noise, growth=growth)
         )
     for slope in (2.0, 3.0, 4.0):
         curve = logistic(f"slope {slope:g}", 1100, slope, target, low=LOW, high=HIGH)
@@ -182,36 +194,16 @@ def run_suites(target: float, tolerance: float, replays: int, seed: int, noise: 
         "Table 4, unique labels": ["labels=unique"],
     }
     return {
-        "early failures": {
-            f"{growth} growth": false_stops(growth, target, replays, next(streams)) for growth in GROWTHS
-        },
+        "early stops": {f"{growth} growth": early_stops(growth, target, replays, next(streams)) for growth in GROWTHS},
         "logistic": logistics,
         "factors": factors,
         "published": {g: suite(one_of([tables[n] for n in names])) for g, names in groups.items()}
         | {f"Table 4, {c.name}, ratios joined": suite(one_of([c])) for c in published_ratios()},
+        "cliffs and steep curves anywhere": {
+            "cliff 1 to 0": suite(cliff(1.0, 0.0)),
+            "cliff 0.99 to 0.01": suite(cliff(0.99, 0.01)),
+            "cliff 0.93 to 0.01": suite(cliff(0.93, 0.01)),
+            "slopes 6 to 12": suite(somewhere(steep)),
+        },
         "unfriendly": {name: suite(one_of([curve])) for name, curve in unfriendly(LOW, HIGH).items()},
     }
-
-
-def to_markdown(outcome: dict[str, dict[str, dict[str, float | None]]]) -> str:
-    """One table for each suite."""
-    lines = []
-    for suite, rows in outcome.items():
-        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-        lines += [
-            f"### {suite}",
-            "",
-            "| curve | " + " | ".join(columns) + " |",
-            "|---" * (len(columns) + 1) + "|",
-        ]
-        for name, row in rows.items():
-            cells = [_cell(row.get(column)) for column in columns]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _cell(number: float | None) -> str:
-    if number is None:
-        return "-"
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3f}".rstrip("0").rstrip(".")

@@ -6,9 +6,8 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import special
 
-from analysis.emm.search.observation import Verdict
-from analysis.emm.search.search import Proposal
-from analysis.emm.stopping.rules import NextBatch, VerdictRules
+from analysis.emm.search.trainings import Proposal, Training
+from analysis.emm.stopping.rules import NextBatch, StoppingRules
 from analysis.stats.binomial import logit
 from benchmarks.curves import Curve, FloatArray
 
@@ -18,7 +17,7 @@ Growth = Literal["published", "steep", "late", "sudden"]
 
 `published`: g ln u - h (ln u)^2 with g in 2..5, h in 0..2, as Fig. 1d and 7c rise; `steep`: g in 4..9, h in 0..4, as
 laptop runs at a high learning rate do; `late`: a (u - 1), a in 4..12; `sudden`: 4 ln((u - v) / (1 - v)), nothing
-before v in 0.3..0.6. The forecast's own family holds the last two, the first two nearly.
+before v in 0.3..0.6.
 """
 
 GROWTHS: tuple[Growth, ...] = get_args(Growth)
@@ -40,39 +39,22 @@ class Noise:
     wobble: float = 0.05
 
 
-@dataclass(frozen=True)
-class Training:
-    """The outcome of a simulated training, as `Search.observe` takes it.
-
-    `final_ratio` is the true one that it would have reached: whether a stop was false.
-    """
-
-    ratio: float
-    num_samples: int
-    final_ratio: float
-    verdict: Verdict = "full"
-    fraction: float = 1.0
-    forecast: tuple[float, float] | None = None
-
-
 def train(curve: Curve, proposal: Proposal, noise: Noise, rng: np.random.Generator) -> Training:
-    """One training to the end of its budget."""
-    final = _final_ratio(curve, proposal, noise, rng)
+    """Simulate one training to the end of its budget."""
     n = proposal.num_samples
-    return Training(rng.binomial(n, final) / n, n, final)
+    ratio = rng.binomial(n, _final_ratio(curve, proposal, noise, rng)) / n
+    return Training(proposal.size, proposal.seed, ratio, n)
 
 
-def train_with_verdicts(
-    curve: Curve,
-    proposal: Proposal,
-    noise: Noise,
-    rng: np.random.Generator,
-    target: float,
-    *,
-    confidence: float = 0.99,
-) -> Training:
-    """One training, evaluated 16 times by the rules of a real trial, that stops as soon as its verdict is sure."""
-    rules = VerdictRules(target, True, True, True, confidence)
+def train_with_rules(
+    curve: Curve, proposal: Proposal, noise: Noise, rng: np.random.Generator, target: float
+) -> tuple[Training, float]:
+    """Simulate one training that is evaluated 16 times by the rules of a real trial.
+
+    Returns:
+        The training, and the true ratio that it had reached at the end of its budget.
+    """
+    rules = StoppingRules(target, early_success=True, sequential_sampling=True)
     final = _final_ratio(curve, proposal, noise, rng)
     u = np.arange(1, EVALUATIONS + 1) / EVALUATIONS
     logits = logit(final) + _growth(u, noise.growth, rng) + noise.wobble * rng.standard_normal(EVALUATIONS) * (u < 1)
@@ -81,13 +63,10 @@ def train_with_verdicts(
         batches = rules.sampling(lambda: (history, done), EVALUATIONS, proposal.num_samples)  # noqa: B023 - used at once
         memorized, drawn = _sample(float(ratio), proposal.num_samples, None if done == EVALUATIONS else batches, rng)
         history.append((done, memorized / drawn, drawn))
-        told = rules.judge(history, EVALUATIONS, proposal.num_samples)
-        if told["verdict"] != "full":
+        training = rules.training(history, proposal.size, proposal.seed, EVALUATIONS, proposal.num_samples)
+        if training.stopped_early:
             break
-    foreseen = None if told["forecast"] is None else (told["forecast"], told["forecast_sd"])
-    return Training(
-        told["verdict_ratio"], told["verdict_samples"], final, told["verdict"], told["budget_fraction"], foreseen
-    )
+    return training, final
 
 
 def _final_ratio(curve: Curve, proposal: Proposal, noise: Noise, rng: np.random.Generator) -> float:

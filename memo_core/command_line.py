@@ -1,106 +1,30 @@
-"""What all command lines share: one-line errors with exit code 2, `--set KEY=VALUE`, seeds, devices."""
+"""What the command lines of experiments share: notes on data, `--set KEY=VALUE`, seeds, devices."""
 
-import argparse
 import contextlib
-import errno
 import logging
-import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any
 
+from memo_core import terminal
 from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment import parse_value
 
 if TYPE_CHECKING:
     import torch
 
-BAD_INPUT = 2
-INTERRUPTED = 130
-OUTPUT_CLOSED = 141
-"""What shells report of a program whose output was closed by `head` (128 + SIGPIPE)."""
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MOST_IMAGES = 10_000_000
 """Of one image set, which is held in memory."""
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser that reports an error in one line, without repeating the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the line and exit with code 2."""
-        self.exit(BAD_INPUT, f"{self.prog}: {message} (see --help)\n")
-
-    def print_help(self, file: Any = None) -> None:
-        """Print the help; argparse itself would pass over output that cannot be written."""
-        status = _written(lambda: print(self.format_help(), end="", file=file) or 0)
-        if status:
-            sys.exit(status)
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """Exit with a code, and a line on stderr."""
-        if message:
-            _complain(message.rstrip("\n"))
-        sys.exit(status)
-
-
 def run(command: Callable[[], int | None]) -> int:
-    """Run a command; bad input becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
+    """Run a command as `memo_core.terminal.run` does; what `memo_core.data` logs becomes notes, each once."""
 
-    Output that its reader closed (`| head`) is not an error: silence, and exit code 141. Output that has no room left
-    becomes one line and exit code 2. What `memo_core.data` logs about image sets becomes notes on stderr, each once.
-    """
+    def noting() -> int | None:
+        with _notes_on_data():
+            return command()
 
-    def guarded() -> int:
-        try:
-            with _notes_on_data():
-                return command() or 0
-        except MemosweepError as error:
-            _complain(f"error: {error}")
-            return BAD_INPUT
-        except KeyboardInterrupt:
-            _complain("interrupted")
-            return INTERRUPTED
-
-    return _written(guarded)
-
-
-def _written(command: Callable[[], int]) -> int:
-    """Run a command and write out what it printed, which otherwise happens after the last line that could fail."""
-    try:
-        status = command()
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        status = OUTPUT_CLOSED
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        _complain(f"error: the output cannot be written ({error.strerror})")
-        status = BAD_INPUT
-    # The interpreter flushes once more as it ends.
-    for stream in (sys.stdout, sys.stderr):
-        _discard(stream)
-    return status
-
-
-def _complain(line: str) -> None:
-    """Print a line on stderr, which may be closed or full as well."""
-    with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
-
-
-def _discard(stream: TextIO | None) -> None:
-    """Discard what a stream still holds, and what follows."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        stream.flush()  # type: ignore[union-attr]
-        return
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
-        os.close(nowhere)
+    return terminal.run(noting, MemosweepError)
 
 
 class _Notes(logging.Handler):
@@ -113,7 +37,7 @@ class _Notes(logging.Handler):
         message = record.getMessage()
         if message not in self._shown:
             self._shown.add(message)
-            _complain(f"note: {message}")
+            terminal.complain(f"note: {message}")
 
 
 @contextlib.contextmanager

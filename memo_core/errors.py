@@ -68,6 +68,13 @@ def as_name(text: str) -> str:
     return text if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]{0,99}", text) else quoted(text)
 
 
+def escaped(text: str) -> str:
+    """Return a name with what cannot be printed as Python writes it, such as `\\n`; all else stays as it is."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, in at most 200 printable characters; its type where it is empty."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,11 +1,15 @@
-"""Write files whole or not at all, and check before long work that a place can be written."""
+"""Write files whole or not at all, check before long work that a place can be written, and refuse URLs as files."""
 
 import os
+import re
 import secrets
 import tempfile
 from pathlib import Path
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, quoted
+
+_URL = re.compile(r"(?i)(?:(?:https?|ftp|s3|gs|hf)://?[^/]|file:/)")
+"""One slash as well as two, which is what a URL becomes as a path."""
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
@@ -61,6 +65,27 @@ def check_output_folder(path: Path, option: str) -> None:
         _try_folder(path)
     except OSError as error:
         raise MemosweepError(f"{option} {path}: cannot be written ({error.strerror or error})") from None
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL, or what one becomes as a path."""
+    return _URL.match(text) is not None
+
+
+def refuse_url(text: str, what: str) -> None:
+    """Raise MemosweepError for a URL where `what` (in the plural) is read from files."""
+    if not is_url(text):
+        return
+    if text.lower().startswith("file:"):
+        raise MemosweepError(f"{_shown(text)}: is a URL; name the file itself, without file:// before its path")
+    raise MemosweepError(
+        f"{_shown(text)}: is a URL, and {what} are read from files; download it first (for example with curl -LO) and "
+        "name the file"
+    )
+
+
+def _shown(text: str) -> str:
+    return text if text.isprintable() and len(text) <= 200 else quoted(text)
 
 
 def _try_folder(folder: Path) -> None:

@@ -10,10 +10,11 @@ A factor that is studied for longer deserves a file, with its own studies, title
 
 from collections.abc import Sequence
 
-from memo_core.command_line import Parser, run
+from memo_core.command_line import run
 from memo_core.errors import MemosweepError
 from memo_core.experiment import check_key, parse_value
 from memo_core.experiment.presets import LAPTOP, PAPER
+from memo_core.terminal import Parser
 from sweeps.engine.command import main
 from sweeps.engine.plans.factor import Factor, Study, absolute_value
 

@@ -15,7 +15,7 @@ It is the same as `python sweeps/FACTOR.py --search bisect`.
 import importlib
 from pathlib import Path
 
-from memo_core.command_line import Parser
+from memo_core.terminal import Parser
 from sweeps.engine.command import main
 from sweeps.engine.plans.factor import Factor
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
@@ -91,3 +92,11 @@ def small_inception(monkeypatch: pytest.MonkeyPatch) -> None:
 def tiny_experiment(tiny: dict[str, object]) -> Iterator[Experiment]:
     """The same, validated."""
     yield Experiment.from_flat(tiny)
+
+
+@pytest.fixture
+def without_shape_checks() -> Iterator[None]:
+    """Shapes unchecked: torch.compile cannot trace the checks."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

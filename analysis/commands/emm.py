@@ -10,22 +10,22 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.commands.reading import add_paths, read_runs, write_text
-from analysis.emm.estimate import METHODS
-from analysis.emm.search.outcome import search_of
+from analysis.emm.estimate import METHODS, Method
+from analysis.emm.kinds import KINDS
 from analysis.errors import AnalysisError
-from analysis.figures.emm import draw_emm, emm_figure_data
+from analysis.figures.emm import draw_emm, estimates_figure
 from analysis.figures.style import spaced
 from analysis.figures.zeta import emm_by_zeta
 from analysis.inference.emm import (
-    KINDS,
     SIZE,
     comparable_runs,
+    curves_of_results,
     emm_notes,
     emm_of_results,
     find_factor,
 )
-from analysis.runs.factors import factor, in_order, size_text, value_label
-from analysis.runs.groups import Group
+from analysis.runs.factors import factor, size_text, value_label
+from analysis.runs.groups import Group, once_a_seed
 from analysis.runs.runs import Runs
 from analysis.tables.emm import emm_table
 from analysis.tables.writers import write
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `emm`."""
     add_paths(parser)
     parser.add_argument("--factor", metavar="KEY",
-                        help="an EMM for each value of it, such as model.width; default: what moved")  # fmt: skip
+                        help="an EMM for each value of it, such as model.width; default: what varies")  # fmt: skip
     parser.add_argument("--zeta", type=float, nargs="+", default=[0.1], metavar="Z",
                         help="the ratio at the EMM is 1 - zeta; several for Fig. 22; default: 0.1")  # fmt: skip
     parser.add_argument("--method", choices=METHODS, help="interpolation, or a line of logits with a slope that all "
@@ -60,11 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     estimates = emm_of_results(found, zetas, methods)
     notes = [*emm_notes(estimates, runs, found, methods), *_searched(runs, zetas)]
     if arguments.figure is not None:
-        if len(zetas) == 1:
-            notes.append(
-                "the figure draws the fit of a search: its slopes have a prior, and its crossings may differ a little"
-            )
-        _save(_figure(found[0], estimates, zetas), arguments.figure)
+        _save(_figure(found[0], estimates, zetas, methods[0]), arguments.figure)
     if arguments.format == "csv":
         text = estimates.to_csv(index=False).rstrip("\n")
     elif arguments.format == "json":
@@ -81,12 +77,12 @@ def _searched(runs: Runs, zetas: list[float]) -> list[str]:
     if not searches:
         return []
     lines = [
-        "a search wrote these results: its own answer, emm.csv in its folder, also knows what its early verdicts "
-        "bound and what is usual for slopes and training seeds"
+        "a search wrote these results: its own estimate, emm.csv in its folder, also takes into account which ratios "
+        "are lower bounds and what is usual for slopes and training seeds"
     ]
-    sought = {round(search["zeta"], 6) for search in searches if "zeta" in search} - set(zetas)
-    if sought:
-        lines.append(f"it looked for zeta = {', '.join(f'{zeta:g}' for zeta in sorted(sought))}: see --zeta")
+    targets = {round(search["zeta"], 6) for search in searches if "zeta" in search} - set(zetas)
+    if targets:
+        lines.append(f"the search looked for zeta = {', '.join(f'{zeta:g}' for zeta in sorted(targets))}: see --zeta")
     return lines
 
 
@@ -109,26 +105,31 @@ def _records(estimates: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): plain(value) for name, value in row.items()} for row in estimates.to_dict("records")]
 
 
-def _figure(panel: Group, estimates: pd.DataFrame, zetas: list[float]) -> Figure:
-    """The figure of the panel with most runs, the first of the estimates."""
-    about = factor(panel.key).title if panel.key != SIZE else ""
-    title = ", ".join(text for text in (about, panel.title) if text)
+def _figure(panel: Group, estimates: pd.DataFrame, zetas: list[float], method: Method) -> Figure:
+    """The figure of the group with most runs, the first of the estimates, by the first method that was requested."""
+    chosen = estimates[(estimates["panel"] == 0) & (estimates["method"] == method)]
     if len(zetas) > 1:
-        chosen = estimates[(estimates["panel"] == 0) & (estimates["kind"] != "predicted")]
-        # One mark per value and zeta: the first method that was asked for.
-        figure = emm_by_zeta(chosen.drop_duplicates(["value", "zeta"]), panel.key, panel.title)
+        # One mark per value and zeta.
+        figure = emm_by_zeta(chosen[chosen["kind"] != "extrapolated"], panel.key, panel.title)
         # Its own ticks are the ends of the intervals, which crowd; the sizes run are what the numbers rest on.
         sizes = spaced(panel.runs.evaluations[SIZE])
         figure.axes[0].set_yticks(sizes, [size_text(int(size)) for size in sizes])
         return figure
-    places = {str(value): place for place, value in enumerate(in_order(panel.key, panel.runs.best[panel.key]))}
-    runs = panel.runs.best.sort_values(panel.key, key=lambda column: column.map(str).map(places), kind="stable")
-    values = ["all runs"] * len(runs) if panel.key == SIZE else [value_label(panel.key, v) for v in runs[panel.key]]
-    try:
-        search = search_of(runs.assign(value=values), "value", 1 - zetas[0], size=SIZE, seed=None)
-        return draw_emm(emm_figure_data(search), title)
-    except ValueError as error:
-        raise AnalysisError(f"--figure cannot be drawn from these runs: {error}") from None
+    about = factor(panel.key).title if panel.key != SIZE else ""
+
+    def named(values: pd.Series) -> list[str]:
+        return ["all runs" if panel.key == SIZE else value_label(panel.key, value) for value in values]
+
+    runs = once_a_seed(panel.runs.best)
+    points = runs.rename(columns={SIZE: "size", "memorization_ratio": "ratio"})[["size", "ratio", "num_samples"]]
+    curves = curves_of_results(panel, method)
+    data = estimates_figure(
+        points.assign(value=named(runs[panel.key])),
+        curves.assign(value=named(curves["value"])),
+        chosen.assign(value=named(chosen["value"])),
+        zetas[0],
+    )
+    return draw_emm(data, ", ".join(text for text in (about, panel.title) if text))
 
 
 def _save(figure: Figure, file: Path) -> None:

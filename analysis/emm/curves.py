@@ -141,7 +141,7 @@ def seed_variance(groups: list[ValueData]) -> float:
 def non_monotone(
     table: pd.DataFrame, factor: str, confidence: float = 0.95, **columns: str | int | None
 ) -> pd.DataFrame:
-    """Pairs of neighbouring sizes where the ratio rises with the size beyond its noise.
+    """Pairs of neighboring sizes where the ratio rises with the size beyond its noise.
 
     Hypothesis 2.2 of the paper says that it falls. The noise is counting plus, where trainings are repeated,
     the spread of seeds.

@@ -10,12 +10,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import special
 
 from analysis.emm.curves import PAPER_SAMPLES, ValueData, non_monotone, observations, seed_variance
 from analysis.emm.isotonic import isotonic_crossings, monotone_ratios
+from analysis.emm.kinds import crossing_kind
 from analysis.emm.logistic import LogisticFit, fit_shared_slope
 
-__all__ = ["COLUMNS", "emm", "non_monotone"]
+__all__ = ["COLUMNS", "METHODS", "Method", "emm", "fitted_curves", "non_monotone"]
 
 Method = Literal["isotonic", "logistic"]
 METHODS: tuple[Method, ...] = ("isotonic", "logistic")
@@ -55,12 +57,9 @@ def emm(
     where the logit instead of the ratio, interpolated, would cross: between distant sizes the choice
     matters more than the noise.
 
-    `kind` says what a number may be used for:
-    - `measured`: the crossing lies between two sizes run.
-    - `lower_bound`, `upper_bound`: all sizes run reach the target, or none does; `emm` is the largest, or the
-      smallest, size run, and the open side of the interval is infinity or 0.
-    - `predicted`: only from the logistic method, beside the bound: where the line crosses outside the sizes
-      run.
+    `kind` says what a number may be used for (`analysis.emm.kinds`). For a bound, `emm` is the largest or the smallest
+    size run, and the open side of the interval is infinity or 0. An `extrapolated` EMM stands beside a bound, only
+    from the logistic method.
 
     Args:
         table: one row an evaluation, ratios in [0, 1]; see `observations` for columns and pooling.
@@ -109,6 +108,52 @@ def emm(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def fitted_curves(
+    table: pd.DataFrame,
+    factor: str,
+    method: Method,
+    *,
+    size: str = "size",
+    ratio: str = "memorization_ratio",
+    num_samples: int = PAPER_SAMPLES,
+    seed: str | None = "seed",
+    points: int = 80,
+) -> pd.DataFrame:
+    """Return the curves whose crossings `emm` reports, for a figure.
+
+    Args:
+        table, factor, size, ratio, num_samples, seed: as for `emm`.
+        method: `isotonic` (the closest falling ratios, to be joined linearly in ln size) or `logistic` (the line of
+            logits with its 95% band).
+        points: sizes of a logistic curve, evenly in ln size over the sizes run.
+
+    Returns:
+        Columns value, size, ratio, ratio_low, ratio_high; no band (NaN) of the isotonic method, no rows of a value
+        without a logistic fit.
+    """
+    groups = observations(table, factor, size, ratio, num_samples, seed=seed)
+    fit = fit_shared_slope(groups) if method == "logistic" else None
+    parts = []
+    for index, data in enumerate(groups):
+        if method == "isotonic":
+            sizes, ratios = monotone_ratios(data)
+            curve = {"ratio": ratios, "ratio_low": np.nan, "ratio_high": np.nan}
+        elif fit is not None and np.isfinite(fit.coefficients[index]):
+            sizes = np.geomspace(data.sizes.min(), data.sizes.max(), points)
+            logits, deviation = fit.logits(index, sizes)
+            reach = fit.t() * deviation
+            curve = {
+                "ratio": special.expit(logits),
+                "ratio_low": special.expit(logits - reach),
+                "ratio_high": special.expit(logits + reach),
+            }
+        else:
+            continue
+        parts.append(pd.DataFrame({"value": [data.value] * len(sizes), "size": sizes, **curve}))
+    columns = ["value", "size", "ratio", "ratio_low", "ratio_high"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
 def _bound(data: ValueData, zeta: float, target: float) -> dict[str, object] | None:
     """The bound row where the monotone ratios do not cross the target within the sizes run, else None."""
     sizes, ratios = monotone_ratios(data)
@@ -148,7 +193,7 @@ def _isotonic(
             low, high = low.min(), high.max()
             bound = {
                 "zeta": float(zeta),
-                "kind": "measured",
+                "kind": crossing_kind(low, high, (data.sizes.min(), data.sizes.max())),
                 "emm": crossings.emm[column],
                 "emm_low": low,
                 "emm_high": high,
@@ -170,14 +215,15 @@ def _logistic(
         if fit is None or not fitted:
             continue
         estimate, low, high = fit.crossings(index, 1 - float(zeta), confidence)[0]
-        # A slope that may be zero predicts nothing.
+        # A slope that may be zero has no crossing.
         if not (np.isfinite(estimate) and np.isfinite(high)):
             continue
-        inside = bound is None and data.sizes.min() <= estimate <= data.sizes.max()
+        ends = (data.sizes.min(), data.sizes.max())
+        inside = bound is None and ends[0] <= estimate <= ends[1]
         rows.append(
             {
                 "zeta": float(zeta),
-                "kind": "measured" if inside else "predicted",
+                "kind": crossing_kind(low, high, ends) if inside else "extrapolated",
                 "emm": estimate,
                 "emm_low": low,
                 "emm_high": high,

@@ -1,11 +1,11 @@
-"""EMM without a model: the falling ratio interpolated in ln size (scikit-learn's isotonic regression)."""
+"""EMM without a model: the falling ratio interpolated in ln size (isotonic regression)."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
-from sklearn.isotonic import isotonic_regression
+from scipy.optimize import isotonic_regression
 
 from analysis.emm.curves import FloatArray, ValueData, by_size
 
@@ -13,7 +13,7 @@ from analysis.emm.curves import FloatArray, ValueData, by_size
 def monotone_ratios(data: ValueData) -> tuple[FloatArray, FloatArray]:
     """Sizes (M,) and the closest falling ratios (M,), weighted by samples."""
     sizes, ratios, n = by_size(data)
-    return sizes, np.asarray(isotonic_regression(ratios, sample_weight=n, increasing=False))
+    return sizes, np.asarray(isotonic_regression(ratios, weights=n, increasing=False).x)
 
 
 def crossing(sizes: FloatArray, ratios: FloatArray, target: float, logits: bool = False) -> float:
@@ -84,6 +84,6 @@ def isotonic_crossings(
     for b in range(resamples):
         shifted = special.expit(logits + scatter * rng.standard_normal(len(logits)))
         drawn = np.bincount(index, rng.binomial(n, shifted)) / weights
-        fitted = isotonic_regression(drawn, sample_weight=weights, increasing=False)
+        fitted = isotonic_regression(drawn, weights=weights, increasing=False).x
         resampled[:, b] = [[crossing(sizes, fitted, t, way) for t in targets] for way in (False, True)]
     return IsotonicCrossings(emm, resampled)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.figures.style import colours, draw_curve, legend, metric_axis, new_figure, plain_log_axis, round_log_axis
+from analysis.figures.style import colors, draw_curve, legend, metric_axis, new_figure, plain_log_axis, round_log_axis
 
 DEFAULT_REPEATS = 1000
 
@@ -47,7 +47,7 @@ def sample_size_bootstrap(data: pd.DataFrame) -> Figure:
     for index, label in enumerate(labels):
         part = data[data["label"] == label]
         draw_curve(left, part["samples"].to_list(), part, index, len(labels), str(label))
-        right.plot(part["samples"], part["deviation"], color=colours(len(labels))[index], marker="o", markersize=4)
+        right.plot(part["samples"], part["deviation"], color=colors(len(labels))[index], marker="o", markersize=4)
     for axes in (left, right):
         round_log_axis(axes, data["samples"])
         axes.set_xlabel("Number of generated samples")

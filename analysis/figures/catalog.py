@@ -202,11 +202,11 @@ def _zetas(runs: Runs, keys: list[str]) -> Iterator[Drawn | Missing]:
             yield Missing(f"EMM by zeta, {factor(key).title}", "every such trial has the same |D|")
         for number, group, name in itertools.islice(_titled(found), 1):
             data = zeta_data(group.runs, key)
-            if not (data["kind"] == "measured").any():
+            if not data["kind"].isin(["measured", "uncertain"]).any():
                 yield Missing(f"EMM by zeta, {factor(key).title}", "no ratio crosses 1 - zeta between two sizes")
                 continue
             figure = emm_by_zeta(data, key, name)
-            bars = "Bars reach to the neighbouring sizes run; triangles are bounds and point to where the EMM lies."
+            bars = "Bars are 95% intervals; triangles are bounds and point to where the EMM lies."
             title = _heading(f"EMM by zeta, {factor(key).title}", name)
             yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], title, "Fig. 22", figure, data, bars)
 

@@ -11,10 +11,13 @@ from scipy import special
 from analysis.emm.search.posterior import CurvePosterior
 from analysis.emm.search.prior import LOG_SLOPES
 from analysis.emm.search.search import Search
-from analysis.figures.style import MARKERS, colours, legend, metric_axis, new_figure, size_axis
+from analysis.figures.style import MARKERS, colors, legend, metric_axis, new_figure, size_axis
 from analysis.stats.binomial import wilson_interval
 
-_READING = "bands: 95% of the fitted curve; bars: 95% of a training's samples; diamonds: EMM with its 95% interval"
+_READING = "curves with 95% bands: fitted; bars: 95% of a training's samples; diamonds: EMM with its 95% interval"
+_POINTS = 80
+"""Sizes at which a curve is drawn."""
+_CURVE = ["value", "size", "ratio", "ratio_low", "ratio_high"]
 
 
 @dataclass(frozen=True)
@@ -22,52 +25,61 @@ class EmmFigureData:
     """What the figure shows.
 
     Attributes:
-        observations: value, size, ratio, ratio_low, ratio_high (95% Wilson), num_samples, verdict; one row
-            a training.
-        curves: value, size, ratio, ratio_low, ratio_high: fitted curve and its 95% band.
-        crossings: value, emm, emm_low, emm_high, kind; one row a value.
+        trainings: value, size, ratio, ratio_low, ratio_high (95% Wilson), num_samples; one row a training.
+        curves: value, size, ratio, ratio_low, ratio_high: the fitted curve and its 95% band, NaN where it has none.
+        crossings: value, emm, emm_low, emm_high, kind; at least one row a value.
         target: 1 - zeta.
     """
 
-    observations: pd.DataFrame
+    trainings: pd.DataFrame
     curves: pd.DataFrame
     crossings: pd.DataFrame
     target: float
 
 
-def emm_figure_data(search: Search, points: int = 80) -> EmmFigureData:
-    """The figure's data of a search, finished or not; values without observations are left out.
-
-    Args:
-        search: the search; `analysis.emm.search.outcome.search_of` makes one of a table.
-        points: sizes at which curves are drawn, evenly in ln size over the sizes run (and a quarter beyond).
+def search_figure(search: Search) -> EmmFigureData:
+    """Return the figure's data of a search, finished or not; values without trainings are left out.
 
     Raises:
-        ValueError: a search that has seen nothing.
+        ValueError: a search without any training.
     """
-    seen, curves, crossings = [], [], []
+    rows, curves, crossings = [], [], []
     for found in search.estimates():
         value = found.value
-        trainings = search.observations(value)
+        trainings = search.trainings(value)
         if not trainings:
             continue
-        for o in trainings:
-            low, high = wilson_interval(round(o.ratio * o.num_samples), o.num_samples)
-            seen.append((value, o.size, o.ratio, float(low), float(high), o.num_samples, o.verdict))
-        run = [o.size for o in trainings]
-        sizes = np.geomspace(min(run) / 1.25, max(run) * 1.25, points)
-        band = _band(search.judgement(value).posterior, sizes, float(special.logit(search.goal.target)))
+        rows += [(value, t.size, t.ratio, t.num_samples) for t in trainings]
+        run = [t.size for t in trainings]
+        sizes = np.geomspace(min(run) / 1.25, max(run) * 1.25, _POINTS)
+        band = _band(search.fit(value).posterior, sizes, float(special.logit(search.goal.target)))
         curves += [(value, n, *row) for n, row in zip(sizes, band, strict=True)]
         crossings.append((value, found.emm, found.low, found.high, found.kind))
-    if not seen:
-        raise ValueError("the search has no observations yet: there is nothing to draw")
-    columns = ["value", "size", "ratio", "ratio_low", "ratio_high"]
+    if not rows:
+        raise ValueError("the search has no trainings yet: there is nothing to draw")
     return EmmFigureData(
-        pd.DataFrame(seen, columns=[*columns, "num_samples", "verdict"]),
-        pd.DataFrame(curves, columns=columns),
+        _with_intervals(pd.DataFrame(rows, columns=["value", "size", "ratio", "num_samples"])),
+        pd.DataFrame(curves, columns=_CURVE),
         pd.DataFrame(crossings, columns=["value", "emm", "emm_low", "emm_high", "kind"]),
         search.goal.target,
     )
+
+
+def estimates_figure(runs: pd.DataFrame, curves: pd.DataFrame, estimates: pd.DataFrame, zeta: float) -> EmmFigureData:
+    """Return the figure's data of estimates from a table.
+
+    Args:
+        runs: value, size, ratio, num_samples; one row a training.
+        curves: of `analysis.emm.estimate.fitted_curves`.
+        estimates: value, emm, emm_low, emm_high, kind: rows of `analysis.emm.estimate.emm` for one method and zeta.
+        zeta: of the estimates.
+    """
+    return EmmFigureData(_with_intervals(runs), curves, estimates, 1 - zeta)
+
+
+def _with_intervals(trainings: pd.DataFrame) -> pd.DataFrame:
+    low, high = wilson_interval(trainings["ratio"] * trainings["num_samples"], trainings["num_samples"])
+    return trainings.assign(ratio_low=low, ratio_high=high)
 
 
 def _band(posterior: CurvePosterior, sizes: np.ndarray, target_logit: float) -> np.ndarray:
@@ -86,33 +98,35 @@ def _band(posterior: CurvePosterior, sizes: np.ndarray, target_logit: float) -> 
 
 
 def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
-    """Draws the figure; each value has its own colour and marker.
+    """Draws the figure; each value has its own color and marker.
 
     A measured EMM is a filled mark with its interval on the line 1 - zeta, an uncertain one half filled; a bound is an
-    arrow pointing to where the EMM lies; a prediction is hollow. Marks at the same height are moved apart.
+    arrow pointing to where the EMM lies; an extrapolated one is hollow. Marks at the same height are moved apart.
 
     Returns:
         a matplotlib figure that belongs to no window: save it with `figure.savefig(path)`.
     """
-    values = list(data.crossings["value"])
+    values = list(dict.fromkeys(data.crossings["value"]))
     figure = new_figure()
     axes = figure.axes[0]
     target = 100 * data.target
     for i, value in enumerate(values):
-        color = colours(len(values))[i]
-        curve = data.curves[data.curves["value"].map(repr) == repr(value)]
+        color = colors(len(values))[i]
+        curve, runs, crossings = (
+            rows[rows["value"].map(repr) == repr(value)] for rows in (data.curves, data.trainings, data.crossings)
+        )
         low, high = 100 * curve["ratio_low"], 100 * curve["ratio_high"]
         axes.plot(curve["size"], 100 * curve["ratio"], color=color, linewidth=1.4)
         axes.fill_between(curve["size"], low, high, color=color, alpha=0.12, linewidth=0)
-        # Bands lie over each other: their edges tell them apart.
+        # Bands overlap: their edges keep them apart.
         axes.plot(curve["size"], np.stack([low, high], axis=1), color=color, linewidth=0.6, alpha=0.6)
-        seen = data.observations[data.observations["value"].map(repr) == repr(value)]
-        spread = np.stack([seen["ratio"] - seen["ratio_low"], seen["ratio_high"] - seen["ratio"]])
-        axes.errorbar(seen["size"], 100 * seen["ratio"], yerr=100 * np.clip(spread, 0, None), color=color,
+        spread = np.stack([runs["ratio"] - runs["ratio_low"], runs["ratio_high"] - runs["ratio"]])
+        axes.errorbar(runs["size"], 100 * runs["ratio"], yerr=100 * np.clip(spread, 0, None), color=color,
                       fmt=MARKERS[i % len(MARKERS)], markersize=5, capsize=2, label=str(value))  # fmt: skip
-        _mark(axes, data.crossings.iloc[i], target + 1.6 * (i - (len(values) - 1) / 2), color)
+        for _, row in crossings.iterrows():
+            _mark(axes, row, target + 1.6 * (i - (len(values) - 1) / 2), color)
     axes.axhline(target, color="0.35", linestyle="--", linewidth=1)
-    size_axis(axes, data.observations["size"].astype(int).to_list())
+    size_axis(axes, data.trainings["size"].astype(int).to_list())
     metric_axis(axes, "memorization_ratio")
     axes.set_title(title)
     figure.supxlabel(_READING, fontsize=7, color="0.35")
@@ -122,8 +136,8 @@ def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
 
 def _mark(axes: Axes, row: pd.Series, height: float, color: tuple[float, float, float]) -> None:
     if not row["kind"].endswith("bound"):
-        reach = [[row["emm"] - row["emm_low"]], [row["emm_high"] - row["emm"]]]
-        face = "white" if row["kind"] == "predicted" else color
+        reach = np.nan_to_num([[row["emm"] - row["emm_low"]], [row["emm_high"] - row["emm"]]], posinf=0.0)
+        face = "white" if row["kind"] == "extrapolated" else color
         axes.errorbar([row["emm"]], [height], xerr=reach, fmt="d", color=color, markerfacecolor=face, markersize=8,
                       capsize=4, zorder=5, fillstyle="bottom" if row["kind"] == "uncertain" else "full")  # fmt: skip
         return

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import DISTINCT, colours, draw_curve, legend, metric_axis, new_figure, value_ticks
+from analysis.figures.style import DISTINCT, colors, draw_curve, legend, metric_axis, new_figure, value_ticks
 from analysis.runs.factors import Scale, factor, in_order, value_label, value_text
 from analysis.runs.groups import summary
 from analysis.runs.runs import Runs
@@ -21,7 +21,7 @@ _LOG_FROM = 100
 def factor_data(runs: Runs, key: str, hue: str = "data.size", metric: str = "memorization_ratio") -> pd.DataFrame:
     """What `metric_over_factor` draws: `key`, `hue`, `value`, `low`, `high`, `trials`; see `summary`.
 
-    Where there are more curves than colours are told apart, those of a single point are left out: a search trains each
+    Where there are more curves than colors are told apart, those of a single point are left out: a search trains each
     value at sizes of its own.
     """
     data = summary(runs, list(dict.fromkeys([key, hue])), metric)
@@ -86,11 +86,11 @@ def trials_over_factor(runs: Runs, key: str, title: str = "", lowest: bool = Fal
     x = [float(_index(values, value)) if spacing == "category" else float(value) for value in best[key]]
     y, low, high = (100 * best[f"memorization_ratio{end}"].to_numpy(dtype=float) for end in ("", "_low", "_high"))
     errors = np.stack([y - low, high - y]).clip(min=0)
-    axes.errorbar(x, y, np.nan_to_num(errors), fmt="o", markersize=5, capsize=2, elinewidth=1, color=colours(1)[0],
+    axes.errorbar(x, y, np.nan_to_num(errors), fmt="o", markersize=5, capsize=2, elinewidth=1, color=colors(1)[0],
                   alpha=0.8, label="trials")  # fmt: skip
     extreme = int(np.argmin(y) if lowest else np.argmax(y))
     label = "lowest" if lowest else "highest"
-    axes.plot(x[extreme], y[extreme], "*", markersize=14, color=colours(2)[1], label=label, zorder=5)
+    axes.plot(x[extreme], y[extreme], "*", markersize=14, color=colors(2)[1], label=label, zorder=5)
     if spacing == "category":
         value_ticks(axes, range(len(values)), [value_text(key, value) for value in values])
     elif spacing == "log" and min(x) > 0:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from analysis.figures.style import PALETTE
 from analysis.results.samples import best_samples
 from analysis.runs.factors import factor, ratio_text, value_label
-from analysis.runs.final import REACHED
+from analysis.runs.final import is_lower_bound
 from analysis.runs.labels import names
 from analysis.runs.runs import Runs
 
@@ -56,7 +56,7 @@ def gallery_rows(runs: Runs, varied: Sequence[str] | None = None, limit: int = 6
     for (run, samples), short in zip(chosen, told, strict=True):
         assert samples is not None
         name = _with_factors(short, run, [key for key in dict.fromkeys(factors) if key])
-        bound = run.get("verdict") == REACHED  # a lower bound
+        bound = is_lower_bound(run)  # a lower bound
         ratio = f"{ratio_text(100 * run['memorization_ratio'], bound, 1)}% memorized"
         rows.append(
             GalleryRow(
@@ -91,7 +91,7 @@ def gallery_data(rows: Sequence[GalleryRow], columns: int = 16) -> pd.DataFrame:
 
 def gallery(rows: Sequence[GalleryRow], columns: int = 16) -> Figure:
     """Draw pairs of rows: samples, and below each the nearest training image; replicas are framed."""
-    colour = sns.color_palette(PALETTE)[3]
+    color = sns.color_palette(PALETTE)[3]
     figure = Figure(figsize=(0.55 * columns, 1.45 * len(rows)), layout="constrained", facecolor="white")
     for row, axes in zip(rows, figure.subplots(len(rows), 1, squeeze=False).flat, strict=True):
         count = min(columns, len(row.generated))
@@ -102,12 +102,12 @@ def gallery(rows: Sequence[GalleryRow], columns: int = 16) -> Figure:
         for column in np.flatnonzero(row.memorized[:count]):
             for line in (0, 1):
                 corner = (column + _GAP / 2, line + _GAP / 2)
-                axes.add_patch(Rectangle(corner, 1 - _GAP, 1 - _GAP, fill=False, edgecolor=colour, linewidth=2.2))
+                axes.add_patch(Rectangle(corner, 1 - _GAP, 1 - _GAP, fill=False, edgecolor=color, linewidth=2.2))
     return figure
 
 
 def _tiled(row: GalleryRow, count: int) -> NDArray[np.float64]:
-    """Both lines as one picture, pixels repeated so that the white gap is a small share of an image; grey or RGB."""
+    """Both lines as one picture, pixels repeated so that the white gap is a small share of an image; gray or RGB."""
     lines = np.stack([row.generated[:count], row.nearest[:count]]).astype(float)
     repeat = max(1, 64 // lines.shape[-1])
     lines = lines.repeat(repeat, axis=-1).repeat(repeat, axis=-2)

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.errors import AnalysisError
-from analysis.figures.style import colours, legend, new_figure, plain_log_axis, size_axis
+from analysis.figures.style import colors, legend, new_figure, plain_log_axis, size_axis
 from analysis.inference.memorization_time import Clock, Scaling, memorization_times, predicted, time_scaling
 from analysis.runs.runs import Runs
 
@@ -30,7 +30,7 @@ def memorization_time(runs: Runs, level: float = 0.5, clock: Clock = "epoch", ti
     times, scaling = memorization_time_data(runs, level, clock)
     figure = new_figure()
     axes = figure.axes[0]
-    colour, line = colours(2)
+    color, line = colors(2)
     sizes = times["data.size"].astype(float)
     for kind, marker, label in (
         ("passed", "o", f"ratio passes {100 * level:g}%"),
@@ -41,8 +41,8 @@ def memorization_time(runs: Runs, level: float = 0.5, clock: Clock = "epoch", ti
         if part.empty:
             continue
         errors = np.stack([part["time"] - part["low"], part["high"] - part["time"]]) if kind == "passed" else None
-        axes.errorbar(x, part["time"], errors, fmt=marker, color=colour, capsize=2.5, elinewidth=1, label=label,
-                      markerfacecolor=colour if kind == "passed" else "white")  # fmt: skip
+        axes.errorbar(x, part["time"], errors, fmt=marker, color=color, capsize=2.5, elinewidth=1, label=label,
+                      markerfacecolor=color if kind == "passed" else "white")  # fmt: skip
     if scaling is not None:
         fitted = sizes[times["kind"] == "passed"]
         ends = [float(fitted.min()), float(fitted.max())]

@@ -5,10 +5,10 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.crossing import crossings
-from analysis.figures.style import colours, draw_curve, legend, metric_axis, new_figure, size_axis
+from analysis.figures.style import colors, draw_curve, legend, metric_axis, new_figure, size_axis
+from analysis.inference.emm import group_crossings
 from analysis.runs.factors import in_order, size_text, value_label
-from analysis.runs.groups import summary
+from analysis.runs.groups import Group, summary
 from analysis.runs.runs import Runs
 
 
@@ -33,12 +33,14 @@ def metric_over_size(
     figure = new_figure()
     axes = figure.axes[0]
     values = in_order(key, data[key]) if key != "data.size" else [None]
+    marked = group_crossings(Group(key, {}, runs), (zeta,)) if metric == "memorization_ratio" else None
     for index, value in enumerate(values):
         part = data if key == "data.size" else data[data[key].isna() if pd.isna(value) else data[key] == value]
         label = "" if key == "data.size" else value_label(key, value)
         draw_curve(axes, part["data.size"].astype(float).to_list(), part, index, len(values), label or "_one")
-        if metric == "memorization_ratio":
-            _mark(figure, part, index, len(values), zeta)
+        if marked is not None:
+            same = marked["value"].isna() if pd.isna(value) else marked["value"] == value
+            _mark(figure, marked[same], index, len(values), zeta)
     size_axis(axes, data["data.size"].astype(int).to_list())
     if metric == "memorization_ratio":
         axes.axhline(100 * (1 - zeta), color="0.35", linestyle=(0, (4, 3)), linewidth=1)
@@ -58,16 +60,14 @@ def metric_over_size(
     return figure
 
 
-def _mark(figure: Figure, part: pd.DataFrame, index: int, count: int, zeta: float) -> None:
+def _mark(figure: Figure, found: pd.DataFrame, index: int, count: int, zeta: float) -> None:
     """The crossing: a drop line to |D|, and its number."""
     axes = figure.axes[0]
-    for _, row in crossings(part.assign(one=0), "one", (zeta,)).iterrows():
-        if row["kind"] != "measured":
-            continue
-        colour = colours(count)[index]
-        axes.vlines(row["emm"], -3, 100 * (1 - zeta), color=colour, linestyle=":", linewidth=1.2)
+    for _, row in found[found["kind"].isin(["measured", "uncertain"])].iterrows():
+        color = colors(count)[index]
+        axes.vlines(row["emm"], -3, 100 * (1 - zeta), color=color, linestyle=":", linewidth=1.2)
         axes.annotate(f"EMM {_short(row['emm'])}", (row["emm"], 2 + 7 * (index % 8)), (3, 0), fontsize=7.5,
-                      textcoords="offset points", color=colour)  # fmt: skip
+                      textcoords="offset points", color=color)  # fmt: skip
 
 
 def _short(emm: float) -> str:

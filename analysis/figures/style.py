@@ -1,4 +1,4 @@
-"""One look for all figures: colour-blind safe, readable in print and on a dark page."""
+"""One look for all figures: color-blind safe, readable in print and on a dark page."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ PALETTE = "colorblind"
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":")
 DISTINCT = 8
-"""So many colours of the palette are told apart with ease; more values take a sequential one."""
+"""So many colors of the palette are told apart with ease; more values take a sequential one."""
 
 _INSIDE = 5
 """So many legend entries find room between the curves."""
@@ -34,8 +34,8 @@ def new_figure(width: float = 6.4, height: float = 4.2, columns: int = 1, rows: 
     return figure
 
 
-def colours(count: int) -> list[tuple[float, float, float]]:
-    """Colours for curves: the colour-blind safe palette, and beyond it an ordered one."""
+def colors(count: int) -> list[tuple[float, float, float]]:
+    """Colors for curves: the color-blind safe palette, and beyond it an ordered one."""
     if count <= DISTINCT:
         return list(sns.color_palette(PALETTE, count))
     # Without the ends, which a dark and a white page swallow.
@@ -43,7 +43,7 @@ def colours(count: int) -> list[tuple[float, float, float]]:
 
 
 def draw_curve(axes: Axes, x: Sequence[float], data: pd.DataFrame, index: int, count: int, label: str) -> None:
-    """Draw one curve with its intervals; each has its own colour, marker and stroke, for print without colour.
+    """Draw one curve with its intervals; each has its own color, marker and stroke, for print without color.
 
     Args:
         axes: to draw into.
@@ -60,7 +60,7 @@ def draw_curve(axes: Axes, x: Sequence[float], data: pd.DataFrame, index: int, c
         np.asarray(x, dtype=float),
         y,
         errors if errors.any() else None,
-        color=colours(count)[index],
+        color=colors(count)[index],
         marker=MARKERS[index % len(MARKERS)],
         linestyle=LINES[index // len(MARKERS) % len(LINES)],
         markersize=5,
@@ -112,7 +112,7 @@ def round_log_axis(axes: Axes, values: Iterable[float]) -> None:
 def spaced(numbers: Iterable[float], room: int = 12) -> list[float]:
     """Of some positive numbers those that are far enough apart on a logarithmic axis for `room` labels.
 
-    Neighbours differ by 1.2 at least, and by more where the axis is long; the smallest one is kept.
+    Neighbors differ by 1.2 at least, and by more where the axis is long; the smallest one is kept.
     """
     ordered = sorted(set(numbers))
     chosen: list[float] = []

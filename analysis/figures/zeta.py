@@ -6,31 +6,35 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.crossing import crossings
-from analysis.figures.size import size_data
-from analysis.figures.style import colours, legend, new_figure, spaced, value_ticks
+from analysis.figures.style import colors, legend, new_figure, spaced, value_ticks
+from analysis.inference.emm import group_crossings
 from analysis.runs.factors import factor, in_order, size_text, value_text
+from analysis.runs.groups import Group
 from analysis.runs.runs import Runs
 
 ZETAS = (0.05, 0.1, 0.2, 0.3)
 
 
 def zeta_data(runs: Runs, key: str, zetas: tuple[float, ...] = ZETAS) -> pd.DataFrame:
-    """The EMM of each value of a factor at each zeta, between measured sizes.
+    """Return the interpolated EMM of each value of a factor at each zeta, as `analysis emm` prints it.
+
+    Args:
+        runs: those of a group, in which only the factor, |D| and seeds differ.
+        key: the factor.
+        zetas: in (0, 1).
 
     Returns:
-        `value`, `zeta`, `emm`, `emm_low`, `emm_high` and `kind` (`measured`, or a bound: `lower_bound`,
-        `upper_bound`).
+        `value`, `zeta`, `emm`, `emm_low`, `emm_high` (95%) and `kind`.
     """
-    return crossings(size_data(runs, key), key, zetas)
+    return group_crossings(Group(key, {}, runs), zetas)[["value", "zeta", "emm", "emm_low", "emm_high", "kind"]]
 
 
 def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
     """Draw the EMM over the values of a factor, bars per zeta, on a logarithmic axis of |D|.
 
     Args:
-        data: columns `value`, `zeta`, `emm`, `emm_low`, `emm_high`, `kind`, of `zeta_data` or of an EMM
-            estimate with confidence limits. A bound is a triangle that points to where the EMM lies; an end at 0 or
+        data: columns `value`, `zeta`, `emm`, `emm_low`, `emm_high`, `kind`, of `zeta_data` or of
+            another estimate. A bound is a triangle that points to where the EMM lies; an end at 0 or
             infinity is not drawn.
         key: the factor that `value` belongs to.
         title: of the axes.
@@ -47,11 +51,11 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
         open_low, open_high = ~(np.isfinite(low) & (low > 0)), ~np.isfinite(high)
         errors = np.stack([np.where(open_low, 0, emm - low), np.where(open_high, 0, high - emm)]).clip(min=0)
         bound = part["kind"].astype(str).str.endswith("bound").to_numpy()
-        colour = colours(len(zetas))[index]
-        axes.errorbar(x, emm, np.nan_to_num(errors), fmt="none", capsize=2.5, elinewidth=1.2, ecolor=colour)
+        color = colors(len(zetas))[index]
+        axes.errorbar(x, emm, np.nan_to_num(errors), fmt="none", capsize=2.5, elinewidth=1.2, ecolor=color)
         for marker, mask in (("o", ~bound), ("^", bound & open_high), ("v", bound & ~open_high)):
-            axes.plot(x[mask], emm[mask], marker, markersize=5.5 if marker == "o" else 7, color=colour, clip_on=False)
-        axes.plot([], [], "o", markersize=5.5, color=colour, label=f"zeta = {zeta:g}")
+            axes.plot(x[mask], emm[mask], marker, markersize=5.5 if marker == "o" else 7, color=color, clip_on=False)
+        axes.plot([], [], "o", markersize=5.5, color=color, label=f"zeta = {zeta:g}")
     axes.set_yscale("log")
     ends = pd.concat([data["emm_low"], data["emm_high"]]).astype(float)
     ticks = spaced(ends[np.isfinite(ends) & (ends > 0)])

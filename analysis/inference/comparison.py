@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.results.schema import with_defaults
 from analysis.runs.effects import Effect, cell_ratio_variances, is_saturated, make_cells, pooled_effect
-from analysis.runs.final import reached_target, trial_failures
+from analysis.runs.final import stopped_early, trial_failures
 from analysis.runs.runs import Runs
 from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import REPEATS, setting_keys
@@ -169,7 +169,7 @@ def compare(a: Runs, b: Runs, names: tuple[str, str] = ("A", "B")) -> Comparison
     missing = (_unfinished(a, runs_a), _unfinished(b, runs_b))
     broken = (tuple(a.failed()), tuple(b.failed()))
     differences = [*_about(a, b), *differences]
-    bounds = (int(reached_target(runs_a).sum()), int(reached_target(runs_b).sum()))
+    bounds = (int(stopped_early(runs_a).sum()), int(stopped_early(runs_b).sum()))
     return Comparison(
         names[0], names[1], tuple(differences), only[0], only[1], matches, overall, spread, missing, broken, bounds
     )
@@ -198,7 +198,7 @@ def _side(runs: pd.DataFrame, table: pd.DataFrame, shared: list[str], spread: Se
     cells = make_cells(plain, spread).frame.set_index(shared).sort_index()
     named = [key for key in (*REPEATS, "memorization_ratio", "num_samples") if key in runs]
     trainings = [" ".join(map(_text, row)) for row in runs[named].itertuples(index=False)]
-    about = table[shared].assign(bound=reached_target(runs).to_numpy(), trainings=trainings)
+    about = table[shared].assign(bound=stopped_early(runs).to_numpy(), trainings=trainings)
     told = about.groupby(shared, sort=True).agg(bound=("bound", "any"), trainings=("trainings", frozenset))
     return cells.join(told)
 

@@ -4,53 +4,44 @@ import difflib
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-from analysis.emm.estimate import METHODS, Method, emm
+from analysis.emm.estimate import METHODS, Method, emm, fitted_curves
 from analysis.errors import AnalysisError
 from analysis.results.schema import CONDITIONAL, experiment_keys
 from analysis.runs.factors import in_order, value_text
-from analysis.runs.final import reached_target
+from analysis.runs.final import stopped_early
 from analysis.runs.groups import Group, group_titles, once_a_seed
 from analysis.runs.runs import Runs
 from analysis.runs.settings import REPEATS
 
 SIZE = "data.size"
-KINDS = {
-    "measured": "the ratio crosses 1 - zeta between two of the sizes run",
-    "uncertain": "the ratio crosses 1 - zeta between two of the sizes run, but within noise it may do so beyond them",
-    "lower_bound": "even the largest size run reaches 1 - zeta: no number, the EMM is at least this",
-    "upper_bound": "not even the smallest size run reaches 1 - zeta: no number, the EMM is below this",
-    "predicted": "not measured: where the fitted line crosses, outside the sizes run",
-}
-"""What a number may be used for, by the `kind` of `readable`."""
 
 
-def find_factor(runs: Runs, asked: str | None = None) -> str:
+def find_factor(runs: Runs, requested: str | None = None) -> str:
     """The dotted key whose values have an EMM each.
 
     Args:
         runs: of one sweep or several.
-        asked: a key, its last part (`width`) or a sweep's name; None takes the key that the sweeps moved, or
+        requested: a key, its last part (`width`) or a sweep's name; None takes the key that the sweeps varied, or
             the only one that differs among the trials.
 
     Returns:
-        The key; `data.size` where nothing but the size moves, which makes one curve.
+        The key; `data.size` where nothing but the size varies, which makes one curve.
 
     Raises:
         AnalysisError: no such key, or several factors to choose from.
     """
     keys = experiment_keys(runs.evaluations)
     sweeps = runs.sweeps.values()
-    if asked is not None:
+    if requested is not None:
         named = {str(sweep.get("factor")): str(sweep.get("key")) for sweep in sweeps}
-        found = [key for key in keys if asked in (key, key.rpartition(".")[2])] or [named.get(asked, "")]
+        found = [key for key in keys if requested in (key, key.rpartition(".")[2])] or [named.get(requested, "")]
         if found[0] in keys:
             return found[0]
-        near = difflib.get_close_matches(asked, [*keys, *(key.rpartition(".")[2] for key in keys)], n=1)
+        near = difflib.get_close_matches(requested, [*keys, *(key.rpartition(".")[2] for key in keys)], n=1)
         hint = f"did you mean {near[0]}?" if near else f"these differ: {', '.join(runs.factors) or 'none'}"
-        raise AnalysisError(f"--factor {asked}: no trial has such a setting, {hint}")
+        raise AnalysisError(f"--factor {requested}: no trial has such a setting, {hint}")
     moved = list(dict.fromkeys(key for sweep in sweeps if (key := str(sweep.get("key"))) in keys))
     candidates = moved or runs.factors or [SIZE]
     if len(candidates) > 1:
@@ -84,45 +75,43 @@ def emm_of_results(found: Sequence[Group], zetas: Sequence[float], methods: Sequ
         methods: of `analysis.emm.estimate`.
 
     Returns:
-        The columns of `analysis.emm.estimate` (see `readable`) behind `panel`, the place in `found` from 0 on, and
-        `among`, what all runs of the row share and others do not (`""` where there is one panel). Sizes in images; an
-        open side of an interval is 0 or infinity.
+        The columns of `analysis.emm.estimate`, values of the factor in their order, behind `panel`, the place in
+        `found` from 0 on, and `among`, what all runs of the row share and others do not (`""` where there is one
+        panel). Sizes in images; an open side of an interval is 0 or infinity.
 
     Raises:
         AnalysisError: zeta out of range.
     """
     parts = []
     for place, (panel, among) in enumerate(zip(found, group_titles(found), strict=True)):
-        runs = once_a_seed(panel.runs.best)
+        runs, about = _estimable(panel)
         try:
-            part = emm(
-                runs.assign(training=_training(runs)),
-                "" if panel.key == SIZE else panel.key,
-                list(zetas),
-                methods,
-                size=SIZE,
-                seed="training",
-            )
+            part = emm(runs, about, list(zetas), methods, size=SIZE, seed="training")
         except ValueError as error:
             raise AnalysisError(f"no EMM: {error}") from None
-        part = readable(part, panel.key)
+        places = {str(value): place for place, value in enumerate(in_order(panel.key, part["value"]))}
+        part = part.loc[part["value"].map(str).map(places).sort_values(kind="stable").index]
         part.insert(0, "panel", place)
         part.insert(1, "among", among)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
-def readable(estimates: pd.DataFrame, key: str) -> pd.DataFrame:
-    """The rows of `analysis.emm.estimate` as tables show them.
+def group_crossings(group: Group, zetas: Sequence[float]) -> pd.DataFrame:
+    """Return the rows of `emm_of_results` of one group by the isotonic method, at zetas in (0, 1)."""
+    return emm_of_results([group], zetas, ["isotonic"])
 
-    Values of the factor are in their order, whichever was run first, and a crossing whose interval has an open side is
-    `uncertain`, not `measured`.
-    """
-    closed = (estimates["emm_low"].astype(float) > 0) & np.isfinite(estimates["emm_high"].astype(float))
-    kind = estimates["kind"].mask((estimates["kind"] == "measured") & ~closed, "uncertain")
-    estimates = estimates.assign(kind=kind)
-    places = {str(value): place for place, value in enumerate(in_order(key, estimates["value"]))}
-    return estimates.sort_values("value", key=lambda column: column.map(str).map(places), kind="stable")
+
+def curves_of_results(panel: Group, method: Method) -> pd.DataFrame:
+    """The curves whose crossings `emm_of_results` reports; see `analysis.emm.estimate.fitted_curves`."""
+    runs, about = _estimable(panel)
+    return fitted_curves(runs, about, method, size=SIZE, seed="training")
+
+
+def _estimable(panel: Group) -> tuple[pd.DataFrame, str]:
+    """A panel's runs and factor as the estimators take them."""
+    runs = once_a_seed(panel.runs.best)
+    return runs.assign(training=_training(runs)), "" if panel.key == SIZE else panel.key
 
 
 def _training(runs: pd.DataFrame) -> pd.Series:
@@ -142,7 +131,7 @@ def emm_notes(
         estimates: of `emm_of_results`.
         runs: which the estimates come from.
         found: the panels that they are of.
-        methods: that were asked for.
+        methods: that were requested.
 
     Returns:
         Lines on values without a logistic EMM, trials that are left out, ratios that are lower bounds, and ratios that
@@ -151,7 +140,7 @@ def emm_notes(
     key = found[0].key
     lines = runs.excluded()
     lines += _without_line(estimates, found) if "logistic" in methods else []
-    if reached_target(runs.evaluations).any():
+    if stopped_early(runs.evaluations).any():
         lines.append("where the size below a crossing has a lower bound, the EMM may be somewhat larger")
     for value in dict.fromkeys(
         estimates[~estimates["monotone"].astype(bool)]["value"].map(lambda v: value_text(key, v))
@@ -180,7 +169,7 @@ def _without_line(estimates: pd.DataFrame, found: Sequence[Group]) -> list[str]:
     whose = f" for {', '.join(names)}" if any(names) else ""
     return [
         f"no logistic EMM{whose}: a line of logits needs ratios between 0.5% and 99.5% at two sizes, and a slope "
-        "that its noise tells from zero"
+        "that differs from zero beyond its noise"
     ]
 
 

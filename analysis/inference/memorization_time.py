@@ -97,25 +97,25 @@ def time_scaling(times: pd.DataFrame, draws: int = 4000) -> Scaling:
     if passed["data.size"].nunique() < 2:
         raise AnalysisError("a scaling needs two sizes whose ratio passes the level between two evaluations")
     x, y = np.log(passed["data.size"].to_numpy(dtype=float)), np.log(passed["time"].to_numpy(dtype=float))
-    centred = x - x.mean()
-    slope = float(centred @ y / (centred @ centred))
+    centered = x - x.mean()
+    slope = float(centered @ y / (centered @ centered))
     intercept = float(y.mean() - slope * x.mean())
     low, high = (slope + half for half in (-np.inf, np.inf))
     if len(x) > 2:
-        slopes = _drawn_slopes(centred, np.log(passed[["low", "high"]].to_numpy(dtype=float)), draws)
+        slopes = _drawn_slopes(centered, np.log(passed[["low", "high"]].to_numpy(dtype=float)), draws)
         # Brackets lie unevenly around the interpolated times: only the draws' deviations are taken from them.
         below, middle, above = (float(end) for end in np.quantile(slopes, [0.025, 0.5, 0.975]))
         low, high = slope - (middle - below), slope + (above - middle)
     return Scaling(slope, low, high, intercept, len(x), len(times) - len(x))
 
 
-def _drawn_slopes(centred: NDArray[np.float64], brackets: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
+def _drawn_slopes(centered: NDArray[np.float64], brackets: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
     """Slopes (draws,) of times drawn within brackets (n, 2), both logarithms, with the scatter of each fit."""
     random = np.random.default_rng(0)
     y = random.uniform(brackets[:, 0], brackets[:, 1], (draws, len(brackets)))
-    square = centred @ centred
-    slopes = y @ centred / square
-    residuals = y - y.mean(axis=1, keepdims=True) - slopes[:, None] * centred
+    square = centered @ centered
+    slopes = y @ centered / square
+    residuals = y - y.mean(axis=1, keepdims=True) - slopes[:, None] * centered
     degrees = len(brackets) - 2
     errors = np.sqrt((residuals**2).sum(axis=1) / degrees / square)
     return np.asarray(slopes + errors * random.standard_t(degrees, draws), dtype=float)

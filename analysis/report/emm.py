@@ -39,7 +39,7 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
     if estimates.empty:
         return []
     # One row a value: the interpolated crossing, or the bound in its place.
-    known = estimates[(estimates["method"] == "isotonic") & (estimates["kind"] != "predicted")]
+    known = estimates[(estimates["method"] == "isotonic") & (estimates["kind"] != "extrapolated")]
     if known.empty:
         return []
     crossing = known["kind"].isin(["measured", "uncertain"])

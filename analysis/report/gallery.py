@@ -12,7 +12,7 @@ from PIL import Image
 from analysis.report.overview import Overview, setting_text
 from analysis.results.samples import best_samples
 from analysis.runs.factors import ratio_text
-from analysis.runs.final import REACHED
+from analysis.runs.final import is_lower_bound
 from analysis.runs.runs import Runs
 from analysis.tables.words import plural
 
@@ -54,7 +54,7 @@ def gallery(runs: Runs, overview: Overview, rows: int = ROWS, columns: int = COL
         except (OSError, ValueError):  # half-written by a killed trial
             samples = None
         if samples is not None and {"generated", "nearest", "memorized"} <= set(samples):
-            ratio = ratio_text(100 * run["memorization_ratio"], run.get("verdict") == REACHED, 1)
+            ratio = ratio_text(100 * run["memorization_ratio"], is_lower_bound(run), 1)
             title = f"{setting_text(run, overview.varied, overview.base)}: ratio {ratio}%"
             found.append(_row(title, samples, int(run["data.size"]), columns))
     return found

@@ -9,7 +9,7 @@ from analysis.inference.findings import Effect, SeedSpread, Verdict
 from analysis.inference.main_effects import Change
 from analysis.report.overview import Overview, setting_text
 from analysis.runs.factors import ratio_text, title_of, value_text
-from analysis.runs.final import REACHED
+from analysis.runs.final import is_lower_bound
 from analysis.tables.words import compact, plural
 
 
@@ -49,7 +49,7 @@ def _range(best: pd.DataFrame, overview: Overview) -> str:
     ordered = best.sort_values("memorization_ratio", kind="stable")
     low, high = ordered.iloc[0], ordered.iloc[-1]
     interval = f"{100 * high['memorization_ratio_low']:.1f} to {100 * high['memorization_ratio_high']:.1f}%"
-    if _is_bound(high):
+    if is_lower_bound(high):
         interval = f"from {100 * high['memorization_ratio_low']:.1f}% on"
     text = (
         f"The highest memorization ratio is {_ratio(high)} (95%: {interval}), "
@@ -61,13 +61,8 @@ def _range(best: pd.DataFrame, overview: Overview) -> str:
     return f"{text}; the lowest is {_ratio(low)}, at {where}."
 
 
-def _is_bound(run: pd.Series) -> bool:
-    """Whether a run was stopped on reaching its target, so that its ratio is a lower bound."""
-    return bool(run.get("verdict") == REACHED)
-
-
 def _ratio(run: pd.Series) -> str:
-    return f"{'at least ' if _is_bound(run) else ''}{100 * run['memorization_ratio']:.1f}%"
+    return f"{'at least ' if is_lower_bound(run) else ''}{100 * run['memorization_ratio']:.1f}%"
 
 
 def _strongest(changes: Sequence[Change], slope: Effect | None) -> str:
@@ -129,7 +124,7 @@ def tiles(overview: Overview, best: pd.DataFrame) -> list[tuple[str, str]]:
     top = "none"
     if len(best):
         highest = best.sort_values("memorization_ratio", kind="stable").iloc[-1]
-        top = f"{ratio_text(100 * highest['memorization_ratio'], _is_bound(highest), 1)}%"
+        top = f"{ratio_text(100 * highest['memorization_ratio'], is_lower_bound(highest), 1)}%"
     return [
         (f"{overview.finished:,} / {overview.trials:,}", "trials finished"),
         (top, "highest memorization ratio"),

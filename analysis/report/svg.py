@@ -1,4 +1,4 @@
-"""Matplotlib figures as SVG inside an HTML page: unique ids, the page's font, and colours that follow its theme."""
+"""Matplotlib figures as SVG inside an HTML page: unique ids, the page's font, and colors that follow its theme."""
 
 import io
 import re
@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 _THEME = {
-    # Seaborn's and matplotlib's greys, as variables that the page's style sheet sets for light, dark and print.
+    # Seaborn's and matplotlib's grays, as variables that the page's style sheet sets for light, dark and print.
     "#ffffff": "var(--figure-paper)",
     "#262626": "var(--figure-ink)",
     "#000000": "var(--figure-ink)",
@@ -15,7 +15,7 @@ _THEME = {
     "#b0b0b0": "var(--figure-line)",
     "#808080": "var(--figure-soft)",
     "#595959": "var(--figure-soft)",
-    # The colour-blind safe palette, lighter on dark.
+    # The color-blind safe palette, lighter on dark.
     "#0173b2": "var(--curve-blue)",
     "#de8f05": "var(--curve-orange)",
     "#029e73": "var(--curve-green)",
@@ -23,7 +23,7 @@ _THEME = {
     "#cc78bc": "var(--curve-purple)",
     "#ca9161": "var(--curve-brown)",
     "#fbafe4": "var(--curve-pink)",
-    "#949494": "var(--curve-grey)",
+    "#949494": "var(--curve-gray)",
 }
 
 

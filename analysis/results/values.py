@@ -110,7 +110,7 @@ REPORTED_CHECKS: Mapping[str, Check] = {
     "calibrated_ratio": _SHARE, "coverage": _SHARE, "coverage_if_uniform": _SHARE, "gini": _SHARE,
     "top_1_percent": _SHARE, "top_10_percent": _SHARE, "knn_distance": _AMOUNT, "fid": number(-1),
     "num_samples": _SIZE, "images_per_second": _AMOUNT, "time_total_s": _AMOUNT, "replicas": _COUNT,
-    "most_replicas": _COUNT, "near_duplicates": _COUNT, "verdict": one_of("full", "reached", "will_not_reach"),
+    "most_replicas": _COUNT, "near_duplicates": _COUNT, "stopped_early": flag,
     "failure": one_of("diverged", "failed"), "cause": text,
 }  # fmt: skip
 """What a trial reports; FID may fall below 0 by rounding."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.runs.final import reached_target
+from analysis.runs.final import stopped_early
 from analysis.runs.seeds import SeedSpread
 from analysis.stats.binomial import FloatArray
 from analysis.stats.significance import normal_quantile
@@ -44,7 +44,7 @@ def averaged(rows: pd.DataFrame, keys: Sequence[str], metric: str, spread: SeedS
 def _ratios(rows: pd.DataFrame, keys: list[str], spread: SeedSpread) -> pd.DataFrame:
     samples = rows["num_samples"].astype("float64")
     work = rows[[*keys, "memorization_ratio_low", "memorization_ratio_high"]].assign(
-        memorized=rows[RATIO].astype("float64") * samples, samples=samples, reached=reached_target(rows)
+        memorized=rows[RATIO].astype("float64") * samples, samples=samples, reached=stopped_early(rows)
     )
     data = (
         work.groupby(keys, dropna=False, sort=True)
@@ -75,8 +75,8 @@ def _interval(
     """Ends in 0..1 of the interval over several trials."""
     hits, misses = memorized + 0.5, total - memorized + 0.5
     reach = normal_quantile() * np.sqrt(1 / hits + 1 / misses + spread.logit**2 / trials)
-    centre = np.log(hits / misses)
-    return 1 / (1 + np.exp(reach - centre)), 1 / (1 + np.exp(-reach - centre))
+    center = np.log(hits / misses)
+    return 1 / (1 + np.exp(reach - center)), 1 / (1 + np.exp(-reach - center))
 
 
 def _student(trials: int) -> float:

@@ -1,8 +1,7 @@
-"""Which trials have a final ratio: trained to the end, or stopped early by a verdict, or not finished.
+"""Which trials have a final ratio: trained to the end, or stopped early, or not finished.
 
-An EMM search ends a trial as soon as its verdict is clear. One that `reached` the target would have gone on to a
-ratio that is at least the one reported: a lower bound. One that `will_not_reach` it was stopped with a ratio far below
-the final one, of which it says nothing but that it stays below the target.
+An EMM search ends a trial once its ratio is surely far above the target. It would have gone on to a ratio that is at
+least the one reported: a lower bound.
 """
 
 from typing import Literal
@@ -10,21 +9,19 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from analysis.runs.causes import without_numbers
+
 Metric = Literal["memorization_ratio", "fid", "knn_distance"]
 METRICS: tuple[Metric, ...] = ("memorization_ratio", "fid", "knn_distance")
 
-REACHED = "reached"
-WILL_NOT_REACH = "will_not_reach"
-FULL = "full"
-
-NO_FINAL_RATIO = "no final ratio: all trials were stopped early as they will not reach the target, diverged or failed"
+NO_FINAL_RATIO = "no final ratio: all trials diverged or failed"
 """What to say where `finished` leaves nothing."""
 
 DIVERGED = "diverged"
 """The status of a trial whose numbers ceased to be finite."""
 _FAILURES = {DIVERGED: "diverged", "failed": "failed"}
 _NAMED = 3
-"""So many of the trials that broke off are named in a message; the others are counted."""
+"""So many causes, and so many trials of each, are named in a message; the others are counted."""
 
 _ENDED = {"terminated", "finished", "completed", "complete", "done"}
 
@@ -46,18 +43,18 @@ def best(frame: pd.DataFrame, metric: str = "memorization_ratio") -> pd.DataFram
             `knn_distance` or any other distance (lowest).
 
     Returns:
-        Rows of `frame` in its order; trials where the metric is never a number are left out. `verdict`, where there
-        is one, is the one that the trial ended with.
+        Rows of `frame` in its order; trials where the metric is never a number are left out. `stopped_early`, where
+        there is such a column, is that of the trial.
     """
     rows = best_rows(frame, metric)
-    if "verdict" in frame.columns:
+    if "stopped_early" in frame.columns:
         # It stands on a trial's last evaluation, which need not be its best.
-        rows = rows.assign(verdict=trial_verdicts(frame).loc[rows.index])
+        rows = rows.assign(stopped_early=stopped_early(frame).loc[rows.index])
     return rows.reset_index(drop=True)
 
 
 def best_rows(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the rows of `best` with their labels in `frame`, and the verdict that stands on them."""
+    """Return the rows of `best` with their labels in `frame`, without what their trials ended with."""
     if metric not in frame.columns:
         return frame.iloc[:0]
     ranked = frame.dropna(subset=[metric]).sort_values(metric, ascending=metric not in SHARES, kind="stable")
@@ -69,20 +66,23 @@ def has_ended(status: pd.Series) -> pd.Series:
     return status.astype(str).str.lower().isin(_ENDED)
 
 
-def trial_verdicts(frame: pd.DataFrame) -> pd.Series:
-    """For each row, the verdict that its trial ended with: the last that is not missing, `full` where there is none.
+def stopped_early(frame: pd.DataFrame) -> pd.Series:
+    """For each row, whether its trial was stopped early far above the target of a search: its ratios are lower bounds.
 
     Args:
-        frame: of `analysis.load`, all evaluations of its trials in order. The verdict stands on a trial's last
-            evaluation, which need not be its best.
-
-    Returns:
-        `full`, `reached` or `will_not_reach` by row, with the frame's index.
+        frame: of `analysis.load`, all evaluations of its trials. It stands on a trial's last evaluation, which need
+            not be its best.
     """
-    if "verdict" not in frame.columns:
-        return pd.Series(FULL, index=frame.index)
-    last = frame["verdict"].astype(object).where(frame["verdict"].notna(), None)
-    return last.groupby([frame["experiment"], frame["trial_id"]]).transform("last").fillna(FULL)
+    if "stopped_early" not in frame.columns:
+        return pd.Series(False, index=frame.index)
+    stopped = frame["stopped_early"].eq(True).fillna(False).astype(bool)
+    return stopped.groupby([frame["experiment"], frame["trial_id"]]).transform("any")
+
+
+def is_lower_bound(run: pd.Series) -> bool:
+    """Whether the ratio of one run, a row of `best`, is a lower bound of its final ratio."""
+    stopped = run.get("stopped_early", False)
+    return bool(pd.notna(stopped) and stopped)
 
 
 def trial_failures(frame: pd.DataFrame) -> pd.Series:
@@ -104,16 +104,15 @@ def trial_failures(frame: pd.DataFrame) -> pd.Series:
 def is_finished(frame: pd.DataFrame) -> pd.Series:
     """For each row, whether its trial has a final ratio, or at least a lower bound of it.
 
-    Not so a trial that diverged or failed, one that is unfinished, whose best ratio lies ahead, and one that was
-    stopped early as it `will_not_reach` its target. Whether a trial came to the end of its budget is told by the
-    column `status`, and by the images seen against `training.images` or `training.epochs` times `data.size`: of a
-    trial that ended, results may be lost. The closed-form optimum sees none.
+    Not so a trial that diverged or failed, and one that is unfinished, whose best ratio lies ahead. Whether a trial
+    came to the end of its budget follows from the column `status`, and from the images seen against `training.images`
+    or `training.epochs` times `data.size`: of a trial that ended, results may be lost. The closed-form optimum sees
+    none.
     """
-    verdicts = trial_verdicts(frame)
-    counts, reached = (verdicts != WILL_NOT_REACH) & (trial_failures(frame) == ""), verdicts == REACHED
+    counts, stopped = trial_failures(frame) == "", stopped_early(frame)
     ended = has_ended(frame["status"]) if "status" in frame else pd.Series(True, index=frame.index)
     if "images_seen" not in frame:
-        return (ended | reached) & counts
+        return (ended | stopped) & counts
     seen = frame.groupby(["experiment", "trial_id"])["images_seen"].transform("max")
     budget = pd.Series(np.nan, index=frame.index)
     if "training.images" in frame:
@@ -122,14 +121,13 @@ def is_finished(frame: pd.DataFrame) -> pd.Series:
         epochs, size = (pd.to_numeric(frame[key]).astype("float64") for key in ("training.epochs", "data.size"))
         budget = budget.fillna(epochs * size)
     whole = budget.isna() | (seen >= budget) | ~(seen > 0)
-    return ((ended & whole) | reached) & counts
+    return ((ended & whole) | stopped) & counts
 
 
 def finished(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of trials with a final ratio; half-trained ones would pass for a low ratio.
 
-    Where no trial ended yet, the rows of those still at work: all but the trials that diverged or failed, or were
-    stopped early as they `will_not_reach` their target, whose ratio will never be known.
+    Where no trial ended yet, the rows of those still running: all but the trials that diverged or failed.
     """
     return frame if frame.empty else frame[is_counted(frame)].reset_index(drop=True)
 
@@ -137,12 +135,7 @@ def finished(frame: pd.DataFrame) -> pd.DataFrame:
 def is_counted(frame: pd.DataFrame) -> pd.Series:
     """For each row, whether `finished` keeps it."""
     ended = is_finished(frame)
-    return ended if ended.any() else (trial_verdicts(frame) != WILL_NOT_REACH) & (trial_failures(frame) == "")
-
-
-def reached_target(frame: pd.DataFrame) -> pd.Series:
-    """For each row, whether its trial was stopped on reaching the target: its ratios are lower bounds."""
-    return trial_verdicts(frame) == REACHED
+    return ended if ended.any() else trial_failures(frame) == ""
 
 
 def left_out(frame: pd.DataFrame) -> list[str]:
@@ -153,34 +146,31 @@ def left_out(frame: pd.DataFrame) -> list[str]:
     """
     if frame.empty:
         return []
-    verdicts = trial_verdicts(frame)
-    failures = trial_failures(frame)
-    trials = frame.assign(verdict=verdicts, failure=failures).drop_duplicates(["experiment", "trial_id"], keep="last")
+    stopped, failures = stopped_early(frame), trial_failures(frame)
+    trials = frame.assign(stopped_early=stopped, failure=failures).drop_duplicates(
+        ["experiment", "trial_id"], keep="last"
+    )
     count = len(trials)
     broken = trials["failure"] != ""
-    stopped = int(((trials["verdict"] == WILL_NOT_REACH) & ~broken).sum())
-    unfinished = int((~is_finished(frame))[trials.index].sum()) - stopped - int(broken.sum())
-    reached = int(((trials["verdict"] == REACHED) & ~broken).sum())
+    unfinished = int((~is_finished(frame))[trials.index].sum()) - int(broken.sum())
+    bounds = int((trials["stopped_early"] & ~broken).sum())
     lines = [f"left out: {line}" for line in failed(frame)]
-    if unfinished and unfinished + stopped + int(broken.sum()) < count:
+    if unfinished and unfinished + int(broken.sum()) < count:
         lines.append(f"left out: {unfinished} of {count} trials are unfinished, and their ratios may still rise")
     elif unfinished:
         lines.append(f"note: {unfinished} of {count} trials are unfinished, and their ratios may still rise")
-    if stopped:
+    if bounds:
         lines.append(
-            f"left out: {stopped} of {count} trials were stopped early as they will not reach the target, and their "
-            "final ratios are not known"
-        )
-    if reached:
-        lines.append(
-            f"note: {reached} of {count} trials were stopped early on reaching the target, and their ratios are lower "
+            f"note: {bounds} of {count} trials were stopped early far above the target, and their ratios are lower "
             "bounds (>=) of the final ones"
         )
     return lines
 
 
 def failed(frame: pd.DataFrame) -> list[str]:
-    """Which trials diverged and which failed, a line a kind with the cause; such as `2 of 8 trials diverged: ...`.
+    """Which trials diverged and which failed, a line a kind with the causes; such as `2 of 8 trials diverged: ...`.
+
+    Causes that differ in their numbers alone, such as the images seen, are one; its first trial stands for it.
 
     Args:
         frame: of `analysis.load`, all evaluations of its trials.
@@ -198,15 +188,30 @@ def failed(frame: pd.DataFrame) -> list[str]:
     for failure, word in _FAILURES.items():
         those = trials[trials["failure"] == failure]
         if len(those):
-            named = [_broken(row) for _, row in those.head(_NAMED).iterrows()]
-            more = f" and {len(those) - _NAMED} more" if len(those) > _NAMED else ""
-            lines.append(f"{len(those)} of {count} trials {word}: {'; '.join(named)}{more}")
+            lines.append(f"{len(those)} of {count} trials {word}: {_by_cause(those)}")
     return lines
 
 
-def _broken(row: pd.Series) -> str:
-    """A trial that broke off, with its cause and when."""
-    cause, seen = row.get("cause"), row.get("images_seen")
-    when = "" if seen is None or pd.isna(seen) else f" at {int(seen):,} images"
-    about = f"{'' if cause is None or pd.isna(cause) else cause}{when}".strip()
-    return f"{row['trial_id']}" + (f" ({about})" if about else "")
+def _by_cause(trials: pd.DataFrame) -> str:
+    """Return the trials that broke off alike, each group with its cause, the most frequent first."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for _, row in trials.iterrows():
+        cause = _cause(row)
+        groups.setdefault(without_numbers(cause), []).append((str(row["trial_id"]), cause))
+    parts = []
+    for found in sorted(groups.values(), key=lambda group: -len(group))[:_NAMED]:
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        first = "the first " if len({cause for _, cause in found}) > 1 else ""
+        about = f" ({first}{found[0][1]})" if found[0][1] else ""
+        parts.append(f"{', '.join(name for name, _ in found[:_NAMED])}{more}{about}")
+    further = len(groups) - len(parts)
+    return "; ".join([*parts, *([f"and {further} further cause{'s' * (further > 1)}"] if further else [])])
+
+
+def _cause(row: pd.Series) -> str:
+    """Return why a trial broke off, and when; empty where neither is known."""
+    cause, seen = (None if pd.isna(value) else value for value in (row.get("cause"), row.get("images_seen")))
+    # Before it stands that the trial diverged.
+    text = "" if cause is None else str(cause).removeprefix("diverged ")
+    when = "" if seen is None or "images seen" in text else f" at {int(seen):,} images"
+    return f"{text}{when}".strip()

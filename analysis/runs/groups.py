@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.runs.averages import averaged
 from analysis.runs.factors import TIED, value_label
-from analysis.runs.final import reached_target
+from analysis.runs.final import stopped_early
 from analysis.runs.labels import MOST
 from analysis.runs.partners import by_partner
 from analysis.runs.settings import REPEATS, setting_keys, varies
@@ -138,7 +138,7 @@ def once_a_seed(runs: pd.DataFrame) -> pd.DataFrame:
     """
     if "seed" not in runs.columns:
         return runs
-    order = pd.DataFrame({"reached": reached_target(runs), "samples": -runs["num_samples"].astype("float64")})
+    order = pd.DataFrame({"reached": stopped_early(runs), "samples": -runs["num_samples"].astype("float64")})
     keys = [*setting_keys(runs), *(key for key in REPEATS if key in runs.columns)]
     kept = runs.loc[order.sort_values(["reached", "samples"], kind="stable").index].drop_duplicates(keys).index
     return runs.loc[runs.index.isin(kept)]

@@ -12,7 +12,7 @@ from analysis.errors import AnalysisError
 from analysis.results.load import read
 from analysis.results.schema import OPTIMUM, experiment_keys
 from analysis.runs.factors import declare
-from analysis.runs.final import NO_FINAL_RATIO, best_rows, failed, is_counted, is_finished, left_out, trial_verdicts
+from analysis.runs.final import NO_FINAL_RATIO, best_rows, failed, is_counted, is_finished, left_out, stopped_early
 from analysis.runs.groups import Group, group_trials, studied_keys
 from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import setting_keys, varies
@@ -109,9 +109,9 @@ class Runs:
         if metric not in root._best_labels:
             root._best_labels[metric] = best_rows(root.evaluations, metric).index
         rows = rows[rows.index.isin(root._best_labels[metric])]
-        if "verdict" in rows:
+        if "stopped_early" in rows:
             # It stands on a trial's last evaluation, which need not be its best.
-            rows = rows.assign(verdict=root._verdicts.loc[rows.index])
+            rows = rows.assign(stopped_early=root._stopped_early.loc[rows.index])
         return rows.reset_index(drop=True)
 
     @cached_property
@@ -168,8 +168,8 @@ class Runs:
         return is_counted(self.evaluations)
 
     @cached_property
-    def _verdicts(self) -> pd.Series:
-        return trial_verdicts(self.evaluations)
+    def _stopped_early(self) -> "pd.Series[bool]":
+        return stopped_early(self.evaluations)
 
     @cached_property
     def _best_labels(self) -> dict[str, "pd.Index[Any]"]:

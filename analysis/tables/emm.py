@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.inference.emm import KINDS, SIZE, images_text
+from analysis.emm.kinds import KINDS
+from analysis.inference.emm import SIZE, images_text
 from analysis.runs.factors import factor, inside_sentence, value_text
 from analysis.tables import columns
 from analysis.tables.table import Column, Marked, Table
 
-MARKS = {"lower_bound": ">= ", "upper_bound": "< ", "predicted": "~ "}
+MARKS = {"lower_bound": ">= ", "upper_bound": "< ", "extrapolated": "~ "}
 WHAT = (
     "EMM: the largest training set of which a model still replicates 1 - zeta. Where the ratio crosses: interpolated "
     "(isotonic) or on a line of logits over ln|D| whose slope all values share (logistic)"

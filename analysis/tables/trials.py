@@ -1,13 +1,13 @@
 """Every trial at its best evaluation."""
 
-from analysis.runs.final import REACHED, WILL_NOT_REACH, best
+from analysis.runs.final import best, is_lower_bound
 from analysis.runs.labels import independent_keys
 from analysis.runs.runs import Runs
 from analysis.tables import columns
 from analysis.tables.table import Table
 
-STOPPED = {REACHED: "stopped: reached target", WILL_NOT_REACH: "stopped: will not reach target"}
-"""The status of trials that a search ended early, whose ratios are no final ones."""
+STOPPED = "stopped early above the target"
+"""The status of trials whose ratios are lower bounds of the final ones."""
 NOTE = "Each trial at its best evaluation, the paper's number of a run; the interval is Wilson's, of the samples."
 IDENT = ["experiment", "trial_id"]
 
@@ -42,7 +42,7 @@ def trials_table(runs: Runs) -> Table:
         rows.append(
             [
                 *(ident if several else ident[1:]),
-                STOPPED.get(str(run.get("verdict")), status),
+                STOPPED if is_lower_bound(run) else status,
                 *(100 * run[f"memorization_ratio{end}"] for end in ("", "_low", "_high")),
                 *(run[key] for key in varied),
                 run["knn_distance"],

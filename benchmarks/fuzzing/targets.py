@@ -70,7 +70,7 @@ _ANALYSIS_COMMANDS = (*_LIGHT_COMMANDS, *_LIGHT_COMMANDS, *_HEAVY_COMMANDS)
 TARGETS: tuple[Target, ...] = (
     Target("image zip", "images", ("set.zip",), containers.damage_zip, _IMAGE_COMMANDS),
     Target(".npz of images", "images", ("set.npz",), containers.damage_zip, _IMAGE_COMMANDS),
-    Target(".npz of arr_0", "images", ("arr0.npz",), containers.damage_zip, _IMAGE_COMMANDS),
+    Target(".npz of arr_0", "images", ("arr0.npz",), containers.damage_zip, _IMAGE_COMMANDS[:3]),
     Target("EDM pickle", "snapshots", ("*.pkl",), containers.damage_edm_pickle, _SNAPSHOT_COMMANDS),
     Target("safetensors", "snapshots", ("*.safetensors",), containers.damage_safetensors, _SNAPSHOT_COMMANDS),
     Target(

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from memo_core.command_line import Parser, run
+from memo_core.command_line import run
 from memo_core.commands import data, export, measure, optimum, sample, train
+from memo_core.terminal import Parser
 
 COMMANDS = {
     "train": train,

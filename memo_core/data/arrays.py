@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from memo_core.data.file_kinds import HEAD_SIZE, identify
 from memo_core.errors import MemosweepError, first_line, quoted
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
@@ -33,6 +34,7 @@ def read_arrays(path: Path) -> tuple[UInt8[np.ndarray, "n c h w"], Array | Memos
     labels: Array | MemosweepError | None = None
     # Entries of an .npz that are not arrays come as bytes.
     images: Array | bytes | None
+    _refuse_other_kinds(path)
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
@@ -46,7 +48,7 @@ def read_arrays(path: Path) -> tuple[UInt8[np.ndarray, "n c h w"], Array | Memos
                 labels = _read_labels(content, "labels", _UNNAMED_LABELS if name == _UNNAMED else "labels")
     # Over damaged bytes, NumPy, zipfile and zlib fail in many ways.
     except Exception as error:
-        raise MemosweepError(f"{path}: a broken {path.suffix.lower()} file ({first_line(error)})") from None
+        raise MemosweepError(f"{path}: a broken {path.suffix.lower()} file ({_reason(error)})") from None
     if images is None:
         held = ", ".join(map(quoted, names[:5])) or "nothing"
         raise MemosweepError(f"{path}: no `{_OWN}` (nor `{_UNNAMED}`) but {held[:150]}, expected `{_OWN}` {_EXPECTED}")
@@ -55,13 +57,33 @@ def read_arrays(path: Path) -> tuple[UInt8[np.ndarray, "n c h w"], Array | Memos
     return _channels_first(images, name, path), labels
 
 
+def _refuse_other_kinds(path: Path) -> None:
+    """Refuse what is neither a zip nor a NumPy array; NumPy would take it for a pickle, and advise to trust it."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_SIZE)
+    except OSError as error:
+        raise MemosweepError(f"{path}: cannot be read ({error.strerror or error})") from None
+    kind = identify(head)
+    if kind.name in ("zip", "zip-empty", "npy"):
+        return
+    if kind.name in ("unknown", "text"):
+        raise MemosweepError(f"{path}: a broken {path.suffix.lower()} file (neither a NumPy array nor a zip of them)")
+    raise MemosweepError(f"{path}: is {kind.what}, not arrays of images{kind.advice and f'; {kind.advice}'}")
+
+
+def _reason(error: Exception) -> str:
+    """Return NumPy's reason, without its advice to trust pickles."""
+    return "Python objects, expected numbers" if "pickle" in str(error) else first_line(error)
+
+
 def _read_labels(content: "np.lib.npyio.NpzFile", *names: str) -> Array | MemosweepError | None:
     for name in names:
         if name in content.files:
             try:
                 labels: Array | bytes = content[name]
             except Exception as error:
-                return MemosweepError(f"`{name}` cannot be read ({first_line(error)})")
+                return MemosweepError(f"`{name}` cannot be read ({_reason(error)})")
             return labels if isinstance(labels, np.ndarray) else MemosweepError(f"`{name}` is not an array")
     return None
 
@@ -69,8 +91,7 @@ def _read_labels(content: "np.lib.npyio.NpzFile", *names: str) -> Array | Memosw
 def _channels_first(images: Array, name: str, path: Path) -> UInt8[np.ndarray, "n c h w"]:
     what = f"{path}: {quoted(name) if name else 'an array'} of {images.dtype} {images.shape}"
     if images.dtype != np.uint8:
-        example = "; of values from -1 to 1: (127.5 * x + 128).clip(0, 255)" if images.dtype.kind == "f" else ""
-        raise MemosweepError(f"{what}, expected {_EXPECTED}{example}")
+        raise MemosweepError(f"{what}, expected {_EXPECTED}{_conversion(images)}")
     if not images.size:
         raise MemosweepError(f"{what} holds no images")
     # One image of three channels, or several gray ones?
@@ -82,5 +103,33 @@ def _channels_first(images: Array, name: str, path: Path) -> UInt8[np.ndarray, "
         return images.astype(np.uint8, copy=False)
     if last and not first:
         return np.ascontiguousarray(np.moveaxis(images, 3, 1)).astype(np.uint8, copy=False)
+    # Alpha is dropped, as that of image files.
+    with_alpha = [axis for axis in (1, 3) if images.ndim == 4 and images.shape[axis] == 4]
+    if not first and len(with_alpha) == 1:
+        return np.ascontiguousarray(np.moveaxis(images, with_alpha[0], 1)[:, :3]).astype(np.uint8, copy=False)
+    if images.ndim == 3:
+        raise MemosweepError(
+            f"{what} is one color image, or several gray ones; an image set has several images: save {_EXPECTED}, "
+            "gray ones with images[:, None]"
+        )
     reason = "could have its channels first or last" if first else "does not tell which are the channels"
     raise MemosweepError(f"{what} {reason}; save {_EXPECTED} with numpy.savez(file, images=...)")
+
+
+def _conversion(images: Array) -> str:
+    """Return how to make 8 bits of values whose range tells what they are; empty where it does not."""
+    if images.dtype.kind not in "iufb" or not images.size:
+        return ""
+    low, high = float(images.min()), float(images.max())
+    if images.dtype.kind != "f":
+        if images.dtype.kind == "b":
+            return "; of true and false: (255 * x).astype('uint8')"
+        return "; of values from 0 to 255: x.astype('uint8')" if 0 <= low <= high <= 255 else ""
+    for least, most, code in (
+        (0, 1, "(255 * x).round()"),
+        (-1, 1, "(127.5 * x + 128).clip(0, 255)"),
+        (0, 255, "x.round()"),
+    ):
+        if least <= low <= high <= most:
+            return f"; of values from {least} to {most}: {code}.astype('uint8')"
+    return ""

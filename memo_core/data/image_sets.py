@@ -8,16 +8,20 @@ from typing import IO, cast
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from PIL import Image
+from PIL import Image, features
 from torch import Tensor
 
+from memo_core.data.file_kinds import HEAD_SIZE, FileKind, foreign_kind
 from memo_core.errors import MemosweepError, first_line
 from memo_core.files import write_atomically
 
 IMAGE_ENDINGS = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+    ".apng", ".dib", ".tga",
+    *((".jp2", ".j2k", ".jpx") if features.check("jpg_2000") else ()),
+    *((".avif",) if "avif" in features.modules and features.check("avif") else ()),
 )  # fmt: skip
-"""In lower case; files may have them in any."""
+"""In lower case; files may have them in any. Two formats depend on what Pillow was built with."""
 
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -52,12 +56,27 @@ def decode_image(file: io.BufferedIOBase | IO[bytes], name: str) -> ImageArray:
             pixels = np.asarray(_to_8_or_16_bits(_upright(image)))
     # Pillow's decoders raise many kinds of errors over damaged files.
     except Exception as error:
+        kind = _foreign_kind(file)
+        if kind is not None:
+            raise MemosweepError(f"{name}: is {kind.what}, not an image{kind.advice and f'; {kind.advice}'}") from None
         raise MemosweepError(f"{name}: a broken, truncated or oversized image ({first_line(error)})") from None
     if mode in _NO_RANGE:
         raise MemosweepError(f"{name}: pixels of {_NO_RANGE[mode]} have no known range; save it with 8 or 16 bits")
     if pixels.dtype != np.uint8:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+
+
+def _foreign_kind(file: io.BufferedIOBase | IO[bytes]) -> FileKind | None:
+    """Return what a file is that is no image; None where its beginning does not tell."""
+    try:
+        file.seek(0)
+        kind = foreign_kind(file.read(HEAD_SIZE), ("image",))
+    # Whatever made the decoder fail may fail again.
+    except Exception:
+        return None
+    # Too little of an image, or its formats without a signature, may look like these.
+    return None if kind is None or (kind.name in ("text", "pickle", "json")) else kind
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -82,13 +101,16 @@ def _to_8_or_16_bits(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def resize_image(image: ImageArray, resolution: int | None, name: str) -> UInt8[np.ndarray, "c r r"]:
+def resize_image(
+    image: ImageArray, resolution: int | None, name: str, advice: str = "set data.resolution"
+) -> UInt8[np.ndarray, "c r r"]:
     """Reduce an image to `resolution` pixels a side by averaging areas; the longer side is cut around the center.
 
     Args:
         image: (C, H, W).
         resolution: pixels a side, at most the image's shorter side; None keeps a square image as it is.
         name: of the image, for messages.
+        advice: what to do about an image that is not square, where there is no resolution.
 
     Raises:
         MemosweepError: the image is too small, or not square and no resolution is given.
@@ -97,7 +119,7 @@ def resize_image(image: ImageArray, resolution: int | None, name: str) -> UInt8[
     side = min(height, width)
     if resolution is None:
         if height != width:
-            raise MemosweepError(f"{name}: {width} x {height} pixels is not square, set data.resolution")
+            raise MemosweepError(f"{name}: {width} x {height} pixels is not square, {advice}")
         return image
     if resolution > side:
         raise MemosweepError(

@@ -13,6 +13,12 @@ from memo_core.errors import MemosweepError, quoted
 
 Labels = Int64[np.ndarray, " n"]
 
+_NUMBERED = re.compile(r"(?:^|/)([0-9]{2,18})/[A-Za-z_-]*([0-9]{1,18})\.[A-Za-z0-9]+$")
+"""A numbered file in a numbered folder; classes rarely have numbers of two digits and more."""
+_PART_SIZES = (100, 1000, 10_000, 100_000, *(2**power for power in range(6, 17)))
+"""Images of a folder that only parts a list, and how many such folders there are. Smaller ones would be mistaken for
+classes whose images are numbered in turns, such as image 13 of class 3."""
+
 
 def labels_of_index(index: object, folder: str, names: Sequence[str]) -> Labels | None:
     """Read the labels of EDM's dataset.json: {"labels": [[file name, class], ...]}, or null for none.
@@ -35,10 +41,13 @@ def labels_of_index(index: object, folder: str, names: Sequence[str]) -> Labels 
     ):
         raise MemosweepError(f"{INDEX}'s labels are not a list of [file name, class]")
     wanted = {_key(canonical(name)) for name in names}
+    # The folders that all images lie in: the index may have been put above them later.
+    inner = [part for part in _and_above(common_folder([canonical(name) for name in names])) if part]
     classes: dict[str, int] = {}
     for name, value in listed:
         # Some tools list the folder of the index, too.
         keys = {_key(posixpath.join(folder, canonical(name))), _key(canonical(name))} & wanted
+        keys = keys or {_key(posixpath.join(above, canonical(name))) for above in inner} & wanted
         for key in keys:
             label = _class_of(value, f"{INDEX}: {quoted(name)}")
             if classes.setdefault(key, label) != label:
@@ -64,7 +73,7 @@ def labels_of_array(values: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]",
 def labels_of_folders(names: Sequence[str]) -> tuple[Labels, tuple[str, ...]] | None:
     """Take the folders that the images lie in as their classes, in sorted order, as torchvision's ImageFolder does.
 
-    Folders that only part a long list of numbered files, as EDM's tools make them, are not classes.
+    Folders that only part a long list of numbered files, as EDM's tools and FFHQ do, are not classes.
 
     Returns:
         The class of each image and the folders' names; None where all images lie in one folder.
@@ -76,7 +85,7 @@ def labels_of_folders(names: Sequence[str]) -> tuple[Labels, tuple[str, ...]] | 
     top = common_folder(paths)
     folders = [_first_folder(path[len(top) :].lstrip("/")) for path in paths]
     found = tuple(sorted(set(folders)))
-    if len(found) < 2 or all(_is_part_of_a_list(path) for path in paths):
+    if len(found) < 2 or _are_parts_of_a_list(paths):
         return None
     if found[0] == "":
         raise MemosweepError(
@@ -115,7 +124,26 @@ def _first_folder(path: str) -> str:
     return folder if slash else ""
 
 
-def _is_part_of_a_list(path: str) -> bool:
-    """Return whether a path is 00012/img00012345.png (EDM's data sets) or 012000/012345.png (its samples)."""
-    match = re.search(r"(?:^|/)([0-9]{5,})/(?:img)?([0-9]{6,})\.[A-Za-z]+$", path)
-    return match is not None and int(match[1]) in (int(match[2]) // 1000, int(match[2]) // 1000 * 1000)
+def _and_above(folder: str) -> list[str]:
+    """Return a folder and all above it, the deepest first."""
+    parts = folder.split("/")
+    return ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
+def _are_parts_of_a_list(paths: Sequence[str]) -> bool:
+    """Return whether folders only part numbered files: a folder's number follows from those of its files.
+
+    Such as 00012/img00012345.png (EDM's data sets), 012000/012345.png (its samples), 00012/12345.png or 12000/12345.png
+    (FFHQ), or 45/012345.png.
+    """
+    found = [_NUMBERED.search(path) for path in paths]
+    numbers = [(int(match[1]), int(match[2])) for match in found if match is not None]
+    if len(numbers) < len(paths):
+        return False
+    # One image in each folder says little: image 3 of class 3 may be the only one of it.
+    folders_repeat = len({folder for folder, _ in numbers}) < len(numbers)
+    return any(
+        all(folder in (number // size, number // size * size) for folder, number in numbers)
+        or (folders_repeat and all(folder == number % size for folder, number in numbers))
+        for size in _PART_SIZES
+    )

@@ -1,5 +1,6 @@
 """Where images come from: digits, CIFAR-10, zips and folders of images (EDM's and others), .npz and .npy files."""
 
+import contextlib
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ from filelock import FileLock
 from jaxtyping import Int64
 
 from memo_core.data.arrays import read_arrays
+from memo_core.data.file_kinds import HEAD_SIZE, FileKind, foreign_kind
 from memo_core.data.image_sets import IMAGE_ENDINGS, ImageArray, decode_image
 from memo_core.data.labels import (
     has_labels_entry,
@@ -22,7 +24,8 @@ from memo_core.data.labels import (
     labels_of_index,
 )
 from memo_core.data.members import INDEX, Members, canonical, find_members, list_files
-from memo_core.errors import MemosweepError, first_line
+from memo_core.errors import MemosweepError, escaped, first_line
+from memo_core.files import refuse_url
 
 DATA_ROOT_VARIABLE = "MEMOSWEEP_DATA"
 _KINDS = "a zip, an .npz, an .npy or a folder"
@@ -74,6 +77,7 @@ def open_source(dataset: str) -> ImageSource:
     Raises:
         MemosweepError: no such data set, or a broken one.
     """
+    refuse_url(dataset, "data sets")
     if not dataset.strip():
         raise MemosweepError(f"data set {dataset!r}: an empty name, expected digits, cifar10, {_KINDS}")
     if dataset == "digits":
@@ -160,28 +164,41 @@ def _zip(path: Path) -> ImageSource:
         archive = zipfile.ZipFile(path)
     # Over damaged bytes, zipfile fails in many ways; also in `read`, which meets encryption and unknown compression.
     except Exception as error:
+        kind = _foreign_kind(path)
+        if kind is not None:
+            raise MemosweepError(f"{path}: is {kind.what}, not a zip{kind.advice and f'; {kind.advice}'}") from None
         raise MemosweepError(f"{path}: a broken zip file ({first_line(error)})") from None
 
     def read(name: str) -> ImageArray:
         try:
             with archive.open(name) as file:
-                return decode_image(file, f"{path}: {name}")
+                return decode_image(file, f"{path}: {escaped(name)}")
         except MemosweepError:
             raise
         except Exception as error:
-            raise MemosweepError(f"{path}: {name}: an unreadable zip entry ({first_line(error)})") from None
+            raise MemosweepError(f"{path}: {escaped(name)}: an unreadable zip entry ({first_line(error)})") from None
 
     files = [name for name in archive.namelist() if not name.endswith(("/", "\\"))]
     return _from_files(str(path), files, archive.read, read)
+
+
+def _foreign_kind(path: Path) -> FileKind | None:
+    """Return what a file is that is no zip; None where its beginning does not tell."""
+    try:
+        with path.open("rb") as file:
+            kind = foreign_kind(file.read(HEAD_SIZE), ("zip", "zip-empty", "text"))
+    except OSError:
+        return None
+    return kind
 
 
 def _folder(path: Path) -> ImageSource:
     def read(name: str) -> ImageArray:
         try:
             with (path / name).open("rb") as file:
-                return decode_image(file, str(path / name))
+                return decode_image(file, str(path / escaped(name)))
         except OSError as error:
-            raise MemosweepError(f"{path / name}: cannot be read ({error.strerror or error})") from None
+            raise MemosweepError(f"{path / escaped(name)}: cannot be read ({error.strerror or error})") from None
 
     return _from_files(str(path), list_files(path), lambda name: (path / name).read_bytes(), read)
 
@@ -195,10 +212,12 @@ def _from_files(
         others = f" but {members.passed_over}" if members.passed_over else ""
         raise MemosweepError(f"{where}: holds no images ({', '.join(IMAGE_ENDINGS)}){others}")
     if members.passed_over:
-        _log.info("%s: %s files are passed over: %s", where, f"{members.num_passed_over:,}", members.passed_over)
+        count = members.num_passed_over
+        files = "1 file is" if count == 1 else f"{count:,} files are"
+        _log.info("%s: %s passed over: %s", where, files, members.passed_over)
     problem = None
     try:
-        labels, folders = _labels(members, content_of)
+        labels, folders = _labels(where, members, content_of)
     except MemosweepError as error:
         labels, folders, problem = None, (), f"{where}: {error}"
     return ImageSource(
@@ -206,14 +225,14 @@ def _from_files(
         len(names),
         labels,
         lambda i: read(names[i]),
-        lambda i: f"{where}: {names[i]}",
+        lambda i: f"{where}: {escaped(names[i])}",
         problem,
         folders,
     )
 
 
 def _labels(
-    members: Members, content_of: Callable[[str], bytes]
+    where: str, members: Members, content_of: Callable[[str], bytes]
 ) -> tuple[Int64[np.ndarray, " n"] | None, tuple[str, ...]]:
     """Return the labels of the index or, without one, those of the folders, whose names come second."""
     if members.index is not None:
@@ -223,5 +242,14 @@ def _labels(
         except Exception as error:
             raise MemosweepError(f"{INDEX} is not readable JSON ({first_line(error)})") from None
         if has_labels_entry(index):
-            return labels_of_index(index, posixpath.dirname(canonical(members.index)), members.images), ()
+            labels = labels_of_index(index, posixpath.dirname(canonical(members.index)), members.images)
+            if labels is not None:
+                return labels, ()
+            # Nothing was promised: folders that cannot be classes are no error here.
+            with contextlib.suppress(MemosweepError):
+                found = labels_of_folders(members.images)
+                if found is not None:
+                    _log.info("%s: %s has no labels, so the folders are the classes", where, INDEX)
+                    return found
+            return None, ()
     return labels_of_folders(members.images) or (None, ())

@@ -132,8 +132,8 @@ def load_image_set(dataset: str) -> UInt8[Tensor, "n c h w"]:
 def load_named_images(dataset: str) -> tuple[UInt8[Tensor, "n c h w"], tuple[str, ...]]:
     """Read all images of a set as `load_image_set` does, and the origin of each (as `TrainingSet.names`)."""
     source = open_source(dataset)
-    items = _read(source, np.arange(source.size), None)
-    return torch.from_numpy(_stack(items)), tuple(item.name for item in items)
+    items = _read(source, np.arange(source.size), None, "crop the images first")
+    return torch.from_numpy(_stack(items, "resize them first")), tuple(item.name for item in items)
 
 
 @dataclass(frozen=True)
@@ -144,17 +144,22 @@ class _Item:
 
 
 def _read(
-    source: ImageSource, order: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]", resolution: int | None
+    source: ImageSource,
+    order: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]",
+    resolution: int | None,
+    advice: str = "set data.resolution",
 ) -> list[_Item]:
     items = []
     for index in order.tolist():
         name = source.name_of(index)
-        image = resize_image(source.read(index), resolution, name)
+        image = resize_image(source.read(index), resolution, name, advice)
         items.append(_Item(image, name, None if source.labels is None else int(source.labels[index])))
     return items
 
 
-def _stack(items: list[_Item]) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+def _stack(
+    items: list[_Item], advice: str = "data.resolution makes sizes alike"
+) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
     """Return all images as one array; where gray and color meet, also of two blended sources, gray becomes RGB."""
     channels = max(len(item.image) for item in items)
     images = [item.image if len(item.image) == channels else item.image.repeat(channels, axis=0) for item in items]
@@ -162,7 +167,7 @@ def _stack(items: list[_Item]) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8
         if image.shape != images[0].shape:
             raise MemosweepError(
                 f"{item.name}: {image.shape[2]} x {image.shape[1]} pixels differ from {images[0].shape[2]} x "
-                f"{images[0].shape[1]} of {items[0].name}; data.resolution makes sizes alike"
+                f"{images[0].shape[1]} of {items[0].name}; {advice}"
             )
     return np.stack(images)
 

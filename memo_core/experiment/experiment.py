@@ -7,10 +7,20 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from memo_core.errors import MemosweepError, quoted
-from memo_core.experiment.keys import check_key_of, constraint_of, keys_of, nested, one_line, parse_value_of
+from memo_core.experiment.keys import (
+    check_key_of,
+    check_value_of,
+    constraint_of,
+    keys_of,
+    nested,
+    one_line,
+    parse_value_of,
+)
 from memo_core.experiment.sections import (
     EMBEDDED_RESOLUTION,
     EMBEDDED_SIZE,
+    MAX_EVALUATIONS,
+    MAX_IMAGES,
     DataConfig,
     EvaluationConfig,
     ModelConfig,
@@ -28,6 +38,7 @@ __all__ = [
     "ModelConfig",
     "TrainingConfig",
     "check_key",
+    "check_value",
     "field_constraint",
     "keys",
     "parse_value",
@@ -65,6 +76,19 @@ class Experiment(Section):
         if every is not None and every * self.data.size < 1:
             raise ValueError(
                 f"evaluation.every_epochs = {every}: less than one image of {self.data.size} (data.size), take more"
+            )
+        total = self.total_images
+        apart = self.evaluation.every_images or (every or 0) * self.data.size
+        if total > MAX_IMAGES:
+            raise ValueError(
+                f"training.epochs = {self.training.epochs:g}: more than {MAX_IMAGES:,} images seen at data.size = "
+                f"{self.data.size}, take fewer"
+            )
+        if apart and total / apart > MAX_EVALUATIONS:
+            key = "every_images" if self.evaluation.every_images else "every_epochs"
+            raise ValueError(
+                f"evaluation.{key} = {self.evaluation.every_images or every}: more than {MAX_EVALUATIONS:,} "
+                f"evaluations of {total:,} images seen, take more"
             )
         return self
 
@@ -123,6 +147,16 @@ def keys() -> dict[str, Any]:
 def check_key(key: str) -> None:
     """Raise MemosweepError for a key that no experiment has, with the nearest one that exists."""
     check_key_of(Experiment, key)
+
+
+def check_value(key: str, value: Any) -> None:
+    """Raise MemosweepError for a value that its key takes in no experiment; rules between keys are not checked.
+
+    Raises:
+        MemosweepError: no such key, or a value that is not allowed; one line.
+    """
+    check_key(key)
+    check_value_of(Experiment, key, value)
 
 
 def parse_value(key: str, text: str) -> Any:

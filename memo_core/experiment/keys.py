@@ -7,7 +7,8 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from memo_core.errors import MemosweepError, quoted
 
@@ -43,14 +44,24 @@ def check_key_of(model: type[BaseModel], key: str) -> None:
     raise MemosweepError(f"unknown experiment key {key!r}: {hint}")
 
 
+def check_value_of(model: type[BaseModel], key: str, value: Any) -> None:
+    """Raise MemosweepError in one line for a value that the key's type and bounds do not admit."""
+    field = _field_of(model, key)
+    if isinstance(value, bool) and field.annotation is not bool:
+        raise MemosweepError(f"{key} = {quoted(value)}: expected a number or a word, not true or false")
+    kind: Any = Annotated[field.annotation, field]
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise MemosweepError(f"{key} = {quoted(value)}: {message[0].lower()}{message[1:]}") from None
+
+
 def constraint_of(model: type[BaseModel], key: str, name: Literal["type", "multiple_of"]) -> Any:
     """Return the plain type of a key's values (int, float, ...), or the number that they must be a multiple of."""
     if name == "type":
         return next((kind for kind in _alternatives(keys_of(model)[key]) if kind is not types.NoneType), None)
-    section, _, field = key.rpartition(".")
-    owner = _as_model(model.model_fields[section].annotation) if section else model
-    metadata = owner.model_fields[field].metadata if owner is not None else []
-    found = (getattr(entry, name, None) for entry in metadata)
+    found = (getattr(entry, name, None) for entry in _field_of(model, key).metadata)
     return next((value for value in found if value is not None), None)
 
 
@@ -87,6 +98,13 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
         # A rule between several settings names them itself.
         return message
     return f"{key} = {quoted(first['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def _field_of(model: type[BaseModel], key: str) -> FieldInfo:
+    section, _, name = key.rpartition(".")
+    owner = _as_model(model.model_fields[section].annotation) if section else model
+    assert owner is not None
+    return owner.model_fields[name]
 
 
 def _as_model(annotation: Any) -> type[BaseModel] | None:

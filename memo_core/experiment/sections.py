@@ -11,6 +11,15 @@ EMBEDDED_SIZE = {"digits": 1797, "cifar10": 50_000}
 EMBEDDED_CLASSES = {"digits": 10, "cifar10": 10}
 
 
+MAX_IMAGES = 10**15
+"""Images seen in a training; at a million a second it would take thirty years."""
+MAX_EVALUATIONS = 1_000_000
+_MAX_SAMPLES = 10_000_000
+"""Images drawn by an evaluation, which are held in memory."""
+_MAX_SIDE = 16_384
+"""Pixels a side, and channels of a network at its widest: far above what any memory can train."""
+
+
 def _as_mask(value: Any) -> Any:
     """Accept a skip mask as `110...`, as `1,1,0,...` or as a sequence of 0 and 1."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -32,7 +41,7 @@ Bit = Annotated[int, Field(ge=0, le=1)]
 SkipMask = Annotated[tuple[Bit, ...], BeforeValidator(_as_mask)]
 ClassIndex = Annotated[int, Field(ge=0)]
 Classes = Annotated[
-    Annotated[int, Field(ge=1)] | Annotated[tuple[ClassIndex, ...], Field(min_length=1)],
+    Annotated[int, Field(ge=1, le=100_000_000)] | Annotated[tuple[ClassIndex, ...], Field(min_length=1)],
     BeforeValidator(_as_list),
 ]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -60,7 +69,7 @@ class DataConfig(Section):
     """`digits`, `cifar10`, or a path to an EDM-format zip or folder, an image folder, an .npz or an .npy."""
     size: Annotated[int, Field(ge=2, le=100_000_000)] = 1000
     """|D|, the number of training images; two at least, since the criterion asks for a second neighbor."""
-    resolution: Annotated[int, Field(ge=4)] | None = None
+    resolution: Annotated[int, Field(ge=4, le=_MAX_SIDE)] | None = None
     """Pixels a side after area downsampling; none keeps the data set's own."""
     classes: Classes | None = None
     """How many classes (chosen by `seed`), or which class indices as a list; none takes all."""
@@ -72,7 +81,7 @@ class DataConfig(Section):
     """alpha of section 3.2: the share of the second source."""
     labels: Literal["none", "true", "random", "unique"] = "none"
     """What the model is conditioned on (section 6)."""
-    num_labels: Annotated[int, Field(ge=1)] = 10
+    num_labels: Annotated[int, Field(ge=1, le=100_000_000)] = 10
     """C of the random labels; the other kinds of label bring their own number."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the subset and of the random labels."""
@@ -143,19 +152,19 @@ class ModelConfig(Section):
     architecture: Literal["ddpmpp", "ncsnpp", "optimum"] = "ddpmpp"
     """`optimum` is no network: the closed-form optimal denoiser (paper, eq. 2 and 61), which is not trained."""
     preconditioning: Literal["vp", "ve", "edm"] = "vp"
-    width: Annotated[int, Field(ge=4, multiple_of=4)] = 128
+    width: Annotated[int, Field(ge=4, le=_MAX_SIDE, multiple_of=4)] = 128
     """The channel multiplier of the paper: channels are width x `channel_multipliers`."""
-    depth: Annotated[int, Field(ge=1)] = 2
+    depth: Annotated[int, Field(ge=1, le=100)] = 2
     """Residual blocks per resolution."""
     time_embedding: Literal["positional", "fourier"] = "positional"
     skip_connections: SkipMask | None = None
     """1 keeps, 0 removes each skip connection, encoder order; none keeps all."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.13
-    attention_resolution: Annotated[int, Field(ge=0)] | None = None
+    attention_resolution: Annotated[int, Field(ge=0, le=_MAX_SIDE)] | None = None
     """Where self-attention stands; none takes EDM's (16 for 32 and 64 pixels, 8 for 16, 4 for 8), 0 leaves
     it to the decoder's first block alone."""
     channel_multipliers: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), BeforeValidator(_as_list)
+        tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(min_length=1, max_length=12), BeforeValidator(_as_list)
     ] = (2, 2, 2)
 
     @model_validator(mode="before")
@@ -211,9 +220,9 @@ class TrainingConfig(Section):
 
     epochs: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """The budget in passes over the training set, as in the paper; or `images`."""
-    images: Annotated[int, Field(ge=1)] | None = None
+    images: Annotated[int, Field(ge=1, le=MAX_IMAGES)] | None = None
     """The budget in images seen, whatever |D|; or `epochs`."""
-    batch_size: Annotated[int, Field(ge=1)] = 512
+    batch_size: Annotated[int, Field(ge=1, le=_MAX_SAMPLES)] = 512
     learning_rate: Positive = 2e-4
     weight_decay: Rate = 0.0
     """L2 added to the gradient, as torch.optim.Adam does (not decoupled)."""
@@ -247,16 +256,16 @@ class EvaluationConfig(Section):
 
     every_epochs: Positive | None = None
     """Evaluate each so many epochs; or `every_images`, or `count`."""
-    every_images: Annotated[int, Field(ge=1)] | None = None
+    every_images: Annotated[int, Field(ge=1, le=MAX_IMAGES)] | None = None
     """Evaluate each so many images seen (the published runs: 2.5 million)."""
-    count: Annotated[int, Field(ge=1)] | None = None
+    count: Annotated[int, Field(ge=1, le=MAX_EVALUATIONS)] | None = None
     """Evaluate so many times, evenly over the budget."""
-    num_samples: Annotated[int, Field(ge=1)] = 10_000
-    steps: Annotated[int, Field(ge=2)] = 18
+    num_samples: Annotated[int, Field(ge=1, le=_MAX_SAMPLES)] = 10_000
+    steps: Annotated[int, Field(ge=2, le=100_000)] = 18
     sampler: Literal["ode", "sde"] = "ode"
     """Deterministic (Karras et al. 2022, Algorithm 1, as the paper's numbers) or stochastic (Algorithm 2)."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
-    batch_size: Annotated[int, Field(ge=1)] = 500
+    batch_size: Annotated[int, Field(ge=1, le=_MAX_SAMPLES)] = 500
     """Images drawn at once; bounds the memory of an evaluation."""
     neighbors: Literal["exact", "faiss"] = "exact"
     """How nearest training images are searched; `faiss` needs `memosweep[faiss-cpu]` or `[faiss-gpu]`. The numbers are

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +11,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from memo_core.data.file_kinds import HEAD_SIZE, identify
 from memo_core.errors import MemosweepError, first_line, quoted
 from memo_core.experiment import Experiment, FlatExperiment, ModelConfig
-from memo_core.files import write_atomically
+from memo_core.files import refuse_url, write_atomically
 from memo_core.interop.edm import (
     Network,
     attention_resolution,
@@ -23,7 +23,6 @@ from memo_core.interop.edm import (
     skip_mask,
     whole_number,
 )
-from memo_core.interop.file_kinds import HEAD_SIZE, identify
 from memo_core.interop.foreign import from_names, in_folder, in_safetensors, in_zip, pickle_names, snapshot_beside
 from memo_core.interop.inert_pickle import load_inert
 from memo_core.interop.weights import check_fit, check_weights
@@ -33,8 +32,7 @@ from memo_core.training.checkpoint import read_checkpoint
 
 Format = Literal["checkpoint", "edm-pickle", "safetensors"]
 
-_URL = re.compile(r"(?i)(?:https?|ftp|s3|gs|hf|file)://?[^/]")
-"""One slash as well as two, which is what a URL becomes as a path."""
+_NEEDED = "name a checkpoint, an EDM pickle or safetensors"
 
 _JSON_MODEL_KEYS = (
     "architecture",
@@ -102,11 +100,7 @@ def load_snapshot(path: str | os.PathLike[str], device: torch.device | str = "cp
         MemosweepError: not such a file, something in it that is not admitted, or a network that our U-Net
             does not implement. Files of other projects are named, with what to do instead.
     """
-    if _URL.match(os.fspath(path)):
-        raise MemosweepError(
-            f"{os.fspath(path)}: is a URL, and snapshots are read from files; "
-            f"download it first (for example with curl -LO) and name the file"
-        )
+    refuse_url(os.fspath(path), "snapshots")
     path = Path(path)
     kind = identify(_read_head(path))
     if kind.name == "zip":
@@ -117,7 +111,7 @@ def load_snapshot(path: str | os.PathLike[str], device: torch.device | str = "cp
         return _from_pickle(path, device)
     if kind.name == "torch-legacy" and (foreign := from_names(pickle_names(path.read_bytes()))):
         raise MemosweepError(f"{path}: {foreign}")
-    raise MemosweepError(f"{path}: is {kind.what}, not a snapshot; {kind.advice}")
+    raise MemosweepError(f"{path}: is {kind.what}, not a snapshot; {kind.advice or _NEEDED}")
 
 
 def _read_head(path: Path) -> bytes:

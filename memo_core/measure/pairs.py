@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from memo_core.errors import escaped
 from memo_core.measure.memorization import Memorization
 
 PAIR_COLUMNS = (
@@ -44,7 +45,7 @@ def pairs_csv(result: Memorization, sample_names: Sequence[str], training_names:
     """Write the pairs as CSV: a header (`PAIR_COLUMNS`) and a row for each sample, in the order of the samples.
 
     Distances have the unit of `knn_distance` (pixel values 0..255 per value) and all their digits; an undefined
-    ratio is an empty cell; `memorized` is `true` or `false`.
+    ratio is an empty cell; `memorized` is `true` or `false`. What cannot be printed in a name is escaped.
 
     Args:
         result: of n samples and m training images.
@@ -55,8 +56,8 @@ def pairs_csv(result: Memorization, sample_names: Sequence[str], training_names:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(PAIR_COLUMNS)
     columns = (
-        sample_names,
-        (training_names[index] for index in result.nearest_index.tolist()),
+        map(escaped, sample_names),
+        (escaped(training_names[index]) for index in result.nearest_index.tolist()),
         result.nearest_distance.tolist(),
         result.second_distance.tolist(),
         ("" if math.isnan(ratio) else ratio for ratio in distance_ratio(result).tolist()),

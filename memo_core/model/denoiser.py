@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import ModelConfig
 from memo_core.model.layers import initialize
 from memo_core.model.preconditioning import PRECONDITIONINGS, Preconditioning
@@ -70,6 +71,24 @@ class NetworkDenoiser(nn.Module):
         return denoised
 
 
+def build_network(config: ModelConfig, resolution: int, channels: int, num_labels: int) -> UNet:
+    """Build the U-Net alone, on PyTorch's default device.
+
+    Raises:
+        MemosweepError: it does not fit the resolution, or is too large for the memory or for PyTorch; one line.
+    """
+    try:
+        return UNet(config, resolution, channels, num_labels)
+    # What PyTorch raises over sizes that it cannot hold or count.
+    except (RuntimeError, MemoryError, OverflowError, TypeError) as error:
+        settings = ", ".join(f"model.{key} = {getattr(config, key)}" for key in ("width", "depth"))
+        multipliers = list(config.channel_multipliers)
+        raise MemosweepError(
+            f"{settings}, model.channel_multipliers = {multipliers}: the network cannot be built "
+            f"({first_line(error)}); make it smaller"
+        ) from None
+
+
 def build_denoiser(
     config: ModelConfig,
     resolution: int,
@@ -89,9 +108,12 @@ def build_denoiser(
         seed: the experiment's seed.
         device: where it will live; initialization is drawn on the CPU, so it is the same everywhere.
         precision: `float32`, `tf32` or `bfloat16` (autocast); see `gpu_arithmetic`.
+
+    Raises:
+        MemosweepError: a network that cannot be built.
     """
     # Construction draws from the default generator, which is the caller's.
     with torch.random.fork_rng(devices=[]):
-        model = UNet(config, resolution, channels, num_labels)
+        model = build_network(config, resolution, channels, num_labels)
     initialize(model, seed)
     return NetworkDenoiser(model, PRECONDITIONINGS[config.preconditioning], precision).to(device)

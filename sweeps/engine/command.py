@@ -5,8 +5,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from memo_core.command_line import Parser, run
+from memo_core.command_line import run
 from memo_core.errors import MemosweepError
+from memo_core.terminal import Parser
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.names import EARLY_STOPS
 
@@ -100,7 +101,7 @@ def _add_bisect_arguments(group: Any) -> None:
     group.add_argument("--protocol", choices=["early", "paper"],
                        help="paper switches all early stops off (default: early)")  # fmt: skip
     for name, what in (
-        ("early-success", "stop a trial once its ratio has passed the target with confidence"),
+        ("early-success", "stop a trial once its ratio is surely far above the target"),
         ("sequential-sampling", "draw no more samples than an intermediate evaluation needs"),
     ):
         group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=what)

@@ -9,9 +9,6 @@ import pytest
 
 import analysis
 from analysis.errors import SkippedResultsWarning
-from tests.fakes import make_table
-
-__all__ = ["make_table"]
 
 DATA = Path(__file__).parent / "data"
 """`weight_decay`: a real sweep on the digits, interrupted with 8 of 14 trials begun, two of them unfinished; without

@@ -14,7 +14,7 @@ from analysis.report.overview import describe, setting_text
 from analysis.results.load import load
 from analysis.runs.effects import make_cells
 from analysis.runs.runs import Runs
-from tests.analysis.planted import grid, write_sweep
+from tests.fakes import grid, write_sweep
 
 SIZES = (1000, 2000, 4000)
 

@@ -50,6 +50,27 @@ def test_a_trial_that_ends_with_a_failure_has_its_status_and_no_ratio(tmp_path: 
     ]
 
 
+def diverged(images: int, why: str = "the loss is nan") -> str:
+    cause = f"diverged at {images:,} images seen: {why} (learning rate 1e+30); lower training.learning_rate"
+    return json.dumps({"failure": "diverged", "cause": cause, "images_seen": images, "done": True, "config": CONFIG})
+
+
+def test_causes_that_differ_in_numbers_are_one_and_say_once_where(tmp_path: Path) -> None:
+    frame = analysis.load(write(tmp_path / "run", GOOD, [diverged(32)], [diverged(48)]))
+    assert failed(frame) == [
+        "2 of 3 trials diverged: 0a1b2_00001, 0a1b2_00002 (the first at 32 images seen: the loss is nan "
+        "(learning rate 1e+30); lower training.learning_rate)"
+    ]
+
+
+def test_many_trials_and_causes_are_counted(tmp_path: Path) -> None:
+    trials = [[diverged(32)] for _ in range(5)] + [[diverged(32, why)] for why in ("a", "b", "c", "d")]
+    (line,) = failed(analysis.load(write(tmp_path / "run", GOOD, *trials)))
+    assert line.startswith("9 of 10 trials diverged: 0a1b2_00001, 0a1b2_00002, 0a1b2_00003 and 2 more (at 32 images")
+    assert line.endswith("; and 2 further causes")
+    assert line.count("at 32 images") == 3
+
+
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), float("-inf")])
 def test_an_older_trial_whose_loss_is_not_finite_diverged(tmp_path: Path, loss: float) -> None:
     bad = [line(100, 0.1), line(150, 1.0, loss=loss), line(200, 1.0, loss=loss, done=True)]

@@ -11,9 +11,7 @@ from analysis.commands.main import main
 from analysis.figures.catalog import Drawn, figures
 from analysis.report.svg import inline_svg
 from analysis.results.values import CONFIG_CHECKS, REPORTED_CHECKS
-from analysis.runs.runs import Runs
-from tests.analysis.conftest import make_table
-from tests.analysis.planted import BASE, evaluations, grid
+from tests.fakes import BASE, evaluations, grid, make_table
 
 JUNK = {
     "text": '"junk"', "markup": '"<b>$\\\\frac{$&"', "empty": '""', "surrogate": '"\\ud800\\u001b[31m\\n"',

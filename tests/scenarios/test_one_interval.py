@@ -13,7 +13,7 @@ from analysis.report import build
 from analysis.runs.effects import Effect, ln, make_cells, trend
 from analysis.runs.runs import Runs
 from analysis.tables.paper import paper_table
-from tests.analysis.planted import frame, grid
+from tests.fakes import frame, grid
 
 
 @pytest.fixture

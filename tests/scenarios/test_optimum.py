@@ -12,7 +12,7 @@ from analysis.report import build
 from analysis.report.emm import emm_frame
 from analysis.results.load import load
 from analysis.runs.runs import Runs
-from tests.analysis.planted import frame, grid, write_sweep
+from tests.fakes import frame, grid, write_sweep
 
 WIDTHS = grid(model__width=(64, 128, 256), data__size=(1000, 2000))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.analysis.planted import grid, write_sweep
+from tests.fakes import grid, write_sweep
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]

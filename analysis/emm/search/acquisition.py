@@ -1,7 +1,7 @@
 """The size worth training next: the one after which the rest of the search is expected to cost least.
 
 Expected cost = images of this training + expected images of those after it, looked ahead one step on
-a thinned posterior. Pending trainings are imagined with the outcomes that the posterior expects.
+a thinned posterior. Trainings under way are replaced by fantasies: results that the posterior expects.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analysis.emm.search.constants import FANTASIES, NODES, PENDING_FANTASIES, Z95
 from analysis.emm.search.posterior import CurvePosterior
 from analysis.emm.search.prior import LOG_SLOPES
 
 FloatArray = npt.NDArray[np.float64]
-Z95 = 1.959964
-NODES = 240
-OUTCOMES = 10
-IMAGINED = 6
 
 
 @dataclass(frozen=True)
@@ -76,17 +73,17 @@ def _predict(log_sizes: FloatArray, nodes: _Nodes, task: Task) -> tuple[FloatArr
     return np.clip(distance, -14, 12), noise
 
 
-def _outcome_weights(
+def _fantasies(
     log_sizes: FloatArray, truths: npt.NDArray[np.intp], nodes: _Nodes, task: Task
 ) -> tuple[FloatArray, FloatArray]:
-    """If curve `truths[j]` were true: the outcome at each size (N, J) and the curves' weights (N, J, K)."""
+    """Results if curve `truths[j]` were true: logits relative to the target (N, J), and curves' weights (N, J, K)."""
     distance, noise = _predict(log_sizes, nodes, task)
-    # Noise quantiles that alternate in sign, so that few imagined outcomes cover it evenly.
+    # Noise quantiles that alternate in sign, so that few fantasies cover it evenly.
     shifts = np.array([0.3, -0.9, 0.9, -0.3, 1.4, -1.4])[np.arange(len(truths)) % 6]
-    outcomes = distance[:, truths] + shifts * noise[:, truths]
-    z = (outcomes[:, :, None] - distance[:, None, :]) / noise[:, None, :]
+    fantasies = distance[:, truths] + shifts * noise[:, truths]
+    z = (fantasies[:, :, None] - distance[:, None, :]) / noise[:, None, :]
     weights = np.exp(-0.5 * z**2) / noise[:, None, :] + 1e-12
-    return outcomes, weights / weights.sum(axis=2, keepdims=True)
+    return fantasies, weights / weights.sum(axis=2, keepdims=True)
 
 
 def _remaining(weights: FloatArray, nodes: _Nodes, task: Task, enclosed: npt.NDArray[np.bool_]) -> FloatArray:
@@ -114,7 +111,7 @@ def expected_costs(
     Args:
         log_sizes: (N,) ln of the candidate sizes.
         posterior: of the curve.
-        pending: ln sizes already being trained, outcome unknown.
+        pending: ln sizes being trained already.
         task: goal, noise and limits.
 
     Returns:
@@ -125,27 +122,27 @@ def expected_costs(
     if not pending:
         scenarios = [(np.full(NODES, 1.0), task.below, task.above)]
     else:
-        truths = (np.arange(IMAGINED) * NODES) // IMAGINED + NODES // (2 * IMAGINED)
-        outcomes, imagined = _outcome_weights(np.asarray(pending), truths, nodes, task)
-        likelihood = np.prod(imagined * NODES, axis=0) + 1e-12
+        truths = (np.arange(PENDING_FANTASIES) * NODES) // PENDING_FANTASIES + NODES // (2 * PENDING_FANTASIES)
+        fantasies, weights_of = _fantasies(np.asarray(pending), truths, nodes, task)
+        likelihood = np.prod(weights_of * NODES, axis=0) + 1e-12
         margin = Z95 * task.seed_spread
         scenarios = [
             (
                 likelihood[j],
-                task.below or bool((outcomes[:, j] > -margin).any()),
-                task.above or bool((outcomes[:, j] < margin).any()),
+                task.below or bool((fantasies[:, j] > -margin).any()),
+                task.above or bool((fantasies[:, j] < margin).any()),
             )
-            for j in range(IMAGINED)
+            for j in range(PENDING_FANTASIES)
         ]
     for base, below, above in scenarios:
         cumulative = np.cumsum(base) / base.sum()
-        truths = np.searchsorted(cumulative, (np.arange(OUTCOMES) + 0.5) / OUTCOMES)
-        outcomes, weights = _outcome_weights(log_sizes, truths, nodes, task)
+        truths = np.searchsorted(cumulative, (np.arange(FANTASIES) + 0.5) / FANTASIES)
+        fantasies, weights = _fantasies(log_sizes, truths, nodes, task)
         weights = weights * base
         weights /= weights.sum(axis=2, keepdims=True)
         margin = Z95 * np.hypot(task.seed_spread, 3 / np.sqrt(task.num_samples))
-        enclosed = (below | (outcomes > -margin)) & (above | (outcomes < margin))
-        enclosed &= task.near | (np.abs(outcomes) < task.reach)
+        enclosed = (below | (fantasies > -margin)) & (above | (fantasies < margin))
+        enclosed &= task.near | (np.abs(fantasies) < task.reach)
         total += _remaining(weights, nodes, task, enclosed).mean(axis=1)
     return np.asarray(np.exp(log_sizes) + total / len(scenarios))
 

@@ -1,15 +1,18 @@
 """The result of a search for one factor value."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
+import pandas as pd
 
-from analysis.emm.search.fit import Goal, Judgement
+from analysis.emm.kinds import Kind, crossing_kind
+from analysis.emm.search.fit import CurveFit, Goal
 from analysis.emm.search.prior import LOG_SLOPES
-from analysis.emm.search.state import Scalar, ValueState
+from analysis.emm.search.trainings import Scalar, ValueTrainings
 
-Kind = Literal["measured", "uncertain", "lower_bound", "upper_bound", "predicted"]
+PAPER_GRID = (500, 1000, 2000, 3000, 4000, 5000)
+"""Sizes trained for one value in the paper's Fig. 3a: 15.5k images."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +24,12 @@ class Estimate:
         emm: images; the bound itself where `kind` is a bound.
         low, high: 95% interval; 0 or infinity on the open side of a bound, the nearest size that the noise decides on
             the other.
-        kind: `measured` (sizes run enclose the crossing), `uncertain` (they do, but within noise it may lie beyond them
-            by more than the tolerance), `lower_bound` (the EMM is at least `emm`), `upper_bound` (it is below `emm`) or
-            `predicted` (nothing was run yet).
-        method: `model`, `free`, `local` or `bisection`, what the interval rests on (see `Judgement`).
+        kind: of `analysis.emm.kinds`; `extrapolated` before anything was run.
+        method: `model`, `free`, `local` or `bisection`, what the interval rests on (see `CurveFit`).
         bracket_low, bracket_high: largest success and smallest failure, or None.
         slope, slope_low, slope_high: logits lost per unit of ln size, with 95% interval.
-        predicted, predicted_low, predicted_high: where the fitted line crosses, also beyond the sizes run.
-        trials: trainings observed.
+        fitted, fitted_low, fitted_high: where the fitted curve crosses, also beyond the sizes run.
+        trainings: that were finished.
         images_trained: sum of their sizes, each times the share of the budget that was spent.
         images_sampled: samples generated.
         finished: whether the search has ended for this value.
@@ -46,10 +47,10 @@ class Estimate:
     slope: float
     slope_low: float
     slope_high: float
-    predicted: float
-    predicted_low: float
-    predicted_high: float
-    trials: int
+    fitted: float
+    fitted_low: float
+    fitted_high: float
+    trainings: int
     images_trained: float
     images_sampled: int
     finished: bool
@@ -66,55 +67,82 @@ class Estimate:
         return self.images_trained / self.emm
 
 
-def summarize(state: ValueState, judgement: Judgement, goal: Goal, finished: bool) -> Estimate:
-    """Puts a judgement into words that claim no more than the sizes run can carry."""
-    found = judgement.bracket
-    slopes = np.cumsum(judgement.posterior.weights.sum(axis=0))
+def summarize(state: ValueTrainings, fit: CurveFit, goal: Goal, finished: bool) -> Estimate:
+    """Return an estimate that claims no more than the sizes run support."""
+    found = fit.bracket
+    slopes = np.cumsum(fit.posterior.weights.sum(axis=0))
     slope_low, slope_high = np.exp(np.interp([0.025, 0.975], slopes, LOG_SLOPES))
-    predicted_low, predicted, predicted_high = np.exp(judgement.posterior.quantile([0.025, 0.5, 0.975]))
-    kind, emm, low, high = _claim(judgement, goal)
+    fitted_low, fitted, fitted_high = np.exp(fit.posterior.quantile([0.025, 0.5, 0.975]))
+    kind, emm, low, high = _claim(fit, goal)
     return Estimate(
         state.value,
         emm,
         low,
         high,
         kind,
-        judgement.method,
+        fit.method,
         found.low,
         found.high,
-        judgement.posterior.slope,
+        fit.posterior.slope,
         float(slope_low),
         float(slope_high),
-        float(predicted),
-        float(predicted_low),
-        float(predicted_high),
-        len(state.observations),
-        float(sum(o.size * o.fraction for o in state.observations)),
-        sum(o.num_samples for o in state.observations),
+        float(fitted),
+        float(fitted_low),
+        float(fitted_high),
+        len(state.trainings),
+        float(sum(t.size * t.fraction for t in state.trainings)),
+        sum(t.num_samples for t in state.trainings),
         finished,
         found.non_monotone,
     )
 
 
-def _claim(judgement: Judgement, goal: Goal) -> tuple[Kind, float, float, float]:
-    found = judgement.bracket
+def _claim(fit: CurveFit, goal: Goal) -> tuple[Kind, float, float, float]:
+    found = fit.bracket
     if not found.sizes:
-        return "predicted", judgement.emm, judgement.low, judgement.high
-    if judgement.bounded is None and found.two_sided:
+        return "extrapolated", fit.emm, fit.low, fit.high
+    if fit.bounded is None and found.two_sided:
         smallest, largest = found.sizes[0].size, found.sizes[-1].size
         # Where the line crosses just beyond a size that straddles the target, the size itself is what was run.
-        emm = float(np.clip(judgement.emm, smallest, largest))
-        low, high = min(judgement.low, emm), max(judgement.high, emm)
-        room = 1 + goal.tolerance
+        emm = float(np.clip(fit.emm, smallest, largest))
+        low, high = min(fit.low, emm), max(fit.high, emm)
         # A bracket has no line that says how far beyond a size in doubt the crossing may lie.
-        sure = judgement.method != "bisection" or None not in found.sure
-        inside = sure and smallest <= low * room and high <= largest * room
-        return "measured" if inside else "uncertain", emm, low, high
+        sure = fit.method != "bisection" or None not in found.sure
+        kind = crossing_kind(low, high, (smallest, largest), goal.tolerance) if sure else "uncertain"
+        return kind, emm, low, high
     # A limit that only leans to its side bounds no more than the sizes that the noise decides.
     sure_low, sure_high = found.sure
-    if judgement.bounded == "upper" or (found.low is None and found.high is not None):
-        bound = float(goal.min_size if judgement.bounded == "upper" else found.high or goal.min_size)
+    if fit.bounded == "upper" or (found.low is None and found.high is not None):
+        bound = float(goal.min_size if fit.bounded == "upper" else found.high or goal.min_size)
         return "upper_bound", bound, 0.0, float("inf") if sure_high is None else float(sure_high)
     successes = [s.size for s in found.sizes if s.decision >= 0]
-    bound = float(goal.max_size if judgement.bounded == "lower" else max(successes))
+    bound = float(goal.max_size if fit.bounded == "lower" else max(successes))
     return "lower_bound", bound, 0.0 if sure_low is None else float(sure_low), float("inf")
+
+
+def emm_table(estimates: Sequence[Estimate], grid: Sequence[int] = PAPER_GRID) -> pd.DataFrame:
+    """Return one row for each estimate of a search: `emm.csv`.
+
+    Args:
+        estimates: of `Search.estimates`.
+        grid: sizes that a grid would have trained for every value; empty where there is no such grid.
+
+    Returns:
+        The attributes of `Estimate` as columns; NaN for a bracket's end that was not found. `cost_in_emms` is in units
+        of the EMM (or bound) found, as is `grid_cost_in_emms`; `non_monotone` is text.
+    """
+    rows = [
+        {
+            **vars(found),
+            "non_monotone": ", ".join(map(str, found.non_monotone)),
+            "cost_in_emms": found.cost_in_emms,
+            "grid_images": float(sum(grid)) if grid else np.nan,
+            "grid_cost_in_emms": sum(grid) / found.emm if grid else np.nan,
+        }
+        for found in estimates
+    ]
+    columns = [field.name for field in fields(Estimate)] + ["cost_in_emms", "grid_images", "grid_cost_in_emms"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype({"bracket_low": float, "bracket_high": float}).rename(
+        columns={"low": "emm_low", "high": "emm_high"}
+    )

@@ -1,4 +1,4 @@
-"""Whether the line may be believed, and what interval follows: the model's, or the bracket's."""
+"""Whether the model is accepted, and what interval follows: the model's, or the bracket's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,25 +6,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.emm.search.bracket import Bracket, bracket
-from analysis.emm.search.observation import Evidence, Observation, check_size, evidence
-from analysis.emm.search.posterior import CurvePosterior, curve_posterior, misfit_p_value
+from analysis.emm.search.constants import (
+    CONTRADICTED,
+    DOUBTFUL,
+    END_MARGIN,
+    LOOSE_MISFIT,
+    LOOSE_SPREAD,
+    NEAR,
+    NEAR_IN_DOUBT,
+    SATURATED,
+    UNSUSPICIOUS,
+)
+from analysis.emm.search.posterior import CurvePosterior, Evidence, curve_posterior, evidence, misfit_p_value
 from analysis.emm.search.prior import LOG_SLOPES, CurvePrior, FloatArray
+from analysis.emm.search.trainings import Training, check_size
 from analysis.stats.binomial import logit
-
-# A line that the data contradict at this level is given up; to believe in an unusual slope, which
-# no prior supports, the residuals must be clearly unsuspicious.
-CONTRADICTED = 0.003
-UNSUSPICIOUS = 0.05
-DOUBTFUL = 0.15
-NEAR_IN_DOUBT = 0.6
-# Logits from the target within which a size must have been run before a line is believed to cross there:
-# ratios 0.67 to 0.976 around 0.9. Farther off, the crossing would rest on the line's shape alone.
-NEAR = 1.5
-# Logits above the target where a ratio no longer tells how steep the curve is: 0.999 for a target of 0.9.
-SATURATED = 4.7
-# Where the usual line is in doubt, no line is trusted to be as straight, nor trainings as alike.
-LOOSE_MISFIT = 0.12
-LOOSE_SPREAD = 1.4
 
 
 @dataclass(frozen=True)
@@ -72,13 +68,13 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What the observations of one value amount to.
+class CurveFit:
+    """The curve of one value, as far as its trainings support it.
 
     Attributes:
         method: `model` (the line with its usual slope), `free` (a line of unusual slope that the
             residuals support), `local` (such a line through the bracket's ends and what lies between) or
-            `bisection` (lines are contradicted: only the bracket counts).
+            `bisection` (the model is contradicted: only the bracket counts).
         bracket: largest success and smallest failure.
         posterior: of crossing and slope.
         emm, low, high: point and 95% interval, in images.
@@ -86,7 +82,8 @@ class Judgement:
         bounded: `lower` (the largest size succeeds) or `upper` (the smallest fails), or None.
         p_value: of the misfit test with the usual slope.
         reach: logits from the target within which a size must have been run before the line counts.
-        cliff_possible: the line gives an interval within the tolerance, but a bracket's end is too far off to tell.
+        cliff_possible: the model gives an interval within the tolerance, but an end of the bracket is so far from the
+            target that a cliff may lie between.
     """
 
     method: str
@@ -102,12 +99,12 @@ class Judgement:
     cliff_possible: bool
 
 
-def judge(observations: Sequence[Observation], goal: Goal, prior: CurvePrior, slope_prior: FloatArray) -> Judgement:
-    """Judges one value's observations; `slope_prior` is (S,) log weights of the slope, pooled."""
+def fit_curve(trainings: Sequence[Training], goal: Goal, prior: CurvePrior, slope_prior: FloatArray) -> CurveFit:
+    """Fit one value's trainings; `slope_prior` is (S,) log weights of the slope, pooled over the other values."""
     target_logit = goal.target_logit
-    found = bracket(observations, goal.target, prior.seed_spread, goal.max_trainings_per_size)
-    told = [evidence(o, target_logit) for o in observations]
-    method, posterior, p_value = _choose_line(told, found, goal, prior, slope_prior)
+    found = bracket(trainings, goal.target, prior.seed_spread, goal.max_trainings_per_size)
+    evidences = [evidence(t) for t in trainings]
+    method, posterior, p_value = _choose_model(evidences, found, goal, prior, slope_prior)
     bounded = None
     if found.low is not None and found.low >= goal.max_size:
         bounded = "lower"
@@ -117,22 +114,22 @@ def judge(observations: Sequence[Observation], goal: Goal, prior: CurvePrior, sl
     reach = NEAR if p_value >= DOUBTFUL else NEAR_IN_DOUBT
     if method != "bisection":
         low, emm, high = (float(v) for v in np.exp(posterior.quantile([0.025, 0.5, 0.975])))
-        run = [o.size for o in observations] or [0]
+        run = [t.size for t in trainings] or [0]
         enclosed = found.two_sided and low <= max(run) and high >= min(run)
         near = min((abs(s.logit - target_logit) for s in found.sizes), default=np.inf) <= reach
         narrow = enclosed and near and _narrow(low, emm, high, goal.tolerance)
-        cliff_possible = narrow and not _telling(found, target_logit)
+        cliff_possible = narrow and not _rules_out_cliff(found, target_logit)
         converged = narrow and not cliff_possible
         # A bracket this small cannot be halved usefully; its interval stays as wide as the noise makes it.
         converged = converged or closed
     else:
         low, emm, high = _bracket_estimate(found, goal)
         converged = closed
-    return Judgement(method, found, posterior, emm, low, high, converged, bounded, p_value, reach, cliff_possible)
+    return CurveFit(method, found, posterior, emm, low, high, converged, bounded, p_value, reach, cliff_possible)
 
 
-def _telling(found: Bracket, target_logit: float) -> bool:
-    """Whether the bracket's ends say how the curve falls: between a ratio of nearly 1 and a failure may be a cliff."""
+def _rules_out_cliff(found: Bracket, target_logit: float) -> bool:
+    """Whether no cliff may lie between the ends of the bracket, as it may between a ratio of nearly 1 and a failure."""
     ends = [s.logit - target_logit for s in found.sizes if s.size in (found.low, found.high)]
     return all(abs(end) <= SATURATED for end in ends)
 
@@ -142,15 +139,15 @@ def _narrow(low: float, emm: float, high: float, tolerance: float) -> bool:
 
 
 def _closed(found: Bracket, goal: Goal) -> bool:
-    """Whether success and failure are neighbours to the tolerance, with nothing undecided between."""
+    """Whether success and failure are neighbors to the tolerance, with nothing undecided between."""
     if found.low is None or found.high is None or found.undecided:
         return False
     middle = float(np.sqrt(found.low * found.high))
     return _narrow(found.low, middle, found.high, goal.tolerance) or found.high - found.low <= 1
 
 
-def _choose_line(
-    told: list[Evidence], found: Bracket, goal: Goal, prior: CurvePrior, slope_prior: FloatArray
+def _choose_model(
+    evidences: list[Evidence], found: Bracket, goal: Goal, prior: CurvePrior, slope_prior: FloatArray
 ) -> tuple[str, CurvePosterior, float]:
     """The usual slope where nothing contradicts it, else a free one if that fits, all or near the target."""
     # Mean and spread of the usual slopes; the prior's tail of unusual ones is left out.
@@ -159,8 +156,8 @@ def _choose_line(
     weights /= weights.sum()
     mean = float(weights @ LOG_SLOPES)
     spread = float(np.sqrt(weights @ (LOG_SLOPES - mean) ** 2))
-    usual = curve_posterior(told, goal.limits, slope_prior, prior, goal.target_logit)
-    p_value = misfit_p_value(told, usual, prior, goal.target_logit, (mean, spread))
+    usual = curve_posterior(evidences, goal.limits, slope_prior, prior, goal.target_logit)
+    p_value = misfit_p_value(evidences, usual, prior, goal.target_logit, (mean, spread))
     prior = replace(
         prior,
         shape_misfit=max(prior.shape_misfit, LOOSE_MISFIT),
@@ -168,13 +165,13 @@ def _choose_line(
     )
     if p_value >= CONTRADICTED and not found.non_monotone:
         if p_value < UNSUSPICIOUS:
-            usual = curve_posterior(told, goal.limits, slope_prior, prior, goal.target_logit)
+            usual = curve_posterior(evidences, goal.limits, slope_prior, prior, goal.target_logit)
         return "model", usual, p_value
-    free = curve_posterior(told, goal.limits, prior.wide_slope_prior(), prior, goal.target_logit)
-    exact = sum(1 for e in told if e.bound == 0)
-    if exact >= 3 and misfit_p_value(told, free, prior, goal.target_logit, None) >= UNSUSPICIOUS:
+    free = curve_posterior(evidences, goal.limits, prior.wide_slope_prior(), prior, goal.target_logit)
+    exact = sum(1 for e in evidences if e.bound == 0)
+    if exact >= 3 and misfit_p_value(evidences, free, prior, goal.target_logit, None) >= UNSUSPICIOUS:
         return "free", free, p_value
-    local = _local(told, found, goal)
+    local = _local(evidences, found, goal)
     if len(local) >= 3:
         line = curve_posterior(local, goal.limits, prior.wide_slope_prior(), prior, goal.target_logit)
         if misfit_p_value(local, line, prior, goal.target_logit, None) >= UNSUSPICIOUS:
@@ -182,12 +179,12 @@ def _choose_line(
     return "bisection", free, p_value
 
 
-def _local(told: list[Evidence], found: Bracket, goal: Goal) -> list[Evidence]:
+def _local(evidences: list[Evidence], found: Bracket, goal: Goal) -> list[Evidence]:
     """The evidence from the bracket's ends inwards, if all of it lies near the target; else nothing."""
     if found.low is None or found.high is None:
         return []
     low, high = np.log(found.low) - 1e-9, np.log(found.high) + 1e-9
-    inside = [e for e in told if low <= e.log_size <= high]
+    inside = [e for e in evidences if low <= e.log_size <= high]
     near = all(e.bound == 0 and abs(e.logit - goal.target_logit) <= NEAR for e in inside)
     return inside if near else []
 
@@ -200,8 +197,8 @@ def _bracket_estimate(found: Bracket, goal: Goal) -> tuple[float, float, float]:
         return low, float(np.sqrt(low * high)), high
     logits = {s.size: s.logit - goal.target_logit for s in found.sizes}
     above, below = max(logits[found.low], 1e-3), max(-logits[found.high], 1e-3)
-    # A cliff says nothing of where between the two it lies: stay away from the ends.
-    share = float(np.clip(above / (above + below), 0.1, 0.9))
+    # Where a cliff lies between the two is not known: stay away from the ends.
+    share = float(np.clip(above / (above + below), END_MARGIN, 1 - END_MARGIN))
     emm = float(np.exp(np.log(low) + share * np.log(high / low)))
     sure_low, sure_high = found.sure
     return (

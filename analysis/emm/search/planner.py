@@ -6,14 +6,11 @@ from itertools import pairwise
 import numpy as np
 
 from analysis.emm.search.acquisition import Task, candidate_sizes, expected_costs
-from analysis.emm.search.fit import SATURATED, Goal, Judgement
+from analysis.emm.search.constants import APART, FIRST_SIZE, INNER, LEAP, SATURATED, SETTLED, STEP, STRIDE
+from analysis.emm.search.fit import CurveFit, Goal
 from analysis.emm.search.prior import CurvePrior
-from analysis.emm.search.state import ValueState
+from analysis.emm.search.trainings import ValueTrainings
 
-LEAP = 1.5
-STRIDE = 4.0
-UPWARDS = 2.0
-MIN_STEP = 0.3
 Plan = tuple[int | None, str]
 
 
@@ -22,15 +19,15 @@ class Planner:
     """Chooses the next training of one value.
 
     Attributes:
-        state: observations, pending and failed trainings of the value.
-        judgement: of its observations.
+        state: finished, pending and failed trainings of the value.
+        fit: of its trainings.
         goal: of the search.
         prior: of the curves.
         max_failures: failed trainings after which a size is given up.
     """
 
-    state: ValueState
-    judgement: Judgement
+    state: ValueTrainings
+    fit: CurveFit
     goal: Goal
     prior: CurvePrior
     max_failures: int
@@ -41,14 +38,16 @@ class Planner:
         The model chooses as long as fewer trainings were made than a bisection would need, so that a model
         that misleads cannot cost more than that.
         """
-        steps_left = len(self.state.observations) < self.goal.bisection_steps
-        if self.judgement.method == "model" and steps_left and not self.judgement.cliff_possible:
+        if not self.state.trainings and not self.state.pending and self._usable(self._first_size()):
+            return self._first_size(), "model"
+        steps_left = len(self.state.trainings) < self.goal.bisection_steps
+        if self.fit.method == "model" and steps_left and not self.fit.cliff_possible:
             if self._worth_waiting():
                 return None, "waiting"
             size = self._model_size()
             if size is not None or self.state.pending:
                 return size, "model"
-        elif self.judgement.method == "free" and steps_left:
+        elif self.fit.method == "free" and steps_left:
             size = self._secant_size()
             if size is not None:
                 return size, "secant"
@@ -56,11 +55,11 @@ class Planner:
 
     def _worth_waiting(self) -> bool:
         """Whether the trainings under way will probably settle the value, so that another is a waste."""
-        low, high = self.judgement.posterior.quantile([0.025, 0.975])
-        return bool(self.state.pending) and bool(high - low < 8 * self.goal.tolerance)
+        low, high = self.fit.posterior.quantile([0.025, 0.975])
+        return bool(self.state.pending) and bool(high - low < SETTLED * self.goal.tolerance)
 
     def _usable(self, size: int) -> bool:
-        """Whether a training of this size may be started: not given up, not asked already."""
+        """Whether a training of this size may be started: not given up, not requested already."""
         failed = self.state.failures.get(size, 0)
         if failed >= self.max_failures:
             return False
@@ -69,22 +68,22 @@ class Planner:
         return all(abs(np.log(size / p.size)) > self._apart() for p in self.state.pending)
 
     def _apart(self) -> float:
-        """ln distance below which two trainings under way ask the same question.
+        """ln distance below which two trainings under way would tell the same.
 
-        The less is known of the crossing, the wider: neighbours would answer alike.
+        The less is known of the crossing, the wider.
         """
-        low, high = self.judgement.posterior.quantile([0.16, 0.84])
-        return max(self.goal.tolerance / 2, 0.15 * float(high - low))
+        low, high = self.fit.posterior.quantile([0.16, 0.84])
+        return max(self.goal.tolerance / 2, APART * float(high - low))
 
     def _new(self, size: int) -> bool:
-        """Whether no training so near has been observed: the same question, up to its noise."""
+        """Whether no training so near is finished, which would tell the same up to its noise."""
         apart = self.goal.tolerance / 2
-        return all(abs(np.log(size / o.size)) > apart for o in self.state.observations)
+        return all(abs(np.log(size / t.size)) > apart for t in self.state.trainings)
 
     def _model_size(self) -> int | None:
-        """The size with the least expected cost among those that ask something new."""
-        goal, found = self.goal, self.judgement.bracket
-        log_sizes = candidate_sizes(self.judgement.posterior, self._open_range())
+        """The size with the least expected cost among those that tell something new."""
+        goal, found = self.goal, self.fit.bracket
+        log_sizes = candidate_sizes(self.fit.posterior, self._open_range())
         sizes = np.unique(np.clip(np.rint(np.exp(log_sizes)), goal.min_size, goal.max_size).astype(int))
         # A success settles all smaller sizes and a failure all larger ones: what is left lies between.
         floor = found.low if found.low is not None else goal.min_size - 1
@@ -93,39 +92,39 @@ class Planner:
         sizes = np.array([s for s in sizes if self._usable(s) and self._new(s)], dtype=int)
         if not len(sizes):
             return None
-        decided = self.judgement.bracket.sizes
+        results = self.fit.bracket.sizes
         # A size that straddles the target encloses the crossing only if the crossing may lie beyond it.
-        sure_low, sure_high = self.judgement.posterior.quantile([0.025, 0.975])
+        sure_low, sure_high = self.fit.posterior.quantile([0.025, 0.975])
         task = Task(
             goal.limits,
             goal.target_logit,
             goal.tolerance,
             goal.num_samples,
-            self.judgement.posterior.seed_spread,
+            self.fit.posterior.seed_spread,
             self.prior.shape_misfit,
-            any(s.decision >= 0 and np.log(s.size) <= sure_high for s in decided),
-            any(s.decision <= 0 and np.log(s.size) >= sure_low for s in decided),
-            any(abs(s.logit - goal.target_logit) <= self.judgement.reach for s in decided),
-            self.judgement.reach,
+            any(s.decision >= 0 and np.log(s.size) <= sure_high for s in results),
+            any(s.decision <= 0 and np.log(s.size) >= sure_low for s in results),
+            any(abs(s.logit - goal.target_logit) <= self.fit.reach for s in results),
+            self.fit.reach,
         )
         pending = [float(np.log(p.size)) for p in self.state.pending]
-        costs = expected_costs(np.log(sizes), self.judgement.posterior, pending, task)
+        costs = expected_costs(np.log(sizes), self.fit.posterior, pending, task)
         return int(sizes[int(np.argmin(costs))])
 
     def _secant_size(self) -> int | None:
         """Where a line of unusual slope crosses, kept off the bracket's ends so that it must shrink."""
-        found = self.judgement.bracket
+        found = self.fit.bracket
         if found.low is None or found.high is None or found.undecided:
             return None
-        inner = 0.2 * np.log(found.high / found.low)
-        crossing = float(self.judgement.posterior.quantile(0.5))
+        inner = INNER * np.log(found.high / found.low)
+        crossing = float(self.fit.posterior.quantile(0.5))
         log_size = np.clip(crossing, np.log(found.low) + inner, np.log(found.high) - inner)
         size = int(np.rint(np.exp(log_size)))
         return size if found.low < size < found.high and self._usable(size) else None
 
     def _bracket_size(self) -> Plan:
-        """The next question of the bisection: an undecided size again, or the middle of the bracket."""
-        goal, found = self.goal, self.judgement.bracket
+        """The next size of the bisection: an undecided size again, or the middle of the bracket."""
+        goal, found = self.goal, self.fit.bracket
         for size in found.undecided:
             if self._usable(size):
                 return size, "repeat"
@@ -152,26 +151,42 @@ class Planner:
                 return end, "limit"
         return None, "none"
 
-    def _step_up(self, low: int) -> float:
-        """The size after `low` while none has failed: twice it; more if a line of unusual slope crosses far above."""
-        if self.judgement.method != "free":
-            return UPWARDS * low
-        return max(UPWARDS * low, float(np.sqrt(low * np.exp(self.judgement.posterior.quantile(0.025)))))
+    def _first_size(self) -> int:
+        """The first training: a size of the bisection's grid, large enough that its ratio tells something."""
+        low, high = self.goal.limits
+        return int(np.rint(np.exp(low + FIRST_SIZE * (high - low))))
 
-    def _bisection_step(self, low: float) -> float:
-        """ln of the size that a bisection would train next, where the largest success tells no slope.
+    def _step_up(self, low: float) -> float:
+        """The size after the success `low` while none has failed; further where a model of unusual slope says so.
 
-        A ratio of nearly 1 says little of where the curve falls: going no further than bisection would
-        keeps the search close to its cost on a cliff.
+        Steps go to sizes that a bisection of the whole range may train, so that a cliff costs about as much as a
+        bisection wherever it lies.
         """
-        known = max(s.logit for s in self.judgement.bracket.sizes if s.size == self.judgement.bracket.low)
-        top = self.goal.limits[1]
-        if known - self.goal.target_logit < SATURATED:
-            return top
-        middle = sum(self.goal.limits) / 2
-        while middle - low < MIN_STEP and top - middle > MIN_STEP:
-            middle = (middle + top) / 2
-        return middle if middle - low >= MIN_STEP else top
+        steps = [self._grid_step(np.log(low), 0.5)]
+        if self.fit.method == "free":
+            # Half way to where the model surely does not cross yet.
+            steps.append(self._grid_step((np.log(low) + self.fit.posterior.quantile(0.025)) / 2, -1))
+        return float(np.exp(max(steps)))
+
+    def _grid_step(self, log_size: float, steps: float) -> float:
+        """ln of the first point of the bisection's grid that is at least so many steps above `log_size`.
+
+        The grid halves the range in ln(size) until its steps would be factors below `STEP`.
+        """
+        low, high = self.goal.limits
+        span = high - low
+        if span <= 0:
+            return high
+        step = span / 2 ** max(0, int(np.log2(span / np.log(STEP))))
+        return float(min(high, low + step * np.ceil((log_size - low) / step + steps - 1e-9)))
+
+    def _cliff_step(self, low: float) -> float:
+        """ln of the largest size that the model may choose above the success ln `low`.
+
+        A ratio of nearly 1 says little of where the curve falls: the model goes no further than bisection would.
+        """
+        known = max(s.logit for s in self.fit.bracket.sizes if s.size == self.fit.bracket.low)
+        return self._grid_step(low, 0.5) if known - self.goal.target_logit >= SATURATED else self.goal.limits[1]
 
     def _open_range(self) -> tuple[float, float]:
         """ln sizes from which the model may choose.
@@ -181,15 +196,15 @@ class Planner:
         under way allow further ones to go a little higher.
         """
         low, high = self.goal.limits
-        sure = max(low, float(self.judgement.posterior.quantile(0.025)))
+        sure = max(low, float(self.fit.posterior.quantile(0.025)))
         leap = sure + float(np.log(LEAP))
         if self.state.pending:
             leap += float(np.log(STRIDE))
-        if self.judgement.bracket.low is not None:
-            low = max(low, float(np.log(self.judgement.bracket.low)))
+        if self.fit.bracket.low is not None:
+            low = max(low, float(np.log(self.fit.bracket.low)))
             # Beyond a ratio of nearly 1 the slope is only assumed: a cliff may follow.
             leap = min(leap, low + float(np.log(STRIDE)))
-            leap = min(leap, self._bisection_step(low))
-        if self.judgement.bracket.high is not None:
-            high = min(high, float(np.log(self.judgement.bracket.high)))
+            leap = min(leap, self._cliff_step(low))
+        if self.fit.bracket.high is not None:
+            high = min(high, float(np.log(self.fit.bracket.high)))
         return low, max(low, min(high, leap))

@@ -14,10 +14,46 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from analysis.emm.search.observation import Evidence
+from analysis.emm.search.constants import MAX_EVIDENCE_LOGIT, STOP_CONFIDENCE
 from analysis.emm.search.prior import LOG_SLOPES, SLOPE_STEPS, CurvePrior, FloatArray
+from analysis.emm.search.trainings import Training
+from analysis.stats.binomial import empirical_logit
 
 MIN_LOGIT_VARIANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A training as a statement about the logit of the final ratio at a size.
+
+    Attributes:
+        log_size: natural logarithm of the size.
+        logit: the statement's logit.
+        variance: of `logit` from counting, without the spread of trainings.
+        bound: 0 for "equals", +1 for "at least", -1 for "at most".
+        confidence: probability that a bound holds.
+    """
+
+    log_size: float
+    logit: float
+    variance: float
+    bound: int = 0
+    confidence: float = 1.0
+
+
+def evidence(training: Training) -> Evidence:
+    """Return what a training says; 0 or all samples memorized become bounds, as their logit is open."""
+    log_size = float(np.log(training.size))
+    logit, variance = (float(a) for a in empirical_logit(training.ratio, training.num_samples))
+    if training.stopped_early:
+        return Evidence(log_size, min(logit, MAX_EVIDENCE_LOGIT), variance, 1, STOP_CONFIDENCE)
+    successes = training.ratio * training.num_samples
+    if successes < 0.5:
+        # No success in n says ratio < ln(2)/n with even odds; the rest is the width of that statement.
+        return Evidence(log_size, float(np.log(np.log(2) / training.num_samples)), 1.0, -1)
+    if training.num_samples - successes < 0.5:
+        return Evidence(log_size, float(-np.log(np.log(2) / training.num_samples)), 1.0, 1)
+    return Evidence(log_size, logit, variance)
 
 
 @dataclass(frozen=True)
@@ -58,7 +94,7 @@ class CurvePosterior:
 
 
 def log_likelihood(
-    told: Evidence,
+    evidence: Evidence,
     *,
     crossings: FloatArray,
     slopes: FloatArray,
@@ -67,17 +103,17 @@ def log_likelihood(
     shape_misfit: float,
 ) -> FloatArray:
     """Log likelihood of one piece of evidence; crossings, slopes and spreads broadcast."""
-    distance = -slopes * (told.log_size - crossings)
-    variance = told.variance + seed_spreads**2 + (shape_misfit * distance) ** 2
+    distance = -slopes * (evidence.log_size - crossings)
+    variance = evidence.variance + seed_spreads**2 + (shape_misfit * distance) ** 2
     sd = np.sqrt(np.maximum(variance, MIN_LOGIT_VARIANCE))
-    z = (told.logit - target_logit - distance) / sd
-    if told.bound == 0:
+    z = (evidence.logit - target_logit - distance) / sd
+    if evidence.bound == 0:
         return np.asarray(-0.5 * (z * z) - np.log(sd))
-    log_holds = special.log_ndtr(-told.bound * z)
-    if told.confidence == 1:
+    log_holds = special.log_ndtr(-evidence.bound * z)
+    if evidence.confidence == 1:
         return np.asarray(log_holds)
-    fails = np.log1p(-told.confidence) + special.log_ndtr(told.bound * z)
-    return np.asarray(np.logaddexp(np.log(told.confidence) + log_holds, fails))
+    fails = np.log1p(-evidence.confidence) + special.log_ndtr(evidence.bound * z)
+    return np.asarray(np.logaddexp(np.log(evidence.confidence) + log_holds, fails))
 
 
 def _log_prior(
@@ -88,10 +124,10 @@ def _log_prior(
     return np.asarray(-outside[:, None, None] + log_slopes[None, :, None] + np.log(spread_weights))
 
 
-def _grid_likelihood(told: Evidence, crossings: FloatArray, prior: CurvePrior, target_logit: float) -> FloatArray:
+def _grid_likelihood(evidence: Evidence, crossings: FloatArray, prior: CurvePrior, target_logit: float) -> FloatArray:
     """(C, S, T) log likelihood on all slopes and seed spreads."""
     return log_likelihood(
-        told,
+        evidence,
         crossings=crossings[:, None, None],
         slopes=np.exp(LOG_SLOPES)[None, :, None],
         seed_spreads=prior.seed_grid()[0],
@@ -107,10 +143,10 @@ def _wide_grid(limits: tuple[float, float], cells: int) -> FloatArray:
 
 @lru_cache(maxsize=64)
 def _wide_likelihood(
-    told: Evidence, limits: tuple[float, float], cells: int, prior: CurvePrior, *, target_logit: float
+    evidence: Evidence, limits: tuple[float, float], cells: int, prior: CurvePrior, *, target_logit: float
 ) -> FloatArray:
     """`_grid_likelihood` on the wide grid, which every later look at the same evidence needs again."""
-    return _grid_likelihood(told, _wide_grid(limits, cells), prior, target_logit)
+    return _grid_likelihood(evidence, _wide_grid(limits, cells), prior, target_logit)
 
 
 def curve_posterior(
@@ -125,7 +161,7 @@ def curve_posterior(
     """Posterior on a grid that is laid twice: over everything, then where the weight is.
 
     Args:
-        evidences: what the trainings of this value said.
+        evidences: of the trainings of this value.
         limits: ln of the smallest and largest size.
         log_slopes: (S,) log prior weights on LOG_SLOPES.
         prior: seed spread and shape misfit.
@@ -135,8 +171,8 @@ def curve_posterior(
     crossings = _wide_grid(limits, cells)
     spreads, spread_weights = prior.seed_grid()
     total = _log_prior(crossings, limits, log_slopes, spread_weights)
-    for told in evidences:
-        total = total + _wide_likelihood(told, limits, cells, prior, target_logit=target_logit)
+    for one in evidences:
+        total = total + _wide_likelihood(one, limits, cells, prior, target_logit=target_logit)
     for _ in range(2 if evidences else 0):
         marginal = total.max(axis=(1, 2))
         keep = np.flatnonzero(marginal > marginal.max() - 9)
@@ -146,8 +182,8 @@ def curve_posterior(
             break
         crossings = narrowed
         total = _log_prior(crossings, limits, log_slopes, spread_weights)
-        for told in evidences:
-            total += _grid_likelihood(told, crossings, prior, target_logit)
+        for one in evidences:
+            total += _grid_likelihood(one, crossings, prior, target_logit)
     weights = np.exp(total - total.max())
     weights /= weights.sum()
     return CurvePosterior(crossings, weights.sum(axis=2), float(np.sqrt(weights.sum(axis=(0, 1)) @ spreads**2)))
@@ -156,7 +192,7 @@ def curve_posterior(
 def slope_log_likelihood(
     evidences: Sequence[Evidence], limits: tuple[float, float], prior: CurvePrior, target_logit: float
 ) -> FloatArray:
-    """(S,) log likelihood of the slope, the crossing integrated out: what a value tells the others."""
+    """(S,) log likelihood of the slope, the crossing integrated out, which the other values learn from."""
     flat = np.zeros_like(LOG_SLOPES)
     posterior = curve_posterior(evidences, limits, flat, prior, target_logit)
     return np.asarray(np.log(posterior.weights.sum(axis=0) + 1e-300))
@@ -184,19 +220,19 @@ def misfit_p_value(
     """
     crossing, slope = posterior.mode()
     statistic, freedom = 0.0, -2
-    for told in evidences:
-        distance = -slope * (told.log_size - crossing)
-        variance = told.variance + prior.seed_spread**2 + (prior.shape_misfit * distance) ** 2
-        z = (told.logit - target_logit - distance) / np.sqrt(max(variance, MIN_LOGIT_VARIANCE))
-        if told.bound == 0:
+    for one in evidences:
+        distance = -slope * (one.log_size - crossing)
+        variance = one.variance + prior.seed_spread**2 + (prior.shape_misfit * distance) ** 2
+        z = (one.logit - target_logit - distance) / np.sqrt(max(variance, MIN_LOGIT_VARIANCE))
+        if one.bound == 0:
             statistic += z**2
             freedom += 1
-        elif told.bound * z > 0:
-            # Only a violated bound speaks; a satisfied one fits any line on its side.
+        elif one.bound * z > 0:
+            # Only a violated bound counts; a satisfied one fits any line on its side.
             statistic += z**2
             freedom += 1
     if prior_slope is not None:
         statistic += ((np.log(slope) - prior_slope[0]) / prior_slope[1]) ** 2
-        # Where bounds alone spoke, the usual slope is all there is to test.
+        # Where there are only bounds, the usual slope is all there is to test.
         freedom = max(freedom + 1, 1)
     return float(stats.chi2.sf(statistic, freedom)) if freedom > 0 else 1.0

@@ -57,7 +57,7 @@ class CurvePrior:
         return self.seed_spread * np.array([0.5, 1.0, 2.0]), np.array([0.3, 0.6, 0.1])
 
     def log_slope_prior(self) -> FloatArray:
-        """(S,) log weights on LOG_SLOPES before other values are heard: normal, with a share of anything."""
+        """(S,) log weights on LOG_SLOPES before other values have trainings: normal, with a share of anything."""
         return _with_tail(_normal(np.log(self.slope), np.hypot(self.slope_spread, self.slope_between)), self.slope)
 
     def wide_slope_prior(self) -> FloatArray:
@@ -77,7 +77,7 @@ def _with_tail(usual: FloatArray, slope: float) -> FloatArray:
 
 
 def pooled_slope_prior(prior: CurvePrior, others: Sequence[FloatArray]) -> FloatArray:
-    """Prior of one value's slope after the other values of the factor have spoken.
+    """Prior of one value's slope after the trainings of the other values.
 
     Hierarchical: ln(slope) of each value is normal around a common mean, which is itself uncertain.
 
@@ -95,7 +95,7 @@ def pooled_slope_prior(prior: CurvePrior, others: Sequence[FloatArray]) -> Float
     given_mean = np.stack([_normal(mean, prior.slope_between) for mean in means], axis=1)
     log_means = -0.5 * ((means - center) / prior.slope_spread) ** 2
     for likelihood in others:
-        # A floor under each value's say: one odd curve must not veto all usual slopes.
+        # A floor under each likelihood: one odd curve must not rule out all usual slopes.
         bounded = np.logaddexp(likelihood - likelihood.max(), np.log(1e-3))
         log_means = log_means + special.logsumexp(bounded[:, None] + given_mean, axis=0)
     weights = special.logsumexp(given_mean + (log_means - special.logsumexp(log_means)), axis=1)

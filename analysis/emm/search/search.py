@@ -3,27 +3,26 @@
     search = Search(["none", "true"], min_size=100, max_size=50_000)
     while not search.finished:
         for proposal in search.propose(slots=4):
-            ratio = train_and_measure(proposal.value, proposal.size, proposal.seed, proposal.num_samples)
-            search.observe(proposal, ratio)
+            search.observe(proposal, train_and_measure(proposal.value, proposal.size, proposal.seed))
     search.estimate("none").emm
 
-Everything it decides follows from its observations and pending proposals, so a search that is saved
+Everything it decides follows from its trainings and pending proposals, so a search that is saved
 as JSON and restored proposes what it would have proposed.
 """
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from analysis.emm.search.estimate import Estimate, summarize
-from analysis.emm.search.fit import Goal, Judgement, judge
-from analysis.emm.search.observation import Observation, Verdict, evidence
+from analysis.emm.search.fit import CurveFit, Goal, fit_curve
 from analysis.emm.search.planner import Planner
-from analysis.emm.search.posterior import slope_log_likelihood
+from analysis.emm.search.posterior import evidence, slope_log_likelihood
 from analysis.emm.search.prior import CurvePrior, pooled_slope_prior
-from analysis.emm.search.state import Proposal, Scalar, ValueState, plain, value_key
+from analysis.emm.search.trainings import Proposal, Scalar, Training, ValueTrainings, plain, value_key
 
-__all__ = ["CurvePrior", "Estimate", "Observation", "Proposal", "Search"]
+__all__ = ["CurvePrior", "Estimate", "Proposal", "Search", "Training"]
 
 FORMAT = 1
 
@@ -39,7 +38,7 @@ class Search:
         num_samples: generated samples of an ordinary evaluation.
         seed: of the first training at a size; repeats at the same size take the following seeds.
         prior: what is assumed of the curves.
-        max_trainings_per_size: trainings at one size before the side it leans to is believed.
+        max_trainings_per_size: trainings at one size before the side it leans to is taken.
         max_failures: failed trainings at one size before that size is given up.
         max_pending_per_value: trainings of one value at a time.
 
@@ -77,9 +76,9 @@ class Search:
         self.seed = seed
         self.max_failures = max_failures
         self.max_pending_per_value = max_pending_per_value
-        self._states = {value_key(v): ValueState(plain(v)) for v in values}
+        self._states = {value_key(v): ValueTrainings(plain(v)) for v in values}
         self._next_id = 0
-        self._judgements: dict[str, tuple[tuple[int, ...], Judgement]] = {}
+        self._fits: dict[str, tuple[tuple[int, ...], CurveFit]] = {}
         self._slopes: dict[str, tuple[int, Any]] = {}
         self._plans: dict[str, tuple[Any, tuple[int | None, str]]] = {}
 
@@ -96,24 +95,24 @@ class Search:
     def value_finished(self, value: Scalar) -> bool:
         """Whether one value needs no further training."""
         state = self._state(value)
-        judgement = self._judge(state)
-        return judgement.converged or judgement.bounded is not None or self._exhausted(state)
+        fit = self._fit(state)
+        return fit.converged or fit.bounded is not None or self._exhausted(state)
 
     @property
     def pending(self) -> list[Proposal]:
         """Proposals that were neither observed nor failed."""
         return [p for state in self._states.values() for p in state.pending]
 
-    def observations(self, value: Scalar) -> list[Observation]:
-        """The observations of one value in the order they came."""
-        return list(self._state(value).observations)
+    def trainings(self, value: Scalar) -> list[Training]:
+        """The finished trainings of one value in the order they came."""
+        return list(self._state(value).trainings)
 
-    def judgement(self, value: Scalar) -> Judgement:
-        """The present judgement of one value: method, bracket, posterior, interval."""
-        return self._judge(self._state(value))
+    def fit(self, value: Scalar) -> CurveFit:
+        """The present fit of one value: method, bracket, posterior, interval."""
+        return self._fit(self._state(value))
 
     def propose(self, slots: int = 1, *, only_idle: bool = False) -> list[Proposal]:
-        """Up to `slots` trainings to start now; fewer, or none, where waiting tells more.
+        """Up to `slots` trainings to start now; fewer, or none, where waiting is worth more.
 
         Values take turns: the one with the fewest pending and then the fewest trainings comes first.
 
@@ -131,7 +130,7 @@ class Search:
             s for s in self._states.values() if not (only_idle and s.pending) and not self.value_finished(s.value)
         ]
         while len(proposals) < slots and open_values:
-            state = min(open_values, key=lambda s: (len(s.pending), len(s.observations)))
+            state = min(open_values, key=lambda s: (len(s.pending), len(s.trainings)))
             proposal = self._propose_for(state)
             if proposal is None:
                 open_values.remove(state)
@@ -143,51 +142,29 @@ class Search:
                 open_values.remove(state)
         return proposals
 
-    def observe(
-        self,
-        proposal: Proposal,
-        ratio: float,
-        num_samples: int | None = None,
-        *,
-        verdict: Verdict = "full",
-        confidence: float = 0.99,
-        forecast: tuple[float, float] | None = None,
-        fraction: float = 1.0,
-    ) -> None:
-        """Records a finished or stopped training.
+    def observe(self, proposal: Proposal, training: Training | float) -> None:
+        """Record a finished or stopped training.
 
         Args:
             proposal: what was trained; it need not be pending (a repeat of a lost report is ignored).
-            ratio: memorization ratio in [0, 1], at the end or where the trial stopped.
-            num_samples: samples behind it; those proposed if None.
-            verdict: `full`, `reached` or `will_not_reach` (see `Observation`).
-            confidence: that an early verdict is right.
-            forecast: (logit of the final ratio, its standard deviation) of a stopped trial.
-            fraction: share of the training budget spent.
+            training: its record, or only the ratio of a training to the end of its budget, from as many samples as
+                were proposed.
 
         Raises:
-            ValueError: ratio or the others out of range, or a value not searched.
+            ValueError: a ratio out of range, a training of another size, or a value not searched.
         """
         state = self._state(proposal.value)
         if proposal.id in state.closed:
             return
-        mean, sd = forecast if forecast is not None else (None, None)
-        observation = Observation(
-            proposal.size,
-            proposal.seed,
-            float(ratio),
-            proposal.num_samples if num_samples is None else int(num_samples),
-            verdict,
-            confidence,
-            mean,
-            sd,
-            fraction,
-        )
-        state.observations.append(observation)
+        if not isinstance(training, Training):
+            training = Training(proposal.size, proposal.seed, float(training), proposal.num_samples)
+        if training.size != proposal.size:
+            raise ValueError(f"a training of {training.size} images is not what was proposed, {proposal.size} images")
+        state.trainings.append(training)
         state.close(proposal)
 
     def fail(self, proposal: Proposal) -> None:
-        """Records a training that crashed; its size is tried again `max_failures` - 1 times."""
+        """Record a training that crashed; its size is tried again `max_failures` - 1 times."""
         state = self._state(proposal.value)
         if proposal.id in state.closed:
             return
@@ -197,14 +174,14 @@ class Search:
     def estimate(self, value: Scalar) -> Estimate:
         """The result of one value so far: EMM, interval or bound, bracket, slope and cost."""
         state = self._state(value)
-        return summarize(state, self._judge(state), self.goal, self.value_finished(value))
+        return summarize(state, self._fit(state), self.goal, self.value_finished(value))
 
     def estimates(self) -> list[Estimate]:
         """`estimate` of every value."""
         return [self.estimate(value) for value in self.values]
 
     def to_json(self) -> str:
-        """Everything the search knows, as JSON."""
+        """The whole state of the search, as JSON."""
         goal = self.goal
         return json.dumps(
             {
@@ -223,7 +200,7 @@ class Search:
                 },
                 "prior": vars(self.prior),
                 "next_id": self._next_id,
-                "states": [state.to_dict() for state in self._states.values()],
+                "states": [asdict(state) for state in self._states.values()],
             },
             allow_nan=False,
         )
@@ -233,7 +210,7 @@ class Search:
         """The search that `to_json` wrote.
 
         Raises:
-            ValueError: no JSON of a search, or of another format.
+            ValueError: not the JSON of a search, or of another format.
         """
         try:
             saved = json.loads(text)
@@ -241,51 +218,51 @@ class Search:
                 raise ValueError(f"this search was saved in format {saved['format']}, expected {FORMAT}")
             search = cls(**saved["arguments"], prior=CurvePrior(**saved["prior"]))
             search._next_id = saved["next_id"]
-            states = {value_key(s["value"]): ValueState.from_dict(s) for s in saved["states"]}
+            states = {value_key(s["value"]): _restored(s) for s in saved["states"]}
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"this is no saved search: {error}") from error
+            raise ValueError(f"this is not a saved search: {error}") from error
         if list(states) != list(search._states):
-            raise ValueError(f"this is no saved search: it searches {search.values} and holds {list(states)}")
+            raise ValueError(f"this is not a saved search: it searches {search.values} and holds {list(states)}")
         search._states = states
         return search
 
-    def _state(self, value: Scalar) -> ValueState:
+    def _state(self, value: Scalar) -> ValueTrainings:
         try:
             return self._states[value_key(value)]
         except KeyError:
             raise ValueError(f"value {value!r} is not searched: choose from {self.values}") from None
 
-    def _judge(self, state: ValueState) -> Judgement:
+    def _fit(self, state: ValueTrainings) -> CurveFit:
         key = value_key(state.value)
-        stamp = tuple(len(s.observations) for s in self._states.values())
-        cached = self._judgements.get(key)
+        stamp = tuple(len(s.trainings) for s in self._states.values())
+        cached = self._fits.get(key)
         if cached is None or cached[0] != stamp:
             others = [
                 self._slope_likelihood(other)
                 for other in self._states.values()
-                if other is not state and other.observations
+                if other is not state and other.trainings
             ]
             slope_prior = pooled_slope_prior(self.prior, others)
-            cached = (stamp, judge(state.observations, self.goal, self.prior, slope_prior))
-            self._judgements[key] = cached
+            cached = (stamp, fit_curve(state.trainings, self.goal, self.prior, slope_prior))
+            self._fits[key] = cached
         return cached[1]
 
-    def _slope_likelihood(self, state: ValueState) -> Any:
-        key, count = value_key(state.value), len(state.observations)
+    def _slope_likelihood(self, state: ValueTrainings) -> Any:
+        key, count = value_key(state.value), len(state.trainings)
         if self._slopes.get(key, (-1, None))[0] != count:
-            told = [evidence(o, self.goal.target_logit) for o in state.observations]
-            likelihood = slope_log_likelihood(told, self.goal.limits, self.prior, self.goal.target_logit)
+            evidences = [evidence(t) for t in state.trainings]
+            likelihood = slope_log_likelihood(evidences, self.goal.limits, self.prior, self.goal.target_logit)
             self._slopes[key] = (count, likelihood)
         return self._slopes[key][1]
 
-    def _exhausted(self, state: ValueState) -> bool:
+    def _exhausted(self, state: ValueTrainings) -> bool:
         """No size is left to train, or far more were trained than a bisection needs: the search ends."""
         cap = self.goal.bisection_steps * (self.goal.max_trainings_per_size + 1)
-        if len(state.observations) >= cap or sum(state.failures.values()) >= cap:
+        if len(state.trainings) >= cap or sum(state.failures.values()) >= cap:
             return True
         return not state.pending and self._propose_for(state) is None
 
-    def _propose_for(self, state: ValueState) -> Proposal | None:
+    def _propose_for(self, state: ValueTrainings) -> Proposal | None:
         if len(state.pending) >= self.max_pending_per_value:
             return None
         size, reason = self._plan(state)
@@ -294,13 +271,13 @@ class Search:
         repeats = state.trainings_at(size)
         return Proposal(self._next_id, state.value, size, self.seed + repeats, self._num_samples(repeats), reason)
 
-    def _plan(self, state: ValueState) -> tuple[int | None, str]:
+    def _plan(self, state: ValueTrainings) -> tuple[int | None, str]:
         """Size and reason of the value's next training; kept until something changes."""
-        judgement = self._judge(state)
+        fit = self._fit(state)
         key = value_key(state.value)
-        stamp = (self._judgements[key][0], tuple(p.id for p in state.pending), tuple(state.failures.items()))
+        stamp = (self._fits[key][0], tuple(p.id for p in state.pending), tuple(state.failures.items()))
         if key not in self._plans or self._plans[key][0] != stamp:
-            size, reason = Planner(state, judgement, self.goal, self.prior, self.max_failures).next()
+            size, reason = Planner(state, fit, self.goal, self.prior, self.max_failures).next()
             self._plans[key] = (stamp, (size, reason))
         return self._plans[key][1]
 
@@ -309,3 +286,14 @@ class Search:
         goal = self.goal
         counting = 1 / (goal.num_samples * goal.target * (1 - goal.target))
         return goal.num_samples * (4 if repeats and counting > self.prior.seed_spread**2 else 1)
+
+
+def _restored(saved: dict[str, Any]) -> ValueTrainings:
+    """The trainings of a value as `asdict` stored them; keys of JSON are strings."""
+    return ValueTrainings(
+        saved["value"],
+        [Training(**training) for training in saved["trainings"]],
+        [Proposal(**proposal) for proposal in saved["pending"]],
+        {int(size): int(count) for size, count in saved["failures"].items()},
+        list(saved["closed"]),
+    )

@@ -1,20 +1,17 @@
-"""Verdicts of an EMM search within a trial: they cost what they must and no more.
+"""What ends a trial of an EMM search early, and how many samples its evaluations draw.
 
-The paper's number is the maximum over training, so that a ratio which has passed the target with confidence cannot
-turn; a growth curve that will not pass it need not be trained to its end; an evaluation that is clearly on one side
-needs no 10,000 samples.
+The paper's number is the maximum over training, so that a ratio which is surely far above the target cannot turn, and
+an evaluation that is clearly on one side of it needs no 10,000 samples. numpy and scipy only: trials call it.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
-from analysis.emm.search.fit import NEAR
-from analysis.emm.stopping.growth import forecast, will_not_reach
+from analysis.emm.search.constants import STOP_ABOVE, STOP_CONFIDENCE
+from analysis.emm.search.trainings import Training
 from analysis.emm.stopping.sequential import SamplingPlan, decide, next_batch
-from analysis.stats.binomial import logit
+from analysis.stats.binomial import empirical_logit, logit
 
-Verdict = Literal["full", "reached", "will_not_reach"]
 History = Sequence[tuple[int, float, int]]
 """(images seen, ratio, samples) of each evaluation."""
 NextBatch = Callable[[int, int], int]
@@ -22,20 +19,30 @@ NextBatch = Callable[[int, int], int]
 
 
 @dataclass(frozen=True)
-class VerdictRules:
-    """Which early verdicts a trial may give; all off under the paper's protocol."""
+class StoppingRules:
+    """How a trial of a search saves work; both ways are off under the paper's protocol.
+
+    Attributes:
+        target: ratio whose crossing is searched, in (0, 1).
+        early_success: whether a trial ends once its ratio has surely passed the target and is at least `above` over
+            it: there the final ratio says little of the crossing. Nearer to the target, where it says much, every trial
+            is trained to its end.
+        sequential_sampling: whether an evaluation before the last draws only as many samples as its side of the
+            target needs.
+        confidence: that a decision is right, in (0, 1).
+        above: logits.
+    """
 
     target: float
     early_success: bool
-    early_failure: bool
     sequential_sampling: bool
-    confidence: float = 0.99
-    near: float = NEAR
+    confidence: float = STOP_CONFIDENCE
+    above: float = STOP_ABOVE
 
     def sampling(
         self, so_far: Callable[[], tuple[History, int]], total_images: int, max_samples: int
     ) -> NextBatch | None:
-        """Sequential sampling for the evaluations before the last; None draws all samples.
+        """Return the sequential sampling of the evaluations before the last; None draws all samples.
 
         Args:
             so_far: the evaluations before the present one, and the images that this one has seen.
@@ -47,78 +54,40 @@ class VerdictRules:
         plan = self._plan(max_samples)
 
         def batch(memorized: int, drawn: int) -> int:
-            wanted = next_batch(memorized, drawn, plan)
-            if wanted or not drawn:
-                return wanted
+            requested = next_batch(memorized, drawn, plan)
+            if requested or not drawn:
+                return requested
             history, seen = so_far()
-            # A trial that ends here reports this number: it deserves all samples, and so does its forecast.
-            ends = self._verdict([*history, (seen, memorized / drawn, drawn)], total_images, max_samples) != "full"
+            # A trial that may end here reports this ratio: it deserves all samples.
+            ends = self._stops([*history, (seen, memorized / drawn, max_samples)], total_images, max_samples)
             return max_samples - drawn if ends else 0
 
         return batch
 
-    def _plan(self, max_samples: int) -> SamplingPlan:
-        return SamplingPlan(self.target, min(250, max_samples), max_samples, self.confidence)
-
-    def judge(self, history: History, total_images: int, max_samples: int) -> dict[str, Any]:
-        """What is reported beside the metrics: the verdict, and what the search learns from it.
+    def training(self, history: History, size: int, seed: int, total_images: int, max_samples: int) -> Training:
+        """Return the record of the trial after its last evaluation so far.
 
         Args:
-            history: all evaluations so far.
+            history: all evaluations so far, at least one.
+            size: images in the training set.
+            seed: of the training.
             total_images: the training budget.
             max_samples: samples of a full evaluation.
-
-        Returns:
-            `verdict`; `verdict_ratio` and `verdict_samples`, the ratio that counts and the samples behind it;
-            `budget_fraction` spent, in (0, 1]; `forecast` and `forecast_sd`, the final logit as foreseen.
         """
         seen, ratio, samples = history[-1]
-        verdict = self._verdict(history, total_images, max_samples)
-        foreseen = (None, None) if verdict == "full" else self._foreseen(history, total_images, verdict)
-        if verdict == "full":
+        stopped = self._stops(history, total_images, max_samples)
+        if not stopped:
             # A maximum over small samples would be biased upwards: only evaluations as large as the last count.
             ratio, samples = max((other, count) for _, other, count in history if count >= samples)
-        return {
-            "verdict": verdict,
-            "verdict_ratio": ratio,
-            "verdict_samples": samples,
-            "budget_fraction": min(1.0, seen / total_images),
-            "forecast": foreseen[0],
-            "forecast_sd": foreseen[1],
-        }
+        return Training(size, seed, ratio, samples, stopped, min(1.0, seen / total_images))
 
-    def _verdict(self, history: History, total_images: int, max_samples: int) -> Verdict:
+    def _stops(self, history: History, total_images: int, max_samples: int) -> bool:
         seen, ratio, samples = history[-1]
-        if seen >= total_images:
-            return "full"
-        verdict: Verdict = "full"
-        if self.early_success and decide(round(ratio * samples), samples, self._plan(max_samples)) == "above":
-            verdict = "reached"
-        elif self.early_failure and self._hopeless(history, total_images):
-            verdict = "will_not_reach"
-        if verdict != "full" and self._worth_finishing(history, total_images):
-            return "full"
-        return verdict
+        if not self.early_success or seen >= total_images:
+            return False
+        if decide(round(ratio * samples), samples, self._plan(max_samples)) != "above":
+            return False
+        return float(empirical_logit(ratio, samples)[0]) >= float(logit(self.target)) + self.above
 
-    def _worth_finishing(self, history: History, total_images: int) -> bool:
-        """Whether the trial will end so near the target that its exact ratio says where the crossing is."""
-        curve = forecast(*_columns(history, total_images))
-        return curve.exact and abs(curve.logit - float(logit(self.target))) < self.near
-
-    def _foreseen(
-        self, history: History, total_images: int, verdict: Verdict
-    ) -> tuple[float, float] | tuple[None, None]:
-        """The final logit of a stopped trial and its standard deviation: it tells more than the bare verdict."""
-        curve = forecast(*_columns(history, total_images))
-        if not curve.exact:
-            return None, None
-        # The reported ratio is a maximum over training: one that has passed the target cannot end below it.
-        return (max(curve.logit, float(logit(self.target))) if verdict == "reached" else curve.logit), curve.sd
-
-    def _hopeless(self, history: History, total_images: int) -> bool:
-        return will_not_reach(*_columns(history, total_images), self.target, confidence=self.confidence)
-
-
-def _columns(history: History, total_images: int) -> tuple[list[float], list[float], list[int]]:
-    progress = [min(1.0, seen / total_images) for seen, _, _ in history]
-    return progress, [ratio for _, ratio, _ in history], [samples for _, _, samples in history]
+    def _plan(self, max_samples: int) -> SamplingPlan:
+        return SamplingPlan(self.target, min(250, max_samples), max_samples, self.confidence)

@@ -23,7 +23,7 @@ def equals(key: str, value: object) -> Callable[[pd.DataFrame], Any]:
 
 
 def width_monotonic(cells: Cells, runs: Runs) -> list[Question]:
-    """Fig. 3a and 7: a rising trend, and a fall between no two neighbouring widths."""
+    """Fig. 3a and 7: a rising trend, and a fall between no two neighboring widths."""
     missing = "no two runs that differ in model.width only"
     whole = trend(cells, "model.width", ln, "from the narrowest to the widest")
     questions = [rises("change from the narrowest to the widest network", whole, missing)]
@@ -33,7 +33,7 @@ def width_monotonic(cells: Cells, runs: Runs) -> list[Question]:
     for low, high in itertools.pairwise(widths):
         before, after = equals("model.width", low), equals("model.width", high)
         step = contrast(cells, {"model.width"}, before, after, f"width {low:g} to {high:g}")
-        # Steps only contradict: a rise may be too small to be seen between neighbours.
+        # Steps only contradict: a rise may be too small to be seen between neighbors.
         if isinstance(step, Effect) and step.high < 0:
             questions.append(rises(f"width {low:g} to {high:g}", step, missing))
     return questions

@@ -100,10 +100,10 @@ def unique_labels_trigger(cells: Cells, runs: Runs) -> list[Question]:
     missing = "no runs with unique and without labels at equal settings"
     change = contrast(cells, LABELS, none, unique, "none to unique")
     questions = [rises("change from no to unique labels", change, missing, beyond=WEAK)]
-    labelled = cells.where(unique)
+    labeled = cells.where(unique)
     for name, wanted, part in (
-        ("below 50,000 images", NEAR_ALL, labelled.where(lambda c: c["data.size"] < HUGE)),
-        ("from 50,000 images on", HUGE_RATIO, labelled.where(lambda c: c["data.size"] >= HUGE)),
+        ("below 50,000 images", NEAR_ALL, labeled.where(lambda c: c["data.size"] < HUGE)),
+        ("from 50,000 images on", HUGE_RATIO, labeled.where(lambda c: c["data.size"] >= HUGE)),
     ):
         level = mean_ratio(part, name)
         if level is not None:

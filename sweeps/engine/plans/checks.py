@@ -9,7 +9,7 @@ from memo_core.data import load_training_set
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_RESOLUTION, DataConfig, Experiment, ModelConfig
 from memo_core.measure.fid import inception
-from memo_core.model import UNet
+from memo_core.model import build_network
 from sweeps.engine.plans.factor import Factor, Selection
 
 
@@ -68,7 +68,7 @@ def _check_network(config: ModelConfig, resolution: int) -> None:
         return
     # Shapes alone, no memory.
     with torch.device("meta"):
-        UNet(config, resolution, channels=3, num_labels=0)
+        build_network(config, resolution, channels=3, num_labels=0)
 
 
 def check_data(trials: Sequence[Experiment]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_SIZE, Experiment, FlatExperiment, check_key
 from memo_core.experiment.presets import with_settings
+from memo_core.files import refuse_url
 
 Value = Any
 Preset = Literal["laptop", "paper"]
@@ -96,6 +97,7 @@ def absolute_value(key: str, value: Any) -> Any:
     """
     if key not in _PATHS or not isinstance(value, str) or not value.strip() or value in EMBEDDED_SIZE:
         return value
+    refuse_url(value, "data sets")
     # As typed otherwise: a link stays a link.
     return os.path.abspath(os.path.expanduser(value))  # noqa: PTH100, PTH111 - texts that may be no path at all
 

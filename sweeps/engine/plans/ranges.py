@@ -4,14 +4,14 @@ import itertools
 import math
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from memo_core.command_line import parse_settings
 from memo_core.errors import MemosweepError
-from memo_core.experiment import check_key, field_constraint, parse_value
+from memo_core.experiment import check_key, check_value, field_constraint, parse_value
 from sweeps.engine.plans.factor import absolute_value
 
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -47,8 +47,6 @@ _SPARSE = ("data.resolution", "model.attention_resolution")
 """Keys of which most whole numbers are invalid: the network halves its images."""
 _EVEN_WIDTHS_ABOVE = 32
 """Above it only multiples of 32 give layers that the normalization's 32 groups can share, whatever the multipliers."""
-_MAX_LISTED = 1_000_000
-"""The largest number of a key whose valid ones are listed."""
 _MAX_COMBINATIONS = 256
 _MAX_POINTS = 10_000
 """Points of a space that are listed, to find those that a search has not tried."""
@@ -123,7 +121,11 @@ def check_space(space: SearchSpace) -> SearchSpace:
     """
     for key, span in space.items():
         check_key(key)
-        mistake = _mistake(key, span) if isinstance(span, Range) else None
+        if isinstance(span, Choices):
+            for value in span.choices:
+                check_value(key, value)
+            continue
+        mistake = _mistake(key, span)
         if mistake is not None:
             raise MemosweepError(f"{key}: {mistake}")
     return space
@@ -142,14 +144,23 @@ def _mistake(key: str, span: Range) -> str | None:
         return "a logarithmic range must lie above 0"
     if kind is int and not (span.integer and float(span.low).is_integer() and float(span.high).is_integer()):
         return "expected whole numbers as ends"
-    if field_constraint(key, "multiple_of") and span.high > _MAX_LISTED:
-        return f"expected at most {_MAX_LISTED:,}"
+    try:
+        _check_ends(key, span)
+    except MemosweepError as error:
+        return str(error)
     if not ends(key, span):
         return (
             f"holds no multiple of 4 up to {_EVEN_WIDTHS_ABOVE} and none of {_EVEN_WIDTHS_ABOVE} above; "
             "list others as choice(36,48)"
         )
     return None
+
+
+def _check_ends(key: str, span: Range) -> None:
+    """Refuse a range whose lowest or highest value its key never takes, before its values are listed."""
+    step = field_constraint(key, "multiple_of") or 1
+    for end, rounded in ((span.low, math.ceil), (span.high, math.floor)):
+        check_value(key, rounded(end / step) * step if span.integer else end)
 
 
 def drawn_between(span: Range) -> tuple[float, float]:
@@ -190,14 +201,14 @@ def ends(key: str, span: Span) -> list[Any]:
     return list(dict.fromkeys([grid[0], grid[-1]])) if grid else []
 
 
-def _finite_points(key: str, span: Span) -> list[Any] | None:
+def _finite_points(key: str, span: Span) -> Sequence[Any] | None:
     """Return everything that can be drawn for a key and means different values; None for a continuum."""
     if isinstance(span, Choices):
-        return list(range(len(span.choices)))
+        return range(len(span.choices))
     if not span.integer or span.complement:
         return None
     grid = _valid_multiples(key, span)
-    return list(range(round(span.low), round(span.high) + 1)) if grid is None else grid
+    return range(round(span.low), round(span.high) + 1) if grid is None else grid
 
 
 def all_points(space: SearchSpace) -> list[dict[str, Any]] | None:

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.emm.search.outcome import PAPER_GRID, emm_table
+from analysis.emm.search.estimate import PAPER_GRID, emm_table
 from analysis.emm.search.search import Search
 from analysis.errors import AnalysisError
-from analysis.figures.emm import draw_emm, emm_figure_data
+from analysis.figures.emm import draw_emm, search_figure
 from analysis.figures.factor import metric_over_factor, trials_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
 from analysis.inference.emm import images_text
@@ -22,7 +22,10 @@ from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.plan import OptunaOptions, Plan
 from sweeps.engine.tune.emm_searcher import saved_search
 
-_DOUBTS = {"predicted": ", predicted and not measured", "uncertain": ", which the sizes run do not enclose for sure"}
+_DOUBTS = {
+    "extrapolated": ", extrapolated and not measured",
+    "uncertain": ", which the sizes run do not enclose for sure",
+}
 _FIGURES = 4
 _GALLERY_TRIALS = 6
 
@@ -63,11 +66,14 @@ def write_artifacts(run_path: str, manifest: Manifest) -> None:
     search = saved_search(run_path) if plan.search.kind == "bisect" else None
     if search is not None:
         # The paper has no grid of sizes on digits.
-        table = emm_table(search, PAPER_GRID if plan.preset == "paper" else ())
+        table = emm_table(search.estimates(), PAPER_GRID if plan.preset == "paper" else ())
         write("emm.csv", table.to_csv(index=False).encode())
         write("emm.parquet", table.to_parquet(index=False))
-        write("emm.png", _render(draw_emm(emm_figure_data(search), title=f"EMM by {_title(plan)}"), "png"))
-        written += ["emm.csv", "emm.parquet", "emm.png"]
+        written += ["emm.csv", "emm.parquet"]
+        # Where every training diverged, nothing was observed.
+        if table["trainings"].any():
+            write("emm.png", _render(draw_emm(search_figure(search), title=f"EMM by {_title(plan)}"), "png"))
+            written.append("emm.png")
     lines = findings(runs, plan) if search is None else emm_findings(search)
     for line in lines:
         print(line)
@@ -76,17 +82,17 @@ def write_artifacts(run_path: str, manifest: Manifest) -> None:
 
 def emm_findings(search: Search) -> list[str]:
     """The EMM of each value with its interval, and what it cost."""
-    return [_emm_line(row) for row in emm_table(search).to_dict("records")]
+    return [_emm_line(row) for row in emm_table(search.estimates()).to_dict("records")]
 
 
 def _emm_line(row: Mapping[Any, Any]) -> str:
-    if row["trials"] == 0:
+    if row["trainings"] == 0:
         return f"{row['value']}: no EMM, since no training of it has ended with a ratio"
     sign = {"lower_bound": "at least ", "upper_bound": "below "}.get(row["kind"], "")
     interval = "" if sign else f" (95%: {images_text(row['emm_low'])} to {images_text(row['emm_high'])})"
     doubt = _DOUBTS.get(row["kind"], "")
     strange = f"; the ratio rises with |D| at {row['non_monotone']}" if row["non_monotone"] else ""
-    trainings = "1 training" if row["trials"] == 1 else f"{row['trials']} trainings"
+    trainings = "1 training" if row["trainings"] == 1 else f"{row['trainings']} trainings"
     return (
         f"{row['value']}: EMM {sign}{images_text(row['emm'])}{interval}{doubt}, from {trainings} whose sizes add up to "
         f"{row['images_trained']:,.0f} images, {row['cost_in_emms']:.1f} times the EMM{strange}"

@@ -10,8 +10,8 @@ from ray.exceptions import RayError
 from ray.tune import TuneError
 
 from analysis.results.urls import join_url
-from memo_core.command_line import INTERRUPTED
 from memo_core.errors import MemosweepError, first_line
+from memo_core.terminal import INTERRUPTED
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.plans.checks import check_data, check_networks
 from sweeps.engine.plans.factor import Factor

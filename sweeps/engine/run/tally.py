@@ -1,15 +1,14 @@
 """How many trials of a run ended, and how."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.runs.causes import without_numbers
 from memo_core.experiment import Experiment
 from sweeps.engine.plans.plan import OptunaOptions, Plan
 
 _MAX_CAUSES = 5
-_NUMBER = re.compile(r"[0-9][0-9.,]*(?:e[+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Tally:
         """
         groups: dict[tuple[str, str], list[str]] = {}
         for kind, cause in self.failures:
-            groups.setdefault((kind, _NUMBER.sub("0", cause)), []).append(cause)
+            groups.setdefault((kind, without_numbers(cause)), []).append(cause)
         found = sorted(groups.items(), key=lambda item: -len(item[1]))
         lines = []
         for (kind, _), causes in found:
@@ -67,7 +66,7 @@ def _is_finished(metrics: dict[str, Any], config: dict[str, Any], plan: Plan) ->
     # Tune marks the end of a function trainable in memory only, so of a restored run its budget decides.
     if "images_seen" not in metrics:
         return False
-    if metrics.get("verdict", "full") != "full" or (isinstance(plan.search, OptunaOptions) and plan.search.asha):
+    if metrics.get("stopped_early", False) or (isinstance(plan.search, OptunaOptions) and plan.search.asha):
         return True
     experiment = Experiment.from_flat(config)
     trained = experiment.model.architecture != "optimum"

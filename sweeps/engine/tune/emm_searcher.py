@@ -8,12 +8,14 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from analysis.emm.search.search import Proposal, Search
+from analysis.emm.search.search import Proposal, Search, Training
 from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import FlatExperiment
 from sweeps.engine.plans.names import METRIC
 from sweeps.engine.tune.emm_state import EMMState
 from sweeps.engine.tune.state import parsed, saved_state
+
+_RECORD = "training/"
 
 
 class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
@@ -65,23 +67,17 @@ class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
         }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Learn from a finished trial; a failed one is asked for again, a limited number of times."""
+        """Learn from a finished trial; a failed one is requested again, a limited number of times."""
         proposal = self._live.pop(trial_id, None)
         if proposal is None:
             return
         # A training that diverged has no ratio, neither 0 nor 1.
-        if error or not result or "failure" in result or "verdict" not in result:
+        # Tune flattens the nested record of the trial.
+        record = {name[len(_RECORD) :]: value for name, value in (result or {}).items() if name.startswith(_RECORD)}
+        if error or not record or "failure" in (result or {}):
             self.search.fail(proposal)
             return
-        foreseen = (result.get("forecast"), result.get("forecast_sd"))
-        self.search.observe(
-            proposal,
-            result["verdict_ratio"],
-            result["verdict_samples"],
-            verdict=result["verdict"],
-            forecast=None if None in foreseen else foreseen,  # type: ignore[arg-type]
-            fraction=result["budget_fraction"],
-        )
+        self.search.observe(proposal, Training(**record))
 
     def save(self, checkpoint_path: str) -> None:
         """Write the state as JSON."""
@@ -92,8 +88,7 @@ class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
         """Read it back."""
         content = Path(checkpoint_path).read_bytes()
         self.search = _search_of(content, checkpoint_path)
-        live = parsed(EMMState, content, checkpoint_path).live
-        self._live = {trial_id: Proposal(**proposal.model_dump()) for trial_id, proposal in live.items()}
+        self._live = parsed(EMMState, content, checkpoint_path).live
 
 
 def saved_search(run_path: str) -> Search | None:

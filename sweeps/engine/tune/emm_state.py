@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, Json
 
+from analysis.emm.search.trainings import Proposal, Training
 from sweeps.engine.plans.plan import Share, Size
 from sweeps.engine.plans.ranges import STRICT
 
@@ -12,44 +13,15 @@ Samples = Annotated[int, Field(ge=1, le=10**12)]
 Value = str | int | float | bool | None
 
 
-class SavedProposal(BaseModel):
-    """A training that an EMM search asked for (`analysis.emm.search.search.Proposal`)."""
-
-    model_config = STRICT
-
-    id: Count
-    value: Value
-    size: Annotated[int, Field(ge=1, le=10**15)]
-    seed: Count
-    num_samples: Samples
-    reason: str
-
-
-class SavedObservation(BaseModel):
-    """What one training showed (`analysis.emm.search.search.Observation`)."""
-
-    model_config = STRICT
-
-    size: Annotated[int, Field(ge=1, le=10**15)]
-    seed: Count
-    ratio: Annotated[float, Field(ge=0, le=1)]
-    num_samples: Samples
-    verdict: Literal["full", "reached", "will_not_reach"]
-    confidence: Annotated[float, Field(gt=0.5, le=1)]
-    forecast: float | None
-    forecast_sd: Annotated[float, Field(gt=0)] | None
-    fraction: Annotated[float, Field(gt=0, le=1)]
-
-
 class SavedValue(BaseModel):
     """All that is known of one value of the factor."""
 
     model_config = STRICT
 
     value: Value
-    observations: list[SavedObservation]
-    pending: list[SavedProposal]
-    failures: list[Annotated[list[Count], Field(min_length=2, max_length=2)]]
+    trainings: list[Training]
+    pending: list[Proposal]
+    failures: dict[int, Count]
     closed: list[Count]
 
 
@@ -88,4 +60,4 @@ class EMMState(BaseModel):
     model_config = STRICT
 
     search: Json[SavedSearch]
-    live: dict[str, SavedProposal]
+    live: dict[str, Proposal]

@@ -1,12 +1,14 @@
 """The function trainable: memo_core's trainer under Ray Tune."""
 
 import tempfile
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from ray import tune
 
-from analysis.emm.stopping.rules import NextBatch, VerdictRules
+from analysis.emm.search.trainings import Training
+from analysis.emm.stopping.rules import NextBatch, StoppingRules
 from memo_core.errors import DivergedError, MemosweepError, first_line
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
@@ -14,7 +16,7 @@ from memo_core.training.checkpoint import load_checkpoint, save_checkpoint, save
 from memo_core.training.trainer import Trainer
 
 
-def train_trial(config: dict[str, Any], rules: VerdictRules | None = None) -> None:
+def train_trial(config: dict[str, Any], rules: StoppingRules | None = None) -> None:
     """Train one experiment, and report each evaluation with a checkpoint that holds everything.
 
     A training that diverges, and an error of the experiment itself, would end alike if they were tried again: they end
@@ -23,7 +25,7 @@ def train_trial(config: dict[str, Any], rules: VerdictRules | None = None) -> No
 
     Args:
         config: a complete flat experiment (dotted keys).
-        rules: early verdicts of an EMM search; None trains to the end.
+        rules: what stops a trial of an EMM search early; None trains to the end.
     """
     try:
         _train(config, rules)
@@ -33,7 +35,7 @@ def train_trial(config: dict[str, Any], rules: VerdictRules | None = None) -> No
         tune.report({"failure": "failed", "cause": first_line(error)})
 
 
-def _train(config: dict[str, Any], rules: VerdictRules | None) -> None:
+def _train(config: dict[str, Any], rules: StoppingRules | None) -> None:
     reserved = tune.get_context().get_trial_resources().required_resources
     # One thread per reserved CPU, so that trials side by side do not fight.
     torch.set_num_threads(max(1, int(reserved.get("CPU", 1))))
@@ -47,29 +49,45 @@ def _train(config: dict[str, Any], rules: VerdictRules | None) -> None:
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             load_checkpoint(trainer, folder)
-        if _judge(trainer, rules).get("verdict", "full") != "full":
+        if _stopped(_record(trainer, rules)):
             return  # killed between its last report and its end
     for evaluation in trainer.evaluations(next_batch=_sampling(trainer, rules)):
-        judgement = _judge(trainer, rules)
+        record = _record(trainer, rules)
         with tempfile.TemporaryDirectory() as folder:
             save_checkpoint(trainer, folder)
-            tune.report({**evaluation.metrics, **judgement}, checkpoint=tune.Checkpoint.from_directory(folder))
-        if judgement.get("verdict", "full") != "full":
+            tune.report({**evaluation.metrics, **_reported(record)}, checkpoint=tune.Checkpoint.from_directory(folder))
+        if _stopped(record):
             return
 
 
-def _sampling(trainer: Trainer, rules: VerdictRules | None) -> NextBatch | None:
+def _sampling(trainer: Trainer, rules: StoppingRules | None) -> NextBatch | None:
     if rules is None:
         return None
     budget, samples = trainer.experiment.total_images, trainer.experiment.evaluation.num_samples
     return rules.sampling(lambda: (trainer.history, trainer.images_seen), budget, samples)
 
 
-def _judge(trainer: Trainer, rules: VerdictRules | None) -> dict[str, Any]:
+def _record(trainer: Trainer, rules: StoppingRules | None) -> Training | None:
+    """The training as an EMM search learns of it; None in other sweeps, and before the first evaluation."""
     if rules is None or not trainer.history:
-        return {}
+        return None
     experiment = trainer.experiment
-    return rules.judge(trainer.history, experiment.total_images, experiment.evaluation.num_samples)
+    return rules.training(
+        trainer.history,
+        experiment.data.size,
+        experiment.seed,
+        experiment.total_images,
+        experiment.evaluation.num_samples,
+    )
+
+
+def _stopped(record: Training | None) -> bool:
+    return record is not None and record.stopped_early
+
+
+def _reported(record: Training | None) -> dict[str, Any]:
+    """The record for the searcher, and the column by which tables know a lower bound."""
+    return {} if record is None else {"stopped_early": record.stopped_early, "training": asdict(record)}
 
 
 def _report_optimum(experiment: Experiment, device: str) -> None:

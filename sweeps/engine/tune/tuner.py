@@ -8,7 +8,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from analysis.emm.search.search import CurvePrior, Search
-from analysis.emm.stopping.rules import VerdictRules
+from analysis.emm.stopping.rules import StoppingRules
 from sweeps.engine.cluster.session import trials_at_once
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Manifest
@@ -64,12 +64,7 @@ def trainable_of(manifest: Manifest) -> Any:
     trainable: Any = train_trial
     search = manifest.plan.search
     if isinstance(search, EMMSearchOptions):
-        rules = VerdictRules(
-            search.target,
-            early_success=search.early_success,
-            early_failure=False,
-            sequential_sampling=search.sequential_sampling,
-        )
+        rules = StoppingRules(search.target, search.early_success, search.sequential_sampling)
         trainable = tune.with_parameters(train_trial, rules=rules)
     return tune.with_resources(trainable, manifest.resources)
 

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import Trials, falling, write_trials
-
-__all__ = ["falling"]
+from tests.fakes import Trials, write_trials
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ import pytest
 from analysis.commands import emm as emm_command
 from analysis.commands.main import main
 from analysis.figures.zeta import emm_by_zeta
-from tests.analysis.commands.conftest import falling
-from tests.analysis.planted import grid, write_sweep
+from tests.fakes import falling, grid, write_sweep
 
 SIZES = (500, 1000, 2000, 4000)
 EMMS = {128: 1100, 256: 2300}
@@ -37,7 +36,7 @@ def test_the_emm_of_each_value_is_where_the_best_ratio_crosses(write_sweep, caps
         assert row["slope"] == pytest.approx(2.9, abs=0.1)
 
 
-def test_bounds_are_no_numbers_and_predictions_are_marked(write_sweep, capsys):
+def test_bounds_are_no_numbers_and_extrapolations_are_marked(write_sweep, capsys):
     folder = str(write_sweep([trial for trial in two_widths() if trial[0]["data.size"] >= 2000]))
     assert main(["emm", folder]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -46,8 +45,8 @@ def test_bounds_are_no_numbers_and_predictions_are_marked(write_sweep, capsys):
         ["<", "2,000", "upper", "bound", "2"],
         ["~", *next(line.split()[4:8] for line in lines if "~" in line)],
     ]
-    assert next(line for line in lines if "~" in line).split()[7] == "predicted"
-    assert "predicted: not measured: where the fitted line crosses, outside the sizes run" in lines
+    assert next(line for line in lines if "~" in line).split()[7] == "extrapolated"
+    assert "extrapolated: where the fitted curve crosses 1 - zeta, beyond the sizes run" in lines
     assert any(line.startswith("upper bound: not even the smallest size run") for line in lines)
     assert main(["emm", folder, "--format", "json", "--zeta", "0.5"]) == 0
     bounds = [row for row in rows_of(capsys) if row["kind"] == "lower_bound"]
@@ -149,34 +148,12 @@ def test_a_ratio_that_rises_with_the_size_is_said(write_sweep, capsys):
     assert "128: the ratio rises with |D| somewhere, beyond noise" in capsys.readouterr().out
 
 
-def test_early_verdicts_are_said(write_sweep, capsys):
-    folder = write_sweep(two_widths(), verdict="reached")
+def test_early_stops_are_noted(write_sweep, capsys):
+    folder = write_sweep(two_widths(), stopped_early=True)
     assert main(["emm", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert "8 of 8 trials were stopped early on reaching the target, and their ratios are lower bounds" in out
+    assert "8 of 8 trials were stopped early far above the target, and their ratios are lower bounds" in out
     assert "the EMM may be somewhat larger" in out
-
-
-def test_trials_that_will_not_reach_the_target_have_no_ratio_for_the_emm(write_sweep, capsys):
-    folder = write_sweep([({"data.size": size}, falling(size, 1100)) for size in SIZES])
-    stop(folder / "trial_00001", "will_not_reach", best=0)
-    assert main(["emm", str(folder), "--format", "json", "--method", "isotonic"]) == 0
-    content = json.loads(capsys.readouterr().out)
-    assert [row["sizes"] for row in content["rows"]] == [3]
-    assert content["notes"] == [
-        "left out: 1 of 4 trials were stopped early as they will not reach the target, and their final ratios are not "
-        "known"
-    ]
-
-
-def stop(trial, verdict, best):
-    """Give a trial a verdict on its last line, with its best evaluation at a line before."""
-    file = trial / "result.json"
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    for number, line in enumerate(lines):
-        line["verdict"] = verdict if number == len(lines) - 1 else "full"
-        line["memorization_ratio"] = 0.9 if number == best else line["memorization_ratio"] / 2
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def test_the_real_sweep(real_sweep, tmp_path, capsys):

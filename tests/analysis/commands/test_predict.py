@@ -3,7 +3,7 @@ import json
 import pytest
 
 from analysis.commands.main import main
-from tests.analysis.commands.conftest import falling
+from tests.fakes import falling
 
 SIZES = (500, 1000, 2000, 4000)
 

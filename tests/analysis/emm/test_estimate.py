@@ -6,9 +6,10 @@ import pytest
 from scipy import special
 
 import analysis
-from analysis.emm.estimate import COLUMNS, emm, non_monotone
-from analysis.emm.search.outcome import emm_table, search_of
-from analysis.figures.emm import draw_emm, emm_figure_data
+from analysis.emm.estimate import COLUMNS, emm, fitted_curves, non_monotone
+from analysis.emm.search.estimate import emm_table
+from analysis.emm.search.search import Proposal, Search
+from analysis.figures.emm import draw_emm, search_figure
 
 
 def paper(name):
@@ -58,15 +59,16 @@ def test_unique_labels_are_reported_as_a_lower_bound_and_not_as_a_number():
 def test_table_2_puts_strong_weight_decay_below_the_sizes_run():
     found = emm(paper("weight_decay"), "weight_decay", methods=["isotonic"])
     assert row(found, value=0.05).kind == "upper_bound"
-    assert row(found, value=0.0).kind == "measured"
+    # It crosses between the two smallest sizes, and within noise below them.
+    assert row(found, value=0.0).kind == "uncertain"
     assert (row(found, value=0.05).emm_low, row(found, value=0.05).emm_high) == (0, 1000)
 
 
 def test_an_extrapolated_crossing_is_marked_as_predicted_beside_its_bound():
     found = emm(logistic_table({"small": 1000, "large": 6000}), "width", methods=["logistic"])
     large = found[found["value"] == "large"]
-    assert list(large["kind"]) == ["lower_bound", "predicted"]
-    assert row(large, kind="predicted").emm == pytest.approx(6000, rel=0.1)
+    assert list(large["kind"]) == ["lower_bound", "extrapolated"]
+    assert row(large, kind="extrapolated").emm == pytest.approx(6000, rel=0.1)
     assert not ((found["kind"] == "measured") & (found["emm"] > 4000)).any()
 
 
@@ -177,29 +179,50 @@ def test_bad_arguments_are_named():
         emm(table.iloc[:0], "width")
 
 
-def test_the_outcome_has_a_row_for_each_value_with_costs_in_emms():
-    found = emm_table(search_of(paper("conditioning"), "labels"))
+def search_of(name, factor):
+    """A search that has seen a published table."""
+    table = paper(name)
+    search = Search(list(table[factor].unique()), int(table["size"].min()), int(table["size"].max()))
+    for number, line in enumerate(table.itertuples(), 1):
+        proposal = Proposal(-number, getattr(line, factor), line.size, 0, 10_000)
+        search.observe(proposal, line.memorization_ratio)
+    return search
+
+
+def test_the_table_of_a_search_has_a_row_for_each_value_with_costs_in_emms():
+    estimates = search_of("conditioning", "labels").estimates()
+    found = emm_table(estimates)
     assert list(found["value"]) == ["none", "true", "unique"]
     none = row(found, value="none")
     assert none.emm == pytest.approx(1090, rel=0.03) and none.emm_low <= none.emm <= none.emm_high
     assert (none.bracket_low, none.bracket_high) == (1000, 2000)
     assert none.grid_images == 15_500
     assert none.grid_cost_in_emms == pytest.approx(15_500 / none.emm)
-    assert emm_table(search_of(paper("conditioning"), "labels"), ()).grid_images.isna().all()
-    assert none.images_trained == 15_000 and none.trials == 5
+    assert emm_table(estimates, ()).grid_images.isna().all()
+    assert none.images_trained == 15_000 and none.trainings == 5
     assert row(found, value="unique").kind == "lower_bound"
 
 
-def test_the_figures_data_hold_observations_curves_and_crossings_of_each_value():
-    data = emm_figure_data(search_of(paper("conditioning"), "labels"), points=30)
-    assert len(data.observations) == 15 and len(data.curves) == 90 and len(data.crossings) == 3
-    assert (
-        (data.curves["ratio_low"] <= data.curves["ratio"]) & (data.curves["ratio"] <= data.curves["ratio_high"])
-    ).all()
+def test_the_figure_of_a_search_holds_trainings_curves_and_crossings_of_each_value():
+    search = search_of("conditioning", "labels")
+    data = search_figure(search)
+    assert len(data.trainings) == 15 and len(data.crossings) == 3
+    assert data.crossings["emm"].tolist() == [found.emm for found in search.estimates()]
+    for rows in (data.curves, data.trainings):
+        assert ((rows["ratio_low"] <= rows["ratio"]) & (rows["ratio"] <= rows["ratio_high"])).all()
     for _, curve in data.curves.groupby("value"):
         assert curve["ratio"].is_monotonic_decreasing
-    seen = data.observations
-    assert ((seen["ratio_low"] <= seen["ratio"]) & (seen["ratio"] <= seen["ratio_high"])).all()
+
+
+@pytest.mark.parametrize("method", ["isotonic", "logistic"])
+def test_the_curves_of_a_table_cross_at_its_estimates(method):
+    table = paper("conditioning")
+    curves = fitted_curves(table, "labels", method, points=2000)
+    estimates = emm(table, "labels", 0.1, [method])
+    for value in ("none", "true"):
+        curve = curves[curves["value"] == value]
+        crossing = np.exp(np.interp(-0.9, -curve["ratio"], np.log(curve["size"])))
+        assert crossing == pytest.approx(row(estimates, value=value).emm, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +230,7 @@ def test_the_figures_data_hold_observations_curves_and_crossings_of_each_value()
     [("conditioning", "labels"), ("batch_size", "batch_size"), ("weight_decay", "weight_decay")],
 )
 def test_published_tables_can_be_drawn(name, factor, tmp_path):
-    figure = draw_emm(emm_figure_data(search_of(paper(name), factor)), title=name)
+    figure = draw_emm(search_figure(search_of(name, factor)), title=name)
     figure.savefig(tmp_path / "emm.png")
     assert (tmp_path / "emm.png").stat().st_size > 5000
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
@@ -215,10 +238,8 @@ def test_published_tables_can_be_drawn(name, factor, tmp_path):
 
 
 def test_an_empty_search_cannot_be_drawn():
-    from analysis.emm.search.search import Search
-
-    with pytest.raises(ValueError, match="no observations"):
-        emm_figure_data(Search(["a"], 100, 1000))
+    with pytest.raises(ValueError, match="no trainings"):
+        search_figure(Search(["a"], 100, 1000))
 
 
 def test_tables_of_results_are_read_by_the_last_parts_of_their_keys():

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from analysis.emm.estimate import emm
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
-from analysis.figures.crossing import crossing
 from analysis.figures.epochs import epochs_data, metric_over_epochs
 from analysis.figures.factor import factor_data, metric_over_factor, trials_over_factor
 from analysis.figures.gallery import GalleryRow, gallery, gallery_data, gallery_rows
@@ -18,7 +17,7 @@ from analysis.figures.size import metric_over_size, size_data
 from analysis.figures.skips import metric_over_skips, skips_data
 from analysis.figures.zeta import emm_by_zeta, zeta_data
 from analysis.runs.runs import Runs
-from tests.analysis.conftest import make_table
+from tests.fakes import make_table
 
 FINALS = {(128, 500): 0.95, (128, 1000): 0.85, (256, 500): 0.98, (256, 1000): 0.93, (256, 2000): 0.6}
 
@@ -72,24 +71,6 @@ def test_size_data_of_a_distance_is_its_lowest_and_has_no_line() -> None:
 def test_one_curve_over_size_where_nothing_else_moves() -> None:
     figure = metric_over_size(Runs.of(make_table({(128, 500): 0.9, (128, 1000): 0.5})), "data.size")
     assert len(figure.axes[0].containers) == 1
-
-
-@pytest.mark.parametrize(
-    ("ratios", "kind", "emm"),
-    [
-        ([0.95, 0.85], "measured", math.sqrt(500 * 1000)),
-        ([0.95, 0.92], "lower_bound", 1000),
-        ([0.8, 0.5], "upper_bound", 500),
-    ],
-)
-def test_the_crossing_is_interpolated_in_log_size_or_a_bound(ratios: list[float], kind: str, emm: float) -> None:
-    found = crossing([500.0, 1000.0], ratios, 0.1)
-    assert found["kind"] == kind
-    assert found["emm"] == pytest.approx(emm)
-
-
-def test_a_curve_that_crosses_twice_takes_the_largest_size() -> None:
-    assert crossing([1.0, 2.0, 3.0, 4.0], [0.85, 0.95, 0.95, 0.5], 0.1)["emm_low"] == 3.0
 
 
 @pytest.mark.parametrize("ratios", [[0.8, 0.95, 0.5], [0.88, 0.95, 0.5], [0.99, 0.7, 0.92, 0.4], [0.99, 0.97, 0.7]])
@@ -171,13 +152,14 @@ def test_skip_connections_by_resolution_and_place() -> None:
 def test_emm_by_zeta_draws_points_and_arrows_for_bounds() -> None:
     frame = make_table(FINALS)
     data = zeta_data(Runs.of(frame), "model.width", (0.1, 0.5))
-    assert data["kind"].tolist() == ["measured", "lower_bound", "measured", "lower_bound"]
+    assert data["kind"].tolist() == ["uncertain", "lower_bound", "measured", "lower_bound"]
     axes = emm_by_zeta(data, "model.width").axes[0]
     assert axes.get_yscale() == "log"
     marks = {kind: [y for line in axes.lines if line.get_marker() == mark for y in line.get_ydata()]
-             for kind, mark in (("measured", "o"), ("lower_bound", "^"), ("upper_bound", "v"))}  # fmt: skip
+             for kind, mark in (("crossing", "o"), ("lower_bound", "^"), ("upper_bound", "v"))}  # fmt: skip
+    kinds = data["kind"].replace({"measured": "crossing", "uncertain": "crossing"})
     for kind, drawn in marks.items():
-        assert drawn == pytest.approx(data["emm"][data["kind"] == kind].tolist())
+        assert drawn == pytest.approx(data["emm"][kinds == kind].tolist())
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["zeta = 0.1", "zeta = 0.5"]
 
 

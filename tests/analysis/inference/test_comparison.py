@@ -6,7 +6,7 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.inference.comparison import compare
 from analysis.runs.runs import Runs
-from tests.analysis.planted import SIZES, frame, grid
+from tests.fakes import SIZES, frame, grid
 
 AXES = {"data__size": SIZES, "seed": (0, 1)}
 
@@ -60,9 +60,7 @@ def test_a_lower_bound_is_beyond_noise_only_where_rising_makes_the_difference_la
 ) -> None:
     sides = {"a": frame(grid(model__width=(64, 128), **AXES)),
              "b": frame(grid(model__width=(64, 128), data__size=SIZES, seed=(2, 3)), lambda _: shift)}  # fmt: skip
-    sides[bounded] = sides[bounded].assign(
-        verdict=["reached" if width == 64 else None for width in sides[bounded]["model.width"]]
-    )
+    sides[bounded] = sides[bounded].assign(stopped_early=[width == 64 for width in sides[bounded]["model.width"]])
     answer = compare(Runs.of(sides["a"]), Runs.of(sides["b"]))
     beyond = {
         width: {m.beyond_noise for m in answer.matches if m.settings["model.width"] == width} for width in (64, 128)
@@ -76,7 +74,7 @@ def test_a_lower_bound_is_beyond_noise_only_where_rising_makes_the_difference_la
 
 def test_nothing_is_pooled_where_every_ratio_is_a_lower_bound() -> None:
     a, b = (frame(grid(data__size=SIZES, seed=seeds)) for seeds in ((0,), (1,)))
-    answer = compare(Runs.of(a), Runs.of(b.assign(verdict="reached")))
+    answer = compare(Runs.of(a), Runs.of(b.assign(stopped_early=True)))
     assert answer.overall is None
     assert "no difference to pool" in answer.conclusion
 

@@ -7,7 +7,7 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.inference.importance import rank
 from analysis.runs.runs import Runs
-from tests.analysis.planted import frame, grid
+from tests.fakes import frame, grid
 
 TRIALS = grid(
     model__width=(64, 128, 256),

@@ -1,12 +1,11 @@
 import math
 
-import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
 from analysis.inference.memorization_time import memorization_times, predicted, scaling_groups, time_scaling
 from analysis.runs.runs import Runs
-from tests.analysis.conftest import make_table
+from tests.fakes import make_table
 
 
 def test_the_time_is_interpolated_between_evaluations() -> None:
@@ -61,16 +60,6 @@ def test_the_interval_holds_the_brackets_between_evaluations() -> None:
     assert wide.high - wide.low > 4 * (narrow.high - narrow.low)
     assert narrow.low < 1 < narrow.high
     assert wide == time_scaling(memorization_times(Runs.of(coarse), 0.5))
-
-
-def test_trials_that_a_search_stopped_early_are_no_bounds() -> None:
-    frame = make_table({(1, 500): 0.9, (1, 1000): 0.8, (1, 2000): 0.1, (1, 4000): 0.3})
-    stopped = (frame["data.size"] == 2000) & (frame["epoch"] == 400)
-    reached = (frame["data.size"] == 500) & (frame["epoch"] == 400)
-    verdicts = pd.Series(None, index=frame.index, dtype=object)
-    verdicts[stopped], verdicts[reached] = "will_not_reach", "reached"
-    times = memorization_times(Runs.of(frame.assign(verdict=verdicts)))
-    assert times["data.size"].tolist() == [500, 1000, 4000]
 
 
 def test_groups_without_two_passing_sizes_have_no_scaling() -> None:

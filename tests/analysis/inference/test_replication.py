@@ -6,7 +6,7 @@ import pytest
 from analysis.commands.main import main
 from analysis.inference.replication import replication_frame
 from analysis.runs.runs import Runs
-from tests.analysis.conftest import make_table
+from tests.fakes import make_table
 
 
 def test_trials_with_samples_have_their_coverage_and_concentration(real: pd.DataFrame) -> None:

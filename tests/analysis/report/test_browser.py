@@ -12,7 +12,7 @@ import pytest
 
 from analysis.report import build
 from analysis.runs.runs import Runs
-from tests.analysis.planted import SIZES, grid, write_sweep
+from tests.fakes import SIZES, grid, write_sweep
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH")

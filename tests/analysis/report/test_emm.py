@@ -2,8 +2,7 @@ from analysis.report.emm import emm_frame, emm_headline
 from analysis.results.columns import joined
 from analysis.runs.runs import Runs
 from analysis.tables.emm import emm_table
-from tests.analysis.conftest import make_table
-from tests.analysis.planted import frame, grid
+from tests.fakes import frame, grid, make_table
 
 
 def test_values_come_in_order_whatever_the_order_of_the_runs() -> None:

@@ -13,7 +13,7 @@ from analysis.runs.effects import make_cells
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
 from analysis.tables.effects import effects_table
-from tests.analysis.planted import frame, grid
+from tests.fakes import frame, grid
 
 
 def sentences(found: list[Change], slope: Effect | None) -> str:

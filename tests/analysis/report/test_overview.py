@@ -8,7 +8,7 @@ import pytest
 from analysis.report.headlines import tiles
 from analysis.report.overview import describe
 from analysis.runs.runs import Runs
-from tests.analysis.planted import SIZES, grid, write_sweep
+from tests.fakes import SIZES, grid, write_sweep
 
 
 @pytest.mark.parametrize("search", ["bisect", "optuna"])

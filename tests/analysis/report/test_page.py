@@ -21,7 +21,7 @@ from analysis.report.svg import embed
 from analysis.results.load import load
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
-from tests.analysis.planted import SIZES, Settings, frame, grid, write_sweep
+from tests.fakes import SIZES, Settings, frame, grid, write_sweep
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "line"}
 
@@ -180,7 +180,7 @@ def test_figures_are_described_and_keep_their_text(page: Page, html: str) -> Non
     assert len(drawings) >= 2
     assert all(a["aria-label"] for a in drawings)
     assert "Ratio (%) of memorization" in page.words
-    assert "#262626" not in html  # colours follow the theme
+    assert "#262626" not in html  # colors follow the theme
 
 
 def test_the_emm_stands_there_in_a_table_and_in_words(page: Page) -> None:
@@ -352,9 +352,7 @@ def test_columns_that_follow_from_others_are_left_out_in_print() -> None:
 def test_paper_tables_mark_lower_bounds() -> None:
     data = frame(grid(training__weight_decay=(0, 1e-2), data__size=SIZES))
     stopped = (data["training.weight_decay"] == 0) & (data["data.size"] == SIZES[0])
-    heading, *rows = Page(
-        build(Runs.of(data.assign(verdict=stopped.map({True: "reached", False: None}))), draw=False)
-    ).tables["paper2-0-table"]
+    heading, *rows = Page(build(Runs.of(data.assign(stopped_early=stopped)), draw=False)).tables["paper2-0-table"]
     ours, high, difference = (heading.index(name) for name in ("Ours", "95% high", "Difference"))
     bounds = [row for row in rows if row[ours].startswith(">=")]
     assert len(bounds) == 1

@@ -14,7 +14,8 @@ from analysis.report.overview import describe
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
 from analysis.runs.settings import varied_keys
-from tests.analysis.conftest import LONG_AGO, make_table
+from tests.analysis.conftest import LONG_AGO
+from tests.fakes import make_table
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no evaluation yet:analysis.errors.SkippedResultsWarning")
 

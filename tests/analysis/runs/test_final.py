@@ -1,14 +1,10 @@
 import pandas as pd
 import pytest
 
-import analysis
 from analysis.errors import AnalysisError
-from analysis.inference.comparison import compare
-from analysis.inference.findings import verdicts as findings_of
-from analysis.runs.final import best, finished, is_finished, left_out, trial_verdicts
+from analysis.runs.final import best, finished, is_finished, is_lower_bound, left_out, stopped_early
 from analysis.runs.runs import Runs
-from tests.analysis.conftest import make_table
-from tests.analysis.planted import frame, grid
+from tests.fakes import make_table
 
 
 def table(*statuses: str) -> pd.DataFrame:
@@ -19,13 +15,13 @@ def table(*statuses: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def searched(**verdicts: tuple[str | None, ...]) -> pd.DataFrame:
-    """A row per evaluation of trials that a search judged; its ratio is a tenth of the number of the evaluation."""
+def searched(**stopped: tuple[bool | None, ...]) -> pd.DataFrame:
+    """A row per evaluation of the trials of a search; its ratio is a tenth of the number of the evaluation."""
     rows = [
-        {"experiment": "run", "trial_id": trial, "status": "terminated", "verdict": verdict, "num_samples": 100,
+        {"experiment": "run", "trial_id": trial, "status": "terminated", "stopped_early": said, "num_samples": 100,
          "memorization_ratio": 0.1 * number}
-        for trial, said in verdicts.items()
-        for number, verdict in enumerate(said, 1)
+        for trial, reports in stopped.items()
+        for number, said in enumerate(reports, 1)
     ]  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -47,66 +43,33 @@ def test_shares_have_their_best_at_the_top_and_distances_at_the_bottom() -> None
     assert best(twice, "knn_distance")["knn_distance"].tolist() == [3.0]
 
 
-def test_the_verdict_of_a_trial_is_the_last_that_it_was_given() -> None:
-    data = searched(a=("full", "will_not_reach"), b=("full", None), c=(None, None), d=("full", "reached"))
-    last = trial_verdicts(data).groupby(data["trial_id"]).unique()
-    assert {trial: list(said) for trial, said in last.items()} == {
-        "a": ["will_not_reach"], "b": ["full"], "c": ["full"], "d": ["reached"],
-    }  # fmt: skip
+def test_a_trial_that_was_stopped_early_once_is_so_in_all_its_rows() -> None:
+    data = searched(a=(False, True), b=(False, None), c=(None, None))
+    assert stopped_early(data).tolist() == [True, True, False, False, False, False]
+    assert is_finished(data.assign(status="running")).tolist() == [True, True, False, False, False, False]
 
 
-def test_a_trial_that_was_stopped_below_its_target_has_no_final_ratio() -> None:
-    data = searched(a=("full", "will_not_reach"), b=("full", "full"), c=("full", "reached"))
-    assert is_finished(data).tolist() == [False, False, True, True, True, True]
-    assert set(finished(data)["trial_id"]) == {"b", "c"}
-    assert set(Runs.of(data).finished.best["trial_id"]) == {"b", "c"}
-
-
-def test_it_stays_left_out_where_no_trial_has_ended() -> None:
-    data = searched(a=("full", "will_not_reach"), b=("full", "full")).assign(status="running")
-    assert set(finished(data)["trial_id"]) == {"b"}
-
-
-def test_where_all_were_stopped_below_their_target_that_is_said() -> None:
-    with pytest.raises(AnalysisError, match="all trials were stopped early"):
-        Runs.of(searched(a=("full", "will_not_reach"))).checked()
-
-
-def test_the_best_evaluation_bears_the_trial_s_verdict() -> None:
-    data = searched(a=("full", "reached"))
+def test_the_best_evaluation_says_that_its_trial_was_stopped() -> None:
+    data = searched(a=(False, True))
     data.loc[0, "memorization_ratio"] = 0.95
-    assert best(data)[["memorization_ratio", "verdict"]].to_numpy().tolist() == [[0.95, "reached"]]
+    assert best(data)[["memorization_ratio", "stopped_early"]].to_numpy().tolist() == [[0.95, True]]
+    assert is_lower_bound(best(data).iloc[0])
+    assert not is_lower_bound(best(searched(b=(False, None))).iloc[0])
+
+
+def test_where_all_diverged_that_is_said() -> None:
+    with pytest.raises(AnalysisError, match="all trials diverged or failed"):
+        Runs.of(searched(a=(False, False)).assign(failure="diverged")).checked()
 
 
 def test_what_is_left_out_is_counted_by_kind() -> None:
-    data = searched(a=("full", "will_not_reach"), b=("full", "full"), c=("full", "reached"), d=("full", None))
+    data = searched(b=(False, False), c=(False, True), d=(False, None))
     data.loc[data["trial_id"] == "d", "status"] = "running"
     lines = left_out(data)
-    assert [line[: line.index(" of 4")] for line in lines] == ["left out: 1", "left out: 1", "note: 1"]
+    assert [line[: line.index(" of 3")] for line in lines] == ["left out: 1", "note: 1"]
     assert "unfinished" in lines[0]
-    assert "will not reach" in lines[1]
-    assert "lower bounds" in lines[2]
-    assert left_out(searched(b=("full", "full"))) == []
-
-
-def stopped_early(data: pd.DataFrame, size: int) -> pd.DataFrame:
-    """The same table with all trials of a size stopped after an evaluation that saw no replica."""
-    there = data["data.size"] == size
-    first = data.groupby("trial_id").cumcount() == 0
-    data = data.assign(verdict="full")
-    data.loc[there, ["verdict", "memorization_ratio"]] = ["will_not_reach", 0.0]
-    return data[~there | first].reset_index(drop=True)
-
-
-def test_findings_and_comparisons_do_not_read_such_trials() -> None:
-    whole = frame(grid(data__size=(500, 1000, 2000), seed=(0, 1)))
-    data = stopped_early(whole, 500)
-    found = {verdict.id: verdict for verdict in findings_of(Runs.of(data))}["smaller_data_memorizes"]
-    assert found.outcome == "supported"
-    answer = compare(Runs.of(data), Runs.of(data))
-    assert len(answer.matches) == 2
-    assert answer.unfinished == (2, 2)
-    assert analysis.best(data)["data.size"].nunique() == 3
+    assert "lower bounds" in lines[1]
+    assert left_out(searched(b=(False, False))) == []
 
 
 def test_a_trial_that_ended_but_whose_last_results_are_lost_is_not_finished() -> None:

@@ -6,9 +6,8 @@ from scipy import stats
 from analysis.results.columns import joined
 from analysis.runs.groups import Group, group_titles, summary
 from analysis.runs.runs import Runs
-from tests.analysis.conftest import make_table
-from tests.analysis.planted import frame as planted
-from tests.analysis.planted import grid
+from tests.fakes import frame as planted
+from tests.fakes import grid, make_table
 
 
 def test_a_group_differs_in_its_key_and_in_size_only() -> None:

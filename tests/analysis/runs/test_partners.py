@@ -7,7 +7,7 @@ from analysis.runs.groups import summary
 from analysis.runs.partners import with_own_partners
 from analysis.runs.runs import Runs
 from analysis.tables.paper import paper_table
-from tests.analysis.planted import frame, grid
+from tests.fakes import frame, grid
 
 
 def pooled(*parts: pd.DataFrame) -> pd.DataFrame:

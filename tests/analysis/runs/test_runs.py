@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from analysis.runs.averages import averaged
-from analysis.runs.final import REACHED, best
+from analysis.runs.final import best
 from analysis.runs.runs import Runs
 from analysis.runs.seeds import ASSUMED_SPREAD
-from tests.analysis.planted import frame, grid, write_sweep
+from tests.fakes import frame, grid, write_sweep
 
 
 def wider(settings: dict) -> float:
@@ -70,11 +70,11 @@ def test_a_part_of_unfinished_trials_has_none_that_count(runs: Runs) -> None:
 
 
 def test_a_trial_that_was_stopped_early_is_marked_on_its_best_row(runs: Runs) -> None:
-    rows = runs.evaluations.assign(verdict=None).astype({"verdict": object})
-    rows.loc[rows.index[rows["trial_id"] == "p_00003"][-1], "verdict"] = REACHED
-    marked = Runs.of(rows).best.set_index("trial_id")["verdict"]
-    assert marked["p_00003"] == REACHED
-    assert (marked.drop("p_00003") != REACHED).all()
+    rows = runs.evaluations.assign(stopped_early=False)
+    rows.loc[rows.index[rows["trial_id"] == "p_00003"][-1], "stopped_early"] = True
+    marked = Runs.of(rows).best.set_index("trial_id")["stopped_early"]
+    assert marked["p_00003"]
+    assert not marked.drop("p_00003").any()
 
 
 def test_the_closed_form_optimum_is_no_network() -> None:

@@ -7,7 +7,7 @@ from analysis.runs.final import best
 from analysis.runs.runs import Runs
 from analysis.runs.seeds import seed_spread
 from analysis.runs.settings import setting_keys
-from tests.analysis.planted import frame, grid
+from tests.fakes import frame, grid
 
 SIZES = (500, 1000, 2000)
 

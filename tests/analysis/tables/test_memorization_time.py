@@ -1,7 +1,7 @@
 from analysis.results.columns import joined
 from analysis.runs.runs import Runs
 from analysis.tables.memorization_time import memorization_time_table
-from tests.analysis.conftest import make_table
+from tests.fakes import make_table
 
 
 def test_each_setting_has_a_row_with_its_slope() -> None:

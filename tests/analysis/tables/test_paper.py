@@ -8,7 +8,7 @@ from analysis.results.columns import joined
 from analysis.runs.runs import Runs
 from analysis.tables.paper import NUMBERS, paper_table, paper_tables, write_paper_table
 from analysis.tables.writers import FORMATS
-from tests.analysis.conftest import make_table
+from tests.fakes import make_table
 
 
 def decay_table() -> pd.DataFrame:

@@ -32,6 +32,14 @@ def test_an_npy_holds_images_too(tmp_path, images):
     np.testing.assert_array_equal(read_arrays(tmp_path / "a.npy")[0], COLOR if 3 in images.shape else GRAY)
 
 
+@pytest.mark.parametrize("images", [COLOR, GRAY])
+def test_alpha_is_dropped(tmp_path, images):
+    rgba = np.concatenate([np.broadcast_to(images, COLOR.shape), GRAY], axis=1)
+    for layout in (rgba, last(rgba)):
+        np.savez(tmp_path / "a.npz", images=layout)
+        np.testing.assert_array_equal(read_arrays(tmp_path / "a.npz")[0], np.broadcast_to(images, COLOR.shape))
+
+
 def test_labels_stand_beside_the_images(tmp_path):
     np.savez(tmp_path / "own.npz", images=COLOR, labels=LABELS)
     np.savez(tmp_path / "sampler.npz", last(COLOR), LABELS)
@@ -49,17 +57,23 @@ def test_our_own_layout_is_never_in_doubt(tmp_path):
     ("arrays", "message"),
     [
         ({"arr_0": np.zeros((2, 3, 8, 3), np.uint8)}, "could have its channels first or last; .*images=..."),
-        ({"arr_0": np.zeros((2, 8, 8, 4), np.uint8)}, "does not tell which are the channels; .*images=..."),
-        ({"arr_0": np.zeros((8, 8, 3), np.uint8)}, "does not tell which are the channels"),
-        ({"arr_0": np.zeros((3, 8, 8), np.uint8)}, "does not tell which are the channels"),
+        ({"arr_0": np.zeros((2, 8, 8, 5), np.uint8)}, "does not tell which are the channels; .*images=..."),
+        ({"arr_0": np.zeros((2, 4, 8, 4), np.uint8)}, "does not tell which are the channels"),
+        ({"arr_0": np.zeros((8, 8, 3), np.uint8)}, "one color image, or several gray ones"),
+        ({"arr_0": np.zeros((3, 8, 8), np.uint8)}, "one color image, or several gray ones"),
         ({"images": np.zeros((2, 192), np.uint8)}, "does not tell which are the channels"),
-        ({"images": np.zeros((2, 3, 8, 8), np.float32)}, r"float32 \(2, 3, 8, 8\), expected .*uint8.*127.5 \* x"),
-        ({"arr_0": np.zeros((2, 8, 8, 3), np.int64)}, "int64"),
+        ({"images": COLOR / 127.5 - 1}, r"float64 \(5, 3, 8, 8\), expected .*uint8.* -1 to 1: \(127.5 \* x \+ 128"),
+        ({"images": COLOR / 255}, r"from 0 to 1: \(255 \* x\).round\(\).astype\('uint8'\)$"),
+        ({"images": COLOR.astype(np.float32)}, r"from 0 to 255: x.round\(\).astype\('uint8'\)$"),
+        ({"images": COLOR.astype(np.float32) * np.nan}, r"C = 1 or 3$"),
+        ({"arr_0": COLOR.astype(np.int64)}, r"int64 .* from 0 to 255: x.astype\('uint8'\)$"),
+        ({"arr_0": COLOR.astype(np.int64) * 9}, r"int64 .*C = 1 or 3$"),
+        ({"arr_0": COLOR > 9}, r"bool .* \(255 \* x\)"),
         ({"mu": np.zeros(9), "sigma": np.zeros((9, 9))}, "no `images` .* but 'mu', 'sigma', expected"),
         ({}, "no `images` .* but nothing"),
         ({"images": np.zeros((0, 3, 8, 8), np.uint8)}, "holds no images"),
         ({"images": np.zeros((2, 1, 0, 8), np.uint8)}, "holds no images"),
-        ({"images": np.array([None])}, "broken .npz file .*Object arrays"),
+        ({"images": np.array([None])}, r"broken .npz file \(Python objects, expected numbers\)$"),
     ],
 )
 def test_what_does_not_tell_its_pixels_is_refused_with_what_to_do(tmp_path, arrays, message):

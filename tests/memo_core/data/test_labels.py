@@ -61,6 +61,13 @@ def test_the_index_lists_names_from_its_own_folder_or_from_the_top():
         assert labels_of_index(index, "top", names).tolist() == [0, 1]
 
 
+def test_an_index_that_was_put_above_the_only_folder_serves():
+    names = ("inner/set/00000/a.png", "inner/set/00000/b.png")
+    for folder in ("set/00000/", "00000/", ""):
+        index = {"labels": [[f"{folder}b.png", 1], [f"{folder}a.png", 0]]}
+        assert labels_of_index(index, "", names).tolist() == [0, 1]
+
+
 def test_accents_are_equal_however_they_are_written():
     assert labels_of_index({"labels": [["caf\u00e9.png", 4]]}, "", ["cafe\u0301.png"]).tolist() == [4]
 
@@ -117,6 +124,10 @@ def test_folders_sort_as_text_and_the_line_says_so():
         ["cat/a.png", "cat/b.png"],
         ["00000/img00000000.png", "00001/img00001000.png"],
         ["top/000000/000012.png", "top/003000/003999.png"],
+        ["00000/00012.png", "69000/69999.png"],
+        ["00000/00012.png", "00069/69999.png"],
+        ["23/0023.png", "23/9023.jpg", "99/5399.png"],
+        ["00/0077.png", "01/0177.png"],
     ],
 )
 def test_a_single_folder_or_parts_of_a_numbered_list_are_no_classes(names):
@@ -124,10 +135,19 @@ def test_a_single_folder_or_parts_of_a_numbered_list_are_no_classes(names):
 
 
 @pytest.mark.parametrize(
-    "names", [["0/000123.png", "1/000456.png"], ["00001/img00000001.png", "00002/img00002000.png"]]
+    "names",
+    [
+        ["0/000123.png", "1/000456.png"],
+        ["00001/img00000001.png", "00002/img00002000.png"],
+        ["3/13.png", "3/23.png", "4/14.png"],  # numbered in turns
+        ["03/00.png", "03/01.png", "04/00.png"],
+        ["03/03.png", "04/04.png"],
+        ["0/0.png", "0/999.png", "1/1000.png"],  # sorted by class
+    ],
 )
 def test_numbered_classes_are_classes(names):
-    assert labels_of_folders(names)[0].tolist() == [0, 1]
+    labels, folders = labels_of_folders(names)
+    assert [folders[label] for label in labels] == [name.split("/")[0] for name in names]
 
 
 def test_an_image_beside_the_class_folders_is_named():

@@ -1,5 +1,6 @@
 import io
 import json
+import pickle
 import zipfile
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from memo_core.data import open_source, write_npz
+from memo_core.data.image_sets import IMAGE_ENDINGS
 from memo_core.data.training_set import load_image_set
 from memo_core.errors import MemosweepError
 
@@ -69,6 +71,12 @@ def test_a_truncated_image_is_named(tmp_path, images):
         ("a.zip", b"no zip", "broken zip"),
         ("a.npz", b"no npz", "broken .npz"),
         ("a.tar", b"", "unpack another archive into a folder"),
+        ("a.npz", b"<!DOCTYPE html><html>", "is a web page, saved in place of the file, not arrays of images; open"),
+        ("a.npy", b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer.*; run `git lfs pull`"),
+        ("a.npz", b"", "is an empty file.*get the file again"),
+        ("a.npy", pickle.dumps([1]), "is a Python pickle, not arrays of images$"),
+        ("a.zip", b"<html>", "a.zip: is a web page, saved in place of the file, not a zip; open"),
+        ("a.zip", b"", "is an empty file, not a zip"),
         ("missing.zip", None, "neither digits nor cifar10"),
     ],
 )
@@ -217,12 +225,63 @@ def test_the_index_is_found_below_folders_that_hold_everything(tmp_path, images,
     assert source.labels.tolist() == [3, 1, 4, 1, 5, 9]
 
 
-def test_an_index_without_labels_leaves_the_folders_as_classes(tmp_path, images):
+@pytest.mark.parametrize("name", ["https://a.b/c.zip", "s3://bucket/set", "https:/a.b/c.zip"])
+def test_a_url_is_to_be_downloaded_first(name):
+    with pytest.raises(MemosweepError, match="is a URL, and data sets are read from files; download it first"):
+        open_source(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<html>", "a.png: is a web page, saved in place of the file, not an image; open"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a.png: is a Git LFS pointer"),
+        (b"", "a.png: is an empty file"),
+        (b"\x89PNG\r\n\x1a\n", "a.png: a broken, truncated"),
+    ],
+)
+def test_what_is_saved_in_place_of_an_image_is_named(tmp_path, content, message):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/a.png").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("a.png", content)
+    for name in ("set", "set.zip"):
+        with pytest.raises(MemosweepError, match=message):
+            load_image_set(str(tmp_path / name))
+
+
+def test_control_characters_of_names_are_escaped(tmp_path, images):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a\x1b[2J\n.png", png(images[0]))
+    assert open_source(str(tmp_path / "a.zip")).name_of(0).endswith("a.zip: a\\x1b[2J\\n.png")
+
+
+@pytest.mark.parametrize("ending", [ending for ending in (".apng", ".tga", ".jp2", ".avif") if ending in IMAGE_ENDINGS])
+def test_further_endings_that_pillow_reads_are_images(tmp_path, images, ending):
+    (tmp_path / "set").mkdir()
+    Image.fromarray(images[0]).save(tmp_path / f"set/a{ending}")
+    assert load_image_set(str(tmp_path / "set")).shape == (1, 3, 8, 8)
+
+
+def test_sets_that_measure_cannot_take_are_told_what_it_can_do(tmp_path, images):
+    write_files(tmp_path / "wide", ["0.png"], images[:, :4])
+    with pytest.raises(MemosweepError, match="8 x 4 pixels is not square, crop the images first"):
+        load_image_set(str(tmp_path / "wide"))
+    write_files(tmp_path / "two", ["0.png"], images)
+    write_files(tmp_path / "two", ["1.png"], images[:, :4, :4])
+    with pytest.raises(MemosweepError, match=r"4 x 4 pixels differ from 8 x 8 of .*; resize them first"):
+        load_image_set(str(tmp_path / "two"))
+
+
+def test_an_index_without_labels_leaves_the_folders_as_classes(tmp_path, images, caplog):
+    caplog.set_level("INFO", "memo_core.data")
     write_files(tmp_path / "a", ["fox/0.png", "cat/1.png"], images)
     (tmp_path / "a/dataset.json").write_text('{"title": "my data"}')
     assert open_source(str(tmp_path / "a")).class_folders == ("cat", "fox")
+    assert caplog.text == ""
     (tmp_path / "a/dataset.json").write_text('{"labels": null}')
-    assert open_source(str(tmp_path / "a")).labels is None
+    assert open_source(str(tmp_path / "a")).labels.tolist() == [0, 1]
+    assert "dataset.json has no labels, so the folders are the classes" in caplog.text
 
 
 def test_folders_of_samples_are_read_in_order_and_are_no_classes(tmp_path, images):

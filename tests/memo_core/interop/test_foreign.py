@@ -64,12 +64,14 @@ def test_what_is_no_snapshot_by_its_first_bytes(tmp_path, content, words, name):
     assert all(word in message for word in (*words, "not a snapshot"))
 
 
-@pytest.mark.parametrize("url", ["https://host/net.pkl", "http://host/a?b=c&d", "s3://bucket/net.pkl", "HTTPS://h/x"])
+@pytest.mark.parametrize(
+    "url", ["https://host/net.pkl", "http://host/a?b=c&d", "s3://bucket/net.pkl", "HTTPS://h/x", "file:///tmp/x.pkl"]
+)
 def test_urls_are_shown_as_they_were_typed(url, tmp_path, capsys):
     assert main(["sample", "--snapshot", url, "--out", str(tmp_path / "a.npz")]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {url}: is a URL")
-    assert "download it first" in error
+    assert ("name the file itself" if url.startswith("file:") else "download it first") in error
 
 
 def archive(path, *members):

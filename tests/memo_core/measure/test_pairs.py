@@ -96,3 +96,10 @@ def test_memorized_samples_are_the_most_certain_ones(training, generated):
 )
 def test_names_are_shortened_by_what_all_share(names, short):
     assert short_names(names) == short
+
+
+def test_what_cannot_be_printed_in_a_name_is_escaped():
+    result = measure_memorization(flat_images(20), flat_images(0, 100))
+    text = pairs_csv(result, ["a\x1b[2J\n"], ["b\r", "c"])
+    assert text.splitlines()[1].startswith("a\\x1b[2J\\n,b\\r,")
+    assert len(text.splitlines()) == 2

@@ -244,3 +244,14 @@ def test_initialization_depends_on_the_seed_alone():
     third = build_denoiser(config, 8, 3, 0, seed=4).state_dict()
     name = "model.enc.8x8_conv.weight"
     assert not torch.equal(first[name], third[name])
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("Storage size calculation overflowed\n at"), MemoryError()])
+def test_a_network_that_cannot_be_built_is_one_line(monkeypatch, failure):
+    def fail(*_, **__):
+        raise failure
+
+    monkeypatch.setattr("memo_core.model.denoiser.UNet", fail)
+    with pytest.raises(MemosweepError, match=r"model\.width = 16, model\.depth = 2, .*cannot be built \(") as caught:
+        build_denoiser(ModelConfig(width=16), 8, 1, 0)
+    assert "\n" not in str(caught.value)

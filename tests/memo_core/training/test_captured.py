@@ -10,6 +10,8 @@ from memo_core.training.step import TrainingState, training_step
 
 CPU = torch.device("cpu")
 
+pytestmark = pytest.mark.usefixtures("without_shape_checks")
+
 
 def small_state(device=CPU, **settings):
     config = ModelConfig(width=8, depth=1, channel_multipliers=(2, 2), **settings)

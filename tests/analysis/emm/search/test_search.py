@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from analysis.emm.search.bracket import bracket
-from analysis.emm.search.observation import Observation
-from analysis.emm.search.search import CurvePrior, Proposal, Search
+from analysis.emm.search.search import CurvePrior, Proposal, Search, Training
 
 LOW, HIGH = 100, 50_000
 QUICK = settings(max_examples=25)
@@ -73,19 +72,19 @@ def test_on_any_falling_curve_it_ends_within_the_limits_and_brackets_the_truth(c
     sizes = [s for batch in run(search, curve, slots) for s in batch]
     assert all(LOW <= s <= HIGH for s in sizes)
     found = search.estimate("a")
-    assert found.finished and found.trials == len(sizes)
+    assert found.finished and found.trainings == len(sizes)
     if found.kind == "measured":
         assert min(sizes) <= 1.1 * found.low and found.high <= 1.1 * max(sizes)
     if found.kind in ("measured", "uncertain"):
-        if found.bracket_low is not None and search.judgement("a").bracket.sure[0] is not None:
-            assert curve(search.judgement("a").bracket.sure[0]) >= 0.9
-        if found.bracket_high is not None and search.judgement("a").bracket.sure[1] is not None:
-            assert curve(search.judgement("a").bracket.sure[1]) < 0.9
+        if found.bracket_low is not None and search.fit("a").bracket.sure[0] is not None:
+            assert curve(search.fit("a").bracket.sure[0]) >= 0.9
+        if found.bracket_high is not None and search.fit("a").bracket.sure[1] is not None:
+            assert curve(search.fit("a").bracket.sure[1]) < 0.9
         assert min(sizes) <= found.emm <= max(sizes)
     elif found.kind == "lower_bound":
-        assert curve(HIGH) >= 0.9 or search.judgement("a").bracket.sizes[-1].forced
+        assert curve(HIGH) >= 0.9 or search.fit("a").bracket.sizes[-1].forced
     else:
-        assert curve(LOW) < 0.9 or search.judgement("a").bracket.sizes[0].forced
+        assert curve(LOW) < 0.9 or search.fit("a").bracket.sizes[0].forced
 
 
 @QUICK
@@ -110,7 +109,7 @@ def test_logistic_curves_take_few_trainings_and_come_within_the_tolerance(emm, s
     assert found.half_width <= 0.1 + 1e-6
     assert abs(found.emm / emm - 1) < 0.1
     assert found.low <= emm <= found.high
-    assert found.trials <= 8
+    assert found.trainings <= 8
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
@@ -173,7 +172,7 @@ def test_a_success_settles_all_smaller_sizes():
 
 
 def test_a_ratio_that_straddles_the_target_is_not_believed_but_repeated_with_another_seed():
-    straddling = [Observation(2000, 0, 0.903, 10_000)]
+    straddling = [Training(2000, 0, 0.903, 10_000)]
     assert bracket(straddling, 0.9, 0.08).undecided == (2000,)
     cliff = {500: 0.99, 2000: 0.903, 2400: 0.01}
     search = Search(["a"], LOW, HIGH)
@@ -198,7 +197,7 @@ def test_what_one_value_taught_of_the_slope_makes_the_next_one_surer():
     for search in (alone, after):
         search.observe(Proposal(-10, "b", 1000, 0, 10_000), logistic(2000, 3.6)(1000))
     assert abs(after.estimate("b").slope - 3.6) < abs(alone.estimate("b").slope - 3.6)
-    wide, narrow = (np.ptp(s.judgement("b").posterior.quantile([0.16, 0.84])) for s in (alone, after))
+    wide, narrow = (np.ptp(s.fit("b").posterior.quantile([0.16, 0.84])) for s in (alone, after))
     assert narrow < 0.8 * wide
 
 
@@ -269,7 +268,7 @@ def test_failed_trainings_are_tried_again_with_another_seed_and_then_given_up():
     assert search.finished
     assert len(set(failed)) == len(failed)
     assert max(sum(s == size for s, _ in failed) for size, _ in failed) <= 2
-    assert search.estimate("a").kind == "predicted"
+    assert search.estimate("a").kind == "extrapolated"
 
 
 def test_a_single_failure_does_not_change_the_answer():
@@ -285,30 +284,22 @@ def test_a_second_report_of_the_same_training_is_ignored():
     search.observe(p, 0.97)
     search.observe(p, 0.1)
     search.fail(p)
-    assert [o.ratio for o in search.observations("a")] == [0.97]
+    assert [t.ratio for t in search.trainings("a")] == [0.97]
 
 
-def test_early_verdicts_bound_the_crossing_from_the_right_side():
-    reached, missed = Search(["a"], LOW, HIGH), Search(["a"], LOW, HIGH)
-    reached.observe(Proposal(-1, "a", 2000, 0, 10_000), 0.93, verdict="reached", fraction=0.5)
-    missed.observe(Proposal(-1, "a", 2000, 0, 10_000), 0.02, verdict="will_not_reach", fraction=0.4)
-    up, down = reached.estimate("a"), missed.estimate("a")
-    assert (up.kind, up.emm, up.bracket_low) == ("lower_bound", 2000, 2000)
-    assert (down.kind, down.emm, down.bracket_high) == ("upper_bound", 2000, 2000)
-    assert up.predicted > 2000 > down.predicted
-    assert (up.images_trained, down.images_trained) == (1000, 800)
+def test_a_trial_that_was_stopped_early_is_a_lower_bound_and_costs_what_it_trained():
+    stopped, whole = Search(["a"], LOW, HIGH), Search(["a"], LOW, HIGH)
+    proposal = Proposal(-1, "a", 2000, 0, 10_000)
+    stopped.observe(proposal, Training(2000, 0, 0.99, 10_000, stopped_early=True, fraction=0.5))
+    whole.observe(proposal, 0.99)
+    found = stopped.estimate("a")
+    assert (found.kind, found.emm, found.bracket_low) == ("lower_bound", 2000, 2000)
+    assert found.fitted_low > 2000
+    assert found.fitted > whole.estimate("a").fitted
+    assert (found.images_trained, whole.estimate("a").images_trained) == (1000, 2000)
 
 
-def test_a_forecast_says_more_than_a_bare_verdict():
-    bare, forecast = Search(["a"], LOW, HIGH), Search(["a"], LOW, HIGH)
-    p = Proposal(-1, "a", 2000, 0, 10_000)
-    bare.observe(p, 0.02, verdict="will_not_reach")
-    forecast.observe(p, 0.02, verdict="will_not_reach", forecast=(-1.0, 0.3))
-    a, b = bare.estimate("a"), forecast.estimate("a")
-    assert b.predicted_high / b.predicted_low < 0.5 * a.predicted_high / a.predicted_low
-
-
-def test_small_sizes_end_at_neighbouring_numbers():
+def test_small_sizes_end_at_neighboring_numbers():
     search = Search(["a"], 2, 40)
     run(search, lambda n: 1.0 if n <= 5 else 0.0)
     found = search.estimate("a")
@@ -327,7 +318,7 @@ def test_a_single_size_to_choose_from_gives_a_bound():
         ({"values": []}, "no factor values"),
         ({"values": ["a", "a"]}, "not all different"),
         ({"min_size": 900, "max_size": 100}, "min_size 900 is above max_size 100"),
-        ({"min_size": 0}, "min_size 0 is no whole number of images"),
+        ({"min_size": 0}, "min_size 0 is not a whole number of images"),
         ({"max_size": 10**30}, "from 1 to 10"),
         ({"max_size": float("inf")}, "max_size inf"),
         ({"target": 1.0}, r"target 1.0 is not in \(0, 1\)"),
@@ -343,18 +334,18 @@ def test_bad_arguments_are_named(arguments, message):
         Search(**({"values": ["a"], "min_size": 100, "max_size": 1000} | arguments))
 
 
-def test_bad_observations_are_named():
+def test_bad_trainings_are_named():
     search = Search(["a"], LOW, HIGH)
     (p,) = search.propose(1)
-    for kwargs, message in (
-        ({"ratio": 92.1}, "give a fraction"),
-        ({"ratio": float("nan")}, r"not in \[0, 1\]"),
-        ({"ratio": 0.5, "num_samples": 0}, "num_samples 0"),
-        ({"ratio": 0.5, "verdict": "maybe"}, "unknown"),
-        ({"ratio": 0.5, "fraction": 2.0}, "fraction"),
-    ):
+    for ratio, message in ((92.1, "give a fraction"), (float("nan"), r"not in \[0, 1\]")):
         with pytest.raises(ValueError, match=message):
-            search.observe(p, **kwargs)
+            search.observe(p, ratio)
+    with pytest.raises(ValueError, match="num_samples 0"):
+        Training(p.size, 0, 0.5, 0)
+    with pytest.raises(ValueError, match="of the budget"):
+        Training(p.size, 0, 0.5, 100, fraction=2.0)
+    with pytest.raises(ValueError, match="is not what was proposed"):
+        search.observe(p, Training(p.size + 1, 0, 0.5, 100))
     with pytest.raises(ValueError, match="not searched"):
         search.estimate("b")
 
@@ -367,13 +358,13 @@ def test_foreign_json_is_rejected(text):
 
 @pytest.mark.parametrize("size", [0, -3, 2.5, "x", True, 10**16])
 def test_sizes_that_are_no_number_of_images_are_refused(size):
-    with pytest.raises(ValueError, match="no whole number of images"):
+    with pytest.raises(ValueError, match="not a whole number of images"):
         Proposal(0, "a", size, 0, 1000)
 
 
 def test_a_saved_search_that_holds_other_values_than_it_searches_is_refused():
     text = Search(["a", "b"], 100, 5000).to_json().replace('"value": "b"', '"value": "c"')
-    with pytest.raises(ValueError, match="no saved search"):
+    with pytest.raises(ValueError, match="not a saved search"):
         Search.from_json(text)
 
 

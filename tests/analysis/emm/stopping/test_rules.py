@@ -1,39 +1,34 @@
 import pytest
-from scipy import special
 
-from analysis.emm.stopping.rules import VerdictRules
+from analysis.emm.search.trainings import Training
+from analysis.emm.stopping.rules import StoppingRules
 
-EARLY = VerdictRules(0.9, early_success=True, early_failure=True, sequential_sampling=True)
-PAPER = VerdictRules(0.9, early_success=False, early_failure=False, sequential_sampling=False)
-
-
-def test_a_ratio_that_passed_the_target_with_confidence_ends_the_trial():
-    history = [(1000, 0.5, 1000), (2000, 0.97, 1000)]
-    assert EARLY.judge(history, 4000, 1000)["verdict"] == "reached"
-    assert PAPER.judge(history, 4000, 1000)["verdict"] == "full"
+EARLY = StoppingRules(0.9, early_success=True, sequential_sampling=True)
+PAPER = StoppingRules(0.9, early_success=False, sequential_sampling=False)
 
 
-def test_a_ratio_just_above_the_target_is_not_believed():
-    assert EARLY.judge([(2000, 0.905, 1000)], 4000, 1000)["verdict"] == "full"
+def training(rules, history, max_samples=1000):
+    return rules.training(history, 50, 3, 4000, max_samples)
 
 
-def test_a_hopeless_curve_ends_the_trial_and_says_where_it_would_have_ended():
-    history = [(1000, 0.02, 1000), (2000, 0.05, 1000), (3000, 0.08, 1000)]
-    judged = EARLY.judge(history, 4000, 1000)
-    assert judged["verdict"] == "will_not_reach"
-    assert judged["budget_fraction"] == 0.75
-    assert judged["forecast"] < 0
-    assert PAPER.judge(history, 4000, 1000)["verdict"] == "full"
+def test_a_ratio_surely_far_above_the_target_ends_the_trial():
+    history = [(1000, 0.5, 10_000), (2000, 0.9995, 10_000)]
+    assert training(EARLY, history, 10_000) == Training(50, 3, 0.9995, 10_000, stopped_early=True, fraction=0.5)
+    assert training(PAPER, history, 10_000) == Training(50, 3, 0.9995, 10_000, stopped_early=False, fraction=0.5)
 
 
-def test_a_steep_curve_goes_on():
-    assert EARLY.judge([(1000, 0.2, 1000), (2000, 0.8, 1000)], 4000, 1000)["verdict"] == "full"
+@pytest.mark.parametrize("ratio", [0.2, 0.905, 0.97])
+def test_nearer_to_the_target_or_below_it_a_trial_goes_on(ratio):
+    assert not training(EARLY, [(1000, ratio, 1000)]).stopped_early
+
+
+def test_the_end_of_the_budget_is_no_early_stop():
+    assert training(EARLY, [(4000, 1.0, 1000)]) == Training(50, 3, 1.0, 1000)
 
 
 def test_at_the_end_the_highest_full_evaluation_counts():
     history = [(1000, 0.99, 250), (2000, 0.80, 1000), (4000, 0.78, 1000)]
-    judged = EARLY.judge(history, 4000, 1000)
-    assert (judged["verdict"], judged["verdict_ratio"], judged["verdict_samples"]) == ("full", 0.80, 1000)
+    assert training(EARLY, history) == Training(50, 3, 0.80, 1000)
 
 
 def test_sequential_sampling_stops_when_the_side_is_clear():
@@ -46,20 +41,8 @@ def test_sequential_sampling_stops_when_the_side_is_clear():
 
 def test_a_trial_that_ends_here_draws_all_its_samples():
     more = EARLY.sampling(lambda: ([(1000, 0.9, 1000)], 2000), 8000, 10_000)
-    assert more(250, 250) == 9750, "a ratio of 1 at a quarter of the budget has reached the target"
-    assert more(100, 250) == 0, "this one goes on"
-
-
-def test_a_reached_verdict_tells_what_the_growth_foresees():
-    judged = EARLY.judge([(1000, 0.5, 10_000), (2000, 0.97, 10_000)], 4000, 10_000)
-    assert judged["verdict"] == "reached"
-    assert judged["forecast"] > special.logit(0.97)
-    assert 0 < judged["forecast_sd"] < 5
-
-
-def test_a_trial_that_will_end_near_the_target_goes_on_since_its_number_is_what_counts():
-    nearly_done = [(3000, 0.88, 10_000), (3800, 0.925, 10_000)]
-    assert EARLY.judge(nearly_done, 4000, 10_000)["verdict"] == "full"
+    assert more(1000, 1000) == 9000, "a ratio of 1 is far above the target"
+    assert more(100, 250) == 0, "this trial goes on"
 
 
 @pytest.mark.parametrize("memorized", [200, 225, 245])

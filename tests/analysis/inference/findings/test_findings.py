@@ -14,7 +14,7 @@ from analysis.runs.effects import make_cells
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
 from analysis.runs.seeds import seed_spread
-from tests.analysis.planted import BASE, SIZES, SLOPE, Settings, Shift, frame, grid
+from tests.fakes import BASE, SIZES, SLOPE, Settings, Shift, frame, grid
 
 MASKS = ("1,1,1,1,1,1,1,1,1", "1,0,0,0,0,0,0,0,0", "0,0,0,0,0,0,1,1,1")
 

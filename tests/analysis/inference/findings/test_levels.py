@@ -7,7 +7,7 @@ import pytest
 
 from analysis.inference.findings import Verdict, verdicts
 from analysis.runs.runs import Runs
-from tests.analysis.planted import SIZES, Settings, frame, grid
+from tests.fakes import SIZES, Settings, frame, grid
 
 ARCHITECTURES = grid(model__architecture=("ddpmpp", "ncsnpp"), data__size=SIZES, seed=(0, 1, 2))
 COUNTS = grid(data__labels=("random",), data__num_labels=(2, 10, 1000), data__size=(2000, 5000), seed=(0, 1))

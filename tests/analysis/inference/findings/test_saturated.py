@@ -10,7 +10,7 @@ from analysis.inference.findings import verdicts
 from analysis.inference.main_effects import contrasts
 from analysis.runs.effects import Effect, Saturated, contrast, ln, make_cells, trend
 from analysis.runs.runs import Runs
-from tests.analysis.planted import frame, grid
+from tests.fakes import frame, grid
 
 
 def with_ratios(ratio: float, keep: Any = None, **axes: Any) -> pd.DataFrame:

@@ -56,19 +56,28 @@ def test_a_search_that_cannot_be_is_refused(selection, options, message):
         bisect_plan(WIDTH, selection, options)
 
 
+def reported(experiment, ratio):
+    """The last report of a trial that trained to its end, as Tune passes it on."""
+    return {
+        "training/size": experiment["data.size"],
+        "training/seed": 0,
+        "training/ratio": ratio,
+        "training/num_samples": 256,
+    }
+
+
 def test_the_searcher_saved_and_restored_proposes_what_it_would_have_proposed(tmp_path):
     plan = bisect_plan(WIDTH, LAPTOP_SELECTION, EMMSearchOptions())
     one = searcher_of(WIDTH, plan)
     first = one.suggest("a")
     second = one.suggest("b")
     assert {first["model.width"], second["model.width"]} <= {4, 8, 16}
-    report = {"verdict": "full", "verdict_ratio": 0.95, "verdict_samples": 256, "budget_fraction": 1.0}
-    one.on_trial_complete("a", report)
+    one.on_trial_complete("a", reported(first, 0.95))
     one.save(str(tmp_path / "state"))
     other = searcher_of(WIDTH, plan)
     other.restore(str(tmp_path / "state"))
     for searcher in (one, other):
-        searcher.on_trial_complete("b", {**report, "verdict_ratio": 0.4})
+        searcher.on_trial_complete("b", reported(second, 0.4))
     for trial in "cdef":
         assert one.suggest(trial) == other.suggest(trial)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from memo_core.errors import MemosweepError
-from sweeps.engine.plans.ranges import Choices, Range, combinations, split_ranges, value_of
+from sweeps.engine.plans.ranges import Choices, Range, all_points, check_space, combinations, split_ranges, value_of
 
 
 def test_ranges_are_separated_from_settings():
@@ -38,7 +38,7 @@ def test_a_list_may_be_a_choice():
         ("model.attention_resolution=range(4,8)", r"list them as choice\(8,16\)"),
         ("model.depth=range(1.5,3)", "whole numbers"),
         ("model.width=range(36,60)", "none of 32 above"),
-        ("model.width=range(8,1e12)", "at most 1,000,000"),
+        ("model.width=range(8,1e12)", "less than or equal to 16384"),
     ],
 )
 def test_a_span_that_cannot_be_searched_is_refused(setting, message):
@@ -62,3 +62,24 @@ def test_combinations_are_all_or_a_bounded_number_of_them():
     ]  # fmt: skip
     many = {f"training.{name}": Choices(choices=list(range(20))) for name in ("epochs", "batch_size", "weight_decay")}
     assert len(list(combinations(many))) == 256
+
+
+@pytest.mark.parametrize(
+    ("key", "span", "message"),
+    [
+        ("model.width", Choices(choices=[8, 10**17]), r"model\.width = 100000000000000000: input should be less than"),
+        ("model.width", Choices(choices=[8, 9]), "multiple of 4"),
+        ("data.labels", Choices(choices=["none", "some"]), r"data\.labels = 'some'"),
+        ("model.depth", Choices(choices=[True]), "not true or false"),
+        ("model.dropout", Range(low=0.0, high=3.0), r"model\.dropout = 3\.0"),
+        ("model.depth", Range(low=1, high=10**9, integer=True), r"model\.depth = 1000000000"),
+        ("model.width", Range(low=36, high=60, integer=True), "holds no multiple of 4"),
+    ],
+)
+def test_a_space_holds_only_what_its_keys_take(key, span, message):
+    with pytest.raises(MemosweepError, match=message):
+        check_space({key: span})
+
+
+def test_the_points_of_a_long_range_are_not_listed():
+    assert all_points({"training.images": Range(low=1, high=10**15, integer=True)}) is None

@@ -53,7 +53,11 @@ def test_an_emm_search_whose_trainings_diverge_ends_and_says_so(cluster, script,
         "--storage-path", str(tmp_path), "--name", "run",
     )  # fmt: skip
     assert code == 1, errors + output
+    assert "Traceback" not in errors + output
     assert "EMM below" not in output
+    assert ": no EMM, since no training of it has ended with a ratio\n" in output
+    assert "emm.csv" in output
+    assert not list((tmp_path / "run").glob("*.png"))
     trained = [(row["config"]["data.size"], row["config"]["seed"]) for row in last_rows(tmp_path / "run")]
     assert len(trained) == len(set(trained))
     assert f"{len(trained)} of {len(trained)} trials diverged, the first: " in output

@@ -21,7 +21,7 @@ def test_every_end_is_counted_once():
         [
             result(images_seen=BUDGET, best_memorization_ratio=0.5),
             result(images_seen=BUDGET // 2, best_memorization_ratio=0.5),
-            result(images_seen=10, verdict="reached"),
+            result(images_seen=10, stopped_early=True),
             result(**diverged),
             result(**diverged),
             result(failure="failed", cause="/a.zip: not there"),

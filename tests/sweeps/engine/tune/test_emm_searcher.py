@@ -1,18 +1,26 @@
 """The searcher between Tune and the search: it ends with an answer for every value, whatever the order of results."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from ray.tune.search import Searcher
+from ray.tune.utils import flatten_dict
 from scipy import special
 
-from analysis.emm.search.search import Proposal, Search
+from analysis.emm.search.search import Proposal, Search, Training
 from benchmarks.curves import unfriendly
 from memo_core.errors import MemosweepError
 from sweeps.engine.tune.emm_searcher import EMMSearcher, saved_search
 
 CURVES = unfriendly()
+
+
+def reported(experiment, ratio):
+    """The last report of a trial that trained to its end, as Tune passes it on."""
+    training = Training(experiment["data.size"], experiment["seed"], ratio, experiment["evaluation.num_samples"])
+    return flatten_dict({"stopped_early": False, "training": asdict(training)})
 
 
 def run(curve, seed, slots=4, spread=0.08):
@@ -40,7 +48,7 @@ def run(curve, seed, slots=4, spread=0.08):
         ratio = rng.binomial(samples, special.expit(final + spread * rng.standard_normal())) / samples
         searcher.on_trial_complete(
             trial,
-            {"verdict": "full", "verdict_ratio": ratio, "verdict_samples": samples, "budget_fraction": 1.0},
+            reported(experiment, ratio),
         )
 
 
@@ -63,14 +71,12 @@ def test_it_is_not_over_while_a_trial_runs():
 def test_a_saved_searcher_proposes_what_it_would_have_proposed(tmp_path):
     variants = {"a": {"model.width": 8}, "b": {"model.width": 16}}
     searcher = EMMSearcher(Search(["a", "b"], 100, 50_000), variants)
-    for trial in ("one", "two"):
-        searcher.suggest(trial)
+    first, _ = (searcher.suggest(trial) for trial in ("one", "two"))
     searcher.save(str(tmp_path / "state"))
     restored = EMMSearcher(Search(["a", "b"], 100, 50_000), variants)
     restored.restore(str(tmp_path / "state"))
-    result = {"verdict": "full", "verdict_ratio": 0.97, "verdict_samples": 10_000, "budget_fraction": 1.0}
     for one in (searcher, restored):
-        one.on_trial_complete("one", result)
+        one.on_trial_complete("one", reported(first, 0.97))
     assert [searcher.suggest(n) for n in "345"] == [restored.suggest(n) for n in "345"]
 
 
@@ -81,9 +87,8 @@ def test_a_full_cluster_is_not_asked_a_second_question_before_the_first_is_answe
     # Tune asks for one trial ahead: a value without any training may queue, a second size of one may not.
     assert searcher.suggest("three") is not None
     assert searcher.suggest("four") is None
-    result = {"verdict": "full", "verdict_ratio": 0.1, "verdict_samples": 10_000, "budget_fraction": 1.0}
-    searcher.on_trial_complete("one", result)
-    searcher.on_trial_complete("two", result)
+    for name, experiment in zip(("one", "two"), first, strict=True):
+        searcher.on_trial_complete(name, reported(experiment, 0.1))
     assert searcher.suggest("five")["data.size"] < first[0]["data.size"]
 
 
@@ -104,13 +109,13 @@ def test_a_training_that_diverged_is_no_evidence_and_no_training_is_repeated(div
         point = (size, trial["seed"], trial["evaluation.num_samples"])
         assert point not in asked
         ratio = float(special.expit(3 * np.log(1100 / size)))
-        whole = {"verdict": "full", "verdict_ratio": ratio, "verdict_samples": 10_000, "budget_fraction": 1.0}
+        whole = reported(trial, ratio)
         searcher.on_trial_complete(str(len(asked)), failure if diverges(size) else whole)
         asked.append(point)
     assert searcher.search.finished
-    observed = searcher.search.observations("a")
-    assert {o.size for o in observed}.isdisjoint({size for size, *_ in asked if diverges(size)})
-    assert len(observed) == sum(not diverges(size) for size, *_ in asked)
+    trainings = searcher.search.trainings("a")
+    assert {t.size for t in trainings}.isdisjoint({size for size, *_ in asked if diverges(size)})
+    assert len(trainings) == sum(not diverges(size) for size, *_ in asked)
 
 
 def saved_by(searcher, path):
@@ -130,7 +135,7 @@ def saved_by(searcher, path):
         lambda text: text.replace(r"\"tolerance\": 0.1", r"\"tolerance\": \"x\""),
         lambda text: text.replace(r"\"size\": ", r"\"size\": -"),
         lambda text: text.replace(r"\"states\": [", r"\"states\": [3, "),
-        lambda text: text.replace(r"\"observations\": []", r"\"observations\": [{}]"),
+        lambda text: text.replace(r"\"trainings\": []", r"\"trainings\": [{}]"),
     ],
 )
 def test_a_damaged_state_is_one_line(damage, tmp_path):

@@ -1,10 +1,11 @@
-"""What kind of file begins with the given bytes, for formats that people hold for snapshots.
+"""What kind of file begins with the given bytes, for formats that people hold for snapshots or image sets.
 
 Sources: the formats' published signatures (see also the man page of `file`), and the specifications of
 safetensors and of Git LFS pointers.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 HEAD_SIZE = 1024
@@ -12,7 +13,6 @@ HEAD_SIZE = 1024
 
 _AGAIN = "the download or copy is incomplete, get the file again"
 _UNPACK = "unpack it first, then name the file inside"
-_NEEDED = "name a checkpoint, an EDM pickle or safetensors"
 
 
 @dataclass(frozen=True)
@@ -24,26 +24,26 @@ class FileKind:
     beginning: re.Pattern[bytes]
     what: str = ""
     """In words, after "is"."""
-    advice: str = _NEEDED
-    """What to do instead of using this file."""
+    advice: str = ""
+    """What to do instead of using this file; empty where only another file helps."""
 
 
-def _kind(name: str, beginning: bytes, what: str = "", advice: str = _NEEDED) -> FileKind:
+def _kind(name: str, beginning: bytes, what: str = "", advice: str = "") -> FileKind:
     return FileKind(name, re.compile(beginning, re.DOTALL), what, advice)
 
 
 _KINDS = (
     _kind("empty", rb"\Z", "an empty file", _AGAIN),
-    _kind("zip", rb"PK\x03\x04"),
+    _kind("zip", rb"PK\x03\x04", "a zip archive"),
     _kind("zip-empty", rb"PK\x05\x06", "an empty zip archive"),
     # Length of the header, at most 100 MB, then the header, which is a JSON object.
-    _kind("safetensors", rb"...[\x00-\x05]\x00{4}\{"),
+    _kind("safetensors", rb"...[\x00-\x05]\x00{4}\{", "a safetensors file"),
     _kind(
         "torch-legacy",
         rb"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19",
         "a PyTorch file in the format of versions before 1.6, of another project",
     ),
-    _kind("pickle", rb"\x80[\x02-\x05]"),
+    _kind("pickle", rb"\x80[\x02-\x05]", "a Python pickle"),
     _kind(
         "html",
         rb"(?i)(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|title|script|meta|!--)",
@@ -87,7 +87,7 @@ _KINDS = (
         "where it describes a .safetensors file, name that file",
     ),
     # Protocols 0 and 1, which have no signature.
-    _kind("pickle", rb"[(}\])]|c[A-Za-z_][\w.]*\r?\n"),
+    _kind("pickle", rb"[(}\])]|c[A-Za-z_][\w.]*\r?\n", "a Python pickle, or damaged"),
     _kind("text", rb"[\t\n\r\x20-\x7e\x80-\xff]+\Z", "a text file"),
     _kind("unknown", rb"", "of an unknown format"),
 )
@@ -97,3 +97,14 @@ _KINDS = (
 def identify(head: bytes) -> FileKind:
     """Return the kind of a file from its first `HEAD_SIZE` bytes, all of them where it is shorter."""
     return next(kind for kind in _KINDS if kind.beginning.match(head))
+
+
+def foreign_kind(head: bytes, expected: Collection[str]) -> FileKind | None:
+    """Return the kind of a file that is clearly another one than expected, however its name ends; None otherwise.
+
+    Args:
+        head: as for `identify`.
+        expected: the names of the kinds that it may be.
+    """
+    kind = identify(head)
+    return None if kind.name in (*expected, "unknown") else kind

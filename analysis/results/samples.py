@@ -1,7 +1,6 @@
 """The samples that trials leave beside their checkpoints (`best.npz`)."""
 
 import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from analysis.errors import AnalysisError
 from analysis.results.store import open_store
 
 SAMPLES_FILE = "best.npz"
+PER_SAMPLE = ("memorized", "nearest_index", "nearest_distance", "second_distance")
+IMAGES = ("generated", "nearest")
 
 
 def best_samples(trial_folder: str | Path) -> Mapping[str, NDArray[np.generic]] | None:
@@ -31,10 +32,31 @@ def best_samples(trial_folder: str | Path) -> Mapping[str, NDArray[np.generic]] 
     checkpoints = [name for name in store.folders() if name.startswith("checkpoint_")]
     for name in reversed(checkpoints):
         for _, content in store.read([f"{name}/{SAMPLES_FILE}"]):
-            if isinstance(content, bytes):
-                try:
-                    with np.load(io.BytesIO(content)) as stored:
-                        return dict(stored)
-                except (ValueError, zipfile.BadZipFile, OSError):
-                    continue  # half-written by a killed trial: the checkpoint before has them too
+            samples = _parse(content) if isinstance(content, bytes) else None
+            # Without it, half-written by a killed trial or damaged: the checkpoint before has samples too.
+            if samples is not None:
+                return samples
     return None
+
+
+def _parse(content: bytes) -> Mapping[str, NDArray[np.generic]] | None:
+    """Return the arrays of a file; None where they cannot be read or do not fit together."""
+    try:
+        with np.load(io.BytesIO(content)) as stored:
+            samples = {name: stored[name] for name in (*PER_SAMPLE, *IMAGES)}
+    # Over damaged bytes, NumPy, zipfile and zlib fail in many ways.
+    except Exception:
+        return None
+    per_sample, images = ([samples[name] for name in names] for names in (PER_SAMPLE, IMAGES))
+    fits = (
+        len({array.shape for array in per_sample}) == len({array.shape for array in images}) == 1
+        and per_sample[0].ndim == 1
+        and images[0].ndim == 4
+        and images[0].shape[1] in (1, 3)
+        and 0 < len(images[0]) <= len(per_sample[0])
+        and all(array.dtype.kind in "biuf" and np.isfinite(array).all() for array in per_sample)
+        and samples["nearest_index"].dtype.kind in "iu"
+        and (samples["nearest_index"] >= 0).all()
+        and all(array.dtype == np.uint8 for array in images)
+    )
+    return samples if fits else None

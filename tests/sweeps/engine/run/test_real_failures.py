@@ -88,7 +88,7 @@ def test_relative_paths_and_places_that_look_like_patterns(cluster, script, tmp_
     code, output, errors = script("emm", *common, *one, *places)
     assert code == 0, errors + output
     (run,) = (tmp_path / storage).iterdir()
-    assert pd.read_csv(run / "emm.csv")["trials"].item() >= 1
+    assert pd.read_csv(run / "emm.csv")["trainings"].item() >= 1
     assert json.loads((run / "sweep.json").read_text())["plan"]["trials"][0]["data.dataset"] == str(
         tmp_path / "good [1]"
     )

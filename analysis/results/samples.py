@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.results.store import open_store
+from analysis.results.store import open_store, read_file
 
 SAMPLES_FILE = "best.npz"
 
@@ -30,11 +30,11 @@ def best_samples(trial_folder: str | Path) -> Mapping[str, NDArray[np.generic]] 
         return None
     checkpoints = [name for name in store.folders() if name.startswith("checkpoint_")]
     for name in reversed(checkpoints):
-        for _, content in store.read([f"{name}/{SAMPLES_FILE}"]):
-            if isinstance(content, bytes):
-                try:
-                    with np.load(io.BytesIO(content)) as stored:
-                        return dict(stored)
-                except (ValueError, zipfile.BadZipFile, OSError):
-                    continue  # half-written by a killed trial: the checkpoint before has them too
+        content = read_file(store, f"{name}/{SAMPLES_FILE}")
+        if isinstance(content, bytes):
+            try:
+                with np.load(io.BytesIO(content)) as stored:
+                    return dict(stored)
+            except (ValueError, zipfile.BadZipFile, OSError):
+                continue  # half-written by a killed trial: the checkpoint before has them too
     return None

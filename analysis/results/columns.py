@@ -63,13 +63,10 @@ def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
             continue
         values: list[Any] = []
         for frame in filled:
-            values += [None] * len(frame) if name not in frame.columns else _plain(frame[name])
+            found = frame[name].tolist() if name in frame.columns else [None] * len(frame)
+            values += [None if pd.isna(value) else value for value in found]
         columns[name] = typed(name, values)
     return pd.DataFrame(columns)
-
-
-def _plain(column: pd.Series) -> list[Any]:
-    return [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
 
 
 def completed(frame: pd.DataFrame) -> pd.DataFrame:

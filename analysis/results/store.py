@@ -28,7 +28,7 @@ class Stamp:
     and time still tells. 0 where the store has none."""
 
     def as_list(self) -> list[float]:
-        """For JSON."""
+        """Return it for JSON."""
         return [self.size, self.modified, self.changed]
 
 

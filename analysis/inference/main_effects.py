@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.results.schema import CONDITIONAL, DEFAULTS
 from analysis.runs.effects import Cells, Effect, Saturated, contrast
-from analysis.runs.factors import TIED, title_of, value_text
+from analysis.runs.factors import DEPENDENT, title_of, value_text
 from analysis.runs.labels import tied_keys
 from analysis.stats.significance import CONFIDENCE, holm, normal_quantile, two_sided_p
 
@@ -58,7 +58,9 @@ def contrasts(cells: Cells) -> tuple[list[Change], list[str]]:
             continue
         for value in values[1:]:
             before, after = is_value(keys[0], values[0]), is_value(keys[0], value)
-            effect = contrast(cells, {*keys, *TIED.get(keys[0], ())}, before, after, _step(keys[0], values[0], value))
+            effect = contrast(
+                cells, {*keys, *DEPENDENT.get(keys[0], ())}, before, after, _step(keys[0], values[0], value)
+            )
             if isinstance(effect, Saturated):
                 saturated.append(f"{title_of(' + '.join(keys))} {effect.name}")
             elif effect is not None:

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.inference.pooled_fit import PooledFit, Prediction, fit_pooled
 from analysis.results.schema import CONDITIONAL, DEFAULTS, experiment_keys
-from analysis.runs.factors import TIED
+from analysis.runs.factors import DEPENDENT
 from analysis.runs.runs import Runs
 from analysis.runs.settings import MEASURING, REPEATS, for_fits, varied_keys, varies
 
@@ -95,7 +95,7 @@ def ask(results: Runs, settings: Sequence[str]) -> Answer:
     followers = {
         tied
         for key in moved
-        for tied in TIED.get(key, ())
+        for tied in DEPENDENT.get(key, ())
         if tied in moved and tied not in asked and _follows(runs, tied, key)
     }
     varying = [key for key in moved if key not in followers]

@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.results.state import TuneState
-from analysis.results.store import Store
+from analysis.results.sidecars import TuneState
+from analysis.results.store import Store, read_file
 
 CACHE_FILE = ".memosweep-cache.parquet"
-_VERSION = 3
+_VERSION = 4
 """Raise it when what is parsed changes: older caches are then built again."""
 _METADATA = b"memosweep"
 
@@ -29,7 +29,7 @@ class Trial:
     """Of its `result.json` when it was read; see `Stamp`."""
     trial_id: str
     finished: bool
-    """Its own results say that it reached its end."""
+    """A result of it says `done`."""
     problems: list[str]
     """What could not be read of it."""
     odd: list[str]
@@ -55,31 +55,29 @@ class Parsed:
 
 
 def read_cache(store: Store) -> Parsed:
-    """What was parsed before; nothing where there is no cache, an older one, or a broken one."""
-    for _, content in store.read([CACHE_FILE]):
-        if isinstance(content, OSError):
+    """Return what was parsed before; nothing where there is no cache, an older one, or a broken one."""
+    content = read_file(store, CACHE_FILE)
+    if isinstance(content, OSError):
+        return Parsed()
+    try:
+        table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+        described = json.loads(zlib.decompress(base64.b64decode((table.schema.metadata or {})[_METADATA])))
+        if described["version"] != _VERSION or described["columns"] != _columns(table):
             return Parsed()
-        try:
-            table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
-            packed = (table.schema.metadata or {})[_METADATA]
-            described = json.loads(zlib.decompress(base64.b64decode(packed)))
-            if described["version"] != _VERSION or described["columns"] != _columns(table):
-                return Parsed()
-            return Parsed(
-                [Trial(*entry) for entry in described["trials"]],
-                to_frame(table),
-                described["state_file"],
-                {key: TuneState(*entry) for key, entry in described["states"].items()},
-                described["state_problems"],
-            )
-        except (pa.ArrowException, KeyError, ValueError, TypeError, zlib.error, OSError):
-            # A cache is never worth an error: it is built again.
-            return Parsed()
-    return Parsed()
+        return Parsed(
+            [Trial(*entry) for entry in described["trials"]],
+            _to_frame(table),
+            described["state_file"],
+            {key: TuneState(*entry) for key, entry in described["states"].items()},
+            described["state_problems"],
+        )
+    except (pa.ArrowException, KeyError, ValueError, TypeError, zlib.error, OSError):
+        # A cache is never worth an error: it is built again.
+        return Parsed()
 
 
 def write_cache(store: Store, parsed: Parsed) -> None:
-    """Keep what was parsed.
+    """Write what was parsed.
 
     Raises:
         OSError: the folder cannot be written.
@@ -106,7 +104,7 @@ def _columns(table: pa.Table) -> list[list[Any]]:
     return [[field.name, str(field.type), table.num_rows] for field in table.schema]
 
 
-def to_frame(table: pa.Table) -> pd.DataFrame:
+def _to_frame(table: pa.Table) -> pd.DataFrame:
     """Arrow to pandas with nullable integers and booleans."""
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)

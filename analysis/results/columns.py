@@ -8,31 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.results.schema import DEFAULTS, FLOAT_SETTINGS, INTEGER_SETTINGS
+from analysis.results.schema import DEFAULTS, FLOAT_COLUMNS, INTEGER_COLUMNS, REPORTED
 from analysis.stats.binomial import wilson_interval
-
-REPORTED = (
-    "epoch",
-    "images_seen",
-    "loss",
-    "memorization_ratio",
-    "memorization_ratio_low",
-    "memorization_ratio_high",
-    "best_memorization_ratio",
-    "knn_distance",
-    "num_samples",
-    "images_per_second",
-    "seconds",
-)
-"""What a trial reports at every evaluation; a column that an older run lacks is missing values."""
-
-INTEGER_COLUMNS = INTEGER_SETTINGS | {"images_seen", "num_samples", "cost_images"}
-"""Whole numbers even where every value is missing."""
-FLOAT_COLUMNS = FLOAT_SETTINGS | {
-    *("epoch", "loss", "memorization_ratio", "memorization_ratio_low", "memorization_ratio_high"),
-    *("best_memorization_ratio", "knn_distance", "images_per_second", "seconds", "fid"),
-}
-"""Real numbers even where every value is whole, such as a weight decay of 0."""
 
 
 def typed(name: str, values: Sequence[Any]) -> pd.Series:
@@ -86,13 +63,10 @@ def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
             continue
         values: list[Any] = []
         for frame in filled:
-            values += [None] * len(frame) if name not in frame.columns else _plain(frame[name])
+            found = frame[name].tolist() if name in frame.columns else [None] * len(frame)
+            values += [None if pd.isna(value) else value for value in found]
         columns[name] = typed(name, values)
     return pd.DataFrame(columns)
-
-
-def _plain(column: pd.Series) -> list[Any]:
-    return [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
 
 
 def completed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -120,3 +94,12 @@ def completed(frame: pd.DataFrame) -> pd.DataFrame:
         best_memorization_ratio=frame["best_memorization_ratio"].fillna(by_trial["memorization_ratio"].cummax()),
         cost_images=by_trial["images_seen"].transform("max").astype("Int64"),
     )
+
+
+def image_budget(frame: pd.DataFrame) -> pd.Series:
+    """Return for each row the images that its trial was to see (`Experiment.total_images`); NaN where not known."""
+    images, epochs, size = (
+        pd.to_numeric(frame[key]).astype("float64") if key in frame else pd.Series(np.nan, index=frame.index)
+        for key in ("training.images", "training.epochs", "data.size")
+    )
+    return images.fillna((epochs * size).apply(np.ceil))

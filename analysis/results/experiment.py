@@ -2,25 +2,22 @@
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.errors import SkippedResultsWarning
+from analysis.errors import SkippedResultsWarning, some_of
 from analysis.results.cache import CACHE_FILE, Parsed, Trial, read_cache, write_cache
-from analysis.results.columns import completed, joined, typed_frame
-from analysis.results.manifest import MANIFEST_FILE, parse_manifest
-from analysis.results.records import TIME, parse_trial
-from analysis.results.state import TuneState, parse_state, reached_budget, status_of
-from analysis.results.store import RESULT_FILE, STATE_PREFIX, Stamp, Store
+from analysis.results.columns import completed, image_budget, joined, typed_frame
+from analysis.results.records import TIME, TrialRecords, parse_trial
+from analysis.results.sidecars import MANIFEST_FILE, Status, parse_manifest, parse_state, status_of
+from analysis.results.store import RESULT_FILE, STATE_PREFIX, Stamp, Store, read_file
 
 OUTCOME_FILE = "table.csv"
 """What a sweep writes when it ends or is interrupted."""
-_NAMED = 3
-"""So many trials or values are named in a message; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Results:
     manifest: Mapping[str, Any]
     """`sweep.json` without its trials; empty where there is none."""
     trials: list[Trial]
-    statuses: list[str]
+    statuses: list[Status]
     """One a trial."""
     evaluations: pd.DataFrame
     skipped: list[str]
@@ -41,9 +38,7 @@ class Results:
 def is_experiment(store: Store) -> bool:
     """Whether a folder is one of Tune's experiments."""
     files = store.files()
-    if MANIFEST_FILE in files or any(name.startswith(STATE_PREFIX) for name in files):
-        return True
-    return bool(store.result_files())
+    return MANIFEST_FILE in files or any(name.startswith(STATE_PREFIX) for name in files) or bool(store.result_files())
 
 
 def read_experiment(store: Store, use_cache: bool = True) -> Results:
@@ -56,8 +51,8 @@ def read_experiment(store: Store, use_cache: bool = True) -> Results:
     files = store.files()
     before = read_cache(store) if use_cache and CACHE_FILE in files else Parsed()
     parsed = _update(store, files, before)
-    manifest, manifest_problems = _manifest(store, files)
-    skipped = [f"{store.name}: {problem}" for problem in [*manifest_problems, *parsed.state_problems]]
+    manifest, problems = parse_manifest(read_file(store, MANIFEST_FILE)) if MANIFEST_FILE in files else ({}, [])
+    skipped = [f"{store.name}: {problem}" for problem in [*problems, *parsed.state_problems]]
     skipped += _problems(store, parsed)
     if use_cache and parsed is not before and len(parsed.evaluations):
         try:
@@ -68,15 +63,17 @@ def read_experiment(store: Store, use_cache: bool = True) -> Results:
                 SkippedResultsWarning,
                 stacklevel=2,
             )
-    quiet = _quiet_seconds(files, parsed)
+    quiet, rows = _quiet_seconds(files, parsed), parsed.evaluations
+    trained = set(rows.loc[rows["images_seen"] >= image_budget(rows), "trial"]) if len(rows) else set()
     statuses = [
-        status_of(parsed.states.get(trial.trial_id), trial.finished, quiet, trial.failure) for trial in parsed.trials
+        status_of(parsed.states.get(trial.trial_id), trial.finished or index in trained, quiet, trial.failure)
+        for index, trial in enumerate(parsed.trials)
     ]
     evaluations, without_size = _sized(parsed.evaluations)
     if without_size:
         trials = f"{without_size} trial{'s name' if without_size > 1 else ' names'}"
         skipped.append(f"{store.name}: {trials} no whole number as data.size and cannot be used")
-    return Results(store, manifest, parsed.trials, list(statuses), evaluations, skipped)
+    return Results(store, manifest, parsed.trials, statuses, evaluations, skipped)
 
 
 def _quiet_seconds(files: Mapping[str, Stamp], parsed: Parsed) -> float:
@@ -104,51 +101,32 @@ def _update(store: Store, files: Mapping[str, Stamp], before: Parsed) -> Parsed:
     after = Parsed(state_file=state_file)
     after.states, after.state_problems = before.states, before.state_problems
     if state_file != before.state_file:
-        after.states, after.state_problems = _states(store, state_name)
+        after.states, after.state_problems = parse_state(read_file(store, state_name)) if state_name else ({}, [])
     _merge(after, before, fresh, _parse(store, {name: found[name] for name in found if name not in fresh}))
     return after
 
 
-def _states(store: Store, name: str | None) -> tuple[dict[str, TuneState], list[str]]:
-    for _, content in store.read([name] if name else []):
-        return parse_state(content)
-    return {}, []
-
-
-@dataclass(frozen=True)
-class _New:
-    """A trial that was just parsed."""
-
-    trial: Trial
-    config: Mapping[str, Any]
-    rows: list[dict[str, Any]]
-
-
-def _parse(store: Store, wanted: Mapping[str, Stamp]) -> list[_New]:
+def _parse(store: Store, wanted: Mapping[str, Stamp]) -> list[tuple[Trial, TrialRecords]]:
     parsed = []
     for name, content in store.read([f"{folder}/{RESULT_FILE}" for folder in wanted]):
         folder = name.rpartition("/")[0]
         if isinstance(content, OSError):
-            unread = Trial(folder, [-1, -1], folder, False, [f"cannot be read ({content})"], [], "")
-            parsed.append(_New(unread, {}, []))
-            continue
-        records = parse_trial(folder, content)
-        rows = records.evaluations
-        finished = records.finished or (not records.failure and bool(rows) and reached_budget(records.config, rows[-1]))
-        about = (records.trial_id, finished, records.problems, records.odd, records.failure)
-        trial = Trial(folder, wanted[folder].as_list(), *about)
-        parsed.append(_New(trial, records.config, rows))
+            stamp, records = [-1.0, -1.0], TrialRecords(folder, {}, [], False, [f"cannot be read ({content})"], [], "")
+        else:
+            stamp, records = wanted[folder].as_list(), parse_trial(folder, content)
+        about = (records.trial_id, records.finished, records.problems, records.odd, records.failure)
+        parsed.append((Trial(folder, stamp, *about), records))
     return parsed
 
 
-def _merge(after: Parsed, before: Parsed, fresh: set[str], new: list[_New]) -> None:
-    """Kept and new trials in one order, by trial id, and their evaluations in the same."""
+def _merge(after: Parsed, before: Parsed, fresh: set[str], new: list[tuple[Trial, TrialRecords]]) -> None:
+    """Put kept and new trials in one order, by trial id, and their evaluations in the same."""
     kept = [index for index, trial in enumerate(before.trials) if trial.folder in fresh]
-    trials = [*(before.trials[index] for index in kept), *(entry.trial for entry in new)]
+    trials = [*(before.trials[index] for index in kept), *(trial for trial, _ in new)]
     position = np.full(len(before.trials) + 1, -1)
     position[kept] = np.arange(len(kept))
     old = before.evaluations.assign(trial=position[before.evaluations["trial"].to_numpy(dtype=int)])
-    evaluations = joined([old[old["trial"] >= 0], *_evaluations(new, len(kept))])
+    evaluations = joined([old[old["trial"] >= 0], *_evaluations([records for _, records in new], len(kept))])
     order = sorted(range(len(trials)), key=lambda index: (trials[index].trial_id, trials[index].folder))
     rank = np.empty(len(trials), dtype=np.int64)
     rank[order] = np.arange(len(trials))
@@ -157,14 +135,13 @@ def _merge(after: Parsed, before: Parsed, fresh: set[str], new: list[_New]) -> N
     after.evaluations = evaluations.sort_values("trial", kind="stable", ignore_index=True)
 
 
-def _evaluations(new: list[_New], offset: int) -> list[pd.DataFrame]:
-    """The frame of newly parsed trials, numbered from `offset`; none where they have no evaluation."""
-    rows = [row for entry in new for row in entry.rows]
+def _evaluations(new: list[TrialRecords], offset: int) -> list[pd.DataFrame]:
+    """Return the frame of newly parsed trials, numbered from `offset`; none where they have no evaluation."""
+    rows = [row for records in new for row in records.evaluations]
     if not rows:
         return []
-    counts = [len(entry.rows) for entry in new]
-    trial = np.repeat(np.arange(len(new)), counts)
-    configs = typed_frame([entry.config for entry in new])
+    trial = np.repeat(np.arange(len(new)), [len(records.evaluations) for records in new])
+    configs = typed_frame([records.config for records in new])
     reported = typed_frame(rows).rename(columns={TIME: "seconds"})
     columns = {
         "trial": trial + offset,
@@ -178,13 +155,10 @@ def _problems(store: Store, parsed: Parsed) -> list[str]:
     """What is missing of an experiment, a line a kind."""
     skipped = []
     counts = np.bincount(parsed.evaluations["trial"].to_numpy(dtype=int), minlength=len(parsed.trials))
-    silent = [
-        trial.trial_id for trial, count in zip(parsed.trials, counts, strict=True) if not count and not trial.problems
-    ]
-    known = {trial.trial_id for trial in parsed.trials}
-    silent += [name for name in parsed.states if name not in known]
+    reported = {trial.trial_id for trial, count in zip(parsed.trials, counts, strict=True) if count or trial.problems}
+    silent = {*(trial.trial_id for trial in parsed.trials), *parsed.states} - reported
     if silent:
-        failed = sum(1 for name in silent if name in parsed.states and parsed.states[name].status == "ERROR")
+        failed = sum(name in parsed.states and parsed.states[name].status == "ERROR" for name in silent)
         skipped.append(
             f"{store.name}: {len(silent)} trial{'s have' if len(silent) > 1 else ' has'} no evaluation yet"
             + (f", {failed} of them failed" if failed else "")
@@ -194,26 +168,13 @@ def _problems(store: Store, parsed: Parsed) -> list[str]:
         for problem in trial.problems:
             by_problem.setdefault(problem, []).append(trial.folder)
     for problem, folders in by_problem.items():
-        skipped.append(f"{store.name}: {problem} in {RESULT_FILE} of {_named(folders)}")
+        skipped.append(f"{store.name}: {problem} in {RESULT_FILE} of {some_of(folders)}")
     names = list(dict.fromkeys(name for trial in parsed.trials for name in trial.odd))
     if names:
         folders = [trial.folder for trial in parsed.trials if trial.odd]
-        skipped.append(
-            f"{store.name}: values of the wrong type or out of range are missing ({_named(names)}) in {RESULT_FILE} of "
-            f"{_named(folders)}"
-        )
+        what = f"values of the wrong type or out of range are missing ({some_of(names)})"
+        skipped.append(f"{store.name}: {what} in {RESULT_FILE} of {some_of(folders)}")
     return skipped
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"
-
-
-def _manifest(store: Store, files: Mapping[str, Stamp]) -> tuple[dict[str, Any], list[str]]:
-    for _, content in store.read([MANIFEST_FILE] if MANIFEST_FILE in files else []):
-        return parse_manifest(content)
-    return {}, []
 
 
 def _sized(evaluations: pd.DataFrame) -> tuple[pd.DataFrame, int]:

@@ -1,19 +1,21 @@
 """Result folders to tidy tables: one row per evaluation, dotted keys as columns."""
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError, SkippedResultsWarning
-from analysis.results.columns import REPORTED, joined, typed
-from analysis.results.copies import without_copies
+from analysis.results.columns import joined, typed
 from analysis.results.experiment import Results, is_experiment, read_experiment
-from analysis.results.schema import experiment_keys, with_defaults
-from analysis.results.store import RESULT_FILE, Store, open_store
-from analysis.results.urls import join_url
+from analysis.results.schema import REPORTED, experiment_keys, with_defaults
+from analysis.results.store import RESULT_FILE, Store, join_url, open_store
 
 
 def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.DataFrame:
@@ -74,7 +76,7 @@ def read(
                 skipped.append(f"{store.location}: no trial has reported yet")
     if not results:
         raise AnalysisError(f"no results to read: {'; '.join(skipped)}")
-    results, copies = without_copies(results)
+    results, copies = _without_copies(results)
     named = _distinct(results)
     return _tidy(named), {name: dict(result.manifest) for name, result in named}, [*skipped, *copies]
 
@@ -93,11 +95,70 @@ def _experiments(store: Store) -> list[Store]:
     return found
 
 
+def _without_copies(results: Sequence[Results]) -> tuple[list[Results], list[str]]:
+    """Keep one copy of each trial, whatever the names of the folders that its copies lie in.
+
+    Returns:
+        The results with their own trials, where they have any: of several copies of a trial the one that saw most
+        images, of equals the one with more evaluations or the first; and a line for each folder whose trials lie in
+        another one too.
+    """
+    trials = pd.concat([_counts(result).assign(result=number) for number, result in enumerate(results)])
+    trials = trials.reset_index(names="trial")
+    identity = ["trial_id", "folder"]
+    # A lost `sweep.json` speaks neither for a copy nor against it.
+    trials["started"] = trials["started"].fillna(trials.groupby(identity)["started"].transform("first"))
+    identity.append("started")
+    ranked = trials.sort_values(["images", "evaluations"], ascending=False, kind="stable")
+    ranked["copy_of"] = ranked.groupby(identity, dropna=False)["result"].transform("first")
+    lost = ranked[ranked.duplicated(identity)].sort_index()
+    lines = [
+        f"{results[one].store.location}: {count} trial{'s are copies' if count > 1 else ' is a copy'} of "
+        f"{results[other].store.location} and count{'' if count > 1 else 's'} once"
+        for (one, other), count in Counter(zip(lost["result"], lost["copy_of"], strict=True)).items()
+    ]
+    own = [_without(result, lost["trial"][lost["result"] == number]) for number, result in enumerate(results)]
+    return [result for result in own if len(result.evaluations)], lines
+
+
+def _counts(result: Results) -> pd.DataFrame:
+    """Return the images seen and the evaluations of the trials that have any, and what identifies them."""
+    rows = result.evaluations.groupby("trial", sort=True)["images_seen"].agg(["max", "size"])
+    trials = [result.trials[index] for index in rows.index]
+    started = result.manifest.get("started")
+    return pd.DataFrame(
+        {
+            "trial_id": [trial.trial_id for trial in trials],
+            "folder": [trial.folder for trial in trials],
+            "started": pd.Series([started] * len(rows), dtype=object).to_numpy(),
+            "images": rows["max"].astype("float64").fillna(0).to_numpy(),
+            "evaluations": rows["size"].to_numpy(),
+        },
+        index=rows.index.rename("trial"),
+    )
+
+
+def _without(result: Results, lost: Iterable[int]) -> Results:
+    """Return a result without some of its trials."""
+    kept = np.ones(len(result.trials), dtype=bool)
+    kept[list(lost)] = False
+    trial = result.evaluations["trial"].to_numpy(dtype=int)
+    evaluations = result.evaluations.assign(trial=(np.cumsum(kept) - 1)[trial])[kept[trial]]
+    return replace(
+        result,
+        trials=list(compress(result.trials, kept)),
+        statuses=list(compress(result.statuses, kept)),
+        evaluations=evaluations.reset_index(drop=True),
+    )
+
+
 def _distinct(results: Sequence[Results]) -> list[tuple[str, Results]]:
     """Results with their names; equal names of different sweeps get their parent folder's name in front."""
     origins: dict[str, set[str]] = {}
     for result in results:
-        origins.setdefault(result.store.name, set()).add(_origin(result))
+        # Equal for copies of one sweep: its trials are named at random.
+        origin = str(result.manifest.get("started") or min(trial.trial_id for trial in result.trials))
+        origins.setdefault(result.store.name, set()).add(origin)
     named = []
     for result in results:
         name = result.store.name
@@ -107,39 +168,27 @@ def _distinct(results: Sequence[Results]) -> list[tuple[str, Results]]:
     return named
 
 
-def _origin(result: Results) -> str:
-    """Equal for copies of one sweep: its trials are named at random."""
-    return str(result.manifest.get("started") or min(trial.trial_id for trial in result.trials))
-
-
 def _tidy(results: Sequence[tuple[str, Results]]) -> pd.DataFrame:
     frames: list[pd.DataFrame] = []
     for name, result in results:
         rows = result.evaluations
         trial = rows["trial"].to_numpy(dtype=int)
-        location, factor, preset = result.store.location, result.manifest.get("factor"), result.manifest.get("preset")
         about: dict[str, Sequence[Any]] = {
             "experiment": [name] * len(result.trials),
-            "factor": [factor] * len(result.trials),
-            "preset": [preset] * len(result.trials),
+            "factor": [result.manifest.get("factor")] * len(result.trials),
+            "preset": [result.manifest.get("preset")] * len(result.trials),
             "trial_id": [entry.trial_id for entry in result.trials],
             "status": result.statuses,
-            "folder": [join_url(location, entry.folder) for entry in result.trials],
+            "folder": [join_url(result.store.location, entry.folder) for entry in result.trials],
         }
-        columns: dict[str, Any] = {key: typed(key, values).take(trial).array for key, values in about.items()}
-        folder = columns.pop("folder")
-        columns.update({str(key): rows[key].array for key in rows})
-        frames.append(pd.DataFrame({**columns, "folder": folder}))
-    frame = _ordered(with_defaults(joined(frames)))
-    if len(results) > 1:
-        frame = frame.sort_values(["experiment", "trial_id", "images_seen"], kind="stable", ignore_index=True)
-        frame = frame.drop_duplicates(["experiment", "trial_id", "images_seen"], keep="last", ignore_index=True)
-    return frame
-
-
-def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    """Who, the experiment, what was reported, and where it lies."""
-    identity = ["experiment", "factor", "preset", "trial_id", "status"]
-    described = [*identity, *experiment_keys(frame), *REPORTED]
+        columns = {key: typed(key, values).take(trial).array for key, values in about.items()}
+        frames.append(pd.DataFrame(columns | {str(key): rows[key].array for key in rows}))
+    frame = with_defaults(joined(frames))
+    described = ["experiment", "factor", "preset", "trial_id", "status", *experiment_keys(frame), *REPORTED]
     others = [name for name in frame.columns if name not in {*described, "trial", "cost_images", "folder"}]
-    return frame[[*described, *others, "cost_images", "folder"]]
+    frame = frame[[*described, *others, "cost_images", "folder"]]
+    if len(results) > 1:
+        point = ["experiment", "trial_id", "images_seen"]
+        frame = frame.sort_values(point, kind="stable", ignore_index=True)
+        frame = frame.drop_duplicates(point, keep="last", ignore_index=True)
+    return frame

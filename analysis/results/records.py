@@ -3,12 +3,11 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.results.schema import OPTIMUM
-from analysis.results.values import checked_config, checked_reported
+from analysis.results.schema import OPTIMUM, checked_config, checked_reported
 
 _BOOKKEEPING = frozenset(
     {
@@ -68,11 +67,13 @@ def parse_trial(folder: str, content: bytes) -> TrialRecords:
     lines = [line for line in content.decode(errors="replace").splitlines() if line.strip()]
     results = [result for result in _parse_lines(lines) if result is not None]
     problems = []
-    if len(results) < len(lines):
-        problems.append(f"{_count(len(lines) - len(results), 'line')} cut short")
+    if cut := len(lines) - len(results):
+        problems.append(f"{cut} line{'s are' if cut > 1 else ' is'} cut short")
     configs = [result["config"] for result in results if isinstance(result.get("config"), dict)]
     config, odd = checked_config(configs[0]) if configs else ({}, set())
-    identity = next((name for result in results if _is_id(name := result.get("trial_id"))), None)
+    in_name = _TRIAL_ID.search(folder)
+    identities = (str(name) for result in results if _is_id(name := result.get("trial_id")))
+    identity = next(identities, in_name.group(1) if in_name else folder)
     trained = config.get("model.architecture") != OPTIMUM
     evaluations: dict[Any, dict[str, Any]] = {}
     for place, result in enumerate(results):
@@ -80,11 +81,13 @@ def parse_trial(folder: str, content: bytes) -> TrialRecords:
         broke_off = place == len(results) - 1 and "failure" in result
         if "memorization_ratio" not in result and not broke_off:
             continue
-        row, strange = checked_reported(_reported(result))
+        own = {key: value for key, value in result.items() if key == TIME or key not in _BOOKKEEPING}
+        row, strange = checked_reported(own)
         if row.get("memorization_ratio", 0) is None:
             strange.add("memorization_ratio")
-        if trained and _is_not_finite(result.get("loss")):
-            row |= {"failure": "diverged", "cause": f"loss {float(result['loss']):g}"}
+        loss = result.get("loss")
+        if trained and isinstance(loss, float) and not math.isfinite(loss):
+            row |= {"failure": "diverged", "cause": f"loss {loss:g}"}
             strange.discard("loss")
         odd |= strange
         point = row.get("images_seen")
@@ -97,24 +100,14 @@ def parse_trial(folder: str, content: bytes) -> TrialRecords:
     rows = sorted(evaluations.values(), key=lambda row: (row.get("images_seen") or 0, bool(row.get("failure"))))
     failure = next((str(row["failure"]) for row in rows if row.get("failure")), "")
     if failure:
-        rows = _without_measures(rows)
+        rows = [{name: None if name in MEASURED else value for name, value in row.items()} for row in rows]
     finished = not failure and any(result.get("done") is True for result in results)
     # Whether a size makes sense is asked of all trials together.
-    return TrialRecords(
-        identity or _id_of(folder), config, rows, finished, problems, sorted(odd - {"data.size"}), failure
-    )
-
-
-def _is_not_finite(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+    return TrialRecords(identity, config, rows, finished, problems, sorted(odd - {"data.size"}), failure)
 
 
 def _is_id(value: Any) -> bool:
     return isinstance(value, str) and value.isprintable() and value.isascii() and value != ""
-
-
-def _without_measures(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: None if name in MEASURED else value for name, value in row.items()} for row in rows]
 
 
 def _parse_lines(lines: list[str]) -> list[dict[str, Any] | None]:
@@ -161,17 +154,3 @@ def _json(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None
-
-
-def _reported(result: dict[str, Any]) -> dict[str, Any]:
-    """What the trial reported, and its wall time."""
-    return {key: value for key, value in result.items() if key == TIME or key not in _BOOKKEEPING}
-
-
-def _id_of(folder: str) -> str:
-    match = _TRIAL_ID.search(folder)
-    return match.group(1) if match else folder
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s are' if number > 1 else ' is'}"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.results.store import open_store
+from analysis.results.store import open_store, read_file
 
 SAMPLES_FILE = "best.npz"
 PER_SAMPLE = ("memorized", "nearest_index", "nearest_distance", "second_distance")
@@ -31,11 +31,11 @@ def best_samples(trial_folder: str | Path) -> Mapping[str, NDArray[np.generic]] 
         return None
     checkpoints = [name for name in store.folders() if name.startswith("checkpoint_")]
     for name in reversed(checkpoints):
-        for _, content in store.read([f"{name}/{SAMPLES_FILE}"]):
-            samples = _parse(content) if isinstance(content, bytes) else None
-            # Without it, half-written by a killed trial or damaged: the checkpoint before has samples too.
-            if samples is not None:
-                return samples
+        content = read_file(store, f"{name}/{SAMPLES_FILE}")
+        samples = _parse(content) if isinstance(content, bytes) else None
+        # Without it, half-written by a killed trial or damaged: the checkpoint before has samples too.
+        if samples is not None:
+            return samples
     return None
 
 

@@ -1,21 +1,21 @@
 """Averages over repeats of an experiment, with 95% intervals that narrow as repeats are added."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from analysis.runs.final import stopped_early
 from analysis.runs.seeds import SeedSpread
-from analysis.stats.binomial import FloatArray
+from analysis.stats.binomial import empirical_logit
 from analysis.stats.significance import normal_quantile
 
 RATIO = "memorization_ratio"
 
 
 def averaged(rows: pd.DataFrame, keys: Sequence[str], metric: str, spread: SeedSpread) -> pd.DataFrame:
-    """The mean of a metric over the trials of each group.
+    """Return the mean of a metric over the trials of each group.
 
     The interval of a single trial's ratio is the one that it reports (Wilson: its samples alone). Over several it is
     normal in logits, around the pooled ratio, and its variance is that of the pooled samples plus that of training
@@ -37,52 +37,31 @@ def averaged(rows: pd.DataFrame, keys: Sequence[str], metric: str, spread: SeedS
         return _ratios(rows, list(keys), spread)
     grouped = rows.groupby(list(keys), dropna=False, sort=True)
     data = grouped.agg(value=(metric, "mean"), spread=(metric, "sem"), trials=(metric, "size")).reset_index()
-    half = data["spread"] * [_student(int(trials)) for trials in data["trials"]]
+    # Student's half-width in standard errors, NaN for a single trial.
+    half = data["spread"] * special.stdtrit(data["trials"].astype(float) - 1, 0.975)
     return data.assign(low=data["value"] - half, high=data["value"] + half)[[*keys, "value", "low", "high", "trials"]]
 
 
 def _ratios(rows: pd.DataFrame, keys: list[str], spread: SeedSpread) -> pd.DataFrame:
     samples = rows["num_samples"].astype("float64")
-    work = rows[[*keys, "memorization_ratio_low", "memorization_ratio_high"]].assign(
-        memorized=rows[RATIO].astype("float64") * samples, samples=samples, reached=stopped_early(rows)
+    work = rows[keys].assign(
+        value=rows[RATIO].astype("float64") * samples,
+        low=rows["memorization_ratio_low"],
+        high=rows["memorization_ratio_high"],
+        trials=1,
+        samples=samples,
+        reached=stopped_early(rows),
     )
-    data = (
-        work.groupby(keys, dropna=False, sort=True)
-        .agg(
-            memorized=("memorized", "sum"),
-            samples=("samples", "sum"),
-            low=("memorization_ratio_low", "first"),
-            high=("memorization_ratio_high", "first"),
-            trials=("samples", "size"),
-            reached=("reached", "sum"),
-        )
-        .reset_index()
+    how = {"value": "sum", "low": "first", "high": "first", "trials": "sum", "samples": "sum", "reached": "sum"}
+    data = work.groupby(keys, dropna=False, sort=True).agg(how).reset_index()
+    memorized, total, trials, first_low, first_high = (
+        data[name].to_numpy(dtype=float) for name in ("value", "samples", "trials", "low", "high")
     )
-    memorized, total = data["memorized"].to_numpy(dtype=float), data["samples"].to_numpy(dtype=float)
-    trials = data["trials"].to_numpy(dtype=float)
     value = memorized / total
-    low, high = _interval(memorized, total, trials, spread)
+    center, variance = empirical_logit(value, total)
+    reach = normal_quantile() * np.sqrt(variance + spread.logit**2 / trials)
+    low, high = special.expit(center - reach), special.expit(center + reach)
     single = trials == 1
-    low = np.where(single, data["low"].to_numpy(dtype=float), np.minimum(low, value))
-    high = np.where(single, data["high"].to_numpy(dtype=float), np.maximum(high, value))
-    numbers = {"value": 100 * value, "low": 100 * low, "high": 100 * high}
-    return data.assign(**numbers)[[*keys, "value", "low", "high", "trials", "samples", "reached"]]
-
-
-def _interval(
-    memorized: FloatArray, total: FloatArray, trials: FloatArray, spread: SeedSpread
-) -> tuple[FloatArray, FloatArray]:
-    """Ends in 0..1 of the interval over several trials."""
-    hits, misses = memorized + 0.5, total - memorized + 0.5
-    reach = normal_quantile() * np.sqrt(1 / hits + 1 / misses + spread.logit**2 / trials)
-    center = np.log(hits / misses)
-    return 1 / (1 + np.exp(reach - center)), 1 / (1 + np.exp(-reach - center))
-
-
-def _student(trials: int) -> float:
-    """Half-width of a 95% interval of a mean, in standard errors."""
-    if trials < 2:
-        return math.nan
-    from scipy import stats  # noqa: PLC0415 (a second to import, and single seeds need it not)
-
-    return float(stats.t.ppf(0.975, trials - 1))
+    low = np.where(single, first_low, np.minimum(low, value))
+    high = np.where(single, first_high, np.maximum(high, value))
+    return data.assign(value=100 * value, low=100 * low, high=100 * high)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.runs.factors import TIED
-from analysis.runs.partners import with_own_partners
+from analysis.runs.factors import DEPENDENT
+from analysis.runs.groups import has_own_dependent
 from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import setting_keys, varies
 from analysis.stats.binomial import FloatArray, empirical_logit
@@ -18,6 +18,7 @@ from analysis.stats.regression import mean_effect, weighted_least_squares
 from analysis.stats.significance import normal_quantile
 
 IntArray = NDArray[np.intp]
+Values = Sequence[float] | FloatArray
 
 LOGIT = "logits"
 POINTS = "points of the ratio"
@@ -125,24 +126,13 @@ def make_cells(runs: pd.DataFrame, spread: SeedSpread | None = None) -> Cells:
     """
     spread = spread or seed_spread(runs)
     keys = tuple(setting_keys(runs))
-    values, variances = empirical_logit(runs["memorization_ratio"], runs["num_samples"])
-    work = runs[list(keys)].assign(
-        logit=values,
-        variance=variances,
-        ratio=runs["memorization_ratio"].to_numpy(dtype=float),
-        samples=runs["num_samples"].to_numpy(dtype=float),
-        runs=1,
-    )
+    ratio, samples = (runs[name].to_numpy(dtype=float) for name in ("memorization_ratio", "num_samples"))
+    logit, variance = empirical_logit(ratio, samples)
+    work = runs[list(keys)].assign(logit=logit, variance=variance, ratio=ratio, samples=samples, runs=1)
     if work.empty:
         return Cells(work, keys, spread)
-    grouped = work.groupby(list(keys), dropna=False, sort=True)
-    cells = grouped.agg(
-        logit=("logit", "mean"),
-        variance=("variance", "mean"),
-        ratio=("ratio", "mean"),
-        samples=("samples", "sum"),
-        runs=("runs", "sum"),
-    ).reset_index()
+    how = {"logit": "mean", "variance": "mean", "ratio": "mean", "samples": "sum", "runs": "sum"}
+    cells = work.groupby(list(keys), dropna=False, sort=True).agg(how).reset_index()
     cells["variance"] = (cells["variance"] + spread.logit**2) / cells["runs"]
     return Cells(cells, keys, spread)
 
@@ -157,14 +147,14 @@ def contrast(
     """The change from the runs `before` to those `after`, within strata that differ in `moved` settings only.
 
     Where a moved setting brings another moved one along (the time embedding of an architecture) and a value was run
-    with several of them, only its own counts (`analysis.runs.partners`).
+    with several of them, only its own counts (`analysis.runs.groups.has_own_dependent`).
 
     Returns:
         None where no stratum has both; strata at 0% or 100% on both sides are left out and counted.
     """
-    for key, tied in TIED.items():
+    for key, dependent in DEPENDENT.items():
         if key in moved:
-            own = with_own_partners(cells.frame, key, [name for name in tied if name in moved])
+            own = has_own_dependent(cells.frame, key, [name for name in dependent if name in moved])
             cells = Cells(cells.frame[own], cells.keys, cells.spread)
     try:
         masks = [np.asarray(keep(cells.frame), dtype=bool) for keep in (before, after)]
@@ -195,18 +185,23 @@ def contrast(
 def _means(frame: pd.DataFrame, codes: IntArray, strata: int) -> dict[str, FloatArray]:
     """Means of some cells in each stratum, with the variances of the means."""
     divisor: Any = np.maximum(np.bincount(codes, minlength=strata), 1)
+    columns = {"logit": 1, "variance": 2, "ratio": 1, "ratio_variance": 2, "runs": 0}
+    values = frame.assign(ratio_variance=cell_ratio_variances(frame))
+    return {name: _totals(values[name], codes, strata) / divisor**power for name, power in columns.items()}
 
-    def total(column: Any) -> FloatArray:
-        sums = np.bincount(codes, weights=np.asarray(column, dtype=float), minlength=strata)
-        return np.asarray(sums, dtype=float)
 
-    return {
-        "logit": total(frame["logit"]) / divisor,
-        "variance": total(frame["variance"]) / divisor**2,
-        "ratio": total(frame["ratio"]) / divisor,
-        "ratio_variance": total(cell_ratio_variances(frame)) / divisor**2,
-        "runs": total(frame["runs"]),
-    }
+def _totals(values: Any, codes: IntArray, strata: int) -> FloatArray:
+    """Sums of some values in each stratum."""
+    sums = np.bincount(codes, weights=np.asarray(values, dtype=float), minlength=strata)
+    return np.asarray(sums, dtype=float)
+
+
+def _extremes(values: FloatArray, codes: IntArray, strata: int) -> tuple[FloatArray, FloatArray]:
+    """Smallest and largest value in each stratum; infinite where there is none."""
+    low, high = np.full(strata, np.inf), np.full(strata, -np.inf)
+    np.minimum.at(low, codes, values)
+    np.maximum.at(high, codes, values)
+    return low, high
 
 
 def trend(
@@ -230,23 +225,17 @@ def trend(
     if len(frame) == 0:
         return None
     strata = int(codes.max()) + 1
-    low, high = np.full(strata, np.inf), np.full(strata, -np.inf)
-    np.minimum.at(low, codes, position)
-    np.maximum.at(high, codes, position)
+    low, high = _extremes(position, codes, strata)
     if not (high > low).any():
         return None
-    lowest, highest = np.full(strata, np.inf), np.full(strata, -np.inf)
-    np.minimum.at(lowest, codes, frame["ratio"].to_numpy(dtype=float))
-    np.maximum.at(highest, codes, frame["ratio"].to_numpy(dtype=float))
-    silent = (high > low) & is_saturated(lowest, highest)
+    silent = (high > low) & is_saturated(*_extremes(frame["ratio"].to_numpy(dtype=float), codes, strata))
     used = ((high > low) & ~silent)[codes]
     if not used.any():
         return Saturated(name, int(silent.sum()))
     codes, position, frame = codes[used], position[used], frame[used]
     weight, value = 1 / frame["variance"].to_numpy(dtype=float), frame["logit"].to_numpy(dtype=float)
-    sums = np.maximum(np.bincount(codes, weights=weight, minlength=strata), 1e-300)
-    dx = position - (np.bincount(codes, weights=weight * position, minlength=strata) / sums)[codes]
-    dy = value - (np.bincount(codes, weights=weight * value, minlength=strata) / sums)[codes]
+    sums = np.maximum(_totals(weight, codes, strata), 1e-300)
+    dx, dy = (each - (_totals(weight * each, codes, strata) / sums)[codes] for each in (position, value))
     line = weighted_least_squares(dx[:, None], dy, 1 / weight)
     slope = float(line.coefficients[0])
     chosen = np.unique(codes)
@@ -281,26 +270,14 @@ def cell_ratio_variances(cells: pd.DataFrame) -> FloatArray:
 
 
 def pooled_effect(
-    name: str,
-    differences: Sequence[float] | FloatArray,
-    variances: Sequence[float] | FloatArray,
-    points: Sequence[float] | FloatArray,
-    point_variances: Sequence[float] | FloatArray,
-    runs: int,
+    name: str, differences: Values, variances: Values, points: Values, point_variances: Values, runs: int
 ) -> Effect:
-    """The effect behind several differences: of logits, with their variances, and of ratios, with theirs."""
+    """Return the effect behind several differences: of logits, with their variances, and of ratios, with theirs."""
     value, error = mean_effect(differences, variances)
     return _effect(name, value, error, points, point_variances, runs)
 
 
-def _effect(
-    name: str,
-    value: float,
-    error: float,
-    points: Sequence[float] | FloatArray,
-    point_variances: Sequence[float] | FloatArray,
-    runs: int,
-) -> Effect:
+def _effect(name: str, value: float, error: float, points: Values, point_variances: Values, runs: int) -> Effect:
     reach = normal_quantile() * error
     mean = 100 * float(np.mean(points))
     # Matched settings differ in their effect in points for real; their spread counts beside the noise.

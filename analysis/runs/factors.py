@@ -66,7 +66,7 @@ FACTORS: dict[str, Factor] = {
     ),
 }  # fmt: skip
 
-TIED: dict[str, tuple[str, ...]] = {
+DEPENDENT: dict[str, tuple[str, ...]] = {
     # A value of the key brings these with it, so they may differ between its trials.
     "data.resolution": ("model.attention_resolution", "model.channel_multipliers"),
     "data.labels": ("data.num_labels",),
@@ -76,8 +76,8 @@ TIED: dict[str, tuple[str, ...]] = {
     "training.batch_size": ("training.learning_rate",),
 }
 
-PARTNERS: Mapping[str, Mapping[str, Any]] = {
-    # The usual one of the tied settings where a value was run with several: the same for all values, or by value.
+USUAL: Mapping[str, Mapping[str, Any]] = {
+    # The usual value of a dependent setting where a value was run with several: the same for all values, or by value.
     "data.labels": {"data.num_labels": 10},
     "model.depth": {"model.skip_connections": None},
     "model.architecture": {
@@ -113,7 +113,7 @@ def declare(sweeps: Iterable[Mapping[str, Any]]) -> None:
             continue
         plain = factor(key)
         FACTORS[key] = Factor(sweep.get("title", plain.title), sweep.get("scale", plain.scale))
-        TIED[key] = tuple(sweep.get("dependent", ()))
+        DEPENDENT[key] = tuple(sweep.get("dependent", ()))
 
 
 def factor(key: str) -> Factor:

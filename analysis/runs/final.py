@@ -4,12 +4,13 @@ An EMM search ends a trial once its ratio is surely far above the target. It wou
 least the one reported: a lower bound.
 """
 
+import re
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
-from analysis.runs.causes import without_numbers
+from analysis.errors import some_of
+from analysis.results.columns import image_budget
 
 Metric = Literal["memorization_ratio", "fid", "knn_distance"]
 METRICS: tuple[Metric, ...] = ("memorization_ratio", "fid", "knn_distance")
@@ -19,12 +20,10 @@ NO_FINAL_RATIO = "no final ratio: all trials diverged or failed"
 
 DIVERGED = "diverged"
 """The status of a trial whose numbers ceased to be finite."""
-_FAILURES = {DIVERGED: "diverged", "failed": "failed"}
-_NAMED = 3
-"""So many causes, and so many trials of each, are named in a message; the others are counted."""
+_MAX_NAMED = 3
+"""Causes that are named in a message; the others are counted."""
 
 _ENDED = {"terminated", "finished", "completed", "complete", "done"}
-
 
 SHARES = ("memorization_ratio", "best_memorization_ratio", "calibrated_ratio", "coverage")
 """Metrics that grow with memorization."""
@@ -59,11 +58,6 @@ def best_rows(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
         return frame.iloc[:0]
     ranked = frame.dropna(subset=[metric]).sort_values(metric, ascending=metric not in SHARES, kind="stable")
     return ranked.drop_duplicates(["experiment", "trial_id"]).sort_index()
-
-
-def has_ended(status: pd.Series) -> pd.Series:
-    """For each status of a trial, whether the trial came to its end."""
-    return status.astype(str).str.lower().isin(_ENDED)
 
 
 def stopped_early(frame: pd.DataFrame) -> pd.Series:
@@ -110,16 +104,13 @@ def is_finished(frame: pd.DataFrame) -> pd.Series:
     none.
     """
     counts, stopped = trial_failures(frame) == "", stopped_early(frame)
-    ended = has_ended(frame["status"]) if "status" in frame else pd.Series(True, index=frame.index)
+    ended = pd.Series(True, index=frame.index)
+    if "status" in frame:
+        ended = frame["status"].astype(str).str.lower().isin(_ENDED)
     if "images_seen" not in frame:
         return (ended | stopped) & counts
     seen = frame.groupby(["experiment", "trial_id"])["images_seen"].transform("max")
-    budget = pd.Series(np.nan, index=frame.index)
-    if "training.images" in frame:
-        budget = pd.to_numeric(frame["training.images"]).astype("float64")
-    if {"training.epochs", "data.size"} <= set(frame.columns):
-        epochs, size = (pd.to_numeric(frame[key]).astype("float64") for key in ("training.epochs", "data.size"))
-        budget = budget.fillna(epochs * size)
+    budget = image_budget(frame)
     whole = budget.isna() | (seen >= budget) | ~(seen > 0)
     return ((ended & whole) | stopped) & counts
 
@@ -155,10 +146,9 @@ def left_out(frame: pd.DataFrame) -> list[str]:
     unfinished = int((~is_finished(frame))[trials.index].sum()) - int(broken.sum())
     bounds = int((trials["stopped_early"] & ~broken).sum())
     lines = [f"left out: {line}" for line in failed(frame)]
-    if unfinished and unfinished + int(broken.sum()) < count:
-        lines.append(f"left out: {unfinished} of {count} trials are unfinished, and their ratios may still rise")
-    elif unfinished:
-        lines.append(f"note: {unfinished} of {count} trials are unfinished, and their ratios may still rise")
+    if unfinished:
+        word = "left out" if unfinished + int(broken.sum()) < count else "note"
+        lines.append(f"{word}: {unfinished} of {count} trials are unfinished, and their ratios may still rise")
     if bounds:
         lines.append(
             f"note: {bounds} of {count} trials were stopped early far above the target, and their ratios are lower "
@@ -185,25 +175,22 @@ def failed(frame: pd.DataFrame) -> list[str]:
     trials = rows.drop_duplicates(ident).sort_values(ident, kind="stable")
     count = len(frame[ident].drop_duplicates())
     lines = []
-    for failure, word in _FAILURES.items():
+    for failure in (DIVERGED, "failed"):
         those = trials[trials["failure"] == failure]
         if len(those):
-            lines.append(f"{len(those)} of {count} trials {word}: {_by_cause(those)}")
+            lines.append(f"{len(those)} of {count} trials {failure}: {_by_cause(those)}")
     return lines
 
 
 def _by_cause(trials: pd.DataFrame) -> str:
     """Return the trials that broke off alike, each group with its cause, the most frequent first."""
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for _, row in trials.iterrows():
-        cause = _cause(row)
-        groups.setdefault(without_numbers(cause), []).append((str(row["trial_id"]), cause))
+    causes = trials.assign(cause=[_cause(row) for _, row in trials.iterrows()])
+    groups = [group for _, group in causes.groupby(causes["cause"].map(without_numbers), sort=False)]
     parts = []
-    for found in sorted(groups.values(), key=lambda group: -len(group))[:_NAMED]:
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        first = "the first " if len({cause for _, cause in found}) > 1 else ""
-        about = f" ({first}{found[0][1]})" if found[0][1] else ""
-        parts.append(f"{', '.join(name for name, _ in found[:_NAMED])}{more}{about}")
+    for group in sorted(groups, key=len, reverse=True)[:_MAX_NAMED]:
+        first = "the first " if len(set(group["cause"])) > 1 else ""
+        about = f" ({first}{group['cause'].iloc[0]})" if group["cause"].iloc[0] else ""
+        parts.append(f"{some_of(group['trial_id'].astype(str).tolist())}{about}")
     further = len(groups) - len(parts)
     return "; ".join([*parts, *([f"and {further} further cause{'s' * (further > 1)}"] if further else [])])
 
@@ -215,3 +202,8 @@ def _cause(row: pd.Series) -> str:
     text = "" if cause is None else str(cause).removeprefix("diverged ")
     when = "" if seen is None or "images seen" in text else f" at {int(seen):,} images"
     return f"{text}{when}".strip()
+
+
+def without_numbers(cause: str) -> str:
+    """Return a cause with every number as 0, such as the images seen: equal results are the same kind of cause."""
+    return re.sub(r"[0-9][0-9.,]*(?:e[+-]?[0-9]+)?", "0", cause)

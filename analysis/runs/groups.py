@@ -1,16 +1,15 @@
 """Fair comparisons inside a pooled table: trials that differ in one factor, and in nothing else that matters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from analysis.runs.averages import averaged
-from analysis.runs.factors import TIED, value_label
+from analysis.runs.factors import DEPENDENT, USUAL, value_label
 from analysis.runs.final import stopped_early
 from analysis.runs.labels import MOST
-from analysis.runs.partners import by_partner
 from analysis.runs.settings import REPEATS, setting_keys, varies
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class Group:
 def group_trials(runs: "Runs", key: str, within: Sequence[str] = ("data.size",), min_values: int = 2) -> list[Group]:
     """Split the counted trials into groups in which only a setting and `within` differ.
 
-    Settings that depend on `key` (`analysis.runs.factors.TIED`) may differ between its values, but not within one:
+    Settings that depend on `key` (`analysis.runs.factors.DEPENDENT`) may differ between its values, but not within one:
     where a value was run with several, the first group has each value's own, and each of the others has a group of its
     own.
 
@@ -68,21 +67,74 @@ def _split(
     """What is fixed in each group, and its rows with their labels in the frame."""
     if key not in frame.columns:
         return []
-    tied = [name for name in TIED.get(key, ()) if name not in within]
-    free = {key, *within, *tied}
+    dependent = [name for name in DEPENDENT.get(key, ()) if name not in within]
+    free = {key, *within, *dependent}
     split = [name for name in setting_keys(frame) if name not in free and varies(frame[name])]
     groups = list(frame.groupby(split, dropna=False, sort=True)) if split else [((), frame)]
     wide = [
-        ({**dict(zip(split, values, strict=True)), **partner}, part)
+        ({**dict(zip(split, values, strict=True)), **constant}, part)
         for values, group in groups
-        for partner, part in by_partner(group, key, tied)
+        for constant, part in _by_dependent(group, key, dependent)
         if part[key].nunique(dropna=False) >= least
     ]
-    names = [*split, *tied]
+    names = [*split, *dependent]
     telling = [name for name in names if len({str(fixed[name]) if name in fixed else "" for fixed, _ in wide}) > 1]
     found = [({name: fixed[name] for name in telling if name in fixed}, part) for fixed, part in wide]
     cells = [key, *(name for name in within if name in frame.columns)]
     return sorted(found, key=lambda group: -len(group[1][cells].drop_duplicates()))
+
+
+def has_own_dependent(frame: pd.DataFrame, key: str, dependent: Sequence[str]) -> pd.Series:
+    """Return for each row whether it has the dependent settings that are kept for its value of a factor.
+
+    Pooled sweeps can hold several of one value: random labels with 10 and with 1,000 classes, a depth with and without
+    a skip mask. Their trials are different experiments, which must not be averaged. Kept are the usual ones
+    (`analysis.runs.factors.USUAL`); without such, those that most values of the factor were run with, of these the ones
+    with most rows.
+
+    Args:
+        frame: settings as columns.
+        key: the factor.
+        dependent: the settings that depend on it.
+    """
+    present = [name for name in dependent if name in frame.columns]
+    if key not in frame.columns or not present or frame.empty:
+        return pd.Series(True, index=frame.index)
+    usual = pd.Series(0, index=frame.index)
+    for name, expected in USUAL.get(key, {}).items():
+        if name in present:
+            wanted = frame[key].map(expected.get) if isinstance(expected, Mapping) else expected
+            wanted = pd.Series(wanted, index=frame.index, dtype=object)
+            values = frame[name].astype(object)
+            usual += (values == wanted).fillna(False).astype(bool) | (values.isna() & wanted.isna())
+    kinds = pd.DataFrame({"value": _codes(frame, [key]), "kind": _codes(frame, present), "usual": usual})
+    table = kinds.value_counts().rename("rows").reset_index()
+    table["shared"] = table.groupby("kind")["kind"].transform("size")
+    order = table.sort_values(["usual", "shared", "rows", "kind"], ascending=[False, False, False, True])
+    return kinds["kind"] == kinds["value"].map(order.drop_duplicates("value").set_index("value")["kind"])
+
+
+def _by_dependent(
+    frame: pd.DataFrame, key: str, dependent: Sequence[str]
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield the parts of a frame in which each value of the factor has dependent settings of one kind.
+
+    First the part with each value's own, then one for each kind of which trials are left, with all values that were run
+    with it; before each the dependent settings that are constant in it. Where no value has several kinds, the whole
+    frame alone, with nothing before it.
+    """
+    present = [name for name in dependent if name in frame.columns]
+    own = has_own_dependent(frame, key, present)
+    if own.all():
+        yield {}, frame
+        return
+    kinds = _codes(frame, present)
+    for part in (frame[own], *(frame[kinds == code] for code in sorted(set(kinds[~own])))):
+        yield {name: part[name].iloc[0] for name in present if len(part[name].unique()) == 1}, part
+
+
+def _codes(frame: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
+    return frame.groupby(list(keys), dropna=False, sort=True).ngroup()
 
 
 def group_titles(found: Sequence[Group]) -> list[str]:
@@ -91,9 +143,9 @@ def group_titles(found: Sequence[Group]) -> list[str]:
     Two groups may still be told apart by nothing but their place in `found`, as titles round numbers: these are
     numbered.
     """
-    if len(found) < 2:
-        return [group.title for group in found]
     short = [group.title for group in found]
+    if len(found) < 2:
+        return short
     whole = [", ".join(value_label(key, value) for key, value in group.fixed.items()) for group in found]
     chosen = [brief if brief and short.count(brief) == 1 else full for brief, full in zip(short, whole, strict=True)]
     return [
@@ -105,9 +157,9 @@ def group_titles(found: Sequence[Group]) -> list[str]:
 def studied_keys(frame: pd.DataFrame) -> list[str]:
     """The factors that a pooled table can speak about: keys with a group of two values, |D| and seeds aside."""
     varied = [name for name in setting_keys(frame) if name != "data.size" and varies(frame[name])]
-    tied = {name for key in varied for name in TIED.get(key, ())}
-    free = [name for name in varied if name not in tied and not name.startswith(_BUDGET)]
-    candidates = dict.fromkeys([*free, *(key for key in varied if key in tied)])
+    dependent = {name for key in varied for name in DEPENDENT.get(key, ())}
+    free = [name for name in varied if name not in dependent and not name.startswith(_BUDGET)]
+    candidates = dict.fromkeys([*free, *(key for key in varied if key in dependent)])
     # A key that varies only with another one, such as the learning rate with the batch size, has no group.
     return [name for name in candidates if _split(frame, name, ("data.size",), 2)]
 

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.results.schema import CONDITIONAL
-from analysis.runs.factors import FACTORS, TIED, value_label
+from analysis.runs.factors import DEPENDENT, FACTORS, value_label
 from analysis.runs.settings import MEASURING, varies
 
 MOST = 3
 """Settings that a name holds; further ones are three dots."""
 
 _FOLLOWERS = {
-    **TIED,
+    **DEPENDENT,
     "data.dataset": ("data.resolution", "data.classes", "model.channel_multipliers", "model.attention_resolution"),
 }
 """What a setting brings along, so that a label need not say it."""
@@ -27,7 +27,8 @@ def tied_keys(settings: pd.DataFrame) -> list[list[str]]:
     groups: dict[tuple[int, ...], list[str]] = {}
     for key in settings.columns:
         if varies(settings[key]):
-            groups.setdefault(_codes(settings[key]), []).append(key)
+            codes = pd.factorize(settings[key], use_na_sentinel=False)[0]
+            groups.setdefault(tuple(codes.tolist()), []).append(str(key))
     return list(groups.values())
 
 
@@ -39,16 +40,14 @@ def independent_keys(settings: pd.DataFrame) -> list[str]:
     """
     kept: list[str] = []
     for keys in tied_keys(settings):
-        key = _best_known(keys)
-        values = settings[key]
-        follows = any(
+        key = next((key for key in keys if key in FACTORS), keys[0])
+        if not any(
             other != "data.size"  # a size of one study alone says nothing of what it is
             and 2 * len(settings[other].unique()) <= len(settings)
-            and settings.groupby(other, dropna=False)[key].nunique(dropna=False).max() == 1
+            and _follows(settings, key, other)
             for other in kept
-        )
-        if not follows:
-            kept.append(str(values.name))
+        ):
+            kept.append(key)
     return kept
 
 
@@ -57,7 +56,7 @@ def distinguishing_keys(settings: pd.DataFrame, among: pd.DataFrame | None = Non
 
     A label that leaves out one of them would ascribe to one setting what another one did. Left out is only what is
     said already: a setting that a studied one brings along in all runs, such as the learning rate of a batch size
-    (`analysis.runs.factors.TIED`), what no studied one needs beside it, and how a run is measured.
+    (`analysis.runs.factors.DEPENDENT`), what no studied one needs beside it, and how a run is measured.
 
     Args:
         settings: a row per series or panel, a column per dotted key.
@@ -71,12 +70,7 @@ def distinguishing_keys(settings: pd.DataFrame, among: pd.DataFrame | None = Non
         tied for key in varied for tied in _FOLLOWERS.get(key, ()) if tied in varied and _follows(whole, tied, key)
     }
     candidates = [
-        key
-        for keys in groups
-        for key in keys
-        if key not in followers
-        and (key in FACTORS or key == keys[0])
-        and not (key not in FACTORS and any(other in FACTORS for other in keys))
+        key for keys in groups for key in [key for key in keys if key in FACTORS] or keys[:1] if key not in followers
     ]
     chosen = [key for key in candidates if key == "data.size"]
     candidates = [key for key in candidates if key not in chosen]
@@ -120,14 +114,5 @@ def _follows(settings: pd.DataFrame, tied: str, key: str) -> bool:
     return bool(settings.groupby(key, dropna=False)[tied].nunique(dropna=False).max() == 1)
 
 
-def _best_known(keys: Sequence[str]) -> str:
-    """Of keys that say the same, one that the paper studies."""
-    return next((key for key in keys if key in FACTORS), keys[0])
-
-
 def _lack_tells(key: str) -> bool:
     return key in FACTORS and key not in CONDITIONAL and FACTORS[key].missing != "none"
-
-
-def _codes(column: pd.Series) -> tuple[int, ...]:
-    return tuple(int(code) for code in pd.factorize(column, use_na_sentinel=False)[0])

@@ -10,12 +10,12 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.results.load import read
-from analysis.results.schema import OPTIMUM, experiment_keys
+from analysis.results.schema import OPTIMUM
 from analysis.runs.factors import declare
 from analysis.runs.final import NO_FINAL_RATIO, best_rows, failed, is_counted, is_finished, left_out, stopped_early
 from analysis.runs.groups import Group, group_trials, studied_keys
 from analysis.runs.seeds import SeedSpread, seed_spread
-from analysis.runs.settings import setting_keys, varies
+from analysis.runs.settings import setting_keys, varied_keys
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ class Runs:
     @cached_property
     def varied(self) -> list[str]:
         """The experiment's keys that differ among the trials, seeds among them."""
-        return [key for key in experiment_keys(self.evaluations) if varies(self.evaluations[key])]
+        return varied_keys(self.evaluations)
 
     @cached_property
     def varied_settings(self) -> list[str]:

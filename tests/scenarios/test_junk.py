@@ -10,7 +10,7 @@ import pytest
 from analysis.commands.main import main
 from analysis.figures.catalog import Drawn, figures
 from analysis.report.svg import inline_svg
-from analysis.results.values import CONFIG_CHECKS, REPORTED_CHECKS
+from analysis.results.schema import CONFIG_CHECKS, REPORTED_CHECKS
 from analysis.runs.runs import Runs
 from tests.fakes import BASE, evaluations, grid, make_table
 

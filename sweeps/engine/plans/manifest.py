@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from analysis.results.urls import join_url, open_location
+from analysis.results.store import join_url, open_location
 from memo_core.errors import MemosweepError, first_line, quoted
 from sweeps.engine.cluster.hardware import describe_hardware
 from sweeps.engine.plans.plan import Plan

@@ -14,7 +14,7 @@ from analysis.figures.emm import draw_emm, search_figure
 from analysis.figures.factor import metric_over_factor, trials_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
 from analysis.inference.emm import images_text
-from analysis.results.urls import open_location
+from analysis.results.store import open_location
 from analysis.runs.factors import factor, inside_sentence, value_text
 from analysis.runs.groups import group_titles
 from analysis.runs.runs import Runs

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from analysis.results.urls import is_local, join_url, local_path, open_location
+from analysis.results.store import is_local, join_url, local_path, open_location
 from memo_core.errors import MemosweepError, first_line, quoted
 from sweeps.engine.plans.manifest import FILE as MANIFEST
 from sweeps.engine.plans.manifest import Manifest

@@ -9,7 +9,7 @@ from ray import tune
 from ray.exceptions import RayError
 from ray.tune import TuneError
 
-from analysis.results.urls import join_url
+from analysis.results.store import join_url
 from memo_core.errors import MemosweepError, first_line
 from memo_core.terminal import INTERRUPTED
 from sweeps.engine.cluster import session as ray_session

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.runs.causes import without_numbers
+from analysis.runs.final import without_numbers
 from memo_core.experiment import Experiment
 from sweeps.engine.plans.plan import OptunaOptions, Plan
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ray import cloudpickle
 from ray.tune.experiment import Trial
 
-from analysis.results.urls import join_url, open_location
+from analysis.results.store import join_url, open_location
 from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import Experiment
 

@@ -1,7 +1,7 @@
 import pytest
 
 from analysis.runs import factors
-from analysis.runs.factors import FACTORS, TIED, declare, factor, in_order, inside_sentence, title_of, value_label
+from analysis.runs.factors import DEPENDENT, FACTORS, declare, factor, in_order, inside_sentence, title_of, value_label
 
 
 def test_every_factor_has_a_name_of_its_own() -> None:
@@ -37,7 +37,7 @@ def test_values_come_in_order() -> None:
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Declarations of a test end with it."""
     monkeypatch.setattr(factors, "FACTORS", dict(FACTORS))
-    monkeypatch.setattr(factors, "TIED", dict(TIED))
+    monkeypatch.setattr(factors, "DEPENDENT", dict(DEPENDENT))
 
 
 @pytest.mark.usefixtures("registry")
@@ -45,7 +45,7 @@ def test_a_sweep_script_names_a_factor_that_the_paper_does_not_study() -> None:
     sweep = {"key": "training.warmup_epochs", "title": "Warm-up", "scale": "log", "dependent": ["model.dropout"]}
     declare([sweep, {}, {"key": "model.dropout"}])
     assert (factor("training.warmup_epochs").title, factor("training.warmup_epochs").scale) == ("Warm-up", "log")
-    assert factors.TIED["training.warmup_epochs"] == ("model.dropout",)
+    assert factors.DEPENDENT["training.warmup_epochs"] == ("model.dropout",)
     assert (factor("model.dropout").title, factor("model.dropout").scale) == ("Dropout", "linear")
 
 

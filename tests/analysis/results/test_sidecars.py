@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from analysis.results.state import TuneState, parse_state, reached_budget, status_of
+from analysis.results.sidecars import TuneState, parse_state, status_of
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,3 @@ def test_what_is_no_pair_of_texts_is_skipped_and_counted() -> None:
     assert states == {"a_0": TuneState("TERMINATED", True)}
     assert len(problems) == 1
     assert "Tune's state of 5 trials cannot be read" in problems[0]
-
-
-def test_the_budget_is_in_images_or_in_epochs() -> None:
-    assert reached_budget({"training.images": 100}, {"images_seen": 100})
-    assert not reached_budget({"training.images": 100}, {"images_seen": 99})
-    assert reached_budget({"training.images": None, "training.epochs": 2.5, "data.size": 10}, {"images_seen": 25})
-    assert not reached_budget({}, {"images_seen": 25})

@@ -4,8 +4,7 @@ import fsspec
 import pytest
 from ray.air._internal.uri_utils import URI
 
-from analysis.results.store import open_store
-from analysis.results.urls import is_local, join_url, local_path, open_location
+from analysis.results.store import is_local, join_url, local_path, open_location, open_store
 
 AWKWARD = ["plain", "with space", "[emm]", "é", "50%20", "a#b", "what?", "a::b", "*"]
 

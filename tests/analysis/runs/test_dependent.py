@@ -3,8 +3,7 @@ import pytest
 
 from analysis.inference.findings import verdicts
 from analysis.runs.final import best
-from analysis.runs.groups import summary
-from analysis.runs.partners import with_own_partners
+from analysis.runs.groups import has_own_dependent, summary
 from analysis.runs.runs import Runs
 from analysis.tables.paper import paper_table
 from tests.fakes import frame, grid
@@ -72,17 +71,17 @@ def test_a_depth_has_all_its_skip_connections() -> None:
     assert cells[2] == pytest.approx(ratio(data, model__depth=2, model__skip_connections=None))
 
 
-def test_a_partner_that_all_values_were_run_with_has_its_own_group() -> None:
+def test_a_dependent_setting_that_all_values_were_run_with_has_its_own_group() -> None:
     rates = grid(training__batch_size=(128, 512), training__learning_rate=(1e-4, 2e-4))
     found = Runs.of(frame(rates)).groups("training.batch_size")
     assert [group.title for group in found] == ["Learning rate = 0.0001", "Learning rate = 0.0002"]
     assert [len(group.runs.best) for group in found] == [2, 2]
 
 
-def test_one_partner_for_each_value_keeps_every_row() -> None:
+def test_one_dependent_setting_for_each_value_keeps_every_row() -> None:
     tied = pd.DataFrame({"training.batch_size": [128, 512], "training.learning_rate": [1e-4, 2e-4]})
-    assert with_own_partners(tied, "training.batch_size", ["training.learning_rate"]).all()
-    assert with_own_partners(tied, "training.batch_size", ["model.absent"]).all()
+    assert has_own_dependent(tied, "training.batch_size", ["training.learning_rate"]).all()
+    assert has_own_dependent(tied, "training.batch_size", ["model.absent"]).all()
 
 
 def test_no_trial_is_lost_where_single_values_are_enough() -> None:

@@ -1,0 +1,177 @@
+"""What lies beside the trials of a sweep: its `sweep.json`, and Tune's `experiment_state-*.json`."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from analysis.results.schema import text
+
+MANIFEST_FILE = "sweep.json"
+
+Status = Literal["terminated", "error", "diverged", "running", "interrupted"]
+
+QUIET_SECONDS = 900.0
+"""A sweep at work writes its state at least every few minutes; after so long a silence it is not at work."""
+
+_UNKNOWN = "the budget tells which trials ended, and trials that never reported are not known"
+
+_ID = re.compile(r'"trial_id":\s*"([^"]+)"')
+_STATUS = re.compile(r'"status":\s*"(TERMINATED|ERROR|RUNNING|PENDING|PAUSED)"')
+_DONE = re.compile(r'"done":\s*(true|false)')
+
+Text = Annotated[str, AfterValidator(text)]
+Amount = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    """A part of `sweep.json`; an entry that is wrong is left out, and named in the list that is the context."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _or_left_out(cls, value: Any, handler: Any, info: ValidationInfo) -> Any:
+        try:
+            return handler(value)
+        except ValueError:
+            name = info.field_name or ""
+            info.context.append(name)  # type: ignore[union-attr]
+            return cls.model_fields[name].get_default(call_default_factory=True)
+
+
+class _Factor(_Part):
+    name: Text | None = None
+    key: Text | None = None
+    title: Text | None = None
+    scale: Literal["linear", "log", "category"] | None = None
+    dependent: list[Text] = []
+
+
+class _Search(_Part):
+    kind: Literal["grid", "bisect", "optuna"] | None = None
+    zeta: Annotated[float, Field(gt=0, lt=1)] | None = None
+    direction: Text | None = None
+
+
+class _Plan(_Part):
+    factor: _Factor = _Factor()
+    preset: Text | None = None
+    trials: list[dict[str, Any]] = []
+    search: _Search = _Search()
+
+
+class _Manifest(_Part):
+    """What reading results needs of a `sweep.json`; the rest is left to `--resume`."""
+
+    plan: _Plan = _Plan()
+    resources: dict[Text, Amount] = {}
+    command: list[Text] = []
+    started: Text | None = None
+    hardware: Text | None = None
+    versions: dict[Text, Text] = {}
+    git_commit: Text | None = None
+
+
+def parse_manifest(content: bytes | OSError) -> tuple[dict[str, Any], list[str]]:
+    """Return what a `sweep.json` says, and a line on what could not be read.
+
+    Args:
+        content: the file, or why it cannot be read.
+
+    Returns:
+        The entries that it has, without those that are not what they should be: `factor`, `key`, `title`, `scale`,
+        `dependent`, `preset`, `search` (its kind), `zeta` (of an EMM search), `direction` (of Optuna's), `planned`
+        (the number of trials of a grid), `resources`, `command`, `started`, `hardware`, `versions`, `git_commit`.
+    """
+    if isinstance(content, OSError):
+        return {}, [f"{MANIFEST_FILE} cannot be read ({content})"]
+    try:
+        stored = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}, [f"{MANIFEST_FILE} is cut short or not JSON, so what was run is not known"]
+    if not isinstance(stored, dict):
+        return {}, [f"{MANIFEST_FILE} holds no settings, so what was run is not known"]
+    wrong: list[str] = []
+    manifest = _Manifest.model_validate(stored, context=wrong)
+    plan, factor, search = manifest.plan, manifest.plan.factor, manifest.plan.search
+    entries = {
+        "factor": factor.name,
+        **factor.model_dump(exclude={"name"}),
+        "preset": plan.preset,
+        "search": search.kind,
+        "zeta": search.zeta,
+        "direction": search.direction,
+        # Of a search the trials are templates, one for each value of the factor.
+        "planned": len(plan.trials) if search.kind in (None, "grid") else None,
+        **manifest.model_dump(exclude={"plan"}),
+    }
+    named = ", ".join(dict.fromkeys(wrong))
+    are = "is" if len(set(wrong)) == 1 else "are"
+    problems = [f"{MANIFEST_FILE}: {named} {are} of the wrong type or out of range, and left out"] if wrong else []
+    return {name: value for name, value in entries.items() if value not in (None, 0, [], {})}, problems
+
+
+@dataclass(frozen=True)
+class TuneState:
+    """What Tune last wrote of one trial."""
+
+    status: str
+    """TERMINATED, ERROR, RUNNING, PENDING, PAUSED."""
+    done: bool
+    """Its last result was its last."""
+
+
+def parse_state(content: bytes | OSError) -> tuple[dict[str, TuneState], list[str]]:
+    """Return the trials of an `experiment_state-*.json` by id, and in words what could not be read of them.
+
+    Args:
+        content: the file, or why it cannot be read.
+    """
+    if isinstance(content, OSError):
+        return {}, [f"Tune's state cannot be read ({content}): {_UNKNOWN}"]
+    try:
+        pairs = json.loads(content)["trial_data"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pairs = None
+    if not isinstance(pairs, list):
+        return {}, [f"Tune's state is cut short or holds no trials: {_UNKNOWN}"]
+    found = [state for pair in pairs if (state := _parse_pair(pair)) is not None]
+    strange = len(pairs) - len(found)
+    trials = f"{strange} trial{'s' if strange > 1 else ''}"
+    return dict(found), [f"Tune's state of {trials} cannot be read: {_UNKNOWN}"] if strange else []
+
+
+def _parse_pair(pair: Any) -> tuple[str, TuneState] | None:
+    """Return a trial's id and state; None where Tune wrote something else."""
+    # Both are JSON in a string, with the whole configuration in each: three fields are quicker found than parsed.
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+        return None
+    description, runtime = pair
+    identity, status = _ID.search(description), _STATUS.findall(description)
+    if identity is None or not status:
+        return None
+    done = _DONE.search(runtime)
+    return identity.group(1), TuneState(status[-1], bool(done and done.group(1) == "true"))
+
+
+def status_of(state: TuneState | None, finished: bool, quiet: float, failure: str = "") -> Status:
+    """Return the status of a trial in the words of the tables.
+
+    Args:
+        state: what Tune wrote of it, if anything.
+        finished: whether its own results say that it reached its end.
+        quiet: seconds since its sweep last wrote anything.
+        failure: what its own results say that it broke off with, `diverged` or `failed`; empty for nothing.
+    """
+    if failure:
+        return "diverged" if failure == "diverged" else "error"
+    tune = state.status if state is not None else ""
+    if tune == "ERROR":
+        return "error"
+    if finished or (tune == "TERMINATED" and state is not None and state.done):
+        return "terminated"
+    # One that Tune stopped before its end was stopped by a signal.
+    return "running" if tune != "TERMINATED" and quiet < QUIET_SECONDS else "interrupted"

@@ -203,9 +203,7 @@ def _check_constant(runs: pd.DataFrame, key: str, text: str) -> None:
     if varies(column):
         raise AnalysisError(f"--set {key}={text}: the fit does not ask for it: it repeats or measures a run")
     if _plain(_value(key, text, column)) != _plain(column.iloc[0]):
-        raise AnalysisError(
-            f"--set {key}={text}: all runs have {_values(column)}, so that nothing can be told of others"
-        )
+        raise AnalysisError(f"--set {key}={text}: all runs have {_values(column)}, so that nothing is known of others")
 
 
 def _values(column: pd.Series) -> str:

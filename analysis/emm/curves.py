@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-FloatArray = npt.NDArray[np.float64]
+from analysis.stats.binomial import FloatArray, empirical_logit
+
 PAPER_SAMPLES = 10_000
 
 
@@ -29,7 +29,7 @@ class ValueData:
 
 
 def column_of(table: pd.DataFrame, name: str) -> str:
-    """A column by its own name, or by the last part of a dotted one: `width` of `model.width`.
+    """Return a column by its own name, or by the last part of a dotted one: `width` of `model.width`.
 
     Raises:
         ValueError: several columns end so.
@@ -51,7 +51,7 @@ def observations(
     *,
     seed: str | None = "seed",
 ) -> list[ValueData]:
-    """Splits a table by factor value.
+    """Split a table by factor value.
 
     Rows of one value, size and seed are evaluations of the same training and are pooled by their samples;
     rows with other seeds (or without a seed column, all rows) stay separate trainings.
@@ -93,9 +93,9 @@ def observations(
     )
     if (rows["size"] < 1).any():
         raise ValueError(f"{size} {rows['size'].min():g} is below 1")
-    if ((rows["ratio"] < 0) | (rows["ratio"] > 1)).any():
-        wrong = rows["ratio"][(rows["ratio"] < 0) | (rows["ratio"] > 1)].iloc[0]
-        raise ValueError(f"{ratio} {wrong:g} is not in [0, 1]: give a fraction, not percent")
+    wrong = rows["ratio"][~rows["ratio"].between(0, 1)]
+    if len(wrong):
+        raise ValueError(f"{ratio} {wrong.iloc[0]:g} is not in [0, 1]: give a fraction, not percent")
     if (rows["n"] < 1).any():
         raise ValueError(f"num_samples {rows['n'].min():g} is below 1")
     rows["k"] = rows["ratio"] * rows["n"]
@@ -109,13 +109,14 @@ def observations(
 
 def _numbers(table: pd.DataFrame, column: str) -> FloatArray:
     numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"column {column} holds {table[column][~np.isfinite(numbers)].iloc[0]!r}, which is no number")
+    wrong = table[column][~np.isfinite(numbers)]
+    if len(wrong):
+        raise ValueError(f"column {column} holds {wrong.iloc[0]!r}, which is not a number")
     return numbers
 
 
 def by_size(data: ValueData) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Sizes (M,), pooled ratios and total samples: all trainings of a size together."""
+    """Return sizes (M,), pooled ratios and total samples: all trainings of a size together."""
     sizes, index = np.unique(data.sizes, return_inverse=True)
     n = np.bincount(index, data.num_samples)
     k = np.bincount(index, data.ratios * data.num_samples)
@@ -123,25 +124,23 @@ def by_size(data: ValueData) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 def seed_variance(groups: list[ValueData]) -> float:
-    """Variance of the logit between trainings of the same value and size, beyond counting; 0 if unknown."""
+    """Return the variance of the logit between trainings of a value and size, beyond counting; 0 if unknown."""
     excess, freedom = 0.0, 0
     for data in groups:
         for size in np.unique(data.sizes):
             here = data.sizes == size
             if here.sum() < 2:
                 continue
-            k, n = data.ratios[here] * data.num_samples[here], data.num_samples[here]
-            logits = np.log((k + 0.5) / (n - k + 0.5))
-            counting = np.mean(1 / (k + 0.5) + 1 / (n - k + 0.5))
-            excess += (len(k) - 1) * (np.var(logits, ddof=1) - counting)
-            freedom += len(k) - 1
+            logits, counting = empirical_logit(data.ratios[here], data.num_samples[here])
+            excess += (len(logits) - 1) * float(np.var(logits, ddof=1) - np.mean(counting))
+            freedom += len(logits) - 1
     return max(excess / freedom, 0.0) if freedom else 0.0
 
 
 def non_monotone(
     table: pd.DataFrame, factor: str, confidence: float = 0.95, **columns: str | int | None
 ) -> pd.DataFrame:
-    """Pairs of neighboring sizes where the ratio rises with the size beyond its noise.
+    """Return pairs of neighboring sizes where the ratio rises with the size beyond its noise.
 
     Hypothesis 2.2 of the paper says that it falls. The noise is counting plus, where trainings are repeated,
     the spread of seeds.
@@ -153,15 +152,18 @@ def non_monotone(
     Returns:
         a frame with the columns value, size, ratio, next_size, next_ratio, z; empty where all is monotone.
     """
-    groups = observations(table, factor, **columns)  # type: ignore[arg-type]
+    return rises(observations(table, factor, **columns), confidence)  # type: ignore[arg-type]
+
+
+def rises(groups: list[ValueData], confidence: float = 0.95) -> pd.DataFrame:
+    """Return what `non_monotone` does, of observations."""
     spread = seed_variance(groups)
     rows = []
     for data in groups:
         sizes, ratios, n = by_size(data)
         trainings = np.array([(data.sizes == s).sum() for s in sizes])
-        k = ratios * n
-        logits = np.log((k + 0.5) / (n - k + 0.5))
-        variance = 1 / (k + 0.5) + 1 / (n - k + 0.5) + spread / trainings
+        logits, counting = empirical_logit(ratios, n)
+        variance = counting + spread / trainings
         z = np.diff(logits) / np.sqrt(variance[1:] + variance[:-1])
         for i in np.flatnonzero(z > special.ndtri(confidence)):
             rows.append((data.value, sizes[i], ratios[i], sizes[i + 1], ratios[i + 1], float(z[i])))

@@ -12,28 +12,21 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from analysis.emm.curves import PAPER_SAMPLES, ValueData, non_monotone, observations, seed_variance
+from analysis.emm.curves import PAPER_SAMPLES, ValueData, non_monotone, observations, rises, seed_variance
 from analysis.emm.isotonic import isotonic_crossings, monotone_ratios
-from analysis.emm.kinds import crossing_kind
+from analysis.emm.kinds import Kind, crossing_kind
 from analysis.emm.logistic import LogisticFit, fit_shared_slope
+from analysis.stats.binomial import FloatArray
 
 __all__ = ["COLUMNS", "METHODS", "Method", "emm", "fitted_curves", "non_monotone"]
 
 Method = Literal["isotonic", "logistic"]
 METHODS: tuple[Method, ...] = ("isotonic", "logistic")
 COLUMNS = (
-    "value",
-    "zeta",
-    "method",
-    "kind",
-    "emm",
-    "emm_low",
-    "emm_high",
-    "slope",
-    "sizes",
-    "trainings",
-    "monotone",
+    *("value", "zeta", "method", "kind", "emm", "emm_low", "emm_high", "slope"),
+    *("sizes", "trainings", "monotone"),
 )
+Row = dict[str, object]
 
 
 def emm(
@@ -49,7 +42,7 @@ def emm(
     confidence: float = 0.95,
     resamples: int = 200,
 ) -> pd.DataFrame:
-    """EMM of each factor value, for each zeta and method, with an interval.
+    """Return the EMM of each factor value, for each zeta and method, with an interval.
 
     The interval covers the counting of samples, the spread of training seeds where trainings are repeated,
     and the misfit of the method: how far observations scatter around the shared-slope line. Isotonic
@@ -87,22 +80,18 @@ def emm(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence} is not in (0, 1)")
     groups = observations(table, factor, size, ratio, num_samples, seed=seed)
-    rising = set(
-        non_monotone(table, factor, size=size, ratio=ratio, num_samples=num_samples, seed=seed)["value"].map(repr)
-    )
+    rising = set(rises(groups)["value"].map(repr))
     fit = fit_shared_slope(groups)
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for index, data in enumerate(groups):
-        common = {
+        common: Row = {
             "value": data.value,
             "sizes": len(np.unique(data.sizes)),
             "trainings": len(data.sizes),
             "monotone": repr(data.value) not in rising,
         }
         if "isotonic" in methods:
-            rows += [
-                common | row for row in _isotonic(groups, index, zetas, fit, confidence=confidence, resamples=resamples)
-            ]
+            rows += [common | row for row in _isotonic(groups, index, zetas, fit, confidence, resamples)]
         if "logistic" in methods:
             rows += [common | row for row in _logistic(data, index, zetas, fit, confidence)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -154,81 +143,59 @@ def fitted_curves(
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def _bound(data: ValueData, zeta: float, target: float) -> dict[str, object] | None:
-    """The bound row where the monotone ratios do not cross the target within the sizes run, else None."""
+def _row(method: Method, zeta: float, kind: Kind, emm: float, low: float, high: float, *, slope: float = np.nan) -> Row:
+    return {
+        **{"method": method, "zeta": zeta, "kind": kind},
+        **{"emm": emm, "emm_low": low, "emm_high": high, "slope": slope},
+    }
+
+
+def _bound(method: Method, data: ValueData, zeta: float) -> Row | None:
+    """Return the bound where the monotone ratios do not cross 1 - zeta within the sizes run, else None."""
     sizes, ratios = monotone_ratios(data)
-    if ratios[-1] >= target:
-        edge, low, high, kind = sizes[-1], sizes[-1], np.inf, "lower_bound"
-    elif ratios[0] < target:
-        edge, low, high, kind = sizes[0], 0.0, sizes[0], "upper_bound"
-    else:
-        return None
-    return {"zeta": zeta, "kind": kind, "emm": edge, "emm_low": low, "emm_high": high, "slope": np.nan}
+    if ratios[-1] >= 1 - zeta:
+        return _row(method, zeta, "lower_bound", sizes[-1], sizes[-1], np.inf)
+    return _row(method, zeta, "upper_bound", sizes[0], 0.0, sizes[0]) if ratios[0] < 1 - zeta else None
 
 
 def _isotonic(
-    groups: list[ValueData],
-    index: int,
-    zetas: npt.NDArray[np.float64],
-    fit: LogisticFit | None,
-    *,
-    confidence: float,
-    resamples: int,
-) -> list[dict[str, object]]:
+    groups: list[ValueData], index: int, zetas: FloatArray, fit: LogisticFit | None, confidence: float, resamples: int
+) -> list[Row]:
     data = groups[index]
     seed_sd = np.sqrt(seed_variance(groups))
     # The fit's scatter holds the seeds already; what is beyond them is misfit.
     misfit = np.sqrt(max((fit.misfit if fit else 0.0) ** 2 - seed_sd**2, 0.0))
     rng = np.random.default_rng(0)
-    crossings = isotonic_crossings(
+    crossings, resampled = isotonic_crossings(
         data, 1 - zetas, seed_sd=float(seed_sd), misfit_sd=float(misfit), resamples=resamples, rng=rng
     )
     tail = (1 - confidence) / 2
     rows = []
-    for column, zeta in enumerate(zetas):
-        bound = _bound(data, float(zeta), 1 - float(zeta))
-        if bound is None:
+    for column, zeta in enumerate(map(float, zetas)):
+        row = _bound("isotonic", data, zeta)
+        if row is None:
             # Nearest, since interpolating between a size and infinity has no meaning.
-            low, high = np.quantile(crossings.resampled[:, :, column], [tail, 1 - tail], axis=1, method="nearest")
-            low, high = low.min(), high.max()
-            bound = {
-                "zeta": float(zeta),
-                "kind": crossing_kind(low, high, (data.sizes.min(), data.sizes.max())),
-                "emm": crossings.emm[column],
-                "emm_low": low,
-                "emm_high": high,
-                "slope": np.nan,
-            }
-        rows.append(bound | {"method": "isotonic"})
+            ends = np.quantile(resampled[:, :, column], [tail, 1 - tail], axis=1, method="nearest")
+            low, high = ends[0].min(), ends[1].max()
+            kind = crossing_kind(low, high, (data.sizes.min(), data.sizes.max()))
+            row = _row("isotonic", zeta, kind, crossings[column], low, high)
+        rows.append(row)
     return rows
 
 
-def _logistic(
-    data: ValueData, index: int, zetas: npt.NDArray[np.float64], fit: LogisticFit | None, confidence: float
-) -> list[dict[str, object]]:
-    fitted = fit is not None and np.isfinite(fit.coefficients[index])
-    rows: list[dict[str, object]] = []
-    for zeta in zetas:
-        bound = _bound(data, float(zeta), 1 - float(zeta))
-        if bound is not None:
-            rows.append(bound | {"method": "logistic"})
-        if fit is None or not fitted:
+def _logistic(data: ValueData, index: int, zetas: FloatArray, fit: LogisticFit | None, confidence: float) -> list[Row]:
+    rows: list[Row] = []
+    for zeta in map(float, zetas):
+        bound = _bound("logistic", data, zeta)
+        rows += [] if bound is None else [bound]
+        if fit is None or not np.isfinite(fit.coefficients[index]):
             continue
-        estimate, low, high = fit.crossings(index, 1 - float(zeta), confidence)[0]
+        estimate, low, high = fit.crossings(index, 1 - zeta, confidence)[0]
         # A slope that may be zero has no crossing.
         if not (np.isfinite(estimate) and np.isfinite(high)):
             continue
         ends = (data.sizes.min(), data.sizes.max())
         inside = bound is None and ends[0] <= estimate <= ends[1]
-        rows.append(
-            {
-                "zeta": float(zeta),
-                "kind": crossing_kind(low, high, ends) if inside else "extrapolated",
-                "emm": estimate,
-                "emm_low": low,
-                "emm_high": high,
-                "slope": fit.slope,
-                "method": "logistic",
-            }
-        )
+        kind: Kind = crossing_kind(low, high, ends) if inside else "extrapolated"
+        rows.append(_row("logistic", zeta, kind, estimate, low, high, slope=fit.slope))
     return rows

@@ -1,23 +1,22 @@
 """EMM without a model: the falling ratio interpolated in ln size (isotonic regression)."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 from scipy.optimize import isotonic_regression
 
-from analysis.emm.curves import FloatArray, ValueData, by_size
+from analysis.emm.curves import ValueData, by_size
+from analysis.stats.binomial import FloatArray
 
 
 def monotone_ratios(data: ValueData) -> tuple[FloatArray, FloatArray]:
-    """Sizes (M,) and the closest falling ratios (M,), weighted by samples."""
+    """Return sizes (M,) and the closest falling ratios (M,), weighted by samples."""
     sizes, ratios, n = by_size(data)
     return sizes, np.asarray(isotonic_regression(ratios, weights=n, increasing=False).x)
 
 
 def crossing(sizes: FloatArray, ratios: FloatArray, target: float, logits: bool = False) -> float:
-    """Where falling ratios cross the target, linear in ln size (Section 2 of the paper).
+    """Return where falling ratios cross the target, linear in ln size (Section 2 of the paper).
 
     Args:
         sizes, ratios: (M,) each, as from `monotone_ratios`.
@@ -40,17 +39,6 @@ def crossing(sizes: FloatArray, ratios: FloatArray, target: float, logits: bool 
     return float(np.exp(np.log(sizes[i]) + share * np.log(sizes[i + 1] / sizes[i])))
 
 
-@dataclass(frozen=True)
-class IsotonicCrossings:
-    """Crossings (Z,) for several targets, and resampled ones (2, B, Z): ratios and logits interpolated.
-
-    0 and infinity where there is none.
-    """
-
-    emm: FloatArray
-    resampled: FloatArray
-
-
 def isotonic_crossings(
     data: ValueData,
     targets: npt.ArrayLike,
@@ -59,8 +47,8 @@ def isotonic_crossings(
     misfit_sd: float,
     resamples: int,
     rng: np.random.Generator,
-) -> IsotonicCrossings:
-    """Crossings of each target with a parametric bootstrap: counting, training seeds and interpolation error.
+) -> tuple[FloatArray, FloatArray]:
+    """Return the crossings of each target with a parametric bootstrap of counting, seeds and interpolation error.
 
     Args:
         data: of one factor value.
@@ -69,14 +57,17 @@ def isotonic_crossings(
         misfit_sd: of the logit between the interpolated and the true curve.
         resamples: B.
         rng: of the bootstrap.
+
+    Returns:
+        Crossings (Z,), and resampled ones (2, B, Z), of interpolated ratios and of interpolated logits; 0 and infinity
+        where there is none.
     """
     targets = np.atleast_1d(np.asarray(targets, float))
     sizes, ratios = monotone_ratios(data)
     emm = np.array([crossing(sizes, ratios, t) for t in targets])
     resampled = np.empty((2, resamples, len(targets)))
     # The observed ratio with half a sample added: a resample of 0 or all would show no noise.
-    k = data.ratios * data.num_samples
-    logits = special.logit((k + 0.5) / (data.num_samples + 1))
+    logits = special.logit((data.ratios * data.num_samples + 0.5) / (data.num_samples + 1))
     n = np.rint(data.num_samples).astype(int)
     _, index = np.unique(data.sizes, return_inverse=True)
     weights = np.bincount(index, n).astype(float)
@@ -86,4 +77,4 @@ def isotonic_crossings(
         drawn = np.bincount(index, rng.binomial(n, shifted)) / weights
         fitted = isotonic_regression(drawn, weights=weights, increasing=False).x
         resampled[:, b] = [[crossing(sizes, fitted, t, way) for t in targets] for way in (False, True)]
-    return IsotonicCrossings(emm, resampled)
+    return emm, resampled

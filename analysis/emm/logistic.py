@@ -1,5 +1,4 @@
-"""EMM by a model: logit(ratio) = intercept of the factor value - slope * ln(size), one slope for all
-values."""
+"""EMM by a model: logit(ratio) = intercept of the factor value - slope * ln(size), one slope for all values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from analysis.emm.curves import FloatArray, ValueData, seed_variance
-from analysis.stats.binomial import empirical_logit
+from analysis.emm.curves import ValueData, seed_variance
+from analysis.stats.binomial import FloatArray, empirical_logit
 from analysis.stats.regression import fit_with_misfit
 
 
@@ -22,14 +21,12 @@ class LogisticFit:
         covariance: (V + 1, V + 1), of the noise below.
         misfit: standard deviation of the logit around the lines beyond counting: seeds and misfit together.
         freedom: degrees of freedom of the residuals; t quantiles use it.
-        residual: root mean square residual in logits.
     """
 
     coefficients: FloatArray
     covariance: FloatArray
     misfit: float
     freedom: int
-    residual: float
 
     @property
     def slope(self) -> float:
@@ -37,12 +34,12 @@ class LogisticFit:
         return float(self.coefficients[-1])
 
     def t(self, confidence: float = 0.95) -> float:
-        """Two-sided quantile; normal where the misfit rests on its floor alone."""
+        """Return the two-sided quantile; normal where the misfit rests on its floor alone."""
         p = 0.5 + confidence / 2
         return float(stats.t.ppf(p, self.freedom) if self.freedom > 0 else stats.norm.ppf(p))
 
     def crossings(self, index: int, targets: npt.ArrayLike, confidence: float = 0.95) -> FloatArray:
-        """Sizes (Z, 3) where value `index` crosses each target: estimate, low, high (Fieller's interval).
+        """Return sizes (Z, 3) where value `index` crosses each target: estimate, low, high (Fieller's interval).
 
         Fieller's theorem inverts the test of "the line passes the target here", so the interval is exact
         for normal logits and becomes infinite where the slope could be zero.
@@ -58,26 +55,24 @@ class LogisticFit:
         qc = (a - z) ** 2 - t2 * vaa
         root = np.sqrt(np.maximum(qb**2 - 4 * qa * qc, 0))
         with np.errstate(over="ignore"):
-            if b <= 0 or qa <= 0:
-                low, high = np.zeros_like(z), np.full_like(z, np.inf)
-                estimate = np.exp((a - z) / b) if b > 0 else np.full_like(z, np.nan)
-            else:
+            estimate = np.exp((a - z) / b) if b > 0 else np.full_like(z, np.nan)
+            low, high = np.zeros_like(z), np.full_like(z, np.inf)
+            if b > 0 and qa > 0:
                 low, high = np.exp((-qb - root) / (2 * qa)), np.exp((-qb + root) / (2 * qa))
-                estimate = np.exp((a - z) / b)
         return np.stack([estimate, low, high], axis=1)
 
     def logits(self, index: int, sizes: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """The line of value `index` at sizes (N,) and its standard error, in logits."""
+        """Return the line of value `index` at sizes (N,) and its standard error, in logits."""
         x = np.log(np.asarray(sizes, float))
         variance = self.covariance[index, index] - 2 * x * self.covariance[index, -1] + x**2 * self.covariance[-1, -1]
         return self.coefficients[index] - self.slope * x, np.sqrt(np.maximum(variance, 0))
 
 
 def informative(data: ValueData) -> npt.NDArray[np.bool_]:
-    """(N,) which ratios have a usable logit: within 0.5% to 99.5%, and 2 samples away from 0 and 1.
+    """Return (N,) which ratios have a usable logit: within 0.5% to 99.5%, and 2 samples away from 0 and 1.
 
     Outside, ratios level off (unique labels stay at 99.5% to 100% over all sizes) and would flatten the slope
-    of everybody.
+    of all values.
     """
     k = data.ratios * data.num_samples
     inside = (data.ratios >= 0.005) & (data.ratios <= 0.995)
@@ -85,11 +80,11 @@ def informative(data: ValueData) -> npt.NDArray[np.bool_]:
 
 
 def fit_shared_slope(groups: Sequence[ValueData]) -> LogisticFit | None:
-    """Fits one slope and an intercept for each value.
+    """Fit one slope and an intercept for each value.
 
     Returns:
-        the fit; None where no value has two informative sizes, so that no slope can be told. A value without
-        any informative ratio gets the intercept NaN.
+        the fit; None where no value has two informative sizes, so that the slope is unknown. A value
+        without any informative ratio gets the intercept NaN.
     """
     used = [informative(g) for g in groups]
     x = np.concatenate([np.log(g.sizes[u]) for g, u in zip(groups, used, strict=True)])
@@ -101,10 +96,9 @@ def fit_shared_slope(groups: Sequence[ValueData]) -> LogisticFit | None:
     present = np.unique(member)
     design = np.concatenate([(member[:, None] == present).astype(float), -x[:, None]], axis=1)
     fit = fit_with_misfit(design, *empirical_logit(ratios, n), unidentified=seed_variance(list(groups)))
-    residual = float(np.sqrt(np.mean(fit.residuals**2)))
     full = np.full(len(groups) + 1, np.nan)
     full_covariance = np.full((len(groups) + 1, len(groups) + 1), np.nan)
     slots = np.append(present, len(groups))
     full[slots] = fit.coefficients
     full_covariance[np.ix_(slots, slots)] = fit.covariance
-    return LogisticFit(full, full_covariance, float(np.sqrt(fit.extra)), fit.freedom, residual)
+    return LogisticFit(full, full_covariance, float(np.sqrt(fit.extra)), fit.freedom)

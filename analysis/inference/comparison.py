@@ -32,7 +32,7 @@ METHOD = (
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that two sweeps were asked or run with; a side is missing where it does not say."""
+    """An option or a circumstance in which two sweeps differ."""
 
     what: str
     a: str
@@ -102,9 +102,8 @@ class Comparison:
         text = f"{beyond} of {count} matched {settings} {'differs' if beyond == 1 else 'differ'} beyond noise."
         saturated = sum(match.saturated for match in self.matches)
         if saturated:
-            text += (
-                f" {saturated} of them at 0% or at 100% on both sides {'says' if saturated == 1 else 'say'} nothing."
-            )
+            says = "says" if saturated == 1 else "say"
+            text += f" {saturated} of them at 0% or at 100% on both sides {says} nothing."
         if self.overall is None and saturated < count:
             over = "The others" if saturated else "All of them"
             text += f" {over} are lower bounds on a side, so that there is no difference to pool."
@@ -152,18 +151,17 @@ def compare(a: Runs, b: Runs, names: tuple[str, str] = ("A", "B")) -> Comparison
     both = with_defaults(pd.concat([runs_a, runs_b], ignore_index=True), keys)
     runs_a, runs_b = both.iloc[: len(runs_a)].reset_index(drop=True), both.iloc[len(runs_a) :].reset_index(drop=True)
     table_a, table_b = _texts(runs_a, keys), _texts(runs_b, keys)
-    between = [key for key in keys if _constant(table_a[key]) and _constant(table_b[key])]
-    between = [key for key in between if table_a[key].iloc[0] != table_b[key].iloc[0]]
+    constant = [key for key in keys if table_a[key].nunique() == table_b[key].nunique() == 1]
+    between = [key for key in constant if table_a[key].iloc[0] != table_b[key].iloc[0]]
     differences = [Difference(key, str(table_a[key].iloc[0]), str(table_b[key].iloc[0])) for key in between]
-    pooled = pd.concat([runs_a, runs_b], ignore_index=True).assign(sweep=["a"] * len(runs_a) + ["b"] * len(runs_b))
-    spread = seed_spread(pooled.rename(columns={"sweep": "sweep."}))
+    spread = seed_spread(both.assign(**{"sweep.": ["a"] * len(runs_a) + ["b"] * len(runs_b)}))
     # A setting in which the sweeps differ as a whole is what is compared: it does not keep trials apart.
     shared = [key for key in keys if key not in between]
     sides = [_side(runs, table, shared, spread) for runs, table in ((runs_a, table_a), (runs_b, table_b))]
-    moved = [key for key in shared if not (_constant(table_a[key]) and _constant(table_b[key]))]
-    matches, overall = _matches(sides[0], sides[1], shared, moved, may_repeat=not between)
+    varied = [key for key in shared if key not in constant]
+    matches, overall = _matches(sides[0], sides[1], shared, varied, may_repeat=not between)
     only = [
-        tuple(sorted((_named(index, shared, moved) for index in one.index.difference(other.index)), key=_order))
+        tuple(sorted((_named(index, shared, varied) for index in one.index.difference(other.index)), key=_order))
         for one, other in (sides, sides[::-1])
     ]
     missing = (_unfinished(a, runs_a), _unfinished(b, runs_b))
@@ -188,10 +186,6 @@ def _text(value: Any) -> str:
     return f"{float(value):.10g}"
 
 
-def _constant(column: pd.Series) -> bool:
-    return bool((column == column.iloc[0]).all())
-
-
 def _side(runs: pd.DataFrame, table: pd.DataFrame, shared: list[str], spread: SeedSpread) -> pd.DataFrame:
     """By the shared settings: logits, variance, ratio, runs, whether that is a lower bound, and which trainings."""
     plain = pd.concat([table[shared], runs[["memorization_ratio", "num_samples"]].reset_index(drop=True)], axis=1)
@@ -199,12 +193,12 @@ def _side(runs: pd.DataFrame, table: pd.DataFrame, shared: list[str], spread: Se
     named = [key for key in (*REPEATS, "memorization_ratio", "num_samples") if key in runs]
     trainings = [" ".join(map(_text, row)) for row in runs[named].itertuples(index=False)]
     about = table[shared].assign(bound=stopped_early(runs).to_numpy(), trainings=trainings)
-    told = about.groupby(shared, sort=True).agg(bound=("bound", "any"), trainings=("trainings", frozenset))
-    return cells.join(told)
+    found = about.groupby(shared, sort=True).agg(bound=("bound", "any"), trainings=("trainings", frozenset))
+    return cells.join(found)
 
 
 def _matches(
-    a: pd.DataFrame, b: pd.DataFrame, shared: list[str], moved: list[str], may_repeat: bool
+    a: pd.DataFrame, b: pd.DataFrame, shared: list[str], varied: list[str], may_repeat: bool
 ) -> tuple[tuple[Match, ...], Effect | None]:
     """What both trained, and the effect over those whose ratios are final."""
     common = a.index.intersection(b.index, sort=False)
@@ -215,29 +209,23 @@ def _matches(
     variance = second["variance"].to_numpy() + first["variance"].to_numpy()
     silent = is_saturated(first["ratio"].to_numpy(dtype=float), second["ratio"].to_numpy(dtype=float))
     p_values = [two_sided_p(d / math.sqrt(v)) for d, v in zip(np.where(silent, 0.0, difference), variance, strict=True)]
-    # What says nothing is no test that Holm's correction has to allow for.
+    # A saturated setting is not a test that Holm's correction has to allow for.
     adjusted = np.ones(len(p_values))
     adjusted[~silent] = holm([p for p, out in zip(p_values, silent, strict=True) if not out])
     points = 100 * (second["ratio"].to_numpy() - first["ratio"].to_numpy())
     point_variances = cell_ratio_variances(first) + cell_ratio_variances(second)
     reach = 100 * normal_quantile() * np.sqrt(point_variances)
+    low, high = points - reach, points + reach
+    sides = [side.to_dict("records") for side in (first, second)]
     matches = tuple(
         Match(
-            _named(index, shared, moved),
+            _named(index, shared, varied),
             *(float(one["ratio"]), float(other["ratio"]), int(one["runs"]), int(other["runs"])),
-            *(
-                float(points[i]),
-                float(points[i] - reach[i]),
-                float(points[i] + reach[i]),
-                p_values[i],
-                float(adjusted[i]),
-            ),
+            *(float(points[i]), float(low[i]), float(high[i]), p_values[i], float(adjusted[i])),
             *(bool(one["bound"]), bool(other["bound"]), bool(silent[i])),
             may_repeat and one["trainings"] == other["trainings"],
         )
-        for i, (index, one, other) in enumerate(
-            zip(common, first.to_dict("records"), second.to_dict("records"), strict=True)
-        )
+        for i, (index, one, other) in enumerate(zip(common, sides[0], sides[1], strict=True))
     )
     final = ~(first["bound"] | second["bound"]).to_numpy(dtype=bool) & ~silent
     effect = None
@@ -249,9 +237,9 @@ def _matches(
     return tuple(sorted(matches, key=lambda match: _order(match.settings))), effect
 
 
-def _named(index: Any, shared: list[str], moved: list[str]) -> dict[str, Any]:
+def _named(index: Any, shared: list[str], varied: list[str]) -> dict[str, Any]:
     values = dict(zip(shared, index if isinstance(index, tuple) else (index,), strict=True))
-    return {key: _value(values[key]) for key in moved}
+    return {key: _value(values[key]) for key in varied}
 
 
 def _value(text: str) -> str | float | None:
@@ -275,7 +263,7 @@ def _unfinished(runs: Runs, best: pd.DataFrame) -> int:
 
 
 def _about(a: Runs, b: Runs) -> list[Difference]:
-    """What the manifests say differently; versions package by package."""
+    """Return in what the manifests differ; versions package by package."""
     sides = [_manifest(runs) for runs in (a, b)]
     names = list(dict.fromkeys([*sides[0], *sides[1]]))
     values = [(name, sides[0].get(name, "unknown"), sides[1].get(name, "unknown")) for name in names]

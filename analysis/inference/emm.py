@@ -19,7 +19,7 @@ SIZE = "data.size"
 
 
 def find_factor(runs: Runs, requested: str | None = None) -> str:
-    """The dotted key whose values have an EMM each.
+    """Return the dotted key whose values have an EMM each.
 
     Args:
         runs: of one sweep or several.
@@ -42,8 +42,8 @@ def find_factor(runs: Runs, requested: str | None = None) -> str:
         near = difflib.get_close_matches(requested, [*keys, *(key.rpartition(".")[2] for key in keys)], n=1)
         hint = f"did you mean {near[0]}?" if near else f"these differ: {', '.join(runs.factors) or 'none'}"
         raise AnalysisError(f"--factor {requested}: no trial has such a setting, {hint}")
-    moved = list(dict.fromkeys(key for sweep in sweeps if (key := str(sweep.get("key"))) in keys))
-    candidates = moved or runs.factors or [SIZE]
+    studied = list(dict.fromkeys(key for sweep in sweeps if (key := str(sweep.get("key"))) in keys))
+    candidates = studied or runs.factors or [SIZE]
     if len(candidates) > 1:
         candidates = [key for key in candidates if key != SIZE]
     if len(candidates) > 1:
@@ -52,7 +52,7 @@ def find_factor(runs: Runs, requested: str | None = None) -> str:
 
 
 def comparable_runs(runs: Runs, key: str) -> list[Group]:
-    """The trials that count, in groups within which only the factor, the size and seeds differ.
+    """Return the trials that count, in groups within which only the factor, the size and seeds differ.
 
     Raises:
         AnalysisError: no trial has a ratio, or none to which the factor means something.
@@ -77,20 +77,20 @@ def emm_of_results(found: Sequence[Group], zetas: Sequence[float], methods: Sequ
     Returns:
         The columns of `analysis.emm.estimate`, values of the factor in their order, behind `panel`, the place in
         `found` from 0 on, and `among`, what all runs of the row share and others do not (`""` where there is one
-        panel). Sizes in images; an open side of an interval is 0 or infinity.
+        group). Sizes in images; an open side of an interval is 0 or infinity.
 
     Raises:
         AnalysisError: zeta out of range.
     """
     parts = []
-    for place, (panel, among) in enumerate(zip(found, group_titles(found), strict=True)):
-        runs, about = _estimable(panel)
+    for place, (group, among) in enumerate(zip(found, group_titles(found), strict=True)):
+        runs, about = _estimable(group)
         try:
             part = emm(runs, about, list(zetas), methods, size=SIZE, seed="training")
         except ValueError as error:
             raise AnalysisError(f"no EMM: {error}") from None
-        places = {str(value): place for place, value in enumerate(in_order(panel.key, part["value"]))}
-        part = part.loc[part["value"].map(str).map(places).sort_values(kind="stable").index]
+        order = {str(value): rank for rank, value in enumerate(in_order(group.key, part["value"]))}
+        part = part.sort_values("value", key=lambda values: values.map(str).map(order), kind="stable")
         part.insert(0, "panel", place)
         part.insert(1, "among", among)
         parts.append(part)
@@ -102,20 +102,20 @@ def group_crossings(group: Group, zetas: Sequence[float]) -> pd.DataFrame:
     return emm_of_results([group], zetas, ["isotonic"])
 
 
-def curves_of_results(panel: Group, method: Method) -> pd.DataFrame:
-    """The curves whose crossings `emm_of_results` reports; see `analysis.emm.estimate.fitted_curves`."""
-    runs, about = _estimable(panel)
+def curves_of_results(group: Group, method: Method) -> pd.DataFrame:
+    """Return the curves whose crossings `emm_of_results` reports; see `analysis.emm.estimate.fitted_curves`."""
+    runs, about = _estimable(group)
     return fitted_curves(runs, about, method, size=SIZE, seed="training")
 
 
-def _estimable(panel: Group) -> tuple[pd.DataFrame, str]:
-    """A panel's runs and factor as the estimators take them."""
-    runs = once_a_seed(panel.runs.best)
-    return runs.assign(training=_training(runs)), "" if panel.key == SIZE else panel.key
+def _estimable(group: Group) -> tuple[pd.DataFrame, str]:
+    """Return a group's runs and factor as the estimators take them."""
+    runs = once_a_seed(group.runs.best)
+    return runs.assign(training=_training(runs)), "" if group.key == SIZE else group.key
 
 
 def _training(runs: pd.DataFrame) -> pd.Series:
-    """Equal for repetitions of the same training: another data seed is another training too."""
+    """Return names that repetitions of a training share: another data seed is another training too."""
     seeds = [runs[name] for name in REPEATS if name in runs.columns]
     return pd.Series(
         ["/".join(map(str, row)) for row in zip(*seeds, strict=True)] or runs["trial_id"], index=runs.index
@@ -125,12 +125,12 @@ def _training(runs: pd.DataFrame) -> pd.Series:
 def emm_notes(
     estimates: pd.DataFrame, runs: Runs, found: Sequence[Group], methods: Sequence[Method] = METHODS
 ) -> list[str]:
-    """What a reader of the numbers has to know beside their kind.
+    """Return what a reader of the numbers has to know beside their kind.
 
     Args:
         estimates: of `emm_of_results`.
         runs: which the estimates come from.
-        found: the panels that they are of.
+        found: the groups that they are of.
         methods: that were requested.
 
     Returns:
@@ -142,9 +142,8 @@ def emm_notes(
     lines += _without_line(estimates, found) if "logistic" in methods else []
     if stopped_early(runs.evaluations).any():
         lines.append("where the size below a crossing has a lower bound, the EMM may be somewhat larger")
-    for value in dict.fromkeys(
-        estimates[~estimates["monotone"].astype(bool)]["value"].map(lambda v: value_text(key, v))
-    ):
+    rising = estimates.loc[~estimates["monotone"].astype(bool), "value"]
+    for value in dict.fromkeys(value_text(key, value) for value in rising):
         lines.append(
             ("" if key == SIZE else f"{value}: ") + "the ratio rises with |D| somewhere, beyond noise (against "
             "Hypothesis 2.2): the crossing is that of the closest falling curve"
@@ -156,13 +155,13 @@ def _without_line(estimates: pd.DataFrame, found: Sequence[Group]) -> list[str]:
     """Which values have no row of the logistic method, and why."""
     fitted = estimates[estimates["method"] == "logistic"]
     names = []
-    for place, (panel, among) in enumerate(zip(found, group_titles(found), strict=True)):
-        if panel.key == SIZE:
+    for place, (group, among) in enumerate(zip(found, group_titles(found), strict=True)):
+        if group.key == SIZE:
             lacking = [] if (fitted["panel"] == place).any() else [""]
         else:
-            have = {value_text(panel.key, value) for value in fitted.loc[fitted["panel"] == place, "value"]}
-            wanted = [value_text(panel.key, value) for value in in_order(panel.key, panel.runs.evaluations[panel.key])]
-            lacking = [name for name in wanted if name not in have]
+            have = {value_text(group.key, value) for value in fitted.loc[fitted["panel"] == place, "value"]}
+            values = in_order(group.key, group.runs.evaluations[group.key])
+            lacking = [name for value in values if (name := value_text(group.key, value)) not in have]
         names += [" among ".join(filter(None, (name, among))) for name in lacking]
     if not names:
         return []
@@ -174,7 +173,7 @@ def _without_line(estimates: pd.DataFrame, found: Sequence[Group]) -> list[str]:
 
 
 def images_text(size: float) -> str:
-    """A number of training images: whole ones, and three digits below 100, where they tell; `open` for no number."""
+    """Return a number of training images: three digits below 100, else whole ones; `open` for 0 and infinity."""
     if not 0 < size < math.inf:
         return "open"
     return f"{size:,.0f}" if size >= 100 else f"{size:.3g}"

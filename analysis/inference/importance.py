@@ -16,7 +16,7 @@ from analysis.runs.settings import REPEATS, for_fits, setting_keys, varies
 MINIMUM_RUNS = 8
 WIDE = 10.0
 """A positive setting whose values span this factor is taken on a logarithmic scale."""
-FEWEST_FOR_QUANTILES = 100
+MIN_RESAMPLES_FOR_QUANTILES = 100
 """Resamples below which no 95% interval is read off: the ends are then the range of all of them."""
 RESAMPLES = 20
 TREES = 16
@@ -28,7 +28,7 @@ class Importance:
     """The share of the ratio's variance over the studied space that one factor explains by itself."""
 
     factor: str
-    """Its dotted key; keys that always move together are one factor, joined by ` + `."""
+    """Its dotted key; keys that always vary together are one factor, joined by ` + `."""
     importance: float
     low: float
     high: float
@@ -52,7 +52,7 @@ class Ranking:
     @property
     def interval(self) -> str:
         """What `low` and `high` of the factors are, such as `95%` or `range of 20 resamples`."""
-        return _interval(self.resamples)
+        return "95%" if self.resamples >= MIN_RESAMPLES_FOR_QUANTILES else f"range of {self.resamples} resamples"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -80,7 +80,7 @@ def rank(runs: Runs, resamples: int = RESAMPLES, seed: int = 0, target: str = "m
         target: a column, 0..1 for the ratio.
 
     Raises:
-        AnalysisError: fewer than 8 finished runs, or no setting moves.
+        AnalysisError: fewer than 8 finished runs, or no setting varies.
     """
     if resamples < 2:
         raise AnalysisError(f"--resamples {resamples}: an interval needs 2 at least")
@@ -111,23 +111,18 @@ def rank(runs: Runs, resamples: int = RESAMPLES, seed: int = 0, target: str = "m
         if np.ptp(values[picked]) > 0:
             drawn.append(_fanova(axes, values, picked, seed + 1 + len(drawn)))
     factors = []
-    ends = [0.025, 0.975] if resamples >= FEWEST_FOR_QUANTILES else [0.0, 1.0]
+    ends = [0.025, 0.975] if resamples >= MIN_RESAMPLES_FOR_QUANTILES else [0.0, 1.0]
     for axis in axes:
-        low, high = np.quantile([draw[axis.name] for draw in drawn], ends)
         middle = central[axis.name]
-        low, high = min(float(low), middle), max(float(high), middle)
-        factors.append(Importance(axis.name, middle, low, high, axis.choices, axis.scale))
+        low, high = (float(end) for end in np.quantile([draw[axis.name] for draw in drawn], ends))
+        factors.append(Importance(axis.name, middle, min(low, middle), max(high, middle), axis.choices, axis.scale))
     ordered = sorted(factors, key=lambda factor: -factor.importance)
     return Ranking(tuple(ordered), len(best), resamples, "; ".join(notes))
 
 
-def _interval(resamples: int) -> str:
-    return "95%" if resamples >= FEWEST_FOR_QUANTILES else f"range of {resamples} resamples"
-
-
 def _axes(runs: pd.DataFrame) -> list[_Axis]:
     keys = [key for key in [*setting_keys(runs), *REPEATS] if key in runs and varies(runs[key])]
-    # The learning rate that is tied to the batch size is no factor of its own.
+    # The learning rate that depends on the batch size is not a factor of its own.
     filled = for_fits(runs)
     return [_axis(" + ".join(names), filled[names[0]]) for names in tied_keys(runs[keys])]
 
@@ -159,7 +154,7 @@ def _coded(name: str, scale: str, values: list[Any], count: int) -> _Axis:
 
 
 def _fanova(axes: Sequence[_Axis], values: Any, picked: Any, seed: int) -> Mapping[str, float]:
-    """Importances on the picked runs; a factor that does not move among them has none."""
+    """Importances on the picked runs; a factor that does not vary among them has none."""
     import optuna  # noqa: PLC0415 (a second to import)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -167,15 +162,8 @@ def _fanova(axes: Sequence[_Axis], values: Any, picked: Any, seed: int) -> Mappi
         axis.name: optuna.distributions.FloatDistribution(*axis.bounds) for axis in axes
     }
     study = optuna.create_study(direction="maximize")
-    study.add_trials(
-        [
-            optuna.trial.create_trial(
-                params={axis.name: axis.encoded[index] for axis in axes},
-                distributions=distributions,
-                value=float(values[index]),
-            )
-            for index in picked
-        ]
-    )
+    for index in picked:
+        params = {axis.name: axis.encoded[index] for axis in axes}
+        study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=float(values[index])))
     evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, max_depth=DEPTH, seed=seed)
     return {name: float(value) for name, value in evaluator.evaluate(study).items()}

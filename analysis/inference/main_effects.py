@@ -1,4 +1,4 @@
-"""How far each moved setting moves the ratio, against a baseline value, at equal other settings."""
+"""How far each varied setting changes the ratio, against a baseline value, at equal other settings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +12,8 @@ from analysis.runs.factors import DEPENDENT, title_of, value_text
 from analysis.runs.labels import tied_keys
 from analysis.stats.significance import CONFIDENCE, holm, normal_quantile, two_sided_p
 
-LIMIT = 40
-"""Values of one setting beyond which it is no factor but a continuum (a search), and has no table."""
+MAX_VALUES = 40
+"""Values of one setting beyond which it is not a factor but a continuum (a search), and has no table."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Change:
     """From the baseline value of a setting to another one."""
 
     key: str
-    """Dotted; keys that always move together are joined by ` + `. Values are those of the first one."""
+    """Dotted; keys that always vary together are joined by ` + `. Values are those of the first one."""
     before: Any
     after: Any
     effect: Effect
     adjusted_p: float = 1.0
-    """Two-sided p-value of no effect, adjusted for all contrasts that were looked at (Holm)."""
+    """Two-sided p-value of no effect, adjusted for the number of contrasts (Holm)."""
 
     @property
     def is_clear(self) -> bool:
@@ -35,12 +35,12 @@ class Change:
 
 
 def changes(cells: Cells) -> list[Change]:
-    """All values of all moved settings against each setting's baseline; see `contrasts`."""
+    """Return the changes of `contrasts`."""
     return contrasts(cells)[0]
 
 
 def contrasts(cells: Cells) -> tuple[list[Change], list[str]]:
-    """Compare all values of all moved settings with each setting's baseline.
+    """Compare all values of all varied settings with each setting's baseline.
 
     The baseline is the smallest number, or of words the default one, without it the most frequent.
 
@@ -54,13 +54,12 @@ def contrasts(cells: Cells) -> tuple[list[Change], list[str]]:
         if keys[0] in CONDITIONAL:
             column = column.dropna()
         values = _ordered(column)
-        if len(values) > LIMIT:
+        if len(values) > MAX_VALUES:
             continue
         for value in values[1:]:
             before, after = is_value(keys[0], values[0]), is_value(keys[0], value)
-            effect = contrast(
-                cells, {*keys, *DEPENDENT.get(keys[0], ())}, before, after, _step(keys[0], values[0], value)
-            )
+            name = f"{value_text(keys[0], values[0])} to {value_text(keys[0], value)}"
+            effect = contrast(cells, {*keys, *DEPENDENT.get(keys[0], ())}, before, after, name)
             if isinstance(effect, Saturated):
                 saturated.append(f"{title_of(' + '.join(keys))} {effect.name}")
             elif effect is not None:
@@ -68,23 +67,17 @@ def contrasts(cells: Cells) -> tuple[list[Change], list[str]]:
     return _adjusted(found), saturated
 
 
-def _step(key: str, before: Any, after: Any) -> str:
-    return f"{value_text(key, before)} to {value_text(key, after)}"
-
-
 def _adjusted(found: Sequence[Change]) -> list[Change]:
-    """With p-values for as many tests as there are contrasts: of twenty without an effect, one leaves its interval."""
-    p_values = holm([_p_value(change.effect) for change in found])
-    return [replace(change, adjusted_p=p) for change, p in zip(found, p_values, strict=True)]
-
-
-def _p_value(effect: Effect) -> float:
-    error = (effect.high - effect.low) / (2 * normal_quantile())
-    return two_sided_p(effect.value / error) if error > 0 else float(effect.value == 0)
+    """Return the changes with p-values for as many tests as there are contrasts."""
+    p_values = []
+    for effect in (change.effect for change in found):
+        error = (effect.high - effect.low) / (2 * normal_quantile())
+        p_values.append(two_sided_p(effect.value / error) if error > 0 else float(effect.value == 0))
+    return [replace(change, adjusted_p=p) for change, p in zip(found, holm(p_values), strict=True)]
 
 
 def is_value(key: str, value: Any) -> Callable[[pd.DataFrame], Any]:
-    """The rows where a setting has a value; a missing value is one, too."""
+    """Return the condition for `Cells.where` that a setting has a value; a missing value is one, too."""
     if pd.isna(value):
         return lambda rows: rows[key].isna()
     return lambda rows: (rows[key] == value).fillna(False).astype(bool)

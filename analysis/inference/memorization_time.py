@@ -38,7 +38,7 @@ def memorization_times(runs: Runs, level: float = 0.5, clock: Clock = "epoch") -
         AnalysisError: a level outside (0, 1).
     """
     if not 0 < level < 1:
-        raise AnalysisError(f"a level of {level:g} is no memorization ratio between 0 and 1, such as 0.5")
+        raise AnalysisError(f"a level of {level:g} is not a memorization ratio between 0 and 1, such as 0.5")
     frame = runs.counted.evaluations
     usable = frame.dropna(subset=["memorization_ratio", clock])
     rows = []
@@ -83,7 +83,7 @@ def time_scaling(times: pd.DataFrame, draws: int = 4000) -> Scaling:
     """The log-log slope of memorization time over |D|.
 
     The interval holds two kinds of uncertainty: a time is known only to lie between two evaluations, so times are
-    drawn anew within these brackets (evenly in the logarithm), and trials scatter around the line, so each draw adds
+    resampled within these brackets (evenly in the logarithm), and trials scatter around the line, so each draw adds
     Student's deviation of its own fit. The deviations from the median of the draws are laid around the fitted slope.
 
     Args:

@@ -1,7 +1,7 @@
 """What memorization ratio to expect at a setting that nobody ran: a pooled fit over all factors.
 
 logit(ratio) is linear in ln(size), in each numeric factor (in its logarithm where all values are positive)
-and in an intercept for each category. The answer says how far the question lies from the data.
+and in an intercept for each category. A prediction states how far the setting lies from the data.
 """
 
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PooledFit:
-    """A fit over all factors; `predict` asks it.
+    """A fit over all factors.
 
     Attributes:
         features: the varying columns, the size among them.
@@ -77,7 +77,7 @@ class PooledFit:
     freedom: int
 
     def predict(self, setting: Mapping[str, object], confidence: float = 0.95) -> Prediction:
-        """The ratio to expect at a setting.
+        """Return the ratio to expect at a setting.
 
         Args:
             setting: a value for each feature.
@@ -100,15 +100,14 @@ class PooledFit:
             if feature.name not in setting:
                 raise ValueError(f"set {feature.name} too: it varies in the data")
             value = setting[feature.name]
-            if feature.categories:
-                if value not in feature.categories:
-                    known = ", ".join(map(str, feature.categories))
-                    raise ValueError(f"{feature.name}={value} was never run: choose from {known}")
-            else:
+            if not feature.categories:
                 number = _number(feature.name, value)
                 if feature.log and number <= 0:
                     raise ValueError(f"{feature.name}={value} must be positive")
                 value = number
+            elif value not in feature.categories:
+                known = ", ".join(map(str, feature.categories))
+                raise ValueError(f"{feature.name}={value} was never run: choose from {known}")
             parts.append(feature.columns(pd.Series([value])).ravel())
         return np.concatenate(parts)
 
@@ -120,9 +119,7 @@ class PooledFit:
             value = _number(f.name, setting[f.name])
             if f.low <= value <= f.high:
                 continue
-            end = f.high if value > f.high else f.low
-            side = "above" if value > f.high else "below"
-            most = "largest" if value > f.high else "smallest"
+            end, side, most = (f.high, "above", "largest") if value > f.high else (f.low, "below", "smallest")
             if f.log:
                 factor = max(value / end, end / value)
                 beyond = max(beyond, factor)
@@ -140,9 +137,9 @@ def _number(name: str, value: object) -> float:
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise ValueError(f"{name}={value!r} is no number") from None
+        raise ValueError(f"{name}={value!r} is not a number") from None
     if not np.isfinite(number):
-        raise ValueError(f"{name}={value!r} is no finite number")
+        raise ValueError(f"{name}={value!r} is not a finite number")
     return number
 
 
@@ -155,7 +152,7 @@ def fit_pooled(
     *,
     reference: pd.DataFrame | None = None,
 ) -> PooledFit:
-    """Fits all rows of a table.
+    """Fit all rows of a table.
 
     Args:
         table: one row a training, ratios in [0, 1].
@@ -204,7 +201,7 @@ def leave_one_value_out(
     ratio: str = "memorization_ratio",
     num_samples: int = PAPER_SAMPLES,
 ) -> pd.DataFrame:
-    """How wrong predictions for an unseen factor value are, by leaving each value out in turn.
+    """Return how wrong predictions for an unseen factor value are, by leaving each value out in turn.
 
     A numeric factor's value is predicted from the others alone. A category has no place between others, so
     one training of the left-out value, its smallest size, is kept and only the larger sizes are predicted.
@@ -229,20 +226,11 @@ def leave_one_value_out(
         for _, row in table[here & ~kept].iterrows():
             answer = fit.predict({factor: value, size: row[size]})
             truth = float(row[ratio])
-            covered = answer.low <= truth <= answer.high
             rows.append(
-                (
-                    value,
-                    row[size],
-                    truth,
-                    answer.ratio,
-                    answer.low,
-                    answer.high,
-                    covered,
-                    answer.ratio - truth,
-                    answer.statement,
-                )
+                {
+                    **{"value": value, "size": row[size], "ratio": truth, "predicted": answer.ratio},
+                    **{"low": answer.low, "high": answer.high, "covered": answer.low <= truth <= answer.high},
+                    **{"error": answer.ratio - truth, "statement": answer.statement},
+                }
             )
-    return pd.DataFrame(
-        rows, columns=["value", "size", "ratio", "predicted", "low", "high", "covered", "error", "statement"]
-    )
+    return pd.DataFrame(rows)

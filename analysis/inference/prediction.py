@@ -24,12 +24,12 @@ class Answer:
     """A prediction, and what it rests on.
 
     Attributes:
-        setting: what was asked, the keys that vary in the data.
+        setting: the requested values of the keys that vary in the data.
         prediction: expected ratio in [0, 1], its 95% interval for a single training, and how far the question lies
             from the data.
         fit: over all runs.
         runs: trainings behind the fit.
-        notes: what makes their ratios less than final, and what could not be told apart.
+        notes: what makes their ratios less than final, and which settings could not be distinguished.
     """
 
     setting: dict[str, Any]
@@ -75,38 +75,38 @@ class Answer:
 
 
 def ask(results: Runs, settings: Sequence[str]) -> Answer:
-    """Fit the best ratios of all trials over the keys that move, and predict.
+    """Fit the best ratios of all trials over the keys that vary, and predict.
 
-    A key that moves only with another one, as the learning rate with the batch size, is left to that one.
+    A key that varies only with another one, as the learning rate with the batch size, is left to that one.
 
     Args:
         results: of one sweep or several.
         settings: `KEY=VALUE` each; every key that differs among the trials has to be given.
 
     Raises:
-        AnalysisError: an unknown key, a key that is missing or never moved, a value that is no number where one is
-            needed or was never run, or too few runs for the keys that move.
+        AnalysisError: an unknown key, a key that is missing or never varied, a value that is not a number where one is
+            needed or was never run, or too few runs for the keys that vary.
     """
     runs = results.checked().networks.best
     keys = experiment_keys(runs)
-    asked = _parse(settings, keys)
-    moved = [key for key in varied_keys(runs, keys) if key not in (*REPEATS, *MEASURING)]
+    given = _parse(settings, keys)
+    varied = [key for key in varied_keys(runs, keys) if key not in (*REPEATS, *MEASURING)]
     runs = for_fits(runs)
     followers = {
-        tied
-        for key in moved
-        for tied in DEPENDENT.get(key, ())
-        if tied in moved and tied not in asked and _follows(runs, tied, key)
+        other
+        for key in varied
+        for other in DEPENDENT.get(key, ())
+        if other in varied and other not in given and _follows(runs, other, key)
     }
-    varying = [key for key in moved if key not in followers]
-    pointless = {key for key, (other, value) in CONDITIONAL.items() if asked.get(other, value) != value}
-    for key in pointless & set(asked):
+    varying = [key for key in varied if key not in followers]
+    pointless = {key for key, (other, value) in CONDITIONAL.items() if given.get(other, value) != value}
+    for key in pointless & set(given):
         other = CONDITIONAL[key][0]
-        if asked.pop(key).lower() not in (MISSING, "-"):
-            raise AnalysisError(f"--set {key}: it means nothing where {other} = {asked[other]}, leave it out")
-    unasked = pointless & set(varying)
-    asked |= {key: str(DEFAULTS[key]) for key in unasked}
-    for key, text in asked.items():
+        if given.pop(key).lower() not in (MISSING, "-"):
+            raise AnalysisError(f"--set {key}: it means nothing where {other} = {given[other]}, leave it out")
+    inapplicable = pointless & set(varying)
+    given |= {key: str(DEFAULTS[key]) for key in inapplicable}
+    for key, text in given.items():
         if key not in varying:
             _check_constant(runs, key, text)
     table = runs[[*varying, "memorization_ratio", "num_samples"]].assign(
@@ -114,14 +114,14 @@ def ask(results: Runs, settings: Sequence[str]) -> Answer:
     )
     if SIZE not in table.columns:
         table = table.assign(**{SIZE: runs[SIZE]})
-    missing = [key for key in varying if key not in asked and CONDITIONAL.get(key, (key,))[0] in {key, *asked}]
-    missing = missing or [key for key in varying if key not in asked]
+    missing = [key for key in varying if key not in given and CONDITIONAL.get(key, (key,))[0] in {key, *given}]
+    missing = missing or [key for key in varying if key not in given]
     if missing:
-        told = "; ".join(f"--set {key}=... ({_values(runs[key])})" for key in missing)
-        raise AnalysisError(f"missing, since these differ among the runs: {told}")
+        options = "; ".join(f"--set {key}=... ({_values(runs[key])})" for key in missing)
+        raise AnalysisError(f"missing, since these differ among the runs: {options}")
     if not varying:
         raise AnalysisError("all runs have the same settings: there is nothing to predict from")
-    setting = {key: _value(key, asked[key], runs[key]) for key in varying}
+    setting = {key: _value(key, given[key], runs[key]) for key in varying}
     try:
         fit = fit_pooled(table, varying, size=SIZE)
         prediction = fit.predict(setting)
@@ -130,12 +130,12 @@ def ask(results: Runs, settings: Sequence[str]) -> Answer:
     notes = results.excluded()
     if followers:
         notes.append(f"{', '.join(sorted(followers))} followed another key in every run: as there, so here")
-    meant = {key: value for key, value in setting.items() if key not in unasked}
+    meant = {key: value for key, value in setting.items() if key not in inapplicable}
     return Answer(meant, prediction, fit, len(runs), notes)
 
 
 def _parse(settings: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
-    asked = {}
+    given = {}
     for setting in settings:
         key, equals, text = (part.strip() for part in setting.partition("="))
         if not equals or not text:
@@ -145,13 +145,13 @@ def _parse(settings: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
             raise AnalysisError(
                 f"--set {setting}: no run has a setting {key}" + (f", did you mean {near[0]}?" if near else "")
             )
-        asked[key] = text
-    return asked
+        given[key] = text
+    return given
 
 
-def _follows(runs: pd.DataFrame, tied: str, key: str) -> bool:
-    """Whether each value of `key` has one value of `tied`."""
-    return len(runs[[key, tied]].drop_duplicates()) == len(runs[key].unique())
+def _follows(runs: pd.DataFrame, other: str, key: str) -> bool:
+    """Whether each value of `key` has one value of `other`."""
+    return len(runs[[key, other]].drop_duplicates()) == len(runs[key].unique())
 
 
 def _numeric(column: pd.Series) -> bool:
@@ -203,9 +203,7 @@ def _check_constant(runs: pd.DataFrame, key: str, text: str) -> None:
     if varies(column):
         raise AnalysisError(f"--set {key}={text}: the fit does not ask for it: it repeats or measures a run")
     if _plain(_value(key, text, column)) != _plain(column.iloc[0]):
-        raise AnalysisError(
-            f"--set {key}={text}: all runs have {_values(column)}, so that nothing can be told of others"
-        )
+        raise AnalysisError(f"--set {key}={text}: all runs have {_values(column)}, so that nothing is known of others")
 
 
 def _values(column: pd.Series) -> str:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.emm.kinds import Kind, crossing_kind
-from analysis.emm.search.fit import CurveFit, Goal
+from analysis.emm.search.fit import CurveFit
 from analysis.emm.search.prior import LOG_SLOPES
-from analysis.emm.search.trainings import Scalar, ValueTrainings
+from analysis.emm.search.trainings import Goal, Scalar, ValueTrainings
 
 PAPER_GRID = (500, 1000, 2000, 3000, 4000, 5000)
 """Sizes trained for one value in the paper's Fig. 3a: 15.5k images."""
@@ -75,25 +75,14 @@ def summarize(state: ValueTrainings, fit: CurveFit, goal: Goal, finished: bool) 
     fitted_low, fitted, fitted_high = np.exp(fit.posterior.quantile([0.025, 0.5, 0.975]))
     kind, emm, low, high = _claim(fit, goal)
     return Estimate(
-        state.value,
-        emm,
-        low,
-        high,
-        kind,
-        fit.method,
-        found.low,
-        found.high,
-        fit.posterior.slope,
-        float(slope_low),
-        float(slope_high),
-        float(fitted),
-        float(fitted_low),
-        float(fitted_high),
-        len(state.trainings),
-        float(sum(t.size * t.fraction for t in state.trainings)),
-        sum(t.num_samples for t in state.trainings),
-        finished,
-        found.non_monotone,
+        *(state.value, emm, low, high, kind, fit.method, found.low, found.high),
+        *(fit.posterior.slope, float(slope_low), float(slope_high)),
+        *(float(fitted), float(fitted_low), float(fitted_high)),
+        trainings=len(state.trainings),
+        images_trained=float(sum(t.size * t.fraction for t in state.trainings)),
+        images_sampled=sum(t.num_samples for t in state.trainings),
+        finished=finished,
+        non_monotone=found.non_monotone,
     )
 
 

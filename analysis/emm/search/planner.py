@@ -7,16 +7,16 @@ import numpy as np
 
 from analysis.emm.search.acquisition import Task, candidate_sizes, expected_costs
 from analysis.emm.search.constants import APART, FIRST_SIZE, INNER, LEAP, SATURATED, SETTLED, STEP, STRIDE
-from analysis.emm.search.fit import CurveFit, Goal
+from analysis.emm.search.fit import CurveFit
 from analysis.emm.search.prior import CurvePrior
-from analysis.emm.search.trainings import ValueTrainings
+from analysis.emm.search.trainings import Goal, ValueTrainings
 
 Plan = tuple[int | None, str]
 
 
 @dataclass(frozen=True)
 class Planner:
-    """Chooses the next training of one value.
+    """The choice of the next training of one value.
 
     Attributes:
         state: finished, pending and failed trainings of the value.
@@ -68,7 +68,7 @@ class Planner:
         return all(abs(np.log(size / p.size)) > self._apart() for p in self.state.pending)
 
     def _apart(self) -> float:
-        """ln distance below which two trainings under way would tell the same.
+        """ln distance below which two trainings under way would say the same.
 
         The less is known of the crossing, the wider.
         """
@@ -76,12 +76,12 @@ class Planner:
         return max(self.goal.tolerance / 2, APART * float(high - low))
 
     def _new(self, size: int) -> bool:
-        """Whether no training so near is finished, which would tell the same up to its noise."""
+        """Whether no training so near is finished, which would say the same up to its noise."""
         apart = self.goal.tolerance / 2
         return all(abs(np.log(size / t.size)) > apart for t in self.state.trainings)
 
     def _model_size(self) -> int | None:
-        """The size with the least expected cost among those that tell something new."""
+        """The size with the least expected cost among those that are informative."""
         goal, found = self.goal, self.fit.bracket
         log_sizes = candidate_sizes(self.fit.posterior, self._open_range())
         sizes = np.unique(np.clip(np.rint(np.exp(log_sizes)), goal.min_size, goal.max_size).astype(int))
@@ -92,16 +92,12 @@ class Planner:
         sizes = np.array([s for s in sizes if self._usable(s) and self._new(s)], dtype=int)
         if not len(sizes):
             return None
-        results = self.fit.bracket.sizes
+        results = found.sizes
         # A size that straddles the target encloses the crossing only if the crossing may lie beyond it.
         sure_low, sure_high = self.fit.posterior.quantile([0.025, 0.975])
         task = Task(
-            goal.limits,
-            goal.target_logit,
-            goal.tolerance,
-            goal.num_samples,
-            self.fit.posterior.seed_spread,
-            self.prior.shape_misfit,
+            *(goal.limits, goal.target_logit, goal.tolerance, goal.num_samples),
+            *(self.fit.posterior.seed_spread, self.prior.shape_misfit),
             any(s.decision >= 0 and np.log(s.size) <= sure_high for s in results),
             any(s.decision <= 0 and np.log(s.size) >= sure_low for s in results),
             any(abs(s.logit - goal.target_logit) <= self.fit.reach for s in results),
@@ -152,7 +148,7 @@ class Planner:
         return None, "none"
 
     def _first_size(self) -> int:
-        """The first training: a size of the bisection's grid, large enough that its ratio tells something."""
+        """The first training: a size of the bisection's grid, large enough that its ratio is informative."""
         low, high = self.goal.limits
         return int(np.rint(np.exp(low + FIRST_SIZE * (high - low))))
 

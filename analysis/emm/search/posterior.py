@@ -70,15 +70,10 @@ class CurvePosterior:
     weights: FloatArray
     seed_spread: float
 
-    @property
-    def crossing_weights(self) -> FloatArray:
-        """(C,) marginal of the crossing."""
-        return np.asarray(self.weights.sum(axis=1))
-
     def quantile(self, q: npt.ArrayLike) -> FloatArray:
-        """Quantiles of ln crossing, linear between grid cells' edges."""
+        """Return quantiles of ln crossing, linear between the edges of grid cells."""
         step = self.crossings[1] - self.crossings[0]
-        cumulative = np.concatenate([[0.0], np.cumsum(self.crossing_weights)])
+        cumulative = np.concatenate([[0.0], np.cumsum(self.weights.sum(axis=1))])
         edges = np.append(self.crossings - step / 2, self.crossings[-1] + step / 2)
         return np.asarray(np.interp(np.asarray(q, float), cumulative / cumulative[-1], edges))
 
@@ -88,23 +83,15 @@ class CurvePosterior:
         return float(np.exp(self.weights.sum(axis=0) @ LOG_SLOPES))
 
     def mode(self) -> tuple[float, float]:
-        """Most probable (ln crossing, slope)."""
+        """Return the most probable (ln crossing, slope)."""
         i, j = np.unravel_index(int(np.argmax(self.weights / SLOPE_STEPS)), self.weights.shape)
         return float(self.crossings[i]), float(np.exp(LOG_SLOPES[j]))
 
 
-def log_likelihood(
-    evidence: Evidence,
-    *,
-    crossings: FloatArray,
-    slopes: FloatArray,
-    seed_spreads: FloatArray,
-    target_logit: float,
-    shape_misfit: float,
-) -> FloatArray:
-    """Log likelihood of one piece of evidence; crossings, slopes and spreads broadcast."""
-    distance = -slopes * (evidence.log_size - crossings)
-    variance = evidence.variance + seed_spreads**2 + (shape_misfit * distance) ** 2
+def _log_likelihood(evidence: Evidence, crossings: FloatArray, prior: CurvePrior, target_logit: float) -> FloatArray:
+    """Return the log likelihood (C, S, T) of one piece of evidence on all slopes and seed spreads."""
+    distance = -np.exp(LOG_SLOPES)[None, :, None] * (evidence.log_size - crossings[:, None, None])
+    variance = evidence.variance + prior.seed_grid()[0] ** 2 + (prior.shape_misfit * distance) ** 2
     sd = np.sqrt(np.maximum(variance, MIN_LOGIT_VARIANCE))
     z = (evidence.logit - target_logit - distance) / sd
     if evidence.bound == 0:
@@ -119,25 +106,13 @@ def log_likelihood(
 def _log_prior(
     crossings: FloatArray, limits: tuple[float, float], log_slopes: FloatArray, spread_weights: FloatArray
 ) -> FloatArray:
-    """(C, S, T): uniform between the limits; beyond them the search cannot look, and the prior fades."""
+    """Return log weights (C, S, T): uniform between the limits, falling beyond them, where nothing can be trained."""
     outside = np.maximum(np.maximum(limits[0] - crossings, crossings - limits[1]), 0)
     return np.asarray(-outside[:, None, None] + log_slopes[None, :, None] + np.log(spread_weights))
 
 
-def _grid_likelihood(evidence: Evidence, crossings: FloatArray, prior: CurvePrior, target_logit: float) -> FloatArray:
-    """(C, S, T) log likelihood on all slopes and seed spreads."""
-    return log_likelihood(
-        evidence,
-        crossings=crossings[:, None, None],
-        slopes=np.exp(LOG_SLOPES)[None, :, None],
-        seed_spreads=prior.seed_grid()[0],
-        target_logit=target_logit,
-        shape_misfit=prior.shape_misfit,
-    )
-
-
 def _wide_grid(limits: tuple[float, float], cells: int) -> FloatArray:
-    """Crossings from well below the smallest size to well above the largest."""
+    """Return crossings from well below the smallest size to well above the largest."""
     return np.linspace(limits[0] - 3.0, limits[1] + 3.0, cells)
 
 
@@ -145,8 +120,8 @@ def _wide_grid(limits: tuple[float, float], cells: int) -> FloatArray:
 def _wide_likelihood(
     evidence: Evidence, limits: tuple[float, float], cells: int, prior: CurvePrior, *, target_logit: float
 ) -> FloatArray:
-    """`_grid_likelihood` on the wide grid, which every later look at the same evidence needs again."""
-    return _grid_likelihood(evidence, _wide_grid(limits, cells), prior, target_logit)
+    """Return `_log_likelihood` on the wide grid, which every later fit of the same evidence needs again."""
+    return _log_likelihood(evidence, _wide_grid(limits, cells), prior, target_logit)
 
 
 def curve_posterior(
@@ -158,7 +133,7 @@ def curve_posterior(
     *,
     cells: int = 72,
 ) -> CurvePosterior:
-    """Posterior on a grid that is laid twice: over everything, then where the weight is.
+    """Return the posterior on a grid that is laid over everything, then where the weight is.
 
     Args:
         evidences: of the trainings of this value.
@@ -183,7 +158,7 @@ def curve_posterior(
         crossings = narrowed
         total = _log_prior(crossings, limits, log_slopes, spread_weights)
         for one in evidences:
-            total += _grid_likelihood(one, crossings, prior, target_logit)
+            total += _log_likelihood(one, crossings, prior, target_logit)
     weights = np.exp(total - total.max())
     weights /= weights.sum()
     return CurvePosterior(crossings, weights.sum(axis=2), float(np.sqrt(weights.sum(axis=(0, 1)) @ spreads**2)))
@@ -192,9 +167,8 @@ def curve_posterior(
 def slope_log_likelihood(
     evidences: Sequence[Evidence], limits: tuple[float, float], prior: CurvePrior, target_logit: float
 ) -> FloatArray:
-    """(S,) log likelihood of the slope, the crossing integrated out, which the other values learn from."""
-    flat = np.zeros_like(LOG_SLOPES)
-    posterior = curve_posterior(evidences, limits, flat, prior, target_logit)
+    """Return the (S,) log likelihood of the slope, the crossing integrated out, for the prior of the other values."""
+    posterior = curve_posterior(evidences, limits, np.zeros_like(LOG_SLOPES), prior, target_logit)
     return np.asarray(np.log(posterior.weights.sum(axis=0) + 1e-300))
 
 
@@ -205,7 +179,7 @@ def misfit_p_value(
     target_logit: float,
     prior_slope: tuple[float, float] | None,
 ) -> float:
-    """Chance of residuals as large as these if the line were right: a chi-square test.
+    """Return the probability of residuals as large as these if the line were right: a chi-square test.
 
     Args:
         evidences: of one value.
@@ -224,11 +198,8 @@ def misfit_p_value(
         distance = -slope * (one.log_size - crossing)
         variance = one.variance + prior.seed_spread**2 + (prior.shape_misfit * distance) ** 2
         z = (one.logit - target_logit - distance) / np.sqrt(max(variance, MIN_LOGIT_VARIANCE))
-        if one.bound == 0:
-            statistic += z**2
-            freedom += 1
-        elif one.bound * z > 0:
-            # Only a violated bound counts; a satisfied one fits any line on its side.
+        # Of bounds only a violated one counts; a satisfied one fits any line on its side.
+        if one.bound == 0 or one.bound * z > 0:
             statistic += z**2
             freedom += 1
     if prior_slope is not None:

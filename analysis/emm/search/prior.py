@@ -7,22 +7,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from analysis.emm.search import constants
+
 FloatArray = npt.NDArray[np.float64]
 
-# Fine where published slopes lie (2.7 to 3.9), coarse out to a near-flat curve and to a cliff.
 LOG_SLOPES: FloatArray = np.unique(
-    np.concatenate(
-        [
-            np.linspace(np.log(0.2), np.log(1.5), 8),
-            np.linspace(np.log(1.5), np.log(6.0), 20),
-            np.linspace(np.log(6.0), np.log(80.0), 10),
-        ]
-    )
+    np.concatenate([np.linspace(np.log(low), np.log(high), count) for low, high, count in constants.SLOPE_GRID])
 )
 # Trapezoidal weights, as the grid is uneven.
 SLOPE_STEPS: FloatArray = np.gradient(LOG_SLOPES)
-WIDE = 1.2
-TAIL = 0.1
 
 
 @dataclass(frozen=True)
@@ -53,31 +46,33 @@ class CurvePrior:
             raise ValueError(f"shape_misfit {self.shape_misfit} must be zero or positive")
 
     def seed_grid(self) -> tuple[FloatArray, FloatArray]:
-        """Possible seed spreads (3,) and their weights."""
-        return self.seed_spread * np.array([0.5, 1.0, 2.0]), np.array([0.3, 0.6, 0.1])
+        """Return possible seed spreads (3,) and their weights."""
+        factors, weights = np.array(constants.SEED_SPREADS)
+        return self.seed_spread * factors, weights
 
     def log_slope_prior(self) -> FloatArray:
-        """(S,) log weights on LOG_SLOPES before other values have trainings: normal, with a share of anything."""
+        """Return log weights (S,) before other values have trainings: normal, with a share of unusual slopes."""
         return _with_tail(_normal(np.log(self.slope), np.hypot(self.slope_spread, self.slope_between)), self.slope)
 
     def wide_slope_prior(self) -> FloatArray:
-        """For curves that contradict the usual slopes: anything from flat to a cliff."""
-        return _normal(np.log(self.slope), WIDE)
+        """Return log weights (S,) for curves that contradict the usual slopes."""
+        return _normal(np.log(self.slope), constants.UNUSUAL_SPREAD)
 
 
 def _normal(center: float, spread: float) -> FloatArray:
-    """(S,) normalized log weights of a normal ln(slope)."""
+    """Return normalized log weights (S,) of a normal ln(slope)."""
     weights = -0.5 * ((LOG_SLOPES - center) / spread) ** 2 + np.log(SLOPE_STEPS)
     return np.asarray(weights - np.log(np.exp(weights - weights.max()).sum()) - weights.max())
 
 
 def _with_tail(usual: FloatArray, slope: float) -> FloatArray:
-    """Lets the data overrule the usual slope: a narrow prior would drag an odd curve's crossing along."""
-    return np.asarray(np.logaddexp(np.log1p(-TAIL) + usual, np.log(TAIL) + _normal(np.log(slope), WIDE)))
+    """Mix in unusual slopes, so that the data may overrule the usual one."""
+    unusual, share = _normal(np.log(slope), constants.UNUSUAL_SPREAD), constants.UNUSUAL_SHARE
+    return np.asarray(np.logaddexp(np.log1p(-share) + usual, np.log(share) + unusual))
 
 
 def pooled_slope_prior(prior: CurvePrior, others: Sequence[FloatArray]) -> FloatArray:
-    """Prior of one value's slope after the trainings of the other values.
+    """Return the prior of one value's slope after the trainings of the other values.
 
     Hierarchical: ln(slope) of each value is normal around a common mean, which is itself uncertain.
 
@@ -91,12 +86,11 @@ def pooled_slope_prior(prior: CurvePrior, others: Sequence[FloatArray]) -> Float
     if not others:
         return prior.log_slope_prior()
     center = np.log(prior.slope)
-    means = center + prior.slope_spread * np.linspace(-3, 3, 25)
+    means = center + prior.slope_spread * np.linspace(-3, 3, constants.COMMON_SLOPES)
     given_mean = np.stack([_normal(mean, prior.slope_between) for mean in means], axis=1)
     log_means = -0.5 * ((means - center) / prior.slope_spread) ** 2
     for likelihood in others:
-        # A floor under each likelihood: one odd curve must not rule out all usual slopes.
-        bounded = np.logaddexp(likelihood - likelihood.max(), np.log(1e-3))
+        bounded = np.logaddexp(likelihood - likelihood.max(), np.log(constants.LIKELIHOOD_FLOOR))
         log_means = log_means + special.logsumexp(bounded[:, None] + given_mean, axis=0)
     weights = special.logsumexp(given_mean + (log_means - special.logsumexp(log_means)), axis=1)
     return _with_tail(np.asarray(weights - special.logsumexp(weights)), prior.slope)

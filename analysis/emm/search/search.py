@@ -16,11 +16,11 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis.emm.search.estimate import Estimate, summarize
-from analysis.emm.search.fit import CurveFit, Goal, fit_curve
+from analysis.emm.search.fit import CurveFit, fit_curve
 from analysis.emm.search.planner import Planner
 from analysis.emm.search.posterior import evidence, slope_log_likelihood
 from analysis.emm.search.prior import CurvePrior, pooled_slope_prior
-from analysis.emm.search.trainings import Proposal, Scalar, Training, ValueTrainings, plain, value_key
+from analysis.emm.search.trainings import Goal, Proposal, Scalar, Training, ValueTrainings, plain, value_key
 
 __all__ = ["CurvePrior", "Estimate", "Proposal", "Search", "Training"]
 
@@ -65,10 +65,7 @@ class Search:
             raise ValueError("no factor values to search: give at least one")
         if len({value_key(v) for v in values}) != len(values):
             raise ValueError(f"factor values {list(values)} are not all different")
-        for name, number in {
-            "max_failures": max_failures,
-            "max_pending_per_value": max_pending_per_value,
-        }.items():
+        for name, number in (("max_failures", max_failures), ("max_pending_per_value", max_pending_per_value)):
             if number < 1:
                 raise ValueError(f"{name} {number} is not positive")
         self.goal = Goal(min_size, max_size, target, tolerance, num_samples, max_trainings_per_size)
@@ -182,19 +179,13 @@ class Search:
 
     def to_json(self) -> str:
         """The whole state of the search, as JSON."""
-        goal = self.goal
         return json.dumps(
             {
                 "format": FORMAT,
                 "arguments": {
                     "values": self.values,
-                    "min_size": goal.min_size,
-                    "max_size": goal.max_size,
-                    "target": goal.target,
-                    "tolerance": goal.tolerance,
-                    "num_samples": goal.num_samples,
+                    **vars(self.goal),
                     "seed": self.seed,
-                    "max_trainings_per_size": goal.max_trainings_per_size,
                     "max_failures": self.max_failures,
                     "max_pending_per_value": self.max_pending_per_value,
                 },

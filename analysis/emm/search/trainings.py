@@ -1,4 +1,4 @@
-"""The record of a training, from the trial that made it to the search that learns from it."""
+"""What is searched, and the record of a training: from the trial that made it to the search that learns from it."""
 
 import json
 import math
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from analysis.stats.binomial import logit
 
 MAX_SIZE = 10**15
 """Far above any training set, far below where whole numbers lose their last digit as floats."""
@@ -22,6 +24,47 @@ def check_size(size: Any, name: str = "size") -> None:
     whole = isinstance(size, int | float | np.integer | np.floating) and not isinstance(size, bool)
     if not whole or not 1 <= size <= MAX_SIZE or size != int(size):
         raise ValueError(f"{name} {size!r} is not a whole number of images, from 1 to 10^15")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is searched: sizes in [min_size, max_size] where the ratio crosses `target`; attributes as of `Search`."""
+
+    min_size: int
+    max_size: int
+    target: float
+    tolerance: float
+    num_samples: int
+    max_trainings_per_size: int
+
+    def __post_init__(self) -> None:
+        for name in ("min_size", "max_size"):
+            check_size(getattr(self, name), name)
+        if self.min_size > self.max_size:
+            raise ValueError(f"min_size {self.min_size} is above max_size {self.max_size}")
+        if not 0 < self.target < 1:
+            raise ValueError(f"target {self.target} is not in (0, 1): 0.9 means zeta = 0.1")
+        if not (np.isfinite(self.tolerance) and self.tolerance > 0):
+            raise ValueError(f"tolerance {self.tolerance} must be positive: 0.1 asks for +-10%")
+        for name in ("num_samples", "max_trainings_per_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} is not positive")
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """ln of the smallest and largest size."""
+        return float(np.log(self.min_size)), float(np.log(self.max_size))
+
+    @property
+    def target_logit(self) -> float:
+        """logit of the target."""
+        return float(logit(self.target))
+
+    @property
+    def bisection_steps(self) -> int:
+        """Trainings after which a noiseless bisection in log size has reached the tolerance."""
+        span = np.log(self.max_size / self.min_size) / (2 * np.arcsinh(self.tolerance))
+        return int(np.ceil(np.log2(max(span, 1.0)))) + 2
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Sequential sampling: judge a ratio against the target with as few generated samples as it takes.
+"""Sequential sampling: compare a ratio with the target on as few generated samples as it takes.
 
 Samples are drawn in batches until the Wilson interval excludes the target. Looking several times gives a
-wrong verdict several chances, so each look uses its share of the error (Bonferroni over the planned looks).
+wrong decision several chances, so each look uses its share of the error (Bonferroni over the planned looks).
 numpy and scipy only: trials call it while they evaluate.
 """
 
@@ -18,13 +18,13 @@ Side = Literal["above", "below", "undecided"]
 
 @dataclass(frozen=True)
 class SamplingPlan:
-    """How many samples may be drawn, and how sure a verdict must be.
+    """How many samples may be drawn, and how certain a decision must be.
 
     Attributes:
         target: ratio to decide about, in (0, 1).
         first_batch: samples before the first look.
         max_samples: samples after which the ratio is reported whatever it is (10,000 in the paper).
-        confidence: that no look gives a wrong verdict, in (0, 1).
+        confidence: that no look gives a wrong decision, in (0, 1).
 
     Raises:
         ValueError: numbers out of range.

@@ -1,4 +1,4 @@
-"""The paper's 19 findings, each asked of the data with a stated test.
+"""The paper's 19 findings, each with a stated test of the data.
 
 How noise enters. A ratio of n samples has binomial noise, and another training seed would have given another
 ratio: both are part of every interval. The spread between seeds comes from the runs' own repeats, beside an
@@ -66,7 +66,7 @@ def verdicts(runs: Runs, ids: Collection[str] | None = None) -> list[Verdict]:
 
     Args:
         runs: of any number of sweeps.
-        ids: of the findings asked for; all where not given.
+        ids: of the requested findings; all where not given.
 
     Returns:
         One verdict per finding, in the paper's order.
@@ -82,6 +82,5 @@ def verdicts(runs: Runs, ids: Collection[str] | None = None) -> list[Verdict]:
         questions: tuple[Question, ...] = (Question("any finished run", "open", None, "there is none"),)
         if cells is not None:
             questions = tuple(test(cells, usable if test is data_findings.optimum_replicates else trained))
-        outcome = decide(questions)
-        answers.append(Verdict(row["id"], row["source"], row["claim"], outcome, questions, needs))
+        answers.append(Verdict(row["id"], row["source"], row["claim"], decide(questions), questions, needs))
     return answers

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from analysis.inference.findings.verdict import Question, falls, little, rises
+from analysis.inference.findings.verdict import Question, falls, little, rises, within
 from analysis.results.schema import OPTIMUM
-from analysis.runs.effects import Cells, Effect, Saturated, is_saturated, ln, per_unit, trend
+from analysis.runs.effects import LOGIT, Cells, Effect, Saturated, is_saturated, ln, per_unit, trend
 from analysis.runs.runs import Runs
 from analysis.stats.binomial import empirical_logit, wilson_interval
 from analysis.stats.regression import mean_effect
@@ -33,7 +33,7 @@ def optimum_replicates(cells: Cells, runs: Runs) -> list[Question]:
     effect = Effect("ratio", 100 * p, 100 * low, 100 * high, "%", len(rows), len(rows))
     if n < OPTIMUM_SAMPLES:
         return [Question(f"{asks} [{n:.0f} samples, {OPTIMUM_SAMPLES} needed]", "open", effect)]
-    return [Question(asks, "yes" if low > OPTIMUM_RATIO else "no" if high < OPTIMUM_RATIO else "open", effect)]
+    return [within(asks, effect, above=100 * OPTIMUM_RATIO)]
 
 
 def smaller_data_memorizes(cells: Cells, runs: Runs) -> list[Question]:
@@ -61,9 +61,9 @@ def size_slope(cells: Cells) -> Effect | None:
 def _growth(evaluations: pd.DataFrame) -> Effect | Saturated | None:
     """Within a run its seed cancels, so that only binomial noise is left."""
     ordered = evaluations.dropna(subset=["memorization_ratio"]).sort_values("images_seen", kind="stable")
-    runs = ordered.groupby(["experiment", "trial_id"])
-    first, last = runs.first(), runs.last()
-    several = (runs.size() > 1).to_numpy()
+    trials = ordered.groupby(["experiment", "trial_id"])
+    first, last = trials.first(), trials.last()
+    several = (trials.size() > 1).to_numpy()
     first, last = first[several], last[several]
     if first.empty:
         return None
@@ -76,35 +76,35 @@ def _growth(evaluations: pd.DataFrame) -> Effect | Saturated | None:
     y1, v1 = empirical_logit(last["memorization_ratio"], last["num_samples"])
     value, error = mean_effect(y1 - y0, v0 + v1)
     change = 100 * (last["memorization_ratio"] - first["memorization_ratio"]).to_numpy(dtype=float)
-    reach = normal_quantile() * (float(change.std(ddof=1)) / np.sqrt(len(change)) if len(change) > 1 else 100.0)
-    points = (float(change.mean()), float(change.mean() - reach), float(change.mean() + reach))
-    low, high = value - normal_quantile() * error, value + normal_quantile() * error
+    middle, reach = float(change.mean()), normal_quantile() * error
+    width = float(normal_quantile() * (change.std(ddof=1) / np.sqrt(len(change)) if len(change) > 1 else 100.0))
+    points = (middle, middle - width, middle + width)
+    runs = len(first)
     return Effect(
-        "over training", value, low, high, comparisons=len(first), runs=len(first), points=points,
-        saturated=int(silent.sum()),
-    )  # fmt: skip
+        "over training", value, value - reach, value + reach, LOGIT, runs, runs, points, saturated=int(silent.sum())
+    )
 
 
 def lower_resolution_memorizes(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 2a and 11a; a run without `data.resolution` has its data set's own."""
-    filled = _with_default(cells, "data.resolution", _native_resolution)
-    effect = trend(filled, "data.resolution", ln, "from the lowest to the highest resolution")
-    asks = "change from the lowest to the highest resolution at equal |D|"
-    return [falls(asks, effect, "no two runs that differ in data.resolution only")]
+    key, change = "data.resolution", "from the lowest to the highest resolution"
+    effect = trend(_with_default(cells, key, _native_resolution), key, ln, change)
+    return [falls(f"change {change} at equal |D|", effect, f"no two runs that differ in {key} only")]
 
 
 def class_diversity_weak(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 2b: lower, but by less than `WEAK`."""
-    filled = _with_default(cells, "data.classes", _native_classes)
-    effect = trend(filled, "data.classes", lambda column: ln(column.map(_count)), "from few to many classes")
+    key = "data.classes"
+    filled = _with_default(cells, key, lambda dataset: float(NATIVE_CLASSES.get(dataset, np.nan)))
+    effect = trend(filled, key, lambda column: ln(column.map(_count)), "from few to many classes")
     asks = "change from the fewest to the most classes at equal |D|"
-    return [little(asks, effect, "no two runs that differ in data.classes only", upper=0.0)]
+    return [little(asks, effect, f"no two runs that differ in {key} only", upper=0.0)]
 
 
 def intra_class_diversity_weak(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 2c: lower, but by less than `WEAK`."""
-    moved = ("data.blend_dataset", "data.blend_classes")
-    effect = trend(cells, "data.blend_ratio", pd.to_numeric, "from no to most blended data", moved)
+    dependent = ("data.blend_dataset", "data.blend_classes")
+    effect = trend(cells, "data.blend_ratio", pd.to_numeric, "from no to most blended data", dependent)
     asks = "change from the least to the most blended data at equal |D|"
     return [little(asks, effect, "no two runs that differ in data.blend_ratio only", upper=0.0)]
 
@@ -121,10 +121,6 @@ def _native_resolution(dataset: str) -> float:
     """Of an embedded data set, or as EDM names its archives (`ffhq-64x64.zip`)."""
     named = re.search(r"(\d+)x\1(?!\d)", str(dataset))
     return float(named.group(1)) if named else float(NATIVE_RESOLUTION.get(str(dataset), np.nan))
-
-
-def _native_classes(dataset: str) -> float:
-    return float(NATIVE_CLASSES.get(str(dataset), np.nan))
 
 
 def _count(classes: object) -> float:

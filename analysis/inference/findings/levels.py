@@ -1,11 +1,13 @@
 """Levels that the paper states for a setting of its own: the mean ratio there, with its 95% interval."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from analysis.inference.findings.verdict import Question
+from analysis.inference.findings.verdict import Question, within
+from analysis.inference.main_effects import is_value
 from analysis.runs.effects import Cells, Effect
 from analysis.stats.significance import normal_quantile
 
@@ -45,15 +47,11 @@ def paper_level(cells: Cells, settings: Mapping[str, Any], asks: str, above: flo
         setting was not run.
     """
 
-    def there(rows: Any) -> Any:
-        wanted = {**PAPER_SETTING, **settings}
-        return np.logical_and.reduce([(rows[key] == value).fillna(False) for key, value in wanted.items()])
-
+    setting = {**PAPER_SETTING, **settings}
     limits = f"above {100 * above:g}%" if below >= 1 else f"within {100 * above:g}% to {100 * below:g}%"
     asks = f"{asks} (95% interval {limits})"
-    level = mean_ratio(cells.where(there), "ratio")
+    matches = cells.where(lambda rows: np.logical_and.reduce([is_value(*item)(rows) for item in setting.items()]))
+    level = mean_ratio(matches, "ratio")
     if level is None:
         return Question(asks, "unasked", None, "the paper's setting was not run")
-    low, high = level.low / 100, level.high / 100
-    inside, outside = low > above and (high < below or below >= 1), high < above or low > below
-    return Question(asks, "yes" if inside else "no" if outside else "open", level)
+    return within(asks, level, 100 * above, 100 * below if below < 1 else math.inf)

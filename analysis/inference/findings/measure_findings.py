@@ -8,7 +8,7 @@ from scipy import special, stats
 
 from analysis.emm.curves import ValueData
 from analysis.emm.isotonic import crossing, monotone_ratios
-from analysis.inference.findings.verdict import Answer, Question
+from analysis.inference.findings.verdict import Answer, Question, within
 from analysis.runs.effects import Cells, Effect
 from analysis.runs.runs import Runs
 from analysis.runs.settings import setting_keys
@@ -24,7 +24,7 @@ SEED_RANGE = 0.2
 ZETAS = (0.1, 0.2)
 DRAWS = 400
 PAIRS = 3
-"""Pairs of EMMs below which the order is not judged."""
+"""Pairs of EMMs below which the order is not tested."""
 
 
 def ten_thousand_samples_enough(cells: Cells, runs: Runs) -> list[Question]:
@@ -70,7 +70,7 @@ def _seeds(best: pd.DataFrame) -> Question:
     low, high = (100 * RANGE_OF_THREE * math.sqrt(max(variance, 0.0)) for variance in variances)
     value = 100 * RANGE_OF_THREE * math.sqrt(max(squares / degrees - noise, 0.0))
     effect = Effect("over seeds", value, low, high, "points", degrees, count)
-    return Question(asks, "yes" if high < SEED_RANGE else "no" if low > SEED_RANGE else "open", effect)
+    return within(asks, effect, below=SEED_RANGE)
 
 
 def zeta_ordering_stable(cells: Cells, runs: Runs) -> list[Question]:
@@ -98,12 +98,9 @@ class _Curve:
     """Ratios over |D| at one setting, and their logits with deviations."""
 
     def __init__(self, stratum: pd.DataFrame) -> None:
-        ordered = stratum.sort_values("data.size")
-        self.sizes: FloatArray = ordered["data.size"].to_numpy(dtype=float)
-        self.ratios: FloatArray = ordered["ratio"].to_numpy(dtype=float)
-        self.samples: FloatArray = ordered["samples"].to_numpy(dtype=float)
-        self.logit: FloatArray = ordered["logit"].to_numpy(dtype=float)
-        self.deviations: FloatArray = np.sqrt(ordered["variance"].to_numpy(dtype=float))
+        columns = stratum.sort_values("data.size")[["data.size", "ratio", "samples", "logit", "variance"]]
+        self.sizes, self.ratios, self.samples, self.logit, variance = columns.to_numpy(dtype=float).T
+        self.deviations: FloatArray = np.sqrt(variance)
 
     def emm(self, zeta: float, noise: FloatArray | None = None) -> float:
         """|D| where the closest falling curve crosses 1 - zeta (see `analysis.emm.estimate`); nan where it does not."""

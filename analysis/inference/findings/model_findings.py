@@ -2,14 +2,11 @@
 
 import itertools
 import re
-from collections.abc import Callable
-from typing import Any
-
-import pandas as pd
 
 from analysis.inference.findings.levels import paper_level
 from analysis.inference.findings.verdict import WEAK, Question, falls, rises
-from analysis.runs.effects import Cells, Effect, contrast, ln, trend
+from analysis.inference.main_effects import is_value
+from analysis.runs.effects import Cells, Effect, Saturated, contrast, ln, trend
 from analysis.runs.runs import Runs
 
 SKIPS = "model.skip_connections"
@@ -17,9 +14,9 @@ ABOUT_45 = (0.3, 0.6)
 """`About 45%`: half the odds and twice the odds of it, `WEAK` both ways."""
 
 
-def equals(key: str, value: object) -> Callable[[pd.DataFrame], Any]:
-    """The rows whose setting has a value; KeyError where the frame has no such column."""
-    return lambda rows: rows[key] == value
+def step(cells: Cells, key: str, before: object, after: object, name: str, *also: str) -> Effect | Saturated | None:
+    """Return the change from one value of a setting to another, which changes further ones `also`."""
+    return contrast(cells, {key, *also}, is_value(key, before), is_value(key, after), name)
 
 
 def width_monotonic(cells: Cells, runs: Runs) -> list[Question]:
@@ -31,18 +28,18 @@ def width_monotonic(cells: Cells, runs: Runs) -> list[Question]:
         return questions
     widths = sorted(set(cells.frame["model.width"].dropna()))
     for low, high in itertools.pairwise(widths):
-        before, after = equals("model.width", low), equals("model.width", high)
-        step = contrast(cells, {"model.width"}, before, after, f"width {low:g} to {high:g}")
+        name = f"width {low:g} to {high:g}"
+        effect = step(cells, "model.width", low, high, name)
         # Steps only contradict: a rise may be too small to be seen between neighbors.
-        if isinstance(step, Effect) and step.high < 0:
-            questions.append(rises(f"width {low:g} to {high:g}", step, missing))
+        if isinstance(effect, Effect) and effect.high < 0:
+            questions.append(rises(name, effect, missing))
     return questions
 
 
 def depth_non_monotonic(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 3b and 7: up from the shallowest network to the peak, down from there to the deepest.
 
-    The peak is looked for at the paper's 6 blocks where that depth lies inside the range, otherwise at the inner
+    The peak is expected at the paper's 6 blocks where that depth lies inside the range, otherwise at the inner
     depth with the highest mean ratio.
     """
     missing = "needs three depths at equal settings"
@@ -52,25 +49,23 @@ def depth_non_monotonic(cells: Cells, runs: Runs) -> list[Question]:
         return [rises(up, None, missing), falls(down, None, missing)]
     means = cells.frame.groupby("model.depth")["logit"].mean()
     peak = 6 if 6 in depths[1:-1] else means[depths[1:-1]].idxmax()
-    first, top, last = (equals("model.depth", depth) for depth in (depths[0], peak, depths[-1]))
-    rising = contrast(cells, {"model.depth"}, first, top, f"depth {depths[0]:g} to {peak:g}")
-    falling = contrast(cells, {"model.depth"}, top, last, f"depth {peak:g} to {depths[-1]:g}")
+    rising = step(cells, "model.depth", depths[0], peak, f"depth {depths[0]:g} to {peak:g}")
+    falling = step(cells, "model.depth", peak, depths[-1], f"depth {peak:g} to {depths[-1]:g}")
     return [rises(f"{up} (depth {peak:g})", rising, missing), falls(down, falling, missing)]
 
 
 def fourier_embedding_lowers(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 3c and 11b."""
     key = "model.time_embedding"
-    effect = contrast(cells, {key}, equals(key, "positional"), equals(key, "fourier"), "positional to fourier")
+    effect = step(cells, key, "positional", "fourier", "positional to fourier")
     return [falls("change from positional to Fourier embedding", effect, f"no two runs that differ in {key} only")]
 
 
 def high_resolution_skips_matter(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 4 and 8: one skip connection at the highest resolution against all, and low-resolution ones alone."""
     kinds = _with_skip_kind(cells)
-    full = equals("skip_kind", "all")
-    one = contrast(kinds, {SKIPS, "skip_kind"}, full, equals("skip_kind", "one high"), "all to one at high resolution")
-    low = contrast(kinds, {SKIPS, "skip_kind"}, full, equals("skip_kind", "low"), "all to low resolution only")
+    one = step(kinds, "skip_kind", "all", "one high", "all to one at high resolution", SKIPS)
+    low = step(kinds, "skip_kind", "all", "low", "all to low resolution only", SKIPS)
     return [
         rises("change from all skips to one at the highest resolution", one, f"no such masks in {SKIPS}", beyond=-WEAK),
         falls("change from all skips to low resolution only", low, f"no such masks in {SKIPS}", beyond=-WEAK),
@@ -83,8 +78,8 @@ def ncsnpp_below_ddpmpp(cells: Cells, runs: Runs) -> list[Question]:
     The direction, and the level of NCSN++ at |D| = 1k where the paper's setting was run.
     """
     key = "model.architecture"
-    moved = {key, "model.preconditioning", "model.time_embedding"}
-    effect = contrast(cells, moved, equals(key, "ddpmpp"), equals(key, "ncsnpp"), "DDPM++ to NCSN++")
+    dependent = ("model.preconditioning", "model.time_embedding")
+    effect = step(cells, key, "ddpmpp", "ncsnpp", "DDPM++ to NCSN++", *dependent)
     return [
         falls("change from DDPM++ to NCSN++", effect, "no runs of both at equal settings"),
         paper_level(cells, {key: "ncsnpp", "data.size": 1000}, "ratio of NCSN++ on CIFAR-10 at |D| = 1k", *ABOUT_45),

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.inference.findings.levels import mean_ratio, paper_level
-from analysis.inference.findings.model_findings import equals
-from analysis.inference.findings.verdict import WEAK, Question, falls, little, rises
+from analysis.inference.findings.model_findings import step
+from analysis.inference.findings.verdict import WEAK, Question, falls, little, rises, within
+from analysis.inference.main_effects import is_value
 from analysis.runs.effects import Cells, Effect, contrast, ln, trend
 from analysis.runs.runs import Runs
 from analysis.stats.significance import normal_quantile
@@ -14,23 +15,22 @@ LABELS = {"data.labels", "data.num_labels"}
 DECAY = "training.weight_decay"
 EMA = "training.ema_decay"
 NEAR_ALL = 0.9
-"""Unique labels replicate `near 100%`, 1,000 random ones `over 90%`: asked for is a ratio above this."""
+"""Unique labels replicate `near 100%`, 1,000 random ones `over 90%`: the verdict requires a ratio above this."""
 HUGE = 50_000
 HUGE_RATIO = 0.65
 
 
 def batch_size_raises(cells: Cells, runs: Runs) -> list[Question]:
-    """Table 1; the learning rate is tied to the batch. Slightly: by less than `WEAK`."""
-    key, tied = "training.batch_size", ("training.learning_rate",)
-    effect = trend(cells, key, ln, "from the smallest to the largest batch", tied)
-    asks = "change from the smallest to the largest batch"
-    return [little(asks, effect, f"no two runs that differ in {key} (and learning rate) only", lower=0.0)]
+    """Table 1; the learning rate depends on the batch size. Slightly: by less than `WEAK`."""
+    key, change = "training.batch_size", "from the smallest to the largest batch"
+    effect = trend(cells, key, ln, change, ("training.learning_rate",))
+    return [little(f"change {change}", effect, f"no two runs that differ in {key} (and learning rate) only", lower=0.0)]
 
 
 def weight_decay_cliff(cells: Cells, runs: Runs) -> list[Question]:
     """Table 2: none against up to 1e-3, and against 1e-2 and more."""
     missing = f"no runs with and without {DECAY} at equal settings"
-    none = equals(DECAY, 0)
+    none = is_value(DECAY, 0)
     small = contrast(cells, {DECAY}, none, lambda c: c[DECAY].between(1e-12, 1.001e-3), "none to at most 1e-3")
     large = contrast(cells, {DECAY}, none, lambda c: c[DECAY] >= 0.999e-2, "none to at least 1e-2")
     return [
@@ -68,7 +68,7 @@ def _fid_change(evaluations: pd.DataFrame) -> Question | None:
 
 def conditioning_raises(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 5a and Table 4: true and random labels of as many classes, against none and against each other."""
-    none, true = equals("data.labels", "none"), equals("data.labels", "true")
+    none, true = is_value("data.labels", "none"), is_value("data.labels", "true")
 
     def random(rows: pd.DataFrame) -> pd.Series:
         """As many random labels as the embedded data sets have classes."""
@@ -84,32 +84,30 @@ def conditioning_raises(cells: Cells, runs: Runs) -> list[Question]:
 
 def random_classes_raise(cells: Cells, runs: Runs) -> list[Question]:
     """Fig. 5b and 11c: the direction, and the level at |D| = 5k where the paper's setting was run."""
-    random = cells.where(equals("data.labels", "random"))
-    effect = trend(random, "data.num_labels", ln, "from the fewest to the most random labels")
-    asks = "change from the fewest to the most random labels"
+    random = cells.where(is_value("data.labels", "random"))
+    change = "from the fewest to the most random labels"
+    effect = trend(random, "data.num_labels", ln, change)
     level = {"data.size": 5000, "data.labels": "random", "data.num_labels": 1000}
     return [
-        rises(asks, effect, "no two runs with random labels that differ in data.num_labels only"),
+        rises(f"change {change}", effect, "no two runs with random labels that differ in data.num_labels only"),
         paper_level(cells, level, "ratio on CIFAR-10 at |D| = 5k with 1,000 random labels", NEAR_ALL),
     ]
 
 
 def unique_labels_trigger(cells: Cells, runs: Runs) -> list[Question]:
-    """Fig. 5c and Table 4; at 50,000 images the paper's 65% is asked for, elsewhere `NEAR_ALL`."""
-    none, unique = equals("data.labels", "none"), equals("data.labels", "unique")
+    """Fig. 5c and Table 4; at 50,000 images the paper's 65% is required, elsewhere `NEAR_ALL`."""
     missing = "no runs with unique and without labels at equal settings"
-    change = contrast(cells, LABELS, none, unique, "none to unique")
+    change = step(cells, "data.labels", "none", "unique", "none to unique", "data.num_labels")
     questions = [rises("change from no to unique labels", change, missing, beyond=WEAK)]
-    labeled = cells.where(unique)
-    for name, wanted, part in (
+    labeled = cells.where(is_value("data.labels", "unique"))
+    for name, least, part in (
         ("below 50,000 images", NEAR_ALL, labeled.where(lambda c: c["data.size"] < HUGE)),
         ("from 50,000 images on", HUGE_RATIO, labeled.where(lambda c: c["data.size"] >= HUGE)),
     ):
         level = mean_ratio(part, name)
         if level is not None:
-            asks = f"ratio with unique labels {name} (95% interval above {100 * wanted:g}%)"
-            low, high = level.low / 100, level.high / 100
-            questions.append(Question(asks, "yes" if low > wanted else "no" if high < wanted else "open", level))
+            asks = f"ratio with unique labels {name} (95% interval above {100 * least:g}%)"
+            questions.append(within(asks, level, above=100 * least))
     return questions
 
 
@@ -117,9 +115,9 @@ def text_class_prompts_raise(cells: Cells, runs: Runs) -> list[Question]:
     """Table 3: prompts, kind of fine-tuning and rank, in columns `text.prompt`, `text.finetuning`, `text.lora_rank`."""
     missing = "no text-conditional runs"
     prompt, tuning, rank = "text.prompt", "text.finetuning", "text.lora_rank"
-    prompts = contrast(cells, {prompt}, equals(prompt, "plain"), equals(prompt, "class"), "plain to class prompts")
-    full = contrast(cells, {tuning, rank}, equals(tuning, "lora"), equals(tuning, "full"), "LoRA to full")
-    ranks = trend(cells.where(equals(tuning, "lora")), rank, ln, "from the lowest to the highest rank")
+    prompts = step(cells, prompt, "plain", "class", "plain to class prompts")
+    full = step(cells, tuning, "lora", "full", "LoRA to full", rank)
+    ranks = trend(cells.where(is_value(tuning, "lora")), rank, ln, "from the lowest to the highest rank")
     return [
         rises("change from plain to class prompts", prompts, missing),
         rises("change from LoRA to full fine-tuning", full, missing),

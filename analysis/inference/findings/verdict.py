@@ -1,7 +1,7 @@
 """Verdicts: questions with an effect and an answer, and what follows from them for a claim."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ ANSWERS: Mapping[Answer, str] = {"yes": "yes", "no": "no", "open": "not decided"
 
 WEAK = math.log(2)
 """An effect is weak when the odds of replication change by less than a factor of 2 (at the paper's slope of
-about -2.9 logits per ln|D|, that moves the EMM by less than 27%)."""
+about -2.9 logits per ln|D|, that changes the EMM by less than 27%)."""
 
 MINIMUM_RUNS = 4
 """Runs behind an effect below which nothing is decided: two settings, each twice (two sizes or two seeds)."""
@@ -51,7 +51,7 @@ class Verdict:
     claim: str
     outcome: Outcome
     questions: tuple[Question, ...]
-    """All that were asked must be answered yes for support; one no contradicts."""
+    """All that apply must be answered yes for support; one no contradicts."""
     needs: str
     """The least data that can decide."""
 
@@ -73,44 +73,43 @@ class Verdict:
 
 
 def decide(questions: Sequence[Question]) -> Outcome:
-    """Supported where all answers are yes, contradicted where one is no; what was not asked does not count."""
+    """Supported where all answers are yes, contradicted where one is no; what does not apply does not count."""
     answers = {question.answer for question in questions} - {"unasked"}
     if "no" in answers:
         return "contradicted"
     return "supported" if answers == {"yes"} else "undecided"
 
 
-def _question(asks: str, effect: Measured, missing: str, beyond: Callable[[Effect], tuple[bool, bool]]) -> Question:
+def within(asks: str, effect: Effect, above: float = -math.inf, below: float = math.inf) -> Question:
+    """Ask whether the whole 95% interval lies between the limits: no where it lies outside them, else open."""
+    if effect.low > above and effect.high < below:
+        return Question(asks, "yes", effect)
+    return Question(asks, "no" if effect.high < above or effect.low > below else "open", effect)
+
+
+def _question(asks: str, effect: Measured, missing: str, above: float = -math.inf, below: float = math.inf) -> Question:
     if not isinstance(effect, Effect):
         return Question(asks, "open", None, missing if effect is None else str(effect))
-    yes, no = beyond(effect)
-    enough = effect.runs >= MINIMUM_RUNS
-    if not enough:
-        asks = f"{asks} [{effect.runs} runs, {MINIMUM_RUNS} needed]"
-    answer: Answer = "yes" if yes and enough else "no" if no and enough else "open"
-    return Question(asks, answer, effect)
+    if effect.runs < MINIMUM_RUNS:
+        return Question(f"{asks} [{effect.runs} runs, {MINIMUM_RUNS} needed]", "open", effect)
+    return within(asks, effect, above, below)
 
 
 def rises(asks: str, effect: Measured, missing: str, beyond: float = 0.0) -> Question:
     """Yes where the whole 95% interval lies above `beyond`, no where it lies below it."""
-    text = f"{asks} (95% interval above {_number(beyond)})"
-    return _question(text, effect, missing, lambda found: (found.low > beyond, found.high < beyond))
+    return _question(f"{asks} (95% interval above {_number(beyond)})", effect, missing, above=beyond)
 
 
 def falls(asks: str, effect: Measured, missing: str, beyond: float = 0.0) -> Question:
     """Yes where the whole 95% interval lies below `beyond`, no where it lies above it."""
-    text = f"{asks} (95% interval below {_number(beyond)})"
-    return _question(text, effect, missing, lambda found: (found.high < beyond, found.low > beyond))
+    return _question(f"{asks} (95% interval below {_number(beyond)})", effect, missing, below=beyond)
 
 
 def little(asks: str, effect: Measured, missing: str, lower: float = -WEAK, upper: float = WEAK) -> Question:
     """Equivalence: yes where the 95% interval lies between the limits, no where it lies outside them."""
-    text = f"{asks} (95% interval within {_number(lower)} to {_number(upper)})"
-
-    def beyond(found: Effect) -> tuple[bool, bool]:
-        return found.low > lower and found.high < upper, found.low > upper or found.high < lower
-
-    return _question(text, effect, missing, beyond)
+    return _question(
+        f"{asks} (95% interval within {_number(lower)} to {_number(upper)})", effect, missing, lower, upper
+    )
 
 
 def _number(logit: float) -> str:

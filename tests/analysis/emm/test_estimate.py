@@ -154,7 +154,7 @@ def test_a_size_run_once_is_a_bound():
     ("change", "message"),
     [
         ({"memorization_ratio": [95.0, 60.0]}, "not percent"),
-        ({"memorization_ratio": ["high", 0.6]}, "no number"),
+        ({"memorization_ratio": ["high", 0.6]}, "not a number"),
         ({"size": [0, 1000]}, "below 1"),
         ({"num_samples": [0, 10]}, "num_samples 0"),
     ],

@@ -48,7 +48,7 @@ def test_one_size_has_no_scaling() -> None:
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 50])
 def test_a_level_outside_0_and_1_is_refused(level: float) -> None:
-    with pytest.raises(AnalysisError, match="no memorization ratio"):
+    with pytest.raises(AnalysisError, match="not a memorization ratio"):
         memorization_times(Runs.of(make_table({(128, 1000): 0.9})), level)
 
 

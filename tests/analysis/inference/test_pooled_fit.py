@@ -70,7 +70,7 @@ def test_below_the_range_is_said_too(fit):
             {"model.width": 128, "data.size": 1000, "data.labels": "random"},
             "never run: choose from none, true",
         ),
-        ({"model.width": "wide", "data.size": 1000, "data.labels": "none"}, "'wide' is no number"),
+        ({"model.width": "wide", "data.size": 1000, "data.labels": "none"}, "'wide' is not a number"),
         ({"model.width": 128, "data.size": -5, "data.labels": "none"}, "must be positive"),
     ],
 )

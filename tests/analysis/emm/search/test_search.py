@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from analysis.emm.search.bracket import bracket
+from analysis.emm.search.fit import bracket
 from analysis.emm.search.search import CurvePrior, Proposal, Search, Training
 
 LOW, HIGH = 100, 50_000

@@ -25,7 +25,7 @@ class FigureBlock:
     """The page folds figures with a group away under its name."""
 
 
-def figure_blocks(runs: Runs, say: Callable[[str], None]) -> tuple[list[FigureBlock], list[str]]:
+def figure_blocks(runs: Runs, say: Callable[[str], object]) -> tuple[list[FigureBlock], list[str]]:
     """All figures of all metrics, and in words which could not be drawn and why.
 
     Args:

@@ -14,7 +14,7 @@ from analysis.results.samples import best_samples
 from analysis.runs.factors import ratio_text
 from analysis.runs.final import is_lower_bound
 from analysis.runs.runs import Runs
-from analysis.tables.words import plural
+from analysis.tables.table import plural
 
 ROWS = 8
 COLUMNS = 16

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.results.schema import CONDITIONAL, experiment_keys
 from analysis.runs.factors import in_order, value_label, value_text
 from analysis.runs.runs import Runs
-from analysis.tables.words import number, plural, short
+from analysis.tables.table import number, plural
 
 MAX_NAMED = 3
 """Varied settings beyond which a trial is named by those that are unusual."""
@@ -101,6 +101,13 @@ def setting_text(
         }
     named = [key for key in keys if key not in CONDITIONAL or not pd.isna(row[key])]
     return ", ".join(value_label(key, row[key]) for key in named) or "the only setting"
+
+
+def short(value: Any) -> str:
+    """A setting as a reader would write it: 1,000 and 0.0001, `none` where it is missing."""
+    if pd.isna(value):
+        return "none"
+    return str(value) if isinstance(value, bool | str) else number(float(value))
 
 
 def usual(column: pd.Series) -> Any:

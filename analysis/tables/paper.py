@@ -9,9 +9,8 @@ from analysis.errors import AnalysisError
 from analysis.runs.factors import inside_sentence, ratio_text, size_text, value_text
 from analysis.runs.groups import summary
 from analysis.runs.runs import Runs
-from analysis.tables import columns
 from analysis.tables.published import BLOCKS, CAPTIONS, Block, published
-from analysis.tables.table import Column, Table
+from analysis.tables.table import HIGH, LOW, Column, Table, at_least
 from analysis.tables.writers import Format, write
 
 NUMBERS = tuple(BLOCKS)
@@ -76,12 +75,12 @@ def cell_tables(table: PaperTable) -> list[Table]:
     """Return the blocks that our runs fill, a cell a row: with its interval, to sort and to filter."""
     kinds = {
         "dataset": Column("Data set"),
-        "ours": columns.numbers("Ours"),
-        "low": columns.numbers(columns.LOW),
-        "high": columns.numbers(columns.HIGH),
-        "trials": columns.numbers("Trials"),
-        "published": columns.numbers("Published"),
-        "difference": columns.numbers("Difference"),
+        "ours": Column.numbers("Ours"),
+        "low": Column.numbers(LOW),
+        "high": Column.numbers(HIGH),
+        "trials": Column.numbers("Trials"),
+        "published": Column.numbers("Published"),
+        "difference": Column.numbers("Difference"),
     }
     found = []
     for index, (block, cells) in enumerate(table.blocks):
@@ -91,7 +90,7 @@ def cell_tables(table: PaperTable) -> list[Table]:
         note = f"{table.caption}. Ours beside the published number; a difference where data set and |D| agree."
         if reached.any():
             note += f" {LOWER_BOUND}, so that its end is open."
-        bounds = [columns.at_least(value, bound) for value, bound in zip(cells["ours"], reached, strict=True)]
+        bounds = [at_least(value, bound) for value, bound in zip(cells["ours"], reached, strict=True)]
         shown = cells.drop(columns="reached").assign(
             ours=pd.Series(bounds, index=cells.index, dtype=object),
             # An upper end of the interval and a difference would pass for those of a final ratio.
@@ -99,7 +98,7 @@ def cell_tables(table: PaperTable) -> list[Table]:
             difference=cells["difference"].mask(reached),
         )
         title = f"{block.source}: {inside_sentence(block.caption)}"
-        found.append(columns.frame_table(f"paper{table.number}-{index}", title, shown, kinds, (note,)))
+        found.append(Table.of_frame(f"paper{table.number}-{index}", title, shown, kinds, (note,)))
     return found
 
 
@@ -112,7 +111,7 @@ def _layout(table: PaperTable, index: int, block: Block, cells: pd.DataFrame) ->
     places = list(dict.fromkeys(zip(cells["dataset"], cells["data.size"], strict=True)))
     places.sort(key=lambda place: (place[0] != block.dataset, place[0], place[1]))
     titles = [("" if data == block.dataset else f"{data} ") + f"|D| = {size_text(int(size))}" for data, size in places]
-    header = [*(columns.setting(key).title for key in block.keys), *titles]
+    header = [*(Column.setting(key).title for key in block.keys), *titles]
     rows = []
     # `merge` sorts nothing, but values that only we have come last: numbers belong in order.
     for values, part in cells.groupby(list(block.keys), sort=False, dropna=False):

@@ -28,7 +28,7 @@ def headlines(
     spread: SeedSpread,
     further: Sequence[str] = (),
 ) -> list[str]:
-    """Sentences, the most important first.
+    """Return sentences, the most important first.
 
     Args:
         overview: what was run.
@@ -37,7 +37,7 @@ def headlines(
         slope: logits per ln|D|.
         verdicts: on the paper's findings.
         spread: of training seeds.
-        further: sentences on the size, such as the EMMs.
+        further: such as the EMMs.
     """
     return [
         *([_range(best, overview)] if len(best) else []),

@@ -47,7 +47,7 @@ def build(
         title: the heading; the experiments' names where not given.
         resamples: of the runs, for the intervals of importances.
         draw: whether to draw figures, which takes most of the time.
-        say: is told in a few words what is being done.
+        say: called with what is being done, in a few words.
 
     Raises:
         AnalysisError: there is no evaluation at all, or all trials were stopped early as they will not reach a target.
@@ -147,7 +147,7 @@ def _title(factor: str | None, names: list[str]) -> str:
 
 
 def _importances(runs: Runs, resamples: int) -> list[Table]:
-    """Where there are enough runs over two settings at least."""
+    """Return their table where there are enough runs over two settings at least."""
     try:
         ranking = rank(runs, resamples)
     except AnalysisError:

@@ -83,17 +83,11 @@ def importance_table(ranking: Ranking) -> Table:
     return Table("importance", "Which setting matters most", kinds, rows, notes)
 
 
-LEVEL = 0.5
 MAX_ROWS = 40
 
 
-def memorization_time_table(runs: Runs, level: float = LEVEL) -> Table:
-    """Return the slopes of time over |D|, a row per setting of which two sizes pass the level.
-
-    Args:
-        runs: of one sweep or several.
-        level: memorization ratio in (0, 1).
-    """
+def memorization_time_table(runs: Runs, level: float = 0.5) -> Table:
+    """Return the slopes of time over |D|, a row per setting of which two sizes pass the level, a ratio in (0, 1)."""
     every = scaling_groups(runs, level)
     found, fixed = every[:MAX_ROWS], pd.DataFrame([group.fixed for group in every])
     titles = names(fixed[:MAX_ROWS], among=fixed) if len(found) > 1 else [group.title for group in found]

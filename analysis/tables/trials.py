@@ -6,7 +6,7 @@ from analysis.runs.final import best, is_lower_bound
 from analysis.runs.groups import summary
 from analysis.runs.labels import distinguishing_keys, independent_keys
 from analysis.runs.runs import Runs
-from analysis.tables.table import HIGH, LOW, RATIO, Column, Table, at_least
+from analysis.tables.table import RATIO, Column, Table, at_least
 
 STOPPED = "stopped early above the target"
 """The status of trials whose ratios are lower bounds of the final ones."""
@@ -88,9 +88,7 @@ def factor_table(runs: Runs) -> Table:
     ]
     kinds = [
         *map(Column.setting, keys),
-        Column.ratio(),
-        Column.ratio(LOW),
-        Column.ratio(HIGH),
+        *Column.with_interval(RATIO, ".2f"),
         Column("Trials"),
         Column.formatted("Best epoch", "g"),
     ]

@@ -3,19 +3,19 @@
 import argparse
 import json
 import math
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.commands.reading import add_paths, read_runs, write_text
+from analysis.commands.reading import add_paths, check_zeta, read_runs, write_text, writing
 from analysis.emm.estimate import METHODS, Method
 from analysis.emm.kinds import KINDS
 from analysis.errors import AnalysisError
-from analysis.figures.emm import draw_emm, estimates_figure
+from analysis.figures.emm import draw_emm, emm_by_zeta, estimates_figure
 from analysis.figures.style import spaced
-from analysis.figures.zeta import emm_by_zeta
 from analysis.inference.emm import (
     SIZE,
     comparable_runs,
@@ -51,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Estimate, print or write the table, draw the figure."""
-    _check(arguments)
+    for zeta in arguments.zeta:
+        check_zeta(zeta)
+    if arguments.figure is not None and arguments.figure.suffix not in FIGURES:
+        raise AnalysisError(f"--figure {arguments.figure}: expected a file ending in {', '.join(FIGURES)}")
     zetas = list(dict.fromkeys(arguments.zeta))
     runs = read_runs(arguments)
     key = find_factor(runs, arguments.factor)
@@ -60,11 +63,14 @@ def run(arguments: argparse.Namespace) -> int:
     estimates = emm_of_results(found, zetas, methods)
     notes = [*emm_notes(estimates, runs, found, methods), *_searched(runs, zetas)]
     if arguments.figure is not None:
-        _save(_figure(found[0], estimates, zetas, methods[0]), arguments.figure)
+        figure = _figure(found[0], estimates, zetas, methods[0])
+        with writing(f"--figure {arguments.figure}"):
+            figure.savefig(arguments.figure, dpi=160)
     if arguments.format == "csv":
         text = estimates.to_csv(index=False).rstrip("\n")
     elif arguments.format == "json":
-        text = json.dumps({"factor": key, "rows": _records(estimates), "kinds": KINDS, "notes": notes}, indent=1)
+        record = {"factor": key, "rows": _records(estimates), "kinds": KINDS, "notes": notes}
+        text = json.dumps(record, indent=1, default=lambda value: value.item())
     else:
         text = write(emm_table(estimates.assign(key=key), notes), arguments.format)
     write_text(text, arguments.out)
@@ -86,54 +92,34 @@ def _searched(runs: Runs, zetas: list[float]) -> list[str]:
     return lines
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    for zeta in arguments.zeta:
-        if not 0 < zeta < 1:
-            raise AnalysisError(f"--zeta {zeta:g}: between 0 and 1, such as 0.1")
-    if arguments.figure is not None and arguments.figure.suffix not in FIGURES:
-        raise AnalysisError(f"--figure {arguments.figure}: expected a file ending in {', '.join(FIGURES)}")
-
-
-def _records(estimates: pd.DataFrame) -> list[dict[str, Any]]:
+def _records(estimates: pd.DataFrame) -> list[dict[Hashable, Any]]:
     """Rows as JSON knows them: an open side of an interval, and what is undefined, is null."""
-
-    def plain(value: Any) -> Any:
-        if pd.isna(value) or (isinstance(value, float) and math.isinf(value)):
-            return None
-        return value.item() if hasattr(value, "item") else value
-
-    return [{str(name): plain(value) for name, value in row.items()} for row in estimates.to_dict("records")]
+    known = estimates.notna() & ~estimates.isin([math.inf, -math.inf])
+    return estimates.astype(object).where(known, None).to_dict("records")
 
 
-def _figure(panel: Group, estimates: pd.DataFrame, zetas: list[float], method: Method) -> Figure:
+def _figure(group: Group, estimates: pd.DataFrame, zetas: list[float], method: Method) -> Figure:
     """The figure of the group with most runs, the first of the estimates, by the first method that was requested."""
     chosen = estimates[(estimates["panel"] == 0) & (estimates["method"] == method)]
     if len(zetas) > 1:
         # One mark per value and zeta.
-        figure = emm_by_zeta(chosen[chosen["kind"] != "extrapolated"], panel.key, panel.title)
+        figure = emm_by_zeta(chosen[chosen["kind"] != "extrapolated"], group.key, group.title)
         # Its own ticks are the ends of the intervals, which crowd; the sizes run are what the numbers rest on.
-        sizes = spaced(panel.runs.evaluations[SIZE])
+        sizes = spaced(group.runs.evaluations[SIZE])
         figure.axes[0].set_yticks(sizes, [size_text(int(size)) for size in sizes])
         return figure
-    about = factor(panel.key).title if panel.key != SIZE else ""
+    about = factor(group.key).title if group.key != SIZE else ""
 
     def named(values: pd.Series) -> list[str]:
-        return ["all runs" if panel.key == SIZE else value_label(panel.key, value) for value in values]
+        return ["all runs" if group.key == SIZE else value_label(group.key, value) for value in values]
 
-    runs = once_a_seed(panel.runs.best)
+    runs = once_a_seed(group.runs.best)
     points = runs.rename(columns={SIZE: "size", "memorization_ratio": "ratio"})[["size", "ratio", "num_samples"]]
-    curves = curves_of_results(panel, method)
+    curves = curves_of_results(group, method)
     data = estimates_figure(
-        points.assign(value=named(runs[panel.key])),
+        points.assign(value=named(runs[group.key])),
         curves.assign(value=named(curves["value"])),
         chosen.assign(value=named(chosen["value"])),
         zetas[0],
     )
-    return draw_emm(data, ", ".join(text for text in (about, panel.title) if text))
-
-
-def _save(figure: Figure, file: Path) -> None:
-    try:
-        figure.savefig(file, dpi=160)
-    except OSError as error:
-        raise AnalysisError(f"--figure {file} cannot be written ({error.strerror or error})") from None
+    return draw_emm(data, ", ".join(text for text in (about, group.title) if text))

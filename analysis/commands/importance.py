@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from analysis.commands.reading import add_paths, read_runs, say_excluded
+from analysis.commands.reading import add_paths, read_final_runs
 from analysis.inference.importance import RESAMPLES, rank
 from analysis.tables.effects import importance_table
 from analysis.tables.writers import write
@@ -25,8 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, rank, print."""
-    runs = read_runs(arguments)
-    say_excluded(runs)
+    runs = read_final_runs(arguments)
     ranking = rank(runs, arguments.resamples, arguments.seed)
     if arguments.json:
         print(json.dumps(ranking.to_dict()))

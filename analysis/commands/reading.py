@@ -1,7 +1,9 @@
-"""What all commands share: paths in, skipped results said once."""
+"""What all commands share: reading paths, checking options, writing files."""
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.errors import AnalysisError
@@ -34,28 +36,39 @@ def read_runs(arguments: argparse.Namespace, metric: str = "memorization_ratio")
     return runs
 
 
-def say_excluded(runs: Runs) -> None:
-    """Count on stderr the trials that have no final ratio, and those with a lower bound of it.
+def read_final_runs(arguments: argparse.Namespace, metric: str = "memorization_ratio") -> Runs:
+    """The runs as `read_runs` has them; trials without a final ratio or with a lower bound of it are counted on stderr.
 
     Raises:
         AnalysisError: none has a final ratio.
     """
+    runs = read_runs(arguments, metric)
     for line in runs.excluded():
         print(line, file=sys.stderr)
     if runs.counted.evaluations.empty:
         raise AnalysisError(NO_FINAL_RATIO)
+    return runs
+
+
+def check_zeta(zeta: float) -> None:
+    """Raise AnalysisError where zeta is not in (0, 1)."""
+    if not 0 < zeta < 1:
+        raise AnalysisError(f"--zeta {zeta:g}: between 0 and 1, such as 0.1")
+
+
+@contextlib.contextmanager
+def writing(option: str) -> Iterator[None]:
+    """Turn an OSError into one line on an option, such as `--out FILE`; print outside of it."""
+    try:
+        yield
+    except OSError as error:
+        raise AnalysisError(f"{option} cannot be written ({error.strerror or error})") from None
 
 
 def write_text(text: str, out: str | None) -> None:
-    """Print a text, or write it into a file.
-
-    Raises:
-        AnalysisError: the file cannot be written.
-    """
+    """Print a text, or write it into a file."""
     if out is None:
         print(text)
         return
-    try:
+    with writing(f"--out {out}"):
         Path(out).write_text(text if text.endswith("\n") else text + "\n")
-    except OSError as error:
-        raise AnalysisError(f"--out {out} cannot be written ({error.strerror or error})") from None

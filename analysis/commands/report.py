@@ -1,15 +1,13 @@
 """`python -m analysis report PATH... --out report.html`."""
 
 import argparse
-import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
-from analysis.commands.reading import add_paths, read_runs, say_excluded
+from analysis.commands.reading import add_paths, read_final_runs, writing
 from analysis.errors import AnalysisError
 
 
@@ -24,20 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read the results, write the page."""
     target = Path(arguments.out)
-    # Before minutes of work: nobody wants to hear it afterwards.
+    # Before minutes of work, not after them.
     _check_writable(target)
-    runs = read_runs(arguments)
-    say_excluded(runs)
+    runs = read_final_runs(arguments)
     from analysis.report import build  # noqa: PLC0415 (what a wrong path need not wait for)
 
     # Shown on a terminal only, and gone when the page is there.
     with Console(stderr=True).status("report: reading") as status:
-        html = build(
-            runs,
-            arguments.title,
-            draw=not arguments.no_figures,
-            say=lambda doing: status.update(f"report: {escape(doing)}"),
-        )
+        html = build(runs, arguments.title, draw=not arguments.no_figures,
+                     say=lambda doing: status.update(f"report: {escape(doing)}"))  # fmt: skip
     _write_whole(target, html)
     print(f"{target}: {runs.num_trials:,} trials, {len(html.encode()) / 1e6:.2f} MB")
     return 0
@@ -56,16 +49,10 @@ def _check_writable(target: Path) -> None:
 
 def _write_whole(target: Path, text: str) -> None:
     """Write a file so that it is there completely or as it was before."""
-    temporary = ""
-    try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, delete=False) as file:
-            temporary = file.name
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)  # temporary files are private, a report is not
-        Path(temporary).replace(target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise AnalysisError(f"--out {target} cannot be written ({error.strerror or error})") from None
+    temporary = target.with_name(f".memosweep-{os.getpid()}.html")
+    with writing(f"--out {target}"):
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)

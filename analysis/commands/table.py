@@ -2,12 +2,11 @@
 
 import argparse
 
-from analysis.commands.reading import add_paths, read_runs, say_excluded, write_text
+from analysis.commands.reading import add_paths, read_final_runs, write_text
 from analysis.runs.runs import Runs
-from analysis.tables.best import best_table, factor_table
 from analysis.tables.paper import NUMBERS, paper_table, write_paper_table
 from analysis.tables.table import Table
-from analysis.tables.trials import trials_table
+from analysis.tables.trials import best_table, factor_table, replication_table, trials_table
 from analysis.tables.writers import FORMATS, write
 
 TABLES = {
@@ -33,8 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or write one table."""
-    runs = read_runs(arguments)
-    say_excluded(runs)
+    runs = read_final_runs(arguments)
     if arguments.table in map(str, NUMBERS):
         text = write_paper_table(paper_table(int(arguments.table), runs), arguments.format)
     else:
@@ -62,11 +60,9 @@ def _table(name: str | None, runs: Runs) -> Table:
 
             return findings_table(verdicts(runs))
         case "coverage":
-            from analysis.tables.replication import replication_table  # noqa: PLC0415 (reads samples)
-
             return replication_table(runs)
         case "time":
-            from analysis.tables.memorization_time import memorization_time_table  # noqa: PLC0415
+            from analysis.tables.effects import memorization_time_table  # noqa: PLC0415
 
             return memorization_time_table(runs)
     return best_table(runs)

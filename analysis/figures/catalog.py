@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
+from analysis.figures.emm import emm_by_zeta, zeta_data
 from analysis.figures.epochs import epochs_data, metric_over_epochs
-from analysis.figures.factor import factor_data, metric_over_factor
+from analysis.figures.factor import factor_data, metric_over_factor, metric_over_skips, skips_data
 from analysis.figures.gallery import gallery, gallery_data, gallery_rows
 from analysis.figures.memorization_time import memorization_time, memorization_time_data
 from analysis.figures.size import metric_over_size, size_data
-from analysis.figures.skips import metric_over_skips, skips_data
-from analysis.figures.zeta import emm_by_zeta, zeta_data
 from analysis.inference.memorization_time import scaling_groups
 from analysis.results.samples import best_samples
 from analysis.runs.factors import factor, in_order
@@ -36,19 +35,22 @@ _OTHER_METRICS = {"fid": (12, 13, 14, 15), "knn_distance": (17, 18, 19, 20)}
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure."""
+    """A figure.
+
+    Attributes:
+        name: a file name without suffix, unique in a catalog.
+        title: for a heading.
+        paper: the figure or table of the paper that it redraws; empty for none.
+        data: what is drawn.
+        bars: what its bars mean, in a sentence; empty where it has none.
+    """
 
     name: str
-    """A file name without suffix, unique in a catalog."""
     title: str
-    """What it shows, for a heading."""
     paper: str
-    """The figure or table of the paper that it redraws; empty for none."""
     figure: Figure
     data: pd.DataFrame
-    """What is drawn."""
     bars: str
-    """What its bars mean, in a sentence; empty where it has none."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,7 @@ def _bars(metric: str, over_epochs: bool = False) -> str:
 
 
 def _titled(found: Sequence[Group]) -> Iterator[tuple[int, Group, str]]:
-    """The groups that are drawn, numbered, each with what tells it from the others that are drawn.
-
-    A single one has what tells it from those that are not drawn.
-    """
+    """The groups that are drawn, numbered and titled by what distinguishes them, a single one from those not drawn."""
     shown = found[:_MAX_GROUPS]
     fixed = pd.DataFrame([group.fixed for group in found])
     titles = names(fixed[: len(shown)], among=fixed) if len(shown) > 1 else [group.title for group in shown]
@@ -143,24 +142,27 @@ def _over_epochs(runs: Runs, keys: list[str], metric: str) -> Iterator[Drawn | M
             yield Missing(f"over epochs by {factor(key).title}", "no two trials differ in it alone")
         for number, group, name in _titled(found):
             title = _heading(f"Training, by {factor(key).title}", name)
-            figure = metric_over_epochs(group.runs, key, metric, title=name)
-            paper = _paper(key, factor(key).over_epochs, metric)
-            data = epochs_data(group.runs, key, metric)
-            bars = _bars(metric, over_epochs=True)
-            yield Drawn(_name("over_epochs_by", key, number, metric), title, paper, figure, data, bars)
+            yield Drawn(_name("over_epochs_by", key, number, metric), title,
+                        _paper(key, factor(key).over_epochs, metric),
+                        metric_over_epochs(group.runs, key, metric, title=name),
+                        epochs_data(group.runs, key, metric), _bars(metric, over_epochs=True))  # fmt: skip
 
 
 def _over_size(runs: Runs, keys: list[str], metric: str, zeta: float) -> Iterator[Drawn | Missing]:
     for key in keys or ["data.size"]:
-        found = [group for group in runs.groups(key) if len(group.runs.evaluations["data.size"].unique()) > 1]
+        found = _with_sizes(runs, key)
         if not found:
             yield Missing(f"over |D| by {factor(key).title}", "every such trial has the same |D|")
         for number, group, name in _titled(found):
             title = _heading("Over |D|" + (f", by {factor(key).title}" if key != "data.size" else ""), name)
-            figure = metric_over_size(group.runs, key, metric, zeta, title=name)
-            paper = _paper(key, factor(key).over_size, metric)
-            yield Drawn(_name("over_size_by", key, number, metric), title, paper, figure,
+            yield Drawn(_name("over_size_by", key, number, metric), title, _paper(key, factor(key).over_size, metric),
+                        metric_over_size(group.runs, key, metric, zeta, title=name),
                         size_data(group.runs, key, metric), _bars(metric))  # fmt: skip
+
+
+def _with_sizes(runs: Runs, key: str) -> list[Group]:
+    """The groups of a factor that have two sizes at least."""
+    return [group for group in runs.groups(key) if len(group.runs.evaluations["data.size"].unique()) > 1]
 
 
 def _over_factor(runs: Runs, keys: list[str], metric: str) -> Iterator[Drawn | Missing]:
@@ -172,10 +174,9 @@ def _over_factor(runs: Runs, keys: list[str], metric: str) -> Iterator[Drawn | M
             if not data["data.size"].duplicated().any():
                 yield Missing(_heading(f"over {factor(key).title}", name), "no |D| was run with two of its values")
                 continue
+            title, paper = _heading(f"Over {factor(key).title}", name), _paper(key, factor(key).over_factor, metric)
             figure = metric_over_factor(group.runs, key, metric, title=name)
-            paper = _paper(key, factor(key).over_factor, metric)
-            yield Drawn(_name("over", key, number, metric), _heading(f"Over {factor(key).title}", name), paper,
-                        figure, data, _bars(metric))  # fmt: skip
+            yield Drawn(_name("over", key, number, metric), title, paper, figure, data, _bars(metric))
 
 
 def _over_skips(runs: Runs, metric: str) -> Iterator[Drawn | Missing]:
@@ -197,7 +198,7 @@ def _over_skips(runs: Runs, metric: str) -> Iterator[Drawn | Missing]:
 
 def _zetas(runs: Runs, keys: list[str]) -> Iterator[Drawn | Missing]:
     for key in keys:
-        found = [group for group in runs.groups(key) if len(group.runs.evaluations["data.size"].unique()) > 1]
+        found = _with_sizes(runs, key)
         if not found:
             yield Missing(f"EMM by zeta, {factor(key).title}", "every such trial has the same |D|")
         for number, group, name in itertools.islice(_titled(found), 1):

@@ -9,7 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import DISTINCT, colors, draw_curve, legend, metric_axis, new_figure, value_ticks
+from analysis.figures.style import (
+    DISTINCT,
+    colors,
+    draw_curve,
+    legend,
+    metric_axis,
+    new_figure,
+    place_of,
+    rows_of,
+    value_ticks,
+)
 from analysis.runs.factors import Scale, factor, in_order, value_label, value_text
 from analysis.runs.groups import summary
 from analysis.runs.runs import Runs
@@ -21,7 +31,7 @@ _LOG_FROM = 100
 def factor_data(runs: Runs, key: str, hue: str = "data.size", metric: str = "memorization_ratio") -> pd.DataFrame:
     """What `metric_over_factor` draws: `key`, `hue`, `value`, `low`, `high`, `trials`; see `summary`.
 
-    Where there are more curves than colors are told apart, those of a single point are left out: a search trains each
+    Where there are more curves than distinct colors, those of a single point are left out: a search trains each
     value at sizes of its own.
     """
     data = summary(runs, list(dict.fromkeys([key, hue])), metric)
@@ -32,21 +42,9 @@ def factor_data(runs: Runs, key: str, hue: str = "data.size", metric: str = "mem
 
 
 def metric_over_factor(
-    runs: Runs,
-    key: str,
-    metric: str = "memorization_ratio",
-    hue: str = "data.size",
-    title: str = "",
+    runs: Runs, key: str, metric: str = "memorization_ratio", hue: str = "data.size", title: str = ""
 ) -> Figure:
-    """Draw a metric over the values of a factor, with 95% intervals, a curve per `hue`.
-
-    Args:
-        runs: usually those of a group.
-        key: the factor, a dotted key.
-        metric: `memorization_ratio`, `fid`, `knn_distance`.
-        hue: the dotted key that has a curve per value; the factor itself stands for a single curve.
-        title: of the axes.
-    """
+    """Draw `factor_data` with 95% intervals, a curve per value of `hue`; the factor itself makes a single curve."""
     data = factor_data(runs, key, hue, metric)
     figure = new_figure()
     axes = figure.axes[0]
@@ -56,8 +54,8 @@ def metric_over_factor(
     # The size over itself is one curve.
     groups = [None] if hue == key else in_order(hue, data[hue])
     for index, group in enumerate(groups):
-        part = data if hue == key else data[data[hue].isna() if pd.isna(group) else data[hue] == group]
-        x = [positions[_index(values, value)] for value in part[key]]
+        part = data if hue == key else rows_of(data, hue, group)
+        x = [positions[place_of(values, value)] for value in part[key]]
         order = np.argsort(x)
         x, part = [x[place] for place in order], part.iloc[order]
         draw_curve(axes, x, part, index, len(groups), "" if hue == key else value_label(hue, group))
@@ -72,18 +70,14 @@ def metric_over_factor(
 def trials_over_factor(runs: Runs, key: str, title: str = "", lowest: bool = False) -> Figure:
     """Draw the best ratio of each trial over the factor, with its own interval, the extreme one marked: of a search.
 
-    Args:
-        runs: trials may differ in other keys too.
-        key: the factor, a dotted key.
-        title: of the axes.
-        lowest: mark the trial with the lowest ratio instead of the highest.
+    Trials may differ in other keys too. Marked is the highest ratio, or the `lowest`.
     """
     best = runs.best
     figure = new_figure()
     axes = figure.axes[0]
     values = in_order(key, best[key])
     spacing = _possible(factor(key).scale, values)
-    x = [float(_index(values, value)) if spacing == "category" else float(value) for value in best[key]]
+    x = [float(place_of(values, value)) if spacing == "category" else float(value) for value in best[key]]
     y, low, high = (100 * best[f"memorization_ratio{end}"].to_numpy(dtype=float) for end in ("", "_low", "_high"))
     errors = np.stack([y - low, high - y]).clip(min=0)
     axes.errorbar(x, y, np.nan_to_num(errors), fmt="o", markersize=5, capsize=2, elinewidth=1, color=colors(1)[0],
@@ -101,8 +95,67 @@ def trials_over_factor(runs: Runs, key: str, title: str = "", lowest: bool = Fal
     return figure
 
 
-def _index(values: list[Any], value: Any) -> int:
-    return next(i for i, known in enumerate(values) if known == value or (pd.isna(known) and pd.isna(value)))
+def skips_data(runs: Runs, metric: str = "memorization_ratio") -> pd.DataFrame:
+    """Masks that keep connections of one resolution only.
+
+    Args:
+        runs: usually those of a group; `model.skip_connections` is text such as `1,0,0`, in
+            encoder order: depth + 1 connections at each resolution, the highest first.
+        metric: see `analysis.best`.
+
+    Returns:
+        `mask`, `level` (0 is the highest resolution), `kept` (number of connections), `index` (from 1, of a
+        single connection; missing otherwise), `value`, `low`, `high`, `trials`. Other masks are left out.
+    """
+    data = summary(runs, ["model.skip_connections", "model.depth", "data.size"], metric)
+    rows = []
+    for _, row in data.iterrows():
+        mask = row["model.skip_connections"]
+        if pd.isna(mask):
+            continue
+        places = [index for index, bit in enumerate(str(mask).split(",")) if bit == "1"]
+        levels = {place // (int(row["model.depth"]) + 1) for place in places}
+        if len(levels) == 1:
+            index = places[0] + 1 if len(places) == 1 else None
+            rows.append({"mask": mask, "data.size": row["data.size"], "level": levels.pop(), "kept": len(places),
+                         "index": index, **{key: row[key] for key in ("value", "low", "high", "trials")}})  # fmt: skip
+    columns = ["mask", "data.size", "level", "kept", "index", "value", "low", "high", "trials"]
+    return pd.DataFrame(rows, columns=columns).astype({"index": "Int64"})
+
+
+def metric_over_skips(data: pd.DataFrame, resolution: int | None = None, metric: str = "memorization_ratio",
+                      title: str = "") -> Figure:  # fmt: skip
+    """Draw a metric over resolution for each number kept (left) and over the place of a single one (right).
+
+    Args:
+        data: of `skips_data`, of one |D|; several masks of one resolution and number are averaged.
+        resolution: pixels a side of the images, for the ticks; none numbers the levels.
+        metric: for the axis.
+        title: over both.
+    """
+    figure = new_figure(width=9.6, height=3.8, columns=2)
+    left, right = figure.axes
+    kept = sorted(set(data["kept"]), reverse=True)
+    for index, number in enumerate(kept):
+        part = data[data["kept"] == number].groupby("level", as_index=False)[["value", "low", "high"]].mean()
+        draw_curve(left, part["level"].to_list(), part, index, len(kept), f"{number} kept")
+    levels = sorted(set(data["level"]))
+    names = [f"{resolution >> level}x{resolution >> level}" if resolution else f"level {level}" for level in levels]
+    left.set_xticks(levels, names)
+    left.set_xlabel("Resolution of the skip connections kept")
+    single = data[data["index"].notna()].sort_values("index")
+    for position, level in enumerate(levels):
+        part = single[single["level"] == level]
+        if len(part):
+            draw_curve(right, part["index"].astype(int).to_list(), part, position, len(levels), names[position])
+    right.set_xlabel("Place of the single skip connection kept (encoder order)")
+    if len(single):
+        right.set_xticks(sorted(set(single["index"].astype(int))))
+    for axes in (left, right):
+        metric_axis(axes, metric)
+        legend(axes)
+    figure.suptitle(title, parse_math=False)
+    return figure
 
 
 def _possible(scale: Scale, values: list[Any]) -> Scale:

@@ -23,13 +23,11 @@ _GAP = 0.08
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """The first samples of one trial's best evaluation."""
+    """The first samples of one trial's best evaluation and the nearest training images, (N, C, H, W) each."""
 
     title: str
     generated: NDArray[np.uint8]
-    """(N, C, H, W)."""
     nearest: NDArray[np.uint8]
-    """(N, C, H, W), the nearest training images."""
     memorized: NDArray[np.bool_]
     """(N,)."""
 
@@ -47,25 +45,19 @@ def gallery_rows(runs: Runs, varied: Sequence[str] | None = None, limit: int = 6
     step = max(1, round(len(best) / limit))
     chosen = [(run, best_samples(run["folder"])) for _, run in best.iloc[::step].head(limit).iterrows()]
     chosen = [(run, samples) for run, samples in chosen if samples is not None]
-    # One row has nothing to be told apart from: its settings are among all runs.
+    # A single row is named by what distinguishes it from all runs.
     settings = pd.DataFrame([run[keys] for run, _ in chosen])
     settings = settings if len(chosen) > 1 else pd.concat([settings, best[keys]])
-    told = names(settings, among=best[keys])[: len(chosen)]
-    factors = [_factor_to_add(name, run, runs) for name, (run, _) in zip(told, chosen, strict=True)]
+    short_names = names(settings, among=best[keys])[: len(chosen)]
+    factors = [_factor_to_add(name, run, runs) for name, (run, _) in zip(short_names, chosen, strict=True)]
     rows = []
-    for (run, samples), short in zip(chosen, told, strict=True):
+    for (run, samples), short in zip(chosen, short_names, strict=True):
         assert samples is not None
         name = _with_factors(short, run, [key for key in dict.fromkeys(factors) if key])
-        bound = is_lower_bound(run)  # a lower bound
-        ratio = f"{ratio_text(100 * run['memorization_ratio'], bound, 1)}% memorized"
-        rows.append(
-            GalleryRow(
-                title=f"{name}: {ratio}" if name else ratio,
-                generated=samples["generated"].astype(np.uint8),
-                nearest=samples["nearest"].astype(np.uint8),
-                memorized=samples["memorized"].astype(bool),
-            )
-        )
+        ratio = f"{ratio_text(100 * run['memorization_ratio'], is_lower_bound(run), 1)}% memorized"
+        generated, nearest = (samples[key].astype(np.uint8) for key in ("generated", "nearest"))
+        title = f"{name}: {ratio}" if name else ratio
+        rows.append(GalleryRow(title, generated, nearest, samples["memorized"].astype(bool)))
     return rows
 
 

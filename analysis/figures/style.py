@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,17 +17,17 @@ PALETTE = "colorblind"
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":")
 DISTINCT = 8
-"""So many colors of the palette are told apart with ease; more values take a sequential one."""
+"""Colors of the palette that are distinguished with ease; more values take a sequential one."""
 
 _INSIDE = 5
 """So many legend entries find room between the curves."""
 
 
-def new_figure(width: float = 6.4, height: float = 4.2, columns: int = 1, rows: int = 1) -> Figure:
-    """A figure on white, whatever the page, that no window system has to know of."""
+def new_figure(width: float = 6.4, height: float = 4.2, columns: int = 1) -> Figure:
+    """A figure on white, whatever the page, that belongs to no window."""
     with sns.axes_style("whitegrid"):
         figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-        figure.subplots(rows, columns, squeeze=False)
+        figure.subplots(1, columns)
     for axes in figure.axes:
         sns.despine(ax=axes)
         # A dollar sign in the name of a data set is no mathematics.
@@ -43,43 +44,31 @@ def colors(count: int) -> list[tuple[float, float, float]]:
 
 
 def draw_curve(axes: Axes, x: Sequence[float], data: pd.DataFrame, index: int, count: int, label: str) -> None:
-    """Draw one curve with its intervals; each has its own color, marker and stroke, for print without color.
+    """Draw curve `index` of `count` with its intervals, in a color, marker and stroke of its own for print.
 
-    Args:
-        axes: to draw into.
-        x: positions of the points.
-        data: columns `value`, `low`, `high`; an end that is missing is not drawn.
-        index: which of `count` curves.
-        count: of all curves.
-        label: for the legend.
+    `data` has `value`, `low` and `high` at the positions `x`; an end that is missing is not drawn.
     """
     y = data["value"].to_numpy(dtype=float)
     ends = [y - data["low"].to_numpy(dtype=float), data["high"].to_numpy(dtype=float) - y]
     errors = np.nan_to_num(np.stack(ends)).clip(min=0)
-    axes.errorbar(
-        np.asarray(x, dtype=float),
-        y,
-        errors if errors.any() else None,
-        color=colors(count)[index],
-        marker=MARKERS[index % len(MARKERS)],
-        linestyle=LINES[index // len(MARKERS) % len(LINES)],
-        markersize=5,
-        capsize=2.5,
-        elinewidth=1,
-        linewidth=1.7,
-        label=label,
-    )
+    axes.errorbar(np.asarray(x, dtype=float), y, errors if errors.any() else None, color=colors(count)[index],
+                  marker=MARKERS[index % len(MARKERS)], linestyle=LINES[index // len(MARKERS) % len(LINES)],
+                  markersize=5, capsize=2.5, elinewidth=1, linewidth=1.7, label=label)  # fmt: skip
 
 
-def size_axis(axes: Axes, sizes: Sequence[int], room: int = 12) -> None:
-    """A logarithmic axis of |D| with the paper's ticks (0.5k, 1k, ...), thinned where they would touch.
+def place_of(values: Sequence[Any], value: Any) -> int:
+    """Return the place of a value; a missing one is equal to another missing one."""
+    return next(i for i, known in enumerate(values) if known == value or (pd.isna(known) and pd.isna(value)))
 
-    Args:
-        axes: to set.
-        sizes: that may have a tick.
-        room: labels that fit beside each other.
-    """
-    _log_ticks(axes, spaced(sizes, room))
+
+def rows_of(data: pd.DataFrame, key: str, value: Any) -> pd.DataFrame:
+    """Return the rows with a value, or those without any where it is missing."""
+    return data[data[key].isna() if pd.isna(value) else data[key] == value]
+
+
+def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
+    """A logarithmic axis of |D| with the paper's ticks (0.5k, 1k, ...) at those sizes that have room."""
+    _log_ticks(axes, spaced(sizes))
     axes.set_xlabel("Training data size |D|")
 
 
@@ -126,9 +115,7 @@ def spaced(numbers: Iterable[float], room: int = 12) -> list[float]:
 def plain_log_axis(axes: Axes, values: Iterable[float]) -> None:
     """A logarithmic y axis whose ticks read 0.5, 2, 10, with one at each end however short it is.
 
-    Args:
-        axes: to set.
-        values: that the axis has to hold, its bars included; without a positive one it stays linear.
+    `values` are all that it has to hold, bars included; without a positive one the axis stays linear.
     """
     positive = [value for value in values if value > 0 and math.isfinite(value)]
     if not positive:
@@ -162,7 +149,7 @@ def metric_axis(axes: Axes, metric: str) -> None:
 
 
 def legend(axes: Axes, title: str = "", beside: bool = False) -> None:
-    """The legend, beside the axes where that is asked for or it has many entries."""
+    """The legend, beside the axes on request or where it has many entries."""
     handles, _ = axes.get_legend_handles_labels()
     if handles and (beside or len(handles) > _INSIDE):
         axes.legend(title=title or None, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -15,22 +15,21 @@ TITLES = {"fid": "FID: ", "knn_distance": "kNN distance: "}
 
 @dataclass(frozen=True)
 class FigureBlock:
-    """A figure with its caption."""
+    """A figure with its caption; the page folds those with a group away under its name."""
 
     id: str
     title: str
     caption: str
     svg: str
-    group: str = ""
-    """The page folds figures with a group away under its name."""
+    group: str
 
 
-def figure_blocks(runs: Runs, say: Callable[[str], None]) -> tuple[list[FigureBlock], list[str]]:
+def figure_blocks(runs: Runs, say: Callable[[str], object]) -> tuple[list[FigureBlock], list[str]]:
     """All figures of all metrics, and in words which could not be drawn and why.
 
     Args:
         runs: of any number of sweeps.
-        say: is told which figure has been drawn.
+        say: called with each figure that has been drawn.
     """
     blocks: list[FigureBlock] = []
     missing: list[str] = []
@@ -41,9 +40,8 @@ def figure_blocks(runs: Runs, say: Callable[[str], None]) -> tuple[list[FigureBl
                 missing.append(f"{title}: {entry.reason}")
             elif entry.name not in OWN:
                 ident = f"fig{len(blocks)}"
-                caption = " ".join(
-                    filter(None, [f"Redraws the paper's {entry.paper}." if entry.paper else "", entry.bars])
-                )
+                redraws = f"Redraws the paper's {entry.paper}." if entry.paper else ""
+                caption = " ".join(filter(None, [redraws, entry.bars]))
                 svg = inline_svg(entry.figure, ident, f"{title}. {caption}")
                 say(f"figure {len(blocks) + 1}: {title}")
                 blocks.append(FigureBlock(ident, title, caption, svg, _group(metric, entry.name)))
@@ -59,7 +57,7 @@ def grouped(blocks: list[FigureBlock]) -> dict[str, list[FigureBlock]]:
 
 
 def _group(metric: str, name: str) -> str:
-    """A pooled table has dozens of figures: those of the ratio over sizes and factors are the study."""
+    """None for the study, the ratio over sizes and factors; a pooled table has dozens of further figures."""
     if metric != METRICS[0]:
         return f"{TITLES[metric].rstrip(': ')} in place of the ratio"
     return "Training curves" if "over_epochs" in name else ""

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from analysis.results.samples import best_samples
 from analysis.runs.factors import ratio_text
 from analysis.runs.final import is_lower_bound
 from analysis.runs.runs import Runs
-from analysis.tables.words import plural
+from analysis.tables.table import plural
 
 ROWS = 8
 COLUMNS = 16
@@ -22,11 +22,10 @@ COLUMNS = 16
 
 @dataclass(frozen=True)
 class Pair:
-    """One sample and its nearest training image."""
+    """One sample and its nearest training image, PNGs as data URIs."""
 
     generated: str
     nearest: str
-    """PNGs as data URIs."""
     replica: bool
     label: str
 
@@ -41,14 +40,14 @@ class Row:
     pairs: tuple[Pair, ...]
 
 
-def gallery(runs: Runs, overview: Overview, rows: int = ROWS, columns: int = COLUMNS) -> list[Row]:
+def gallery(runs: Runs, overview: Overview) -> list[Row]:
     """Rows for finished trials that left samples, spread evenly from the highest ratio to the lowest."""
     if "folder" not in runs.evaluations:
         return []
     ordered = runs.finished.best.sort_values("memorization_ratio", ascending=False, kind="stable")
     found = []
-    for position in _spread(len(ordered), rows):
-        run = ordered.iloc[position]
+    for place in np.linspace(0, len(ordered) - 1, min(ROWS, len(ordered))).round().astype(int):
+        run = ordered.iloc[place]
         try:
             samples = best_samples(str(run["folder"]))
         except (OSError, ValueError):  # half-written by a killed trial
@@ -56,18 +55,12 @@ def gallery(runs: Runs, overview: Overview, rows: int = ROWS, columns: int = COL
         if samples is not None and {"generated", "nearest", "memorized"} <= set(samples):
             ratio = ratio_text(100 * run["memorization_ratio"], is_lower_bound(run), 1)
             title = f"{setting_text(run, overview.varied, overview.base)}: ratio {ratio}%"
-            found.append(_row(title, samples, int(run["data.size"]), columns))
+            found.append(_row(title, samples, int(run["data.size"])))
     return found
 
 
-def _spread(count: int, wanted: int) -> Sequence[int]:
-    if count <= wanted:
-        return range(count)
-    return [int(position) for position in np.unique(np.linspace(0, count - 1, wanted).round())]
-
-
-def _row(title: str, samples: Mapping[str, NDArray[np.generic]], size: int, columns: int) -> Row:
-    generated, nearest = samples["generated"][:columns], samples["nearest"][:columns]
+def _row(title: str, samples: Mapping[str, NDArray[np.generic]], size: int) -> Row:
+    generated, nearest = samples["generated"][:COLUMNS], samples["nearest"][:COLUMNS]
     memorized = samples["memorized"].astype(bool)
     pairs = tuple(
         Pair(data_uri(image), data_uri(other), bool(replica), f"sample {index + 1}{', a replica' if replica else ''}")

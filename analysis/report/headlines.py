@@ -5,12 +5,18 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.inference.emm import images_text
 from analysis.inference.findings import Effect, SeedSpread, Verdict
 from analysis.inference.main_effects import Change
 from analysis.report.overview import Overview, setting_text
-from analysis.runs.factors import ratio_text, title_of, value_text
+from analysis.runs.factors import factor, inside_sentence, ratio_text, title_of, value_text
 from analysis.runs.final import is_lower_bound
-from analysis.tables.words import compact, plural
+from analysis.tables.table import plural
+
+ZETA = 0.1
+"""Of the page's EMMs: the paper's."""
+MAX_EMMS = 8
+"""EMMs in the sentence; further ones stand in the table."""
 
 
 def headlines(
@@ -22,7 +28,7 @@ def headlines(
     spread: SeedSpread,
     further: Sequence[str] = (),
 ) -> list[str]:
-    """Sentences, the most important first.
+    """Return sentences, the most important first.
 
     Args:
         overview: what was run.
@@ -31,18 +37,16 @@ def headlines(
         slope: logits per ln|D|.
         verdicts: on the paper's findings.
         spread: of training seeds.
-        further: sentences on the size, such as the EMMs.
+        further: such as the EMMs.
     """
-    sentences = []
-    if len(best):
-        sentences.append(_range(best, overview))
-    sentences += [_strongest(changes, slope)] if changes else []
-    sentences += [_size(slope)] if slope is not None else []
-    sentences += further
-    sentences.append(_findings(verdicts))
-    if len(best):
-        sentences.append(_noise(spread))
-    return sentences
+    return [
+        *([_range(best, overview)] if len(best) else []),
+        *([_strongest(changes, slope)] if changes else []),
+        *([_size(slope)] if slope is not None else []),
+        *further,
+        _findings(verdicts),
+        *([f"Between training seeds the ratio is taken to spread by {spread}."] if len(best) else []),
+    ]
 
 
 def _range(best: pd.DataFrame, overview: Overview) -> str:
@@ -102,21 +106,63 @@ def _size(slope: Effect) -> str:
     )
 
 
+def emm_headline(estimates: pd.DataFrame) -> list[str]:
+    """The EMMs of the factor with most measured ones in a sentence: numbers with their intervals, and bounds."""
+    if estimates.empty:
+        return []
+    # One row a value: the interpolated crossing, or the bound in its place.
+    known = estimates[(estimates["method"] == "isotonic") & (estimates["kind"] != "extrapolated")]
+    if known.empty:
+        return []
+    crossing = known["kind"].isin(["measured", "uncertain"])
+    key = (known[crossing] if crossing.any() else known)["key"].value_counts().index[0]
+    chosen = known[known["key"] == key]
+    texts: dict[str, list[str]] = {}
+    for _, row in chosen.iterrows():
+        value = "" if key == "data.size" else value_text(key, row["value"])
+        texts.setdefault(_emm_text(row), []).append(value)
+    parts = [f"{number} at {', '.join(values)}" if any(values) else number for number, values in texts.items()]
+    more = f"; and {len(parts) - MAX_EMMS} more in the table" if len(parts) > MAX_EMMS else ""
+    among = str(chosen["among"].iloc[0])
+    name = "" if key == "data.size" else f" by {inside_sentence(factor(key).title)}"
+    name += f" ({among})" if among else ""
+    sentence = f"The EMM (zeta = {ZETA:g}){name}, in training images: {'; '.join(parts[:MAX_EMMS])}{more}."
+    if not (chosen["kind"] == "measured").any():
+        sentence += (
+            " No setting's ratio crosses 90% between two of the sizes run beyond noise, so that none is measured."
+        )
+    return [sentence]
+
+
+def _emm_text(row: pd.Series) -> str:
+    """An EMM as a sentence says it."""
+    if row["kind"] == "upper_bound":
+        return f"below {images_text(row['emm'])}"
+    if row["kind"] == "lower_bound":
+        return f"at least {images_text(row['emm'])}"
+    low, high = images_text(row["emm_low"]), images_text(row["emm_high"])
+    doubt = ", uncertain" if row["kind"] == "uncertain" else ""
+    return f"{images_text(row['emm'])} (95%: {low} to {high}{doubt})"
+
+
 def _findings(verdicts: Sequence[Verdict]) -> str:
-    counts = {
-        outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in ("supported", "contradicted")
-    }
-    contradicted = [verdict.id for verdict in verdicts if verdict.outcome == "contradicted"]
+    supported, contradicted = (
+        [verdict.id for verdict in verdicts if verdict.outcome == outcome] for outcome in ("supported", "contradicted")
+    )
     named = f" ({', '.join(contradicted)})" if contradicted else ""
-    undecided = len(verdicts) - sum(counts.values())
+    undecided = len(verdicts) - len(supported) - len(contradicted)
     return (
-        f"Of the paper's {len(verdicts)} findings these runs support {counts['supported']}, contradict "
-        f"{counts['contradicted']}{named} and leave {undecided} undecided for want of data."
+        f"Of the paper's {len(verdicts)} findings these runs support {len(supported)}, contradict "
+        f"{len(contradicted)}{named} and leave {undecided} undecided for want of data."
     )
 
 
-def _noise(spread: SeedSpread) -> str:
-    return f"Between training seeds the ratio is taken to spread by {spread}."
+def _compact(value: float) -> str:
+    """A large count for a tile: 18.3 k, 2.5 M."""
+    for limit, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= limit:
+            return f"{value / limit:.3g} {suffix}"
+    return f"{value:.3g}"
 
 
 def tiles(overview: Overview, best: pd.DataFrame) -> list[tuple[str, str]]:
@@ -128,6 +174,6 @@ def tiles(overview: Overview, best: pd.DataFrame) -> list[tuple[str, str]]:
     return [
         (f"{overview.finished:,} / {overview.trials:,}", "trials finished"),
         (top, "highest memorization ratio"),
-        (compact(overview.images), "training images seen"),
+        (_compact(overview.images), "training images seen"),
         *((f"{amount:.3g}", unit) for unit, amount in sorted(overview.hours.items(), reverse=True)),
     ]

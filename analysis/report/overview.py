@@ -1,7 +1,7 @@
 """What was run: experiments, settings, cost, and trials that did not finish."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,17 @@ import pandas as pd
 from analysis.results.schema import CONDITIONAL, experiment_keys
 from analysis.runs.factors import in_order, value_label, value_text
 from analysis.runs.runs import Runs
-from analysis.tables.words import number, plural, short
+from analysis.tables.table import number, plural
 
 MAX_NAMED = 3
 """Varied settings beyond which a trial is named by those that are unusual."""
+_STATUS = {"error": "failed", "diverged": "diverged", "running": "still running",
+           "interrupted": "interrupted before the end"}  # fmt: skip
+_FACTS = {
+    "factor": "Studied factor", "preset": "Preset", "search": "Search", "command": "Command", "started": "Started",
+    "hardware": "Hardware", "resources": "Resources of a trial", "versions": "Versions", "git_commit": "Git commit",
+}  # fmt: skip
+"""Keys of `sweep.json` with their titles."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Overview:
     """Training images seen by all trials."""
     hours: Mapping[str, float]
     """By unit: `GPU-hours`, `CPU-hours` or, where the resources are unknown, `trial-hours`; they do not add up."""
-    skipped: tuple[str, ...] = field(default=())
+    skipped: tuple[str, ...]
     """What could not be read."""
 
     @property
@@ -88,19 +95,24 @@ def _is_planned(sweeps: list[Sweep], line: str) -> bool:
 
 
 def setting_text(
-    row: "Mapping[str, Any] | pd.Series", keys: Mapping[str, str], base: Mapping[str, Any] | None = None
+    row: "Mapping[str, Any] | pd.Series", keys: Iterable[str], base: Mapping[str, Any] | None = None
 ) -> str:
     """The varied settings of one trial in words, such as `|D| = 10, Weight decay = 0.1`.
 
     Where many vary, those that have their usual value (`base`) are left out; how they are measured always is.
     """
-    keys = {key: "" for key in keys if not key.startswith("evaluation.")}
-    if base is not None and len(keys) > MAX_NAMED:
-        keys = {
-            key: "" for key in keys if key == "data.size" or (key != "seed" and short(row[key]) != short(base[key]))
-        }
-    named = [key for key in keys if key not in CONDITIONAL or not pd.isna(row[key])]
-    return ", ".join(value_label(key, row[key]) for key in named) or "the only setting"
+    named = [key for key in keys if not key.startswith("evaluation.")]
+    if base is not None and len(named) > MAX_NAMED:
+        named = [key for key in named if key == "data.size" or (key != "seed" and short(row[key]) != short(base[key]))]
+    texts = [value_label(key, row[key]) for key in named if key not in CONDITIONAL or not pd.isna(row[key])]
+    return ", ".join(texts) or "the only setting"
+
+
+def short(value: Any) -> str:
+    """A setting as a reader would write it: 1,000 and 0.0001, `none` where it is missing."""
+    if pd.isna(value):
+        return "none"
+    return str(value) if isinstance(value, bool | str) else number(float(value))
 
 
 def usual(column: pd.Series) -> Any:
@@ -123,24 +135,13 @@ def _hours(rows: pd.DataFrame, resources: Mapping[str, float]) -> tuple[float, s
 
 def _sweep(name: str, rows: pd.DataFrame, finished: int, manifest: Mapping[str, Any]) -> Sweep:
     facts = {}
-    for key, title in (
-        ("factor", "Studied factor"),
-        ("preset", "Preset"),
-        ("search", "Search"),
-        ("command", "Command"),
-        ("started", "Started"),
-        ("hardware", "Hardware"),
-        ("resources", "Resources of a trial"),
-        ("versions", "Versions"),
-        ("git_commit", "Git commit"),
-    ):
+    for key, title in _FACTS.items():
         value = manifest.get(key)
         if isinstance(value, list):
             value = " ".join(map(str, value))
         elif isinstance(value, dict):
-            value = ", ".join(
-                f"{part} {number(what) if isinstance(what, float) else what}" for part, what in value.items()
-            )
+            texts = {part: number(what) if isinstance(what, float) else what for part, what in value.items()}
+            value = ", ".join(f"{part} {text}" for part, text in texts.items())
         if value:
             facts[title] = str(value)
     folder = _folder(rows)
@@ -152,15 +153,9 @@ def _problems(rows: pd.DataFrame, finished: int, planned: int | None, folder: Pa
     problems = []
     if "status" in rows:
         counts = rows["status"].astype(str).value_counts()
-        words = {
-            "error": "failed",
-            "diverged": "diverged",
-            "running": "still running",
-            "interrupted": "interrupted before the end",
-        }
-        for status, count in counts.items():
-            if str(status) in words:
-                problems.append(f"{plural(int(count), 'trial')} {words[str(status)]}")
+        problems += [
+            f"{plural(int(count), 'trial')} {_STATUS[status]}" for status, count in counts.items() if status in _STATUS
+        ]
     elif finished < len(rows):
         problems.append(f"{plural(len(rows) - finished, 'trial')} short of the budget")
     if planned is not None and planned > len(rows):

@@ -1,52 +1,36 @@
 """From runs to the page."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import jinja2
+import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.inference.emm import emm_of_results
 from analysis.inference.findings import Effect, Verdict, size_slope, verdicts
-from analysis.inference.findings.verdict import ANSWERS, Question
+from analysis.inference.findings.verdict import ANSWERS
 from analysis.inference.importance import RESAMPLES, rank
 from analysis.inference.main_effects import contrasts
-from analysis.report.emm import emm_frame, emm_headline
 from analysis.report.figures import figure_blocks, grouped
 from analysis.report.gallery import gallery
-from analysis.report.headlines import headlines, tiles
+from analysis.report.headlines import ZETA, emm_headline, headlines, tiles
 from analysis.report.overview import describe
 from analysis.runs.effects import LOGIT, make_cells
 from analysis.runs.factors import title_of
 from analysis.runs.final import NO_FINAL_RATIO
+from analysis.runs.labels import names
 from analysis.runs.runs import Runs
-from analysis.tables.effects import effects_table, importance_table
+from analysis.tables.effects import effects_table, importance_table, memorization_time_table
 from analysis.tables.emm import emm_table
-from analysis.tables.memorization_time import memorization_time_table
+from analysis.tables.findings import measured
 from analysis.tables.paper import cell_tables, paper_tables
-from analysis.tables.replication import replication_table
-from analysis.tables.table import Table
-from analysis.tables.trials import trials_table
-from analysis.tables.words import plural, sentence_case
+from analysis.tables.table import Table, plural
+from analysis.tables.trials import replication_table, trials_table
 from analysis.tables.writers import write
 
 REACH = 5.0
-"""Log-odds at the ends of the small interval plots; beyond, an arrow."""
+"""Logits at the ends of the small interval plots."""
 ORDER = {"supported": 0, "contradicted": 1, "undecided": 2}
-
-
-@dataclass(frozen=True)
-class Bar:
-    """An interval as shares of a small plot's width, 0..100; zero lies at 50."""
-
-    low: float
-    high: float
-    value: float
-    cut: bool
-    """Whether it goes on beyond the plot."""
-
-
-def _silent(_: str) -> None:
-    """Where nobody waits."""
 
 
 def build(
@@ -54,7 +38,7 @@ def build(
     title: str = "",
     resamples: int = RESAMPLES,
     draw: bool = True,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], object] = str,
 ) -> str:
     """The report as one HTML document that fetches nothing.
 
@@ -63,7 +47,7 @@ def build(
         title: the heading; the experiments' names where not given.
         resamples: of the runs, for the intervals of importances.
         draw: whether to draw figures, which takes most of the time.
-        say: is told in a few words what is being done.
+        say: called with what is being done, in a few words.
 
     Raises:
         AnalysisError: there is no evaluation at all, or all trials were stopped early as they will not reach a target.
@@ -130,7 +114,25 @@ def _notes(runs: Runs, optimum: int) -> list[str]:
         )
     if not runs.is_finished.any():
         lines.insert(0, "No trial has finished yet: figures and tables show how far the trials have come")
-    return [sentence_case(line) for line in lines]
+    return [_sentence_case(line) for line in lines]
+
+
+def emm_frame(runs: Runs) -> pd.DataFrame:
+    """Return the EMMs of each factor's largest group, as `python -m analysis emm` estimates them, with `key`.
+
+    Empty where no group has two sizes with enough numbers. `runs` are those of trained networks.
+    """
+    parts = []
+    for key in (runs.factors or ["data.size"]) if len(runs.best) else []:
+        found = runs.groups(key)
+        if not found or len(found[0].runs.evaluations["data.size"].unique()) < 2:
+            continue
+        try:
+            part = emm_of_results(found[:1], [ZETA])
+        except AnalysisError:  # fewer numbers than the estimators need
+            continue
+        parts.append(part.assign(key=key, among=names(pd.DataFrame([group.fixed for group in found]))[0]))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _rank(verdict: Verdict) -> tuple[int, bool]:
@@ -145,7 +147,7 @@ def _title(factor: str | None, names: list[str]) -> str:
 
 
 def _importances(runs: Runs, resamples: int) -> list[Table]:
-    """Where there are enough runs over two settings at least."""
+    """Return their table where there are enough runs over two settings at least."""
     try:
         ranking = rank(runs, resamples)
     except AnalysisError:
@@ -153,26 +155,22 @@ def _importances(runs: Runs, resamples: int) -> list[Table]:
     return [importance_table(ranking)] if len(ranking.factors) > 1 else []
 
 
-def bar(effect: Effect | None) -> Bar | None:
-    """The small plot of an effect in logits."""
+def bar(effect: Effect | None) -> dict[str, float] | None:
+    """Return the places of an effect in logits on its small plot, 0..100 with zero at 50; None in other units."""
     if effect is None or effect.unit != LOGIT:
         return None
-
-    def place(value: float) -> float:
-        return 50 + 50 * min(max(value / REACH, -1.0), 1.0)
-
-    ends = (effect.low, effect.high)
-    return Bar(place(ends[0]), place(ends[1]), place(effect.value), any(abs(end) > REACH for end in ends))
-
-
-def measured(question: Question) -> str:
-    """An effect's numbers, or what is missing."""
-    return str(question.effect) if question.effect is not None else question.missing
+    ends = {"low": effect.low, "high": effect.high, "value": effect.value}
+    return {name: 50 + 50 * min(max(value / REACH, -1.0), 1.0) for name, value in ends.items()}
 
 
 def sentences(notes: Sequence[str]) -> str:
     """Return the notes of a table as one paragraph."""
-    return " ".join(f"{sentence_case(note).rstrip('.')}." for note in notes)
+    return " ".join(f"{_sentence_case(note).rstrip('.')}." for note in notes)
+
+
+def _sentence_case(text: str) -> str:
+    """Return a text with a capital in front, unless its first word has its own (kNN)."""
+    return text if text[1:2].isupper() else f"{text[:1].upper()}{text[1:]}"
 
 
 def _environment() -> jinja2.Environment:
@@ -183,9 +181,11 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["bar"] = bar
-    environment.filters["title_of"] = title_of
-    environment.filters["measured"] = measured
-    environment.filters["html"] = lambda table: write(table, "html")
-    environment.filters["sentences"] = sentences
+    environment.filters |= {
+        "bar": bar,
+        "title_of": title_of,
+        "measured": measured,
+        "html": lambda table: write(table, "html"),
+        "sentences": sentences,
+    }
     return environment

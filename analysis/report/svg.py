@@ -2,6 +2,7 @@
 
 import io
 import re
+from html import escape
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -57,7 +58,7 @@ def embed(svg: str, prefix: str, label: str) -> str:
     svg = re.sub(r"#[0-9a-f]{6}\b", lambda match: _THEME.get(match.group(), match.group()), svg)
     opening, _, rest = svg.partition(">")
     opening = re.sub(r"\s(width|height|version)=\"[^\"]*\"", "", opening)
-    return f'{opening} role="img" aria-label="{_escaped(label)}">{_compact(rest)}'
+    return f'{opening} role="img" aria-label="{escape(label)}">{_compact(rest)}'
 
 
 def _compact(svg: str) -> str:
@@ -66,7 +67,3 @@ def _compact(svg: str) -> str:
     # Only in attributes: a tick that says 0.001 is text.
     svg = re.sub(r'"[^"<>]*"', lambda match: re.sub(r"(\d+\.\d{2})\d+", r"\1", match.group()), svg)
     return re.sub(r"\n\s*", "\n", svg)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

@@ -5,8 +5,7 @@ from typing import Any
 
 from analysis.inference.comparison import Comparison, Match
 from analysis.results.schema import CONDITIONAL
-from analysis.tables import columns
-from analysis.tables.table import Column, Table
+from analysis.tables.table import Column, Table, at_least
 
 MAX_TEXT = 60
 """Characters of what a side was run with; a command line may be long."""
@@ -22,17 +21,17 @@ def matches_table(answer: Comparison) -> Table:
     """Return the settings that both sweeps trained, with their ratios."""
     kinds = [
         Column("Setting"),
-        columns.ratio("A (%)", 1),
-        columns.ratio("B (%)", 1),
-        *columns.with_interval("B - A", "+.1f"),
-        columns.p_values("Holm p"),
+        Column.formatted("A (%)", ".1f"),
+        Column.formatted("B (%)", ".1f"),
+        *Column.with_interval("B - A", "+.1f"),
+        Column.p_values("Holm p"),
         Column("Beyond noise"),
     ]
     rows = [
         (
             settings_text(match.settings),
-            columns.at_least(100 * match.ratio_a, match.bound_a),
-            columns.at_least(100 * match.ratio_b, match.bound_b),
+            at_least(100 * match.ratio_a, match.bound_a),
+            at_least(100 * match.ratio_b, match.bound_b),
             match.points,
             match.points_low,
             match.points_high,

@@ -1,16 +1,19 @@
-"""What each setting does to the ratio, and which one matters most."""
+"""What each setting does to the ratio and to the time to memorize, and which one matters most."""
 
 import math
 from collections.abc import Sequence
 
+import pandas as pd
+
 from analysis.inference.importance import Ranking
 from analysis.inference.main_effects import Change
+from analysis.inference.memorization_time import memorization_times, scaling_groups, time_scaling
 from analysis.runs.effects import odds_text
-from analysis.runs.factors import title_of, value_text
+from analysis.runs.factors import size_text, title_of, value_text
+from analysis.runs.labels import names
+from analysis.runs.runs import Runs
 from analysis.stats.significance import CONFIDENCE
-from analysis.tables import columns
-from analysis.tables.table import Column, Table
-from analysis.tables.words import plural
+from analysis.tables.table import Column, Table, plural
 
 
 def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> Table:
@@ -36,12 +39,12 @@ def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> T
             ]
         )
     kinds = [
-        *columns.texts("Setting", "From", "To"),
-        *columns.with_interval("Change (points)", "+.1f"),
+        *Column.texts("Setting", "From", "To"),
+        *Column.with_interval("Change (points)", "+.1f"),
         Column("Odds times", lambda odds: odds_text(math.log(odds))),
-        columns.p_values("Holm p", 1 - CONFIDENCE),
-        columns.numbers("Matched"),
-        columns.numbers("Runs"),
+        Column.p_values("Holm p", 1 - CONFIDENCE),
+        Column.numbers("Matched"),
+        Column.numbers("Runs"),
     ]
     notes = [
         "The change of the best ratio at equal other settings, in points and as a factor of its odds; 95% intervals "
@@ -63,13 +66,13 @@ def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> T
 def importance_table(ranking: Ranking) -> Table:
     """Return the share of the ratio's variance that each setting explains (fANOVA)."""
     rows = [
-        [title_of(each.factor), each.importance, each.low, each.high, each.values, each.scale]
+        [title_of(each.factor), each.importance, each.low, each.high, each.values, each.scale]  # noqa: PD011
         for each in ranking.factors
     ]
     kinds = [
         Column("Setting"),
-        *(columns.formatted(title, ".3f") for title in ("Importance", "Low", "High")),
-        *columns.texts("Values", "Scale"),
+        *(Column.formatted(title, ".3f") for title in ("Importance", "Low", "High")),
+        *Column.texts("Values", "Scale"),
     ]
     interval = f"{ranking.interval} of bootstrap resamples" if ranking.interval == "95%" else ranking.interval
     notes = [
@@ -78,3 +81,34 @@ def importance_table(ranking: Ranking) -> Table:
     ]
     notes += [f"{ranking.note}."] if ranking.note else []
     return Table("importance", "Which setting matters most", kinds, rows, notes)
+
+
+MAX_ROWS = 40
+
+
+def memorization_time_table(runs: Runs, level: float = 0.5) -> Table:
+    """Return the slopes of time over |D|, a row per setting of which two sizes pass the level, a ratio in (0, 1)."""
+    every = scaling_groups(runs, level)
+    found, fixed = every[:MAX_ROWS], pd.DataFrame([group.fixed for group in every])
+    titles = names(fixed[:MAX_ROWS], among=fixed) if len(found) > 1 else [group.title for group in found]
+    rows = []
+    for group, title in zip(found, titles, strict=True):
+        times = memorization_times(group.runs, level, "images_seen")
+        scaling = time_scaling(times)
+        sizes = times.loc[times["kind"] == "passed", "data.size"]
+        reach = f"{size_text(int(sizes.min()))} to {size_text(int(sizes.max()))}"
+        rows.append(
+            [title or "all runs", reach, scaling.slope, scaling.low, scaling.high, scaling.trials, scaling.censored]
+        )
+    kinds = [
+        *Column.texts("Setting", "|D|"),
+        *Column.with_interval("Slope", ".2f"),
+        *Column.texts("Trials", "Bounds"),
+    ]
+    note = (
+        f"The images that a trial has seen when its ratio first passes {100 * level:g}%, over |D|: the slope of a line "
+        "in log-log (1 where the time grows in proportion to |D|). Its interval allows for the evaluations between "
+        "which each time lies and for the scatter of trials. Bounds: trials left out since they had passed at their "
+        "first evaluation or never did; with many of them at the large sizes the slope is too small."
+    )
+    return Table("memorization-time", "Memorization time over |D|", kinds, rows, [note])

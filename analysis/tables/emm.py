@@ -7,8 +7,7 @@ import pandas as pd
 from analysis.emm.kinds import KINDS
 from analysis.inference.emm import SIZE, images_text
 from analysis.runs.factors import factor, inside_sentence, value_text
-from analysis.tables import columns
-from analysis.tables.table import Column, Marked, Table
+from analysis.tables.table import HIGH, LOW, Column, Marked, Table
 
 MARKS = {"lower_bound": ">= ", "upper_bound": "< ", "extrapolated": "~ "}
 WHAT = (
@@ -48,13 +47,13 @@ def emm_table(estimates: pd.DataFrame, notes: Sequence[str] = ()) -> Table:
     kinds = [
         *([] if alone else [Column("Factor")]),
         *([Column("Among")] if among else []),
-        *([] if keys == [SIZE] else [columns.setting(keys[0]) if alone else Column("Value")]),
-        columns.formatted("zeta", "g"),
+        *([] if keys == [SIZE] else [Column.setting(keys[0]) if alone else Column("Value")]),
+        Column.formatted("zeta", "g"),
         Column("Method"),
         Column("EMM", images_text),
-        Column(columns.LOW, _end),
-        Column(columns.HIGH, _end),
-        *columns.texts("Kind", "Sizes", "Trainings"),
+        Column(LOW, _end),
+        Column(HIGH, _end),
+        *Column.texts("Kind", "Sizes", "Trainings"),
     ]
     by = f" by {inside_sentence(factor(keys[0]).title)}" if alone and keys != [SIZE] else ""
     meanings = [WHAT] if len(estimates) else []

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from analysis.inference.findings import Verdict
-from analysis.inference.findings.verdict import ANSWERS
-from analysis.tables import columns
-from analysis.tables.table import Table
+from analysis.inference.findings.verdict import ANSWERS, Question
+from analysis.tables.table import Column, Table
 
 NOTE = (
     "a claim is supported where every question of it is answered yes, contradicted where one is answered no; each "
@@ -22,10 +21,15 @@ def findings_table(verdicts: Sequence[Verdict]) -> Table:
             verdict.headline,
             question.asks,
             ANSWERS[question.answer],
-            question.missing if question.effect is None else str(question.effect),
+            measured(question),
         ]
         for verdict in verdicts
         for question in verdict.questions
     ]
-    kinds = columns.texts("Finding", "Where", "Verdict", "Question", "Answer", "Effect")
+    kinds = Column.texts("Finding", "Where", "Verdict", "Question", "Answer", "Effect")
     return Table("findings", "The paper's findings", kinds, rows, [NOTE])
+
+
+def measured(question: Question) -> str:
+    """Return an effect's numbers, or what is missing."""
+    return question.missing if question.effect is None else str(question.effect)

@@ -9,9 +9,8 @@ from analysis.errors import AnalysisError
 from analysis.runs.factors import inside_sentence, ratio_text, size_text, value_text
 from analysis.runs.groups import summary
 from analysis.runs.runs import Runs
-from analysis.tables import columns
 from analysis.tables.published import BLOCKS, CAPTIONS, Block, published
-from analysis.tables.table import Column, Table
+from analysis.tables.table import HIGH, LOW, Column, Table, at_least
 from analysis.tables.writers import Format, write
 
 NUMBERS = tuple(BLOCKS)
@@ -47,9 +46,8 @@ def paper_table(number: int, runs: Runs | None = None) -> PaperTable:
 
     Args:
         number: 1 to 8.
-        runs: none shows the published numbers alone. Ours are the trials that vary the
-            table's factor with all else equal; where several such groups are pooled, the largest. Cells of
-            another data set than the paper's stand beside the published ones, and get no difference.
+        runs: none shows the published numbers alone. Ours are the largest group of trials that differ in the table's
+            factor alone. Cells of another data set than the paper's get no difference.
 
     Raises:
         AnalysisError: there is no such table.
@@ -69,20 +67,16 @@ def write_paper_table(table: PaperTable, form: Format = "text") -> str:
     """Return a table of the paper in one of `FORMATS`; CSV has a cell a row, the others the paper's layout."""
     if form == "csv":
         return table.data.to_csv(index=False).rstrip("\n")
-    return "\n\n".join(write(layout, form) for layout in layouts(table))
+    return "\n\n".join(write(_layout(table, index, *block), form) for index, block in enumerate(table.blocks))
 
 
 def cell_tables(table: PaperTable) -> list[Table]:
     """Return the blocks that our runs fill, a cell a row: with its interval, to sort and to filter."""
     kinds = {
-        "dataset": Column("Data set"),
-        "ours": columns.numbers("Ours"),
-        "low": columns.numbers(columns.LOW),
-        "high": columns.numbers(columns.HIGH),
-        "trials": columns.numbers("Trials"),
-        "published": columns.numbers("Published"),
-        "difference": columns.numbers("Difference"),
-    }
+        "dataset": Column("Data set"), "ours": Column.numbers("Ours"), "low": Column.numbers(LOW),
+        "high": Column.numbers(HIGH), "trials": Column.numbers("Trials"), "published": Column.numbers("Published"),
+        "difference": Column.numbers("Difference"),
+    }  # fmt: skip
     found = []
     for index, (block, cells) in enumerate(table.blocks):
         if cells["ours"].isna().all():
@@ -91,7 +85,7 @@ def cell_tables(table: PaperTable) -> list[Table]:
         note = f"{table.caption}. Ours beside the published number; a difference where data set and |D| agree."
         if reached.any():
             note += f" {LOWER_BOUND}, so that its end is open."
-        bounds = [columns.at_least(value, bound) for value, bound in zip(cells["ours"], reached, strict=True)]
+        bounds = [at_least(value, bound) for value, bound in zip(cells["ours"], reached, strict=True)]
         shown = cells.drop(columns="reached").assign(
             ours=pd.Series(bounds, index=cells.index, dtype=object),
             # An upper end of the interval and a difference would pass for those of a final ratio.
@@ -99,20 +93,16 @@ def cell_tables(table: PaperTable) -> list[Table]:
             difference=cells["difference"].mask(reached),
         )
         title = f"{block.source}: {inside_sentence(block.caption)}"
-        found.append(columns.frame_table(f"paper{table.number}-{index}", title, shown, kinds, (note,)))
+        found.append(Table.of_frame(f"paper{table.number}-{index}", title, shown, kinds, (note,)))
     return found
 
 
-def layouts(table: PaperTable) -> list[Table]:
-    """Return the blocks in the paper's layout; a cell reads `ours (published, difference)`."""
-    return [_layout(table, index, *block) for index, block in enumerate(table.blocks)]
-
-
 def _layout(table: PaperTable, index: int, block: Block, cells: pd.DataFrame) -> Table:
+    """Return a block in the paper's layout; a cell reads `ours (published, difference)`."""
     places = list(dict.fromkeys(zip(cells["dataset"], cells["data.size"], strict=True)))
     places.sort(key=lambda place: (place[0] != block.dataset, place[0], place[1]))
     titles = [("" if data == block.dataset else f"{data} ") + f"|D| = {size_text(int(size))}" for data, size in places]
-    header = [*(columns.setting(key).title for key in block.keys), *titles]
+    header = [*(Column.setting(key).title for key in block.keys), *titles]
     rows = []
     # `merge` sorts nothing, but values that only we have come last: numbers belong in order.
     for values, part in cells.groupby(list(block.keys), sort=False, dropna=False):

@@ -13,26 +13,20 @@ class Block:
     """One table, or the left or right half of one."""
 
     caption: str
-    """What is varied."""
     file: str
     """Of `analysis/paper`, without `.csv`."""
     rows: tuple[str, ...]
-    """Its columns that name a row of the table."""
+    """The file's columns that name a row of the table, and the dotted keys behind them."""
     keys: tuple[str, ...]
-    """The dotted keys behind `rows`."""
     metric: str
     source: str
     dataset: str = "cifar10"
 
 
-def read_published(name: str) -> pd.DataFrame:
-    """One file of published numbers; `none` is text, not a missing value."""
-    return pd.read_csv(PAPER / f"{name}.csv", keep_default_na=False, na_values=[""])
-
-
 def published(block: Block) -> pd.DataFrame:
     """A block's cells: columns `block.keys`, `data.size` and `published` (percent for ratios)."""
-    frame = read_published(block.file)
+    # `none` is text, not a missing value.
+    frame = pd.read_csv(PAPER / f"{block.file}.csv", keep_default_na=False, na_values=[""])
     renamed = frame.rename(columns=dict(zip(block.rows, block.keys, strict=True)) | {"size": "data.size"})
     cells = renamed.assign(published=renamed[block.metric].astype("float64"))
     return cells[[*block.keys, "data.size", "published"]]
@@ -66,13 +60,14 @@ BLOCKS: dict[int, tuple[Block, ...]] = {
 }  # fmt: skip
 """Each table's blocks, in the paper's order."""
 
+_HALVES = "under different (left) weight decay values; (right) EMA values"
 CAPTIONS = {
     1: "Memorization ratios (%) under different batch sizes",
-    2: "Memorization ratios (%) under different (left) weight decay values; (right) EMA values",
+    2: f"Memorization ratios (%) {_HALVES}",
     3: "Memorization ratios (%) of Stable Diffusion under fine-tuning approaches and text conditionings",
     4: "Memorization ratios (%) of unconditional and conditional diffusion models",
     5: "FIDs under different batch sizes",
-    6: "FIDs under different (left) weight decay values; (right) EMA values",
+    6: f"FIDs {_HALVES}",
     7: "kNN distances under different batch sizes",
-    8: "kNN distances under different (left) weight decay values; (right) EMA values",
+    8: f"kNN distances {_HALVES}",
 }

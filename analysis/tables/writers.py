@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 from markupsafe import Markup
 
@@ -39,18 +39,17 @@ def _markdown(table: Table) -> str:
     return "\n".join([f"**{table.title}**", "", line(table.header), rule, *map(line, table.texts), "", *notes])
 
 
-_LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "|": r"$|$", "~": r"$\sim$",
-          "<": r"$<$", ">": r"$>$", "$": r"\$", "{": r"\{", "}": r"\}", "^": r"\textasciicircum{}"}  # fmt: skip
+_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "|": r"$|$", "~": r"$\sim$", "<": r"$<$",
+    ">": r"$>$", "$": r"\$", "{": r"\{", "}": r"\}", "^": r"\textasciicircum{}",
+})  # fmt: skip
 
 
 def _latex(table: Table) -> str:
-    def escaped(text: str) -> str:
-        return "".join(_LATEX.get(character, character) for character in text)
-
     def line(entries: Sequence[str]) -> str:
-        return "    " + " & ".join(map(escaped, entries)) + r" \\"
+        return "    " + " & ".join(entry.translate(_LATEX) for entry in entries) + r" \\"
 
-    caption = escaped(". ".join(part.rstrip(".") for part in (table.title, *table.notes)))
+    caption = ". ".join(part.rstrip(".") for part in (table.title, *table.notes)).translate(_LATEX)
     return "\n".join([
         r"\begin{table}[t]", r"  \centering", rf"  \caption{{{caption}.}}",
         rf"  \begin{{tabular}}{{{'l' * len(table.columns)}}}", r"    \toprule", line(table.header), r"    \midrule",
@@ -70,14 +69,10 @@ def _csv(table: Table) -> str:
     writer.writerow(line(table.header, [f"{title} mark" for title in table.header]))
     for row, texts in zip(table.rows, table.texts, strict=True):
         marks = [value.mark.strip() if isinstance(value, Marked) else "" for value in row]
-        values = [_value(value, text) for value, text in zip(row, texts, strict=True)]
+        amounts = map(number_of, row)
+        values = [text if amount is None else f"{amount:.10g}" for amount, text in zip(amounts, texts, strict=True)]
         writer.writerow(line(values, marks))
     return stream.getvalue().rstrip("\n")
-
-
-def _value(value: Any, text: str) -> str:
-    amount = number_of(value)
-    return text if amount is None else f"{amount:.10g}"
 
 
 def _html(table: Table) -> str:
@@ -89,11 +84,10 @@ def _html(table: Table) -> str:
 
     heads = [opened("th", index, ' scope="col" data-sort') for index in range(len(table.columns))]
     cells = [opened("td", index) for index in range(len(table.columns))]
-    lines = [Markup('<table id="{}-table" class="sortable">').format(table.name)]
     head = Markup("").join(start + Markup(">{}</th>").format(title) for start, title in
                            zip(heads, table.header, strict=True))  # fmt: skip
-    lines.append(Markup("<thead><tr>{}</tr></thead>").format(head))
-    lines.append(Markup("<tbody>"))
+    lines = [Markup('<table id="{}-table" class="sortable">').format(table.name),
+             Markup("<thead><tr>{}</tr></thead>").format(head), Markup("<tbody>")]  # fmt: skip
     for row, texts in zip(table.rows, table.texts, strict=True):
         line = Markup("").join(
             start + _sort_value(value) + Markup(">{}</td>").format(text)
@@ -111,11 +105,5 @@ def _sort_value(value: Any) -> Markup:
     return Markup(' data-value="{}"').format(f"{amount:.10g}".replace("inf", "Infinity"))
 
 
-_WRITERS: Mapping[str, Callable[[Table], str]] = {
-    "text": _text,
-    "markdown": _markdown,
-    "latex": _latex,
-    "csv": _csv,
-    "html": _html,
-}
-FORMATS: tuple[Format, ...] = ("text", "markdown", "latex", "csv", "html")
+_WRITERS = {"text": _text, "markdown": _markdown, "latex": _latex, "csv": _csv, "html": _html}
+FORMATS: tuple[Format, ...] = get_args(Format)

@@ -9,7 +9,7 @@ from analysis.inference.findings import verdicts
 from analysis.inference.importance import rank
 from analysis.inference.prediction import ask
 from analysis.report import build
-from analysis.report.emm import emm_frame
+from analysis.report.page import emm_frame
 from analysis.results.load import load
 from analysis.runs.runs import Runs
 from tests.fakes import frame, grid, write_sweep

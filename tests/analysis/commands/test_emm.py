@@ -7,7 +7,7 @@ import pytest
 
 from analysis.commands import emm as emm_command
 from analysis.commands.main import main
-from analysis.figures.zeta import emm_by_zeta
+from analysis.figures.emm import emm_by_zeta
 from tests.fakes import falling, grid, write_sweep
 
 SIZES = (500, 1000, 2000, 4000)

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from analysis.emm.estimate import emm
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
+from analysis.figures.emm import emm_by_zeta, zeta_data
 from analysis.figures.epochs import epochs_data, metric_over_epochs
-from analysis.figures.factor import factor_data, metric_over_factor, trials_over_factor
+from analysis.figures.factor import factor_data, metric_over_factor, metric_over_skips, skips_data, trials_over_factor
 from analysis.figures.gallery import GalleryRow, gallery, gallery_data, gallery_rows
 from analysis.figures.memorization_time import memorization_time, memorization_time_data
 from analysis.figures.size import metric_over_size, size_data
-from analysis.figures.skips import metric_over_skips, skips_data
-from analysis.figures.zeta import emm_by_zeta, zeta_data
 from analysis.runs.runs import Runs
 from tests.fakes import make_table
 

@@ -1,4 +1,5 @@
-from analysis.report.emm import emm_frame, emm_headline
+from analysis.report.headlines import emm_headline
+from analysis.report.page import emm_frame
 from analysis.results.columns import joined
 from analysis.runs.runs import Runs
 from analysis.tables.emm import emm_table

@@ -1,6 +1,6 @@
 from analysis.results.columns import joined
 from analysis.runs.runs import Runs
-from analysis.tables.memorization_time import memorization_time_table
+from analysis.tables.effects import memorization_time_table
 from tests.fakes import make_table
 
 

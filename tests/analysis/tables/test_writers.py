@@ -3,14 +3,13 @@ import io
 
 import pytest
 
-from analysis.tables import columns
-from analysis.tables.table import Column, Marked, Table
+from analysis.tables.table import HIGH, Column, Marked, Table
 from analysis.tables.writers import FORMATS, write
 
 TABLE = Table(
     "example",
     "Ratio <by> width_a",
-    [columns.setting("data.size"), columns.ratio(), columns.numbers("Images"), Column("What", screen_only=True)],
+    [Column.setting("data.size"), Column.ratio(), Column.numbers("Images"), Column("What", screen_only=True)],
     [(1000, 93.456, 12_000, "a|b & <c>"), (2000, Marked(50.0, ">="), float("nan"), None)],
     ["first note", "second note."],
 )
@@ -57,7 +56,7 @@ def test_html_escapes_and_sorts_by_the_value() -> None:
 
 
 def test_an_open_end_sorts_as_infinity() -> None:
-    table = Table("ends", "Ends", [columns.ratio(columns.HIGH)], [[float("inf")]])
+    table = Table("ends", "Ends", [Column.ratio(HIGH)], [[float("inf")]])
     assert 'data-value="Infinity">open<' in write(table, "html")
 
 
@@ -72,6 +71,6 @@ def test_a_row_has_a_value_for_each_column() -> None:
 
 
 def test_settings_of_any_type_are_numbers_or_text() -> None:
-    table = Table("t", "T", [columns.setting("data.labels"), columns.setting("seed")], [("none", 0), ("true", 1)])
+    table = Table("t", "T", [Column.setting("data.labels"), Column.setting("seed")], [("none", 0), ("true", 1)])
     assert [table.is_numeric(index) for index in (0, 1)] == [False, True]
     assert table.texts == [["unconditional", "0"], ["true labels", "1"]]

@@ -22,6 +22,7 @@ from sweeps.engine.run.artifacts import write_artifacts
 from sweeps.engine.run.tally import Tally, tally
 from sweeps.engine.tune.emm_searcher import saved_search
 from sweeps.engine.tune.optuna_searcher import own_state
+from sweeps.engine.tune.snapshot import put_back, remove_copy
 from sweeps.engine.tune.state import check_saved_state, saved_state
 from sweeps.engine.tune.tuner import new_tuner, restored_tuner, searcher_of
 
@@ -73,6 +74,7 @@ def resume_sweep(factor: Factor, storage: str, name: str | None) -> int:
     with folder.only_driver(run_path):
         check_networks(plan.trials)
         check_data(plan.trials)
+        put_back(run_path)
         check_saved_state(run_path, searcher_of(factor, plan))
         print(f"resuming {run_path}", flush=True)
         _start_ray()
@@ -117,6 +119,7 @@ def _fit(tuner: tune.Tuner, run_path: str, manifest: Manifest) -> int:
         return 1
     finally:
         signal.signal(signal.SIGTERM, previous)
+    remove_copy(run_path)
     counted = tally(results, manifest.plan)
     write_artifacts(run_path, manifest)
     return _conclusion(run_path, manifest.plan, counted)

@@ -19,6 +19,7 @@ from sweeps.engine.tune.emm_searcher import EMMSearcher
 from sweeps.engine.tune.grid_searcher import ListedTrials
 from sweeps.engine.tune.optuna_searcher import OptunaExperimentSearch
 from sweeps.engine.tune.progress import LiveProgress
+from sweeps.engine.tune.snapshot import StateCopy
 from sweeps.engine.tune.trainable import train_trial
 
 CHECKPOINTS_KEPT = 2
@@ -49,7 +50,7 @@ def new_tuner(factor: Factor, manifest: Manifest, storage: str, name: str) -> tu
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=manifest.max_failures),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            callbacks=[LiveProgress(plan.factor.name, plan.varied, plan.total, target)],
+            callbacks=[LiveProgress(plan.factor.name, plan.varied, plan.total, target), StateCopy()],
         ),
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from analysis.results.urls import is_local, join_url, local_path, open_location
-from memo_core.errors import MemosweepError, first_line, quoted
+from memo_core.errors import MemosweepError, quoted
 from sweeps.engine.plans.manifest import FILE as MANIFEST
 from sweeps.engine.plans.manifest import Manifest, unreachable
 
@@ -49,9 +49,8 @@ def only_driver(run_path: str) -> Iterator[None]:
                 Path(run_path).mkdir(parents=True, exist_ok=True)
                 stack.enter_context(FileLock(f"{run_path}/{LOCK}", timeout=0))
             except Timeout:
-                raise MemosweepError(
-                    f"{run_path} is being run by another process: wait until it has ended, or stop it first"
-                ) from None
+                advice = "wait until it has ended, or stop it first"
+                raise MemosweepError(f"{run_path} is being run by another process: {advice}") from None
             except (OSError, NotImplementedError):
                 pass
         yield
@@ -83,16 +82,14 @@ def claim_name(storage: str, wanted: str) -> str:
         return f"{wanted}-{secrets.token_hex(3)}"
     for number in itertools.count(1):
         name = wanted if number == 1 else f"{wanted}-{number}"
-        try:
-            Path(storage).mkdir(parents=True, exist_ok=True)
-            (Path(storage) / name).mkdir()
-        except FileExistsError:
-            if Path(storage).is_dir():
-                continue
-            raise MemosweepError(f"--storage-path: {storage} cannot be written (it is a file)") from None
-        except OSError as error:
-            raise MemosweepError(f"--storage-path: {storage} cannot be written ({first_line(error)})") from None
-        return name
+        with unreachable(f"--storage-path: {storage} cannot be written"):
+            try:
+                Path(storage).mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                raise OSError("it is a file") from None
+            with contextlib.suppress(FileExistsError):
+                (Path(storage) / name).mkdir()
+                return name
     raise AssertionError  # the numbers do not end
 
 

@@ -15,7 +15,7 @@ from memo_core.terminal import INTERRUPTED
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.plans.checks import check_data, check_networks
 from sweeps.engine.plans.factor import Factor
-from sweeps.engine.plans.manifest import Manifest, describe_run
+from sweeps.engine.plans.manifest import Manifest, describe_run, unreachable
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.artifacts import write_artifacts
@@ -78,7 +78,9 @@ def resume_sweep(factor: Factor, storage: str, name: str | None) -> int:
         check_saved_state(run_path, searcher_of(factor, plan))
         print(f"resuming {run_path}", flush=True)
         _start_ray()
-        if not _can_restore(run_path):
+        with unreachable(f"{run_path} cannot be read"):
+            begun = tune.Tuner.can_restore(run_path)
+        if not begun:
             # Killed before the first snapshot: nothing was trained yet.
             return _fit(new_tuner(factor, manifest, storage, name), run_path, manifest)
         try:
@@ -91,13 +93,6 @@ def resume_sweep(factor: Factor, storage: str, name: str | None) -> int:
                 f"{run_path}: Tune's saved state cannot be used ({type(error).__name__}: {first_line(error)}); "
                 "the trials that ended can be read, a new sweep trains the others"
             ) from None
-
-
-def _can_restore(run_path: str) -> bool:
-    try:
-        return bool(tune.Tuner.can_restore(run_path))
-    except (OSError, ValueError) as error:
-        raise MemosweepError(f"{run_path} cannot be read ({first_line(error)})") from None
 
 
 def _start_ray() -> None:

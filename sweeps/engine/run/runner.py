@@ -147,8 +147,7 @@ def _conclusion(run_path: str, plan: Plan, counted: Tally) -> int:
 def ended_early(run_path: str, plan: Plan) -> str | None:
     """Return why a search over ranges proposes no further trial although some are left; None where it does.
 
-    Raises:
-        MemosweepError: the saved search is damaged.
+    MemosweepError where the saved search is damaged.
     """
     content = saved_state(run_path) if plan.search.kind == "optuna" else None
     return None if content is None else own_state(content, run_path).ended

@@ -133,11 +133,7 @@ class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no typ
         Path(checkpoint_path).write_bytes(own.model_dump_json().encode() + b"\n" + inner)
 
     def restore(self, checkpoint_path: str) -> None:
-        """Read it back.
-
-        Raises:
-            MemosweepError: it is damaged.
-        """
+        """Read it back; MemosweepError where it is damaged."""
         content = Path(checkpoint_path).read_bytes()
         state = own_state(content, checkpoint_path)
         self._left, self._inner_ids = state.left, dict(state.inner_ids)
@@ -150,11 +146,7 @@ class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no typ
 
 
 def own_state(content: bytes, where: str) -> OptunaState:
-    """Return what `OptunaExperimentSearch.save` wrote of itself.
-
-    Raises:
-        MemosweepError: it is damaged.
-    """
+    """Return what `OptunaExperimentSearch.save` wrote of itself; MemosweepError where it is damaged."""
     return parsed(OptunaState, content.partition(b"\n")[0], where)
 
 

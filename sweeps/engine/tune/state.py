@@ -25,11 +25,7 @@ State = TypeVar("State", bound=BaseModel)
 
 
 def parsed(model: type[State], content: bytes | str, where: str) -> State:
-    """Return a searcher's saved state, validated.
-
-    Raises:
-        MemosweepError: it is damaged; one line.
-    """
+    """Return a searcher's saved state, validated; MemosweepError of one line where it is damaged."""
     try:
         return model.model_validate_json(content)
     except ValidationError as error:

@@ -40,7 +40,7 @@ from memo_core.data import write_npz
         (["--resume", "--storage-path", "foo://x"], "cannot be reached"),
         (["--search", "optuna", "--set", "model.dropout=range(0,3)"], "model.dropout = 3"),
         (["--search", "optuna", "--set", "model.dropout=range(0,inf)"], "finite ends"),
-        (["--set", "model.dropout=range(0,1)"], "only --search optuna"),
+        (["--set", "model.dropout=range(0,0.5)"], "only --search optuna"),
         (["--search", "bisect", "--tolerance", "nan"], "--tolerance nan"),
         (["--zeta", "0.2"], "--zeta goes with --search bisect"),
         (["--no-early-success"], "goes with --search bisect"),

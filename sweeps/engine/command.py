@@ -42,47 +42,28 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
                       help="auto takes paper where there are GPUs, else laptop (default)")  # fmt: skip
     what.add_argument("--figure", nargs="+", default=[], metavar="NAME",
                       help=f"only these studies; paper: {', '.join(factor.figures('paper'))}")  # fmt: skip
-    what.add_argument(
-        "--values", nargs="+", default=[], metavar="VALUE", help=f"of {factor.key}, instead of the preset's"
-    )
+    what.add_argument("--values", nargs="+", default=[], metavar="VALUE",
+                      help=f"of {factor.key}, instead of the preset's")  # fmt: skip
     what.add_argument("--sizes", nargs="+", default=[], metavar="SIZE", help="of data.size, instead of the preset's")
     what.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                       help="change any other setting, for example --set training.epochs=4000")  # fmt: skip
-    what.add_argument(
-        "--repeats", type=int, default=1, metavar="N", help="run each trial with seeds 0..N-1 (default: 1)"
-    )
+    what.add_argument("--repeats", type=int, default=1, metavar="N",
+                      help="run each trial with seeds 0..N-1 (default: 1)")  # fmt: skip
     what.add_argument("--search", choices=["grid", "bisect", "optuna"], default=search,
                       help="grid: all trials; bisect: find the EMM of each value; optuna: find the extreme ratio "
                            "(default: %(default)s)")  # fmt: skip
-    what.add_argument(
-        "--dry-run", action="store_true", help="start nothing and read no data, print one JSON object per trial"
-    )
+    what.add_argument("--dry-run", action="store_true",
+                      help="start nothing and read no data, print one JSON object per trial")  # fmt: skip
     _add_bisect_arguments(parser.add_argument_group("with --search bisect"))
-    _add_optuna_arguments(
-        parser.add_argument_group(
-            "with --search optuna", "--set KEY=range(low,high[,log]) and --set KEY=choice(a,b,...) search further keys"
-        )
-    )
+    further = "--set KEY=range(low,high[,log]) and --set KEY=choice(a,b,...) search further keys"
+    _add_optuna_arguments(parser.add_argument_group("with --search optuna", further))
     where = parser.add_argument_group("where and how")
-    where.add_argument(
-        "--gpus-per-trial",
-        type=float,
-        metavar="N",
-        help="a fraction shares a GPU (default: 1 where there are any)",
-    )
-    where.add_argument(
-        "--cpus-per-trial",
-        type=float,
-        metavar="N",
-        help="also its number of threads (default: 1, or a share per GPU)",
-    )
-    where.add_argument(
-        "--max-failures",
-        type=int,
-        default=3,
-        metavar="N",
-        help="restarts of a trial from its checkpoint (default: 3)",
-    )
+    where.add_argument("--gpus-per-trial", type=float, metavar="N",
+                       help="a fraction shares a GPU (default: 1 where there are any)")  # fmt: skip
+    where.add_argument("--cpus-per-trial", type=float, metavar="N",
+                       help="also its number of threads (default: 1, or a share per GPU)")  # fmt: skip
+    where.add_argument("--max-failures", type=int, default=3, metavar="N",
+                       help="restarts of a trial from its checkpoint (default: 3)")  # fmt: skip
     where.add_argument("--storage-path", default="results", metavar="DIR|URL", help="(default: results)")
     where.add_argument("--name", help=f"folder of this run (default: {factor.name}-DATE-TIME)")
     where.add_argument("--resume", action="store_true", help="finish the run of --name, or the latest of this factor")

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_SIZE, Experiment
-from memo_core.experiment.presets import with_settings
 from sweeps.engine.plans.checks import check_effects
 from sweeps.engine.plans.factor import Factor, Selection, trials_of, varied_keys
 from sweeps.engine.plans.plan import EMMSearchOptions, FactorDescription, Plan
@@ -47,9 +46,8 @@ def _limits(factor: Factor, selection: Selection, options: EMMSearchOptions) -> 
     minimum = min(max([low, *map(_fewest_images, variants)]), maximum) if options.min_size is None else options.min_size
     if minimum > maximum:
         default = "" if options.max_size is not None else f" (of the {selection.preset} preset)"
-        raise MemosweepError(
-            f"--min-size {minimum} --max-size {maximum}{default}: expected a max size of at least the min size"
-        )
+        limits = f"--min-size {minimum} --max-size {maximum}{default}"
+        raise MemosweepError(f"{limits}: expected a max size of at least the min size")
     return minimum, maximum
 
 
@@ -66,11 +64,9 @@ def _one_subset(factor: Factor, selection: Selection) -> Selection:
 
 def _known_sizes(factor: Factor, selection: Selection) -> list[int]:
     """Return how many images the data sets have that are known by name."""
-    chosen = [
-        with_settings(with_settings(study.preset, study.settings), selection.settings)
-        for study in selection.studies(factor)
-    ]
-    return [size for flat in chosen if (size := EMBEDDED_SIZE.get(flat["data.dataset"])) is not None]
+    studies = selection.studies(factor)
+    names = [{**study.preset, **study.settings, **selection.settings}["data.dataset"] for study in studies]
+    return [EMBEDDED_SIZE[name] for name in names if name in EMBEDDED_SIZE]
 
 
 def _fewest_images(trial: Experiment) -> int:

@@ -127,9 +127,8 @@ class Selection:
         known = factor.figures(self.preset)
         for figure in self.figures:
             if figure not in known:
-                raise MemosweepError(
-                    f"--figure {figure}: the {self.preset} preset of {factor.name} has {', '.join(known)}"
-                )
+                has = f"the {self.preset} preset of {factor.name} has {', '.join(known)}"
+                raise MemosweepError(f"--figure {figure}: {has}")
         return [s for s in factor.studies(self.preset) if not self.figures or s.figure in self.figures]
 
 
@@ -151,22 +150,20 @@ def trials_of(factor: Factor, selection: Selection) -> tuple[Experiment, ...]:
 def _trials_of_study(factor: Factor, study: Study, selection: Selection) -> Iterable[Experiment]:
     settings = with_settings(with_settings(study.preset, study.settings), selection.settings)
     for point in _points(factor, study, selection):
-        if factor.dependent is None:
-            yield Experiment.from_flat(with_settings(settings, point))
-            continue
-        # Validated first: what follows from a wrong value would be refused instead of it.
-        Experiment.from_flat(with_settings(settings, point))
-        follows = factor.dependent(point[factor.key], settings)
-        yield Experiment.from_flat(with_settings({**settings, **follows}, point))
+        experiment = Experiment.from_flat(with_settings(settings, point))
+        # Behind it: what follows from a wrong value would be refused instead of it.
+        if factor.dependent is not None:
+            follows = factor.dependent(point[factor.key], settings)
+            experiment = Experiment.from_flat(with_settings({**settings, **follows}, point))
+        yield experiment
 
 
 def _points(factor: Factor, study: Study, selection: Selection) -> Iterable[dict[str, Any]]:
     """Return the product of factor values, sizes and further axes, as settings by dotted key."""
-    axes: dict[str, Sequence[Value]] = {factor.key: selection.values or study.values}
-    if factor.key == "data.size":
-        axes = {"data.size": selection.values or selection.sizes or study.values}
-    else:
-        axes["data.size"] = selection.sizes or study.sizes
+    sizes = selection.sizes or study.sizes
+    axes: dict[str, Sequence[Value]] = {"data.size": selection.values or selection.sizes or study.values}
+    if factor.key != "data.size":
+        axes = {factor.key: selection.values or study.values, "data.size": sizes}
     # `--repeats` replaces the seeds of a study that has some of its own.
     repeats = {"seed": tuple(range(selection.repeats))} if selection.repeats > 1 else {}
     grid = {**repeats, **study.grid, **repeats}

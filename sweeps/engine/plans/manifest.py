@@ -1,9 +1,11 @@
 """`sweep.json`: what a run was asked to do, beside its results; enough to resume it and to read it."""
 
+import contextlib
 import json
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +25,17 @@ _MAX_BYTES = 256 * 2**20
 
 
 Amount = Annotated[float, Field(ge=0, le=1e6)]
+
+
+@contextlib.contextmanager
+def unreachable(message: str) -> Iterator[None]:
+    """Turn what file systems raise into one line: `message` and the reason."""
+    try:
+        yield
+    except MemosweepError:
+        raise
+    except (OSError, ValueError, ImportError) as error:
+        raise MemosweepError(f"{message} ({first_line(error)})") from None
 
 
 class Manifest(BaseModel):
@@ -47,13 +60,10 @@ class Manifest(BaseModel):
         Raises:
             MemosweepError: the place cannot be written.
         """
-        try:
+        with unreachable(f"--storage-path: {run_path} cannot be written"):
             filesystem, path = open_location(run_path)
             filesystem.makedirs(path, exist_ok=True)
-            with filesystem.open(f"{path}/{FILE}", "wb") as file:
-                file.write(json.dumps(self.model_dump(mode="json"), indent=1).encode())
-        except (OSError, ValueError, ImportError) as error:
-            raise MemosweepError(f"--storage-path: {run_path} cannot be written ({first_line(error)})") from None
+            filesystem.pipe_file(f"{path}/{FILE}", json.dumps(self.model_dump(mode="json"), indent=1).encode())
 
     @classmethod
     def read(cls, run_path: str) -> "Manifest":
@@ -62,16 +72,13 @@ class Manifest(BaseModel):
         Raises:
             MemosweepError: there is none, or it is damaged; one line that names the entry.
         """
-        try:
+        with unreachable(f"{run_path}: {FILE} cannot be read"):
             filesystem, path = open_location(run_path)
-            with filesystem.open(f"{path}/{FILE}", "rb") as file:
-                content = file.read(_MAX_BYTES)
-        except FileNotFoundError:
-            raise MemosweepError(
-                f"{run_path} does not exist, or is not the run of a sweep: it holds no {FILE}"
-            ) from None
-        except (OSError, ValueError, ImportError) as error:
-            raise MemosweepError(f"{run_path}: {FILE} cannot be read ({first_line(error)})") from None
+            try:
+                content = filesystem.cat_file(f"{path}/{FILE}", end=_MAX_BYTES)
+            except FileNotFoundError:
+                message = f"{run_path} does not exist, or is not the run of a sweep: it holds no {FILE}"
+                raise MemosweepError(message) from None
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:

@@ -72,14 +72,11 @@ def complete_experiment(factor: Factor, base: Experiment, space: SearchSpace, va
 
 def _check_named_once(factor: Factor, selection: Selection, ranges: SearchSpace) -> None:
     """Refuse values that a range of the same key would hide."""
-    for option, key, explicit in (
-        ("--values", factor.key, selection.values),
-        ("--sizes", "data.size", selection.sizes),
-    ):
+    named = ("--values", factor.key, selection.values), ("--sizes", "data.size", selection.sizes)
+    for option, key, explicit in named:
         if explicit and key in ranges:
-            raise MemosweepError(
-                f"{option} and --set {key}=range(...) or choice(...) both say what to search: give one"
-            )
+            span = f"--set {key}=range(...) or choice(...)"
+            raise MemosweepError(f"{option} and {span} both say what to search: give one")
 
 
 def _range_of(factor: Factor, study: Study, selection: Selection) -> Span:

@@ -6,20 +6,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSer
 
 from memo_core.experiment import Experiment, check_key
 from sweeps.engine.plans.checks import check_effects
-from sweeps.engine.plans.factor import (
-    Factor,
-    Preset,
-    Scale,
-    Selection,
-    absolute_paths,
-    trials_of,
-    varied_keys,
-)
+from sweeps.engine.plans.factor import Factor, Preset, Scale, Selection, absolute_paths, trials_of, varied_keys
 from sweeps.engine.plans.names import short_name
 from sweeps.engine.plans.ranges import STRICT, SearchSpace, check_space
 
 SEED_SPREAD = {"laptop": 0.4, "paper": 0.08}
-"""Standard deviation of the ratio's logit among training seeds: larger for small networks and short trainings."""
+"""Standard deviation of the ratio's logit among training seeds that an EMM search starts from.
+
+Larger for small networks and short trainings."""
 
 
 def _known_key(key: str) -> str:
@@ -99,13 +93,8 @@ class FactorDescription(BaseModel):
     @classmethod
     def of(cls, factor: Factor) -> Self:
         """Describe a factor."""
-        return cls(
-            name=factor.name,
-            key=factor.key,
-            title=factor.title,
-            scale=factor.scale,
-            dependent=factor.dependent_keys(),
-        )
+        same = {name: getattr(factor, name) for name in ("name", "key", "title", "scale")}
+        return cls(**same, dependent=factor.dependent_keys())
 
 
 class Plan(BaseModel):
@@ -147,11 +136,6 @@ class Plan(BaseModel):
         if len(set(labels)) < len(labels):
             labels = [f"{label} ({number})" for number, label in enumerate(labels, 1)]
         return tuple(labels)
-
-    @property
-    def seed_spread(self) -> float:
-        """The standard deviation of the ratio's logit among training seeds that a search starts from."""
-        return SEED_SPREAD[self.preset]
 
     def with_absolute_paths(self) -> "Plan":
         """Return the plan with absolute paths to images: a preset, too, may name them by a relative one."""

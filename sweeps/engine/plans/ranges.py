@@ -4,7 +4,7 @@ import itertools
 import math
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -66,28 +66,17 @@ def split_ranges(settings: list[str]) -> tuple[dict[str, Any], SearchSpace]:
     for setting in settings:
         key, _, text = setting.partition("=")
         key = key.strip()
-        match = re.fullmatch(r"\s*(range|choice)\((.*)\)\s*", text)
+        match = re.match(r"(range|choice)\((.*)", text.strip(), re.DOTALL)
         if match is None:
-            if re.match(r"\s*(range|choice)\(", text):
-                raise MemosweepError(f"--set {setting}: the closing parenthesis is missing")
             plain.append(setting)
             continue
+        if not match[2].endswith(")"):
+            raise MemosweepError(f"--set {setting}: the closing parenthesis is missing")
         check_key(key)
-        parts = _split_at_commas(match[2])
+        # Not at the commas inside of brackets, so that a list may be a choice.
+        parts = [part.strip() for part in re.split(r",(?![^\[]*\])", match[2][:-1])]
         spans[key] = _choices(key, text, parts) if match[1] == "choice" else _range(key, text, parts)
     return parse_settings(plain), spans
-
-
-def _split_at_commas(text: str) -> list[str]:
-    """Split at the commas that stand outside of brackets, so that a list may be a choice."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += {"[": 1, "]": -1}.get(character, 0)
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts]
 
 
 def _choices(key: str, text: str, parts: list[str]) -> Choices:
@@ -106,11 +95,7 @@ def _range(key: str, text: str, parts: list[str]) -> Range:
     integer = field_constraint(key, "type") is int and low.is_integer() and high.is_integer()
     if integer:
         low, high = int(low), int(high)
-    span = Range(low=low, high=high, log=bool(parts[2:]), integer=integer)
-    mistake = _mistake(key, span)
-    if mistake is not None:
-        raise MemosweepError(f"--set {key}={text}: {mistake}")
-    return span
+    return _checked(key, Range(low=low, high=high, log=bool(parts[2:]), integer=integer), f"--set {key}={text}")
 
 
 def check_space(space: SearchSpace) -> SearchSpace:
@@ -121,14 +106,19 @@ def check_space(space: SearchSpace) -> SearchSpace:
     """
     for key, span in space.items():
         check_key(key)
-        if isinstance(span, Choices):
-            for value in span.choices:
-                check_value(key, value)
+        if isinstance(span, Range):
+            _checked(key, span, key)
             continue
-        mistake = _mistake(key, span)
-        if mistake is not None:
-            raise MemosweepError(f"{key}: {mistake}")
+        for value in span.choices:
+            check_value(key, value)
     return space
+
+
+def _checked(key: str, span: Range, where: str) -> Range:
+    mistake = _mistake(key, span)
+    if mistake is not None:
+        raise MemosweepError(f"{where}: {mistake}")
+    return span
 
 
 def _mistake(key: str, span: Range) -> str | None:
@@ -144,8 +134,11 @@ def _mistake(key: str, span: Range) -> str | None:
         return "a logarithmic range must lie above 0"
     if kind is int and not (span.integer and float(span.low).is_integer() and float(span.high).is_integer()):
         return "expected whole numbers as ends"
+    # The lowest and the highest value that the key would take, before the values between them are listed.
+    step = field_constraint(key, "multiple_of") or 1
     try:
-        _check_ends(key, span)
+        for end, rounded in ((span.low, math.ceil), (span.high, math.floor)):
+            check_value(key, rounded(end / step) * step if span.integer else end)
     except MemosweepError as error:
         return str(error)
     if not ends(key, span):
@@ -154,13 +147,6 @@ def _mistake(key: str, span: Range) -> str | None:
             "list others as choice(36,48)"
         )
     return None
-
-
-def _check_ends(key: str, span: Range) -> None:
-    """Refuse a range whose lowest or highest value its key never takes, before its values are listed."""
-    step = field_constraint(key, "multiple_of") or 1
-    for end, rounded in ((span.low, math.ceil), (span.high, math.floor)):
-        check_value(key, rounded(end / step) * step if span.integer else end)
 
 
 def drawn_between(span: Range) -> tuple[float, float]:
@@ -213,11 +199,10 @@ def _finite_points(key: str, span: Span) -> Sequence[Any] | None:
 
 def all_points(space: SearchSpace) -> list[dict[str, Any]] | None:
     """Return all points of a space, as drawn numbers by key; None where there are more than 10,000."""
-    options = {key: _finite_points(key, span) for key, span in space.items()}
-    known = {key: points for key, points in options.items() if points is not None}
-    if len(known) < len(options) or math.prod(map(len, known.values())) > _MAX_POINTS:
+    options = [points for key, span in space.items() if (points := _finite_points(key, span)) is not None]
+    if len(options) < len(space) or math.prod(map(len, options)) > _MAX_POINTS:
         return None
-    return [dict(zip(known, point, strict=True)) for point in itertools.product(*known.values())]
+    return [dict(zip(space, point, strict=True)) for point in itertools.product(*options)]
 
 
 def random_point(space: SearchSpace, generator: random.Random) -> dict[str, Any]:
@@ -237,11 +222,9 @@ def _random_draw(key: str, span: Span, generator: random.Random) -> Any:
 
 def combinations(space: SearchSpace) -> Iterator[dict[str, Any]]:
     """Return combinations of choices and of the ends of ranges: all, or 256 random ones where there are more."""
-    options = {key: ends(key, span) for key, span in space.items()}
-    count = math.prod(len(values) for values in options.values())
-    if count <= _MAX_COMBINATIONS:
-        chosen: Iterator[tuple[Any, ...]] = itertools.product(*options.values())
-    else:
+    options = [ends(key, span) for key, span in space.items()]
+    chosen: Iterable[Iterable[Any]] = itertools.product(*options)
+    if math.prod(map(len, options)) > _MAX_COMBINATIONS:
         generator = random.Random(0)
-        chosen = (tuple(generator.choice(values) for values in options.values()) for _ in range(_MAX_COMBINATIONS))
-    return (dict(zip(options, values, strict=True)) for values in chosen)
+        chosen = (map(generator.choice, options) for _ in range(_MAX_COMBINATIONS))
+    return (dict(zip(space, values, strict=True)) for values in chosen)

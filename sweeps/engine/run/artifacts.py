@@ -39,15 +39,18 @@ def write_artifacts(run_path: str, manifest: Manifest) -> None:
         print("no trial has reached an evaluation, so there is no table", flush=True)
         return
     filesystem, path = open_location(run_path)
+    written: list[str] = []
 
     def write(name: str, content: bytes) -> None:
-        with filesystem.open(f"{path}/{name}", "wb") as file:
-            file.write(content)
+        filesystem.pipe_file(f"{path}/{name}", content)
+        written.append(name)
+
+    def write_table(name: str, table: pd.DataFrame) -> None:
+        write(f"{name}.csv", table.to_csv(index=False).encode())
+        write(f"{name}.parquet", table.to_parquet(index=False))
 
     # The table has every evaluation with its trial's status; figure and findings leave half-trained trials out.
-    write("table.csv", runs.evaluations.to_csv(index=False).encode())
-    write("table.parquet", runs.evaluations.to_parquet(index=False))
-    written = ["table.csv", "table.parquet"]
+    write_table("table", runs.evaluations)
     # A search may so far have nothing but trials that it stopped below the target.
     for number, (title, part) in enumerate(_parts(runs, plan)[:_FIGURES], 1):
         # A mean over the other keys that a search varies would be the ratio of no setting.
@@ -56,26 +59,19 @@ def write_artifacts(run_path: str, manifest: Manifest) -> None:
         else:
             figure = metric_over_factor(part, plan.factor.key, title=title)
         for kind in ("png", "pdf"):
-            name = f"figure{f'_{number}' if number > 1 else ''}.{kind}"
-            write(name, _render(figure, kind))
-            written.append(name)
+            write(f"figure{f'_{number}' if number > 1 else ''}.{kind}", _render(figure, kind))
     rows = gallery_rows(runs, plan.varied, _GALLERY_TRIALS)
     if rows:
         write("gallery.png", _render(gallery(rows), "png"))
-        written.append("gallery.png")
     search = saved_search(run_path) if plan.search.kind == "bisect" else None
     if search is not None:
         # The paper has no grid of sizes on digits.
         table = emm_table(search.estimates(), PAPER_GRID if plan.preset == "paper" else ())
-        write("emm.csv", table.to_csv(index=False).encode())
-        write("emm.parquet", table.to_parquet(index=False))
-        written += ["emm.csv", "emm.parquet"]
+        write_table("emm", table)
         # Where every training diverged, nothing was observed.
         if table["trainings"].any():
             write("emm.png", _render(draw_emm(search_figure(search), title=f"EMM by {_title(plan)}"), "png"))
-            written.append("emm.png")
-    lines = findings(runs, plan) if search is None else emm_findings(search)
-    for line in lines:
+    for line in findings(runs, plan) if search is None else emm_findings(search):
         print(line)
     print(f"results in {run_path}: {', '.join(written)}", flush=True)
 
@@ -137,10 +133,8 @@ def _extreme(runs: pd.DataFrame, plan: Plan) -> str:
 
 
 def _numbers(runs: pd.DataFrame, key: str) -> str:
-    entries = runs.sort_values(key, na_position="first").groupby(key, dropna=False, sort=False)
-    return "  ".join(
-        f"{value_text(key, value)}: {100 * group['memorization_ratio'].mean():.1f}%" for value, group in entries
-    )
+    entries = runs.sort_values(key, na_position="first").groupby(key, dropna=False, sort=False)["memorization_ratio"]
+    return "  ".join(f"{value_text(key, value)}: {100 * ratio:.1f}%" for value, ratio in entries.mean().items())
 
 
 def _title(plan: Plan) -> str:
@@ -161,6 +155,3 @@ def _render(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=160)
     return buffer.getvalue()
-
-
-__all__ = ["findings", "write_artifacts"]

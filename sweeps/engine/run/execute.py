@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import sys
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,7 +23,6 @@ from sweeps.engine.run.runner import resume_sweep, start_sweep
 from sweeps.engine.tune.tuner import searcher_of
 
 Options = TypeVar("Options", bound=BaseModel)
-Resources = dict[Literal["cpu", "gpu"], float]
 
 
 def execute(factor: Factor, options: argparse.Namespace) -> int:
@@ -32,7 +31,7 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     if options.resume:
         return resume_sweep(factor, options.storage_path, options.name)
     cluster = ray_session.look()
-    preset, reason = _choose_preset(options.preset, cluster)
+    preset: Preset = options.preset if options.preset != "auto" else "paper" if cluster.gpus else "laptop"
     plan = _plan(factor, options, preset)
     check_networks([*plan.trials, *plan.probes])
     # Standard output of a dry run is for the trials alone.
@@ -44,6 +43,8 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
         cluster = ray_session.Cluster(cluster.cpus, max(cluster.gpus, requested), cluster.description)
     resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
     if not options.dry_run:
+        other = "laptop is the small study" if preset == "paper" else "paper is the published study"
+        reason = "as asked" if options.preset == preset else f"since {cluster.description}; --preset {other}"
         print(f"preset {preset}, {reason}", flush=True)
     if isinstance(plan.search, OptunaOptions):
         print(_searched_study(factor, plan.search, plan.trials[0], preset), file=notes, flush=True)
@@ -51,20 +52,11 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
         more = "; the first trainings:" if options.dry_run else ""
         print(f"{_emm_search(plan.search, len(plan.trials))}{more}", file=notes, flush=True)
     if options.dry_run:
-        for trial in _first_trials(factor, plan, resources, cluster):
+        at_once = cluster.gpus / resources["gpu"] if resources["gpu"] else cluster.cpus / resources["cpu"]
+        for trial in _first_trials(factor, plan, int(at_once)):
             print(json.dumps({"config": trial, "resources": resources}))
         return 0
     return start_sweep(factor, plan, resources, options.storage_path, options.name, options.max_failures)
-
-
-def _choose_preset(requested: str, cluster: ray_session.Cluster) -> tuple[Preset, str]:
-    if requested == "paper":
-        return "paper", "as asked"
-    if requested == "laptop":
-        return "laptop", "as asked"
-    if cluster.gpus:
-        return "paper", f"since {cluster.description}; --preset laptop is the small study"
-    return "laptop", f"since {cluster.description}; --preset paper is the published study"
 
 
 def _emm_search(search: EMMSearchOptions, count: int) -> str:
@@ -94,9 +86,8 @@ def _plan(factor: Factor, options: argparse.Namespace, preset: Preset) -> Plan:
     settings, ranges = split_ranges(options.set)
     selection = _selection(factor, options, preset, settings)
     if ranges and options.search != "optuna":
-        raise MemosweepError(
-            f"--set {next(iter(ranges))}=range(...) or choice(...): only --search optuna searches them"
-        )
+        span = f"--set {next(iter(ranges))}=range(...) or choice(...)"
+        raise MemosweepError(f"{span}: only --search optuna searches them")
     if options.search == "optuna":
         optuna = _typed(OptunaOptions, num_trials=options.trials, direction=options.direction, asha=options.asha)
         return optuna_plan(factor, selection, ranges, optuna)
@@ -125,9 +116,8 @@ def _typed(model: type[Options], **typed: Any) -> Options:
 
 def _selection(factor: Factor, options: argparse.Namespace, preset: Preset, settings: FlatExperiment) -> Selection:
     if options.repeats > 1 and "seed" in settings:
-        raise MemosweepError(
-            f"--set seed={settings['seed']} with --repeats: the repeats are the seeds, give one of them"
-        )
+        seed = f"--set seed={settings['seed']} with --repeats"
+        raise MemosweepError(f"{seed}: the repeats are the seeds, give one of them")
     return Selection(
         preset=preset,
         figures=options.figure,
@@ -138,13 +128,9 @@ def _selection(factor: Factor, options: argparse.Namespace, preset: Preset, sett
     )
 
 
-def _first_trials(
-    factor: Factor, plan: Plan, resources: Resources, cluster: ray_session.Cluster
-) -> list[FlatExperiment]:
+def _first_trials(factor: Factor, plan: Plan, at_once: int) -> list[FlatExperiment]:
     """Return all trials of a grid; of a search, those that it would start with."""
-    if plan.search.kind == "grid":
-        return [trial.to_flat() for trial in plan.trials]
-    at_once = int(cluster.gpus / resources["gpu"]) if resources["gpu"] else int(cluster.cpus / resources["cpu"])
     searcher = searcher_of(factor, plan)
-    suggested = [searcher.suggest(f"dry-run-{index}") for index in range(max(1, at_once))]
+    count = len(plan.trials) if plan.search.kind == "grid" else max(1, at_once)
+    suggested = [searcher.suggest(f"dry-run-{index}") for index in range(count)]
     return [trial for trial in suggested if isinstance(trial, dict)]

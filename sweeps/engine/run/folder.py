@@ -11,9 +11,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from analysis.results.store import is_local, join_url, local_path, open_location
-from memo_core.errors import MemosweepError, first_line, quoted
+from memo_core.errors import MemosweepError, quoted
 from sweeps.engine.plans.manifest import FILE as MANIFEST
-from sweeps.engine.plans.manifest import Manifest
+from sweeps.engine.plans.manifest import Manifest, unreachable
 
 LOCK = ".driver.lock"
 _MAX_NAME_BYTES = 200
@@ -49,9 +49,8 @@ def only_driver(run_path: str) -> Iterator[None]:
                 Path(run_path).mkdir(parents=True, exist_ok=True)
                 stack.enter_context(FileLock(f"{run_path}/{LOCK}", timeout=0))
             except Timeout:
-                raise MemosweepError(
-                    f"{run_path} is being run by another process: wait until it has ended, or stop it first"
-                ) from None
+                advice = "wait until it has ended, or stop it first"
+                raise MemosweepError(f"{run_path} is being run by another process: {advice}") from None
             except (OSError, NotImplementedError):
                 pass
         yield
@@ -83,25 +82,15 @@ def claim_name(storage: str, wanted: str) -> str:
         return f"{wanted}-{secrets.token_hex(3)}"
     for number in itertools.count(1):
         name = wanted if number == 1 else f"{wanted}-{number}"
-        try:
-            Path(storage).mkdir(parents=True, exist_ok=True)
-            (Path(storage) / name).mkdir()
-        except FileExistsError:
-            if Path(storage).is_dir():
-                continue
-            raise MemosweepError(f"--storage-path: {storage} cannot be written (it is a file)") from None
-        except OSError as error:
-            raise MemosweepError(f"--storage-path: {storage} cannot be written ({first_line(error)})") from None
-        return name
+        with unreachable(f"--storage-path: {storage} cannot be written"):
+            try:
+                Path(storage).mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                raise OSError("it is a file") from None
+            with contextlib.suppress(FileExistsError):
+                (Path(storage) / name).mkdir()
+                return name
     raise AssertionError  # the numbers do not end
-
-
-def _exists(run_path: str) -> bool:
-    try:
-        filesystem, path = open_location(run_path)
-        return bool(filesystem.exists(path))
-    except (OSError, ValueError, ImportError) as error:
-        raise MemosweepError(f"--storage-path: {run_path} cannot be reached ({first_line(error)})") from None
 
 
 def refuse_existing(run_path: str) -> None:
@@ -109,12 +98,13 @@ def refuse_existing(run_path: str) -> None:
 
     A lock alone is that of this start, or of one that was killed before it had written anything.
     """
-    if _exists(join_url(run_path, MANIFEST)):
+    with unreachable(f"--storage-path: {run_path} cannot be reached"):
+        filesystem, path = open_location(run_path)
+        names = filesystem.ls(path, detail=False) if filesystem.exists(path) else []
+    inside = {str(name).rstrip("/").rpartition("/")[2] for name in names}
+    if MANIFEST in inside:
         raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
-    if not _exists(run_path):
-        return
-    filesystem, path = open_location(run_path)
-    if any(not str(name).endswith(f"/{LOCK}") for name in filesystem.ls(path, detail=False)):
+    if inside - {LOCK}:
         raise MemosweepError(f"{run_path} exists and is not the run of a sweep: give another --name or --storage-path")
 
 
@@ -124,14 +114,12 @@ def latest_run(storage: str, factor: str) -> str:
     Raises:
         MemosweepError: there is none, or the storage cannot be reached.
     """
-    try:
+    with unreachable(f"--storage-path: {storage} cannot be reached"):
         filesystem, path = open_location(storage)
         # Not by a pattern, in which the brackets of a folder's name would have a meaning.
         inside = filesystem.ls(path, detail=True) if filesystem.isdir(path) else []
         folders = [str(entry["name"]).rstrip("/") for entry in inside if entry["type"] == "directory"]
         found = [folder.rpartition("/")[2] for folder in folders if filesystem.exists(f"{folder}/{MANIFEST}")]
-    except (OSError, ValueError, ImportError) as error:
-        raise MemosweepError(f"--storage-path: {storage} cannot be reached ({first_line(error)})") from None
     started = {}
     for name in found:
         with contextlib.suppress(MemosweepError):  # of another tool, of another version, or damaged

@@ -15,13 +15,14 @@ from memo_core.terminal import INTERRUPTED
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.plans.checks import check_data, check_networks
 from sweeps.engine.plans.factor import Factor
-from sweeps.engine.plans.manifest import Manifest, describe_run
+from sweeps.engine.plans.manifest import Manifest, describe_run, unreachable
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.artifacts import write_artifacts
 from sweeps.engine.run.tally import Tally, tally
 from sweeps.engine.tune.emm_searcher import saved_search
 from sweeps.engine.tune.optuna_searcher import own_state
+from sweeps.engine.tune.snapshot import put_back, remove_copy
 from sweeps.engine.tune.state import check_saved_state, saved_state
 from sweeps.engine.tune.tuner import new_tuner, restored_tuner, searcher_of
 
@@ -73,10 +74,13 @@ def resume_sweep(factor: Factor, storage: str, name: str | None) -> int:
     with folder.only_driver(run_path):
         check_networks(plan.trials)
         check_data(plan.trials)
+        put_back(run_path)
         check_saved_state(run_path, searcher_of(factor, plan))
         print(f"resuming {run_path}", flush=True)
         _start_ray()
-        if not _can_restore(run_path):
+        with unreachable(f"{run_path} cannot be read"):
+            begun = tune.Tuner.can_restore(run_path)
+        if not begun:
             # Killed before the first snapshot: nothing was trained yet.
             return _fit(new_tuner(factor, manifest, storage, name), run_path, manifest)
         try:
@@ -89,13 +93,6 @@ def resume_sweep(factor: Factor, storage: str, name: str | None) -> int:
                 f"{run_path}: Tune's saved state cannot be used ({type(error).__name__}: {first_line(error)}); "
                 "the trials that ended can be read, a new sweep trains the others"
             ) from None
-
-
-def _can_restore(run_path: str) -> bool:
-    try:
-        return bool(tune.Tuner.can_restore(run_path))
-    except (OSError, ValueError) as error:
-        raise MemosweepError(f"{run_path} cannot be read ({first_line(error)})") from None
 
 
 def _start_ray() -> None:
@@ -117,6 +114,7 @@ def _fit(tuner: tune.Tuner, run_path: str, manifest: Manifest) -> int:
         return 1
     finally:
         signal.signal(signal.SIGTERM, previous)
+    remove_copy(run_path)
     counted = tally(results, manifest.plan)
     write_artifacts(run_path, manifest)
     return _conclusion(run_path, manifest.plan, counted)
@@ -149,8 +147,7 @@ def _conclusion(run_path: str, plan: Plan, counted: Tally) -> int:
 def ended_early(run_path: str, plan: Plan) -> str | None:
     """Return why a search over ranges proposes no further trial although some are left; None where it does.
 
-    Raises:
-        MemosweepError: the saved search is damaged.
+    MemosweepError where the saved search is damaged.
     """
     content = saved_state(run_path) if plan.search.kind == "optuna" else None
     return None if content is None else own_state(content, run_path).ended

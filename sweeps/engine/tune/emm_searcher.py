@@ -92,11 +92,7 @@ class EMMSearcher(Searcher):  # type: ignore[misc] # ray ships no types
 
 
 def saved_search(run_path: str) -> Search | None:
-    """The search as Tune last saved it in a run's folder; None where there is none.
-
-    Raises:
-        MemosweepError: it is damaged.
-    """
+    """The search as Tune last saved it in a run's folder; None where there is none, MemosweepError where damaged."""
     content = saved_state(run_path)
     return None if content is None else _search_of(content, run_path)
 

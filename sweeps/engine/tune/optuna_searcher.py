@@ -18,7 +18,7 @@ from memo_core.experiment import Experiment, FlatExperiment
 from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.names import METRIC
 from sweeps.engine.plans.ranges import STRICT, Choices, SearchSpace, all_points, drawn_between, random_point, value_of
-from sweeps.engine.tune.state import parsed
+from sweeps.engine.tune.state import parsed, restore_bytes
 
 Complete = Callable[[Mapping[str, Any]], Experiment]
 
@@ -70,30 +70,32 @@ class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no typ
             found = self._ask(f"{trial_id}/{attempt}", trial_id)
             if found is not None:
                 return found
-        points = all_points(self._space)
-        if points is not None:
-            new = [point for point in points if self._new_experiment(self._values(point)) is not None]
-            if new:
-                generator = random.Random(f"{self._seed} {len(self._known)}")
-                return self._enqueued(generator.choice(new), f"{trial_id}/{_MAX_ATTEMPTS}", trial_id)
-            self._ended = f"all {len(self._known)} settings of the search space were tried"
+        point = self._new_point()
+        if point is None:
             return str(Searcher.FINISHED)
-        for attempt in range(_MAX_ATTEMPTS, 2 * _MAX_ATTEMPTS):
-            point = random_point(self._space, random.Random(f"{self._seed} {len(self._known)} {attempt}"))
-            if self._new_experiment(self._values(point)) is not None:
-                return self._enqueued(point, f"{trial_id}/{attempt}", trial_id)
-        self._ended = f"no further valid setting of the search space was found in {2 * _MAX_ATTEMPTS} attempts"
-        return str(Searcher.FINISHED)
+        self._inner._ot_study.enqueue_trial(point)
+        return self._ask(f"{trial_id}/{_MAX_ATTEMPTS}", trial_id)
 
-    def _enqueued(self, point: Mapping[str, Any], inner_id: str, trial_id: str) -> FlatExperiment | None:
-        self._inner._ot_study.enqueue_trial(dict(point))
-        return self._ask(inner_id, trial_id)
+    def _new_point(self) -> dict[str, Any] | None:
+        """Draw a point at random that was not suggested yet; None, and why, where there seems to be none."""
+        seed, points = f"{self._seed} {len(self._known)}", all_points(self._space)
+        if points is not None:
+            new = [point for point in points if self._new_experiment(point) is not None]
+            if new:
+                return random.Random(seed).choice(new)
+            self._ended = f"all {len(self._known)} settings of the search space were tried"
+            return None
+        for attempt in range(_MAX_ATTEMPTS, 2 * _MAX_ATTEMPTS):
+            point = random_point(self._space, random.Random(f"{seed} {attempt}"))
+            if self._new_experiment(point) is not None:
+                return point
+        self._ended = f"no further valid setting of the search space was found in {2 * _MAX_ATTEMPTS} attempts"
+        return None
 
     def _ask(self, inner_id: str, trial_id: str) -> FlatExperiment | None:
         """Return the experiment of Optuna's next point; None where it is invalid or known."""
         # Optuna has a name of its own for each point that it drew.
-        drawn = self._inner.suggest(inner_id)
-        experiment = self._new_experiment(self._values(drawn))
+        experiment = self._new_experiment(self._inner.suggest(inner_id))
         if experiment is None:
             # Failed for Optuna, so that it neither counts a known ratio twice nor waits for one.
             self._inner.on_trial_complete(inner_id, error=True)
@@ -103,12 +105,9 @@ class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no typ
         self._left -= 1
         return experiment
 
-    def _values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value_of(key, self._space[key], value) for key, value in drawn.items()}
-
-    def _new_experiment(self, values: Mapping[str, Any]) -> FlatExperiment | None:
+    def _new_experiment(self, drawn: Mapping[str, Any]) -> FlatExperiment | None:
         try:
-            experiment = self._complete(values)
+            experiment = self._complete({key: value_of(key, self._space[key], value) for key, value in drawn.items()})
             check_networks([experiment])
         except MemosweepError:
             return None
@@ -134,30 +133,20 @@ class OptunaExperimentSearch(Searcher):  # type: ignore[misc] # ray ships no typ
         Path(checkpoint_path).write_bytes(own.model_dump_json().encode() + b"\n" + inner)
 
     def restore(self, checkpoint_path: str) -> None:
-        """Read it back.
-
-        Raises:
-            MemosweepError: it is damaged.
-        """
+        """Read it back; MemosweepError where it is damaged."""
         content = Path(checkpoint_path).read_bytes()
         state = own_state(content, checkpoint_path)
         self._left, self._inner_ids = state.left, dict(state.inner_ids)
         self._known, self._ended = list(state.known), state.ended
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "state").write_bytes(content.partition(b"\n")[2])
-            try:
-                self._inner.restore(f"{folder}/state")
-            # Over damaged bytes, pickle fails in many ways.
-            except Exception as error:
-                raise MemosweepError(f"{checkpoint_path}: Optuna's state is damaged ({first_line(error)})") from None
+        try:
+            restore_bytes(self._inner, content.partition(b"\n")[2])
+        # Over damaged bytes, pickle fails in many ways.
+        except Exception as error:
+            raise MemosweepError(f"{checkpoint_path}: Optuna's state is damaged ({first_line(error)})") from None
 
 
 def own_state(content: bytes, where: str) -> OptunaState:
-    """Return what `OptunaExperimentSearch.save` wrote of itself.
-
-    Raises:
-        MemosweepError: it is damaged.
-    """
+    """Return what `OptunaExperimentSearch.save` wrote of itself; MemosweepError where it is damaged."""
     return parsed(OptunaState, content.partition(b"\n")[0], where)
 
 
@@ -173,10 +162,9 @@ def _ray_searcher(space: SearchSpace, direction: str, seed: int) -> Any:
         if isinstance(span, Choices):
             # Indices, since a choice may be a list, which Optuna does not store.
             distributions[key] = CategoricalDistribution(list(range(len(span.choices))))
-            continue
-        low, high = drawn_between(span)
-        if span.integer:
-            distributions[key] = IntDistribution(round(low), round(high), log=span.log)
+        elif span.integer:
+            low, high = map(round, drawn_between(span))
+            distributions[key] = IntDistribution(low, high, log=span.log)
         else:
-            distributions[key] = FloatDistribution(low, high, log=span.log)
+            distributions[key] = FloatDistribution(*drawn_between(span), log=span.log)
     return OptunaSearch(space=distributions, metric=METRIC, mode=direction, seed=seed)

@@ -108,7 +108,10 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
 
     def _images(self, trials: list[Trial]) -> float:
         ended = self._done | set(self._failed)
-        return sum(self._budget(trial) if trial.trial_id in ended else _seen(trial) for trial in trials)
+        return sum(
+            self._budget(trial) if trial.trial_id in ended else (trial.last_result or {}).get("images_seen", 0)
+            for trial in trials
+        )
 
     def _of_total(self, separator: str) -> str:
         return "" if self._total is None else f"{separator}{self._total}"
@@ -121,8 +124,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
     def _time_left(self, trials: list[Trial]) -> str:
         if self._total is None:
             return "ends when every EMM is known well enough"
-        total = self._all_images(trials)
-        done = self._images(trials)
+        total, done = self._all_images(trials), self._images(trials)
         fresh = done - (self._images_before or 0.0)
         if fresh <= 0:
             return "time left: known after the first evaluation"
@@ -138,32 +140,27 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         elapsed = _duration(time.monotonic() - self._started)
         head.append(f"{elapsed} so far, {self._time_left(trials)}", style="dim")
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for column, justify in (
-            ("trial", "left"),
-            ("epoch", "right"),
-            ("loss", "right"),
-            ("ratio", "right"),
-            ("best", "right"),
-        ):
-            table.add_column(column, justify=justify, style="dim" if column == "loss" else None)  # type: ignore[arg-type]
+        table.add_column("trial")
+        for column in _COLUMNS:
+            table.add_column(column, justify="right", style="dim" if column == "loss" else None)
         for trial in running[:_ROWS]:
             result = trial.last_result or {}
-            table.add_row(self._title(trial), *(_cell(result, key, form) for key, form in _COLUMNS))
+            cells = (form.format(result[key]) if key in result else "-" for key, form in _COLUMNS.values())
+            table.add_row(self._title(trial), *cells)
         if len(running) > _ROWS:
-            table.add_row(f"and {len(running) - _ROWS} more", "", "", "", "")
-        images = self._all_images(trials)
-        bar = ProgressBar(total=max(1.0, images), completed=self._images(trials), width=60)
-        line = Table.grid()
-        line.add_row(bar)
-        # How far a search is, no bar can tell: what it knows of each value does.
-        whole = self._known(trials) if self._target is not None else line
+            table.add_row(f"and {len(running) - _ROWS} more")
+        if self._target is not None:
+            # How far a search is, no bar can tell: what it knows of each value does.
+            whole = self._known(trials)
+        else:
+            whole = Table.grid()
+            total = max(1.0, self._all_images(trials))
+            whole.add_row(ProgressBar(total=total, completed=self._images(trials), width=60))
         return Group(head, whole, *([table] if running else []))
 
     def _known(self, trials: list[Trial]) -> Table:
         """Of each value of a searched factor the trainings done, by size, and where its EMM must lie."""
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for column in ("EMM of", "lies", "|D| trained, with ratio"):
-            table.add_column(column)
+        table = Table("EMM of", "lies", "|D| trained, with ratio", box=None, padding=(0, 2, 0, 0))
         keys = [key for key in self._varied if key not in ("data.size", "seed")]
         by_value: dict[str, list[tuple[int, float]]] = {}
         for trial in trials:
@@ -177,33 +174,27 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         return table
 
     def _where(self, known: list[tuple[int, float]]) -> str:
-        low = max((size for size, ratio in known if ratio >= (self._target or 0)), default=None)
-        high = min((size for size, ratio in known if ratio < (self._target or 0)), default=None)
+        target = self._target or 0
+        low = max((size for size, ratio in known if ratio >= target), default=None)
+        high = min((size for size, ratio in known if ratio < target), default=None)
         if low is None or high is None:
             return "-" if low == high else f"below {high:,}" if low is None else f"from {low:,} on"
         return f"at {low:,} to {high:,}" if low < high else f"around {high:,} to {low:,}"
 
 
-_COLUMNS = (
-    ("epoch", "{:,.0f}"),
-    ("loss", "{:.4f}"),
-    ("memorization_ratio", "{:.3f}"),
-    (METRIC, "{:.3f}"),
-)
+_COLUMNS = {
+    "epoch": ("epoch", "{:,.0f}"),
+    "loss": ("loss", "{:.4f}"),
+    "ratio": ("memorization_ratio", "{:.3f}"),
+    "best": (METRIC, "{:.3f}"),
+}
+"""Of the table of running trials: the metric and its format."""
 
 
 def _failure(trial: Trial) -> str | None:
     """How a trial failed by its own report: `failed` or `diverged`; None where it did not."""
     kind = (trial.last_result or {}).get("failure")
     return None if kind is None else str(kind)
-
-
-def _seen(trial: Trial) -> float:
-    return float((trial.last_result or {}).get("images_seen", 0))
-
-
-def _cell(result: dict[str, Any], key: str, form: str) -> str:
-    return form.format(result[key]) if key in result else "-"
 
 
 def _duration(seconds: float) -> str:

@@ -6,6 +6,7 @@ Over a damaged state Tune starts the experiment from the beginning without a wor
 import json
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from ray.tune.experiment import Trial
 from analysis.results.store import join_url, open_location
 from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import Experiment
+from sweeps.engine.plans.manifest import unreachable
 
 _SEARCHER = "searcher-state-"
 
@@ -23,11 +25,7 @@ State = TypeVar("State", bound=BaseModel)
 
 
 def parsed(model: type[State], content: bytes | str, where: str) -> State:
-    """Return a searcher's saved state, validated.
-
-    Raises:
-        MemosweepError: it is damaged; one line.
-    """
+    """Return a searcher's saved state, validated; MemosweepError of one line where it is damaged."""
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
@@ -36,27 +34,25 @@ def parsed(model: type[State], content: bytes | str, where: str) -> State:
         raise MemosweepError(f"{where}: the saved search is damaged ({place}: {first['msg'][:200]})") from None
 
 
-def saved_state(run_path: str) -> bytes | None:
+def saved_state(run_path: str, prefix: str = _SEARCHER) -> bytes | None:
     """Return the newest state that Tune saved of a run's searcher; None where there is none.
+
+    Args:
+        run_path: folder or URL of the run.
+        prefix: how the file's name starts; Tune puts the time behind it.
 
     Raises:
         MemosweepError: the folder or the file cannot be read.
     """
-    return _newest(run_path, _SEARCHER)
-
-
-def _newest(run_path: str, prefix: str) -> bytes | None:
-    """Return the newest file of a run's folder whose name starts so: Tune puts the time into the names."""
-    try:
+    with unreachable(f"{join_url(run_path, prefix)}...: cannot be read"):
         filesystem, path = open_location(run_path)
-        # Not by a pattern, in which the brackets of a folder's name would have a meaning.
-        names = [str(name).rstrip("/").rpartition("/")[2] for name in filesystem.ls(path, detail=False)]
-        found = sorted(name for name in names if name.startswith(prefix))
-        return bytes(filesystem.cat_file(f"{path}/{found[-1]}")) if found else None
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, ImportError) as error:
-        raise MemosweepError(f"{join_url(run_path, prefix)}...: cannot be read ({first_line(error)})") from None
+        try:
+            # Not by a pattern, in which the brackets of a folder's name would have a meaning.
+            names = [str(name).rstrip("/").rpartition("/")[2] for name in filesystem.ls(path, detail=False)]
+            found = max((name for name in names if name.startswith(prefix)), default=None)
+            return None if found is None else bytes(filesystem.cat_file(f"{path}/{found}"))
+        except FileNotFoundError:
+            return None
 
 
 def check_saved_state(run_path: str, searcher: Any) -> None:
@@ -72,10 +68,10 @@ def check_saved_state(run_path: str, searcher: Any) -> None:
     checks: dict[str, Callable[[bytes], Any]] = {
         "experiment_state-": _check_trials,
         "search_gen_state-": cloudpickle.loads,
-        _SEARCHER: lambda content: _check_searcher(searcher, content),
+        _SEARCHER: partial(restore_bytes, searcher),
     }
     for prefix, check in checks.items():
-        content = _newest(run_path, prefix)
+        content = saved_state(run_path, prefix)
         try:
             if content is not None:
                 check(content)
@@ -95,7 +91,8 @@ def _check_trials(content: bytes) -> None:
         Experiment.from_flat(trial.config)
 
 
-def _check_searcher(searcher: Any, content: bytes) -> None:
+def restore_bytes(searcher: Any, content: bytes) -> None:
+    """Restore a searcher of Tune, which reads files alone, from the bytes of one."""
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state"
         state.write_bytes(content)

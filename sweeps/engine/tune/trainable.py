@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from ray import tune
 
-from analysis.emm.search.trainings import Training
 from analysis.emm.stopping.rules import NextBatch, StoppingRules
 from memo_core.errors import DivergedError, MemosweepError, first_line
 from memo_core.evaluation import evaluate_optimum
@@ -49,14 +48,14 @@ def _train(config: dict[str, Any], rules: StoppingRules | None) -> None:
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             load_checkpoint(trainer, folder)
-        if _stopped(_record(trainer, rules)):
+        if _reported(trainer, rules).get("stopped_early"):
             return  # killed between its last report and its end
     for evaluation in trainer.evaluations(next_batch=_sampling(trainer, rules)):
-        record = _record(trainer, rules)
+        record = _reported(trainer, rules)
         with tempfile.TemporaryDirectory() as folder:
             save_checkpoint(trainer, folder)
-            tune.report({**evaluation.metrics, **_reported(record)}, checkpoint=tune.Checkpoint.from_directory(folder))
-        if _stopped(record):
+            tune.report({**evaluation.metrics, **record}, checkpoint=tune.Checkpoint.from_directory(folder))
+        if record.get("stopped_early"):
             return
 
 
@@ -67,27 +66,17 @@ def _sampling(trainer: Trainer, rules: StoppingRules | None) -> NextBatch | None
     return rules.sampling(lambda: (trainer.history, trainer.images_seen), budget, samples)
 
 
-def _record(trainer: Trainer, rules: StoppingRules | None) -> Training | None:
-    """The training as an EMM search learns of it; None in other sweeps, and before the first evaluation."""
+def _reported(trainer: Trainer, rules: StoppingRules | None) -> dict[str, Any]:
+    """The training as an EMM search learns of it, and the column by which tables know a lower bound.
+
+    Nothing in other sweeps, and before the first evaluation.
+    """
     if rules is None or not trainer.history:
-        return None
+        return {}
     experiment = trainer.experiment
-    return rules.training(
-        trainer.history,
-        experiment.data.size,
-        experiment.seed,
-        experiment.total_images,
-        experiment.evaluation.num_samples,
-    )
-
-
-def _stopped(record: Training | None) -> bool:
-    return record is not None and record.stopped_early
-
-
-def _reported(record: Training | None) -> dict[str, Any]:
-    """The record for the searcher, and the column by which tables know a lower bound."""
-    return {} if record is None else {"stopped_early": record.stopped_early, "training": asdict(record)}
+    size, samples = experiment.data.size, experiment.evaluation.num_samples
+    record = rules.training(trainer.history, size, experiment.seed, experiment.total_images, samples)
+    return {"stopped_early": record.stopped_early, "training": asdict(record)}
 
 
 def _report_optimum(experiment: Experiment, device: str) -> None:

@@ -14,11 +14,12 @@ from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.names import METRIC, trial_directory, trial_title
 from sweeps.engine.plans.optuna import complete_experiment
-from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
+from sweeps.engine.plans.plan import SEED_SPREAD, EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.tune.emm_searcher import EMMSearcher
 from sweeps.engine.tune.grid_searcher import ListedTrials
 from sweeps.engine.tune.optuna_searcher import OptunaExperimentSearch
 from sweeps.engine.tune.progress import LiveProgress
+from sweeps.engine.tune.snapshot import StateCopy
 from sweeps.engine.tune.trainable import train_trial
 
 CHECKPOINTS_KEPT = 2
@@ -49,7 +50,7 @@ def new_tuner(factor: Factor, manifest: Manifest, storage: str, name: str) -> tu
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=manifest.max_failures),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            callbacks=[LiveProgress(plan.factor.name, plan.varied, plan.total, target)],
+            callbacks=[LiveProgress(plan.factor.name, plan.varied, plan.total, target), StateCopy()],
         ),
     )
 
@@ -75,7 +76,8 @@ def searcher_of(
     """Return a fresh searcher of a plan; `slots` as for `EMMSearcher`."""
     search, first = plan.search, plan.trials[0]
     if isinstance(search, EMMSearchOptions):
-        return EMMSearcher(_emm_search(search, plan), _variants(plan), slots)
+        variants = dict(zip(plan.labels, (trial.to_flat() for trial in plan.trials), strict=True))
+        return EMMSearcher(_emm_search(search, plan), variants, slots)
     if isinstance(search, OptunaOptions):
         complete = partial(complete_experiment, factor, first, search.space)
         return OptunaExperimentSearch(search.space, complete, search.direction, search.num_trials, seed=first.seed)
@@ -93,12 +95,8 @@ def _emm_search(options: EMMSearchOptions, plan: Plan) -> Search:
         tolerance=options.tolerance,
         num_samples=plan.trials[0].evaluation.num_samples,
         seed=plan.trials[0].seed,
-        prior=CurvePrior(seed_spread=plan.seed_spread),
+        prior=CurvePrior(seed_spread=SEED_SPREAD[plan.preset]),
     )
-
-
-def _variants(plan: Plan) -> dict[str, dict[str, Any]]:
-    return dict(zip(plan.labels, (trial.to_flat() for trial in plan.trials), strict=True))
 
 
 def scheduler_of(plan: Plan) -> TrialScheduler | None:

@@ -46,3 +46,21 @@ def test_an_optuna_search_runs_its_trials_into_the_same_table(cluster, script, t
     assert table["trial_id"].nunique() == 3
     assert table["training.weight_decay"].between(1e-6, 1e-1).all()
     assert table["training.learning_rate"].nunique() == 3
+
+
+def test_an_emm_search_measures_an_emm(cluster, script, tmp_path):
+    # Two digits are memorized in 3,000 images seen and eight are not: the ratio crosses the target between the limits.
+    small = settings(without="model.width", training__images=3000, model__dropout=0, evaluation__num_samples=60,
+                     evaluation__steps=8, evaluation__count=2)  # fmt: skip
+    limits = ["--min-size", "2", "--max-size", "8", "--zeta", "0.5", "--tolerance", "0.5"]
+    run = ["--storage-path", str(tmp_path), "--name", "run"]
+    code, output, errors = script(
+        "emm", "--factor", "width", "--values", "8", "--preset", "laptop", *limits, *small, *run
+    )
+    assert code == 0, errors + output
+    (emm,) = pd.read_csv(tmp_path / "run/emm.csv").to_dict("records")
+    assert emm["kind"] in ("measured", "uncertain")
+    assert 2 <= emm["bracket_low"] < emm["bracket_high"] <= 8
+    assert emm["emm_low"] <= emm["emm"] <= emm["emm_high"]
+    assert emm["trainings"] == len(trials_of(tmp_path / "run")) >= 2
+    assert "all: EMM " in output

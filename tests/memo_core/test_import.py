@@ -52,7 +52,7 @@ def test_the_example_of_the_readme_runs(
     assert names["images"].shape == (16, 1, 8, 8)
     low, high = names["memorization"].interval
     assert 0 <= low <= float(lines[2][0]) <= high <= 1
-    assert (tmp_path / "results/one/checkpoint.pt").is_file()
+    assert (tmp_path / "another/checkpoint.pt").is_file()
 
 
 @pytest.mark.parametrize(

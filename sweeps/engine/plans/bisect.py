@@ -33,7 +33,8 @@ def bisect_plan(factor: Factor, selection: Selection, options: EMMSearchOptions)
         factor=FactorDescription.of(factor),
         preset=selection.preset,
         trials=variants,
-        varied=tuple(dict.fromkeys([*varied_keys(variants), "data.size", "seed"])),
+        # A single value varies nothing, and is still what its EMM belongs to.
+        varied=tuple(dict.fromkeys([*(varied_keys(variants) or [factor.key]), "data.size", "seed"])),
         search=options.model_copy(update={"min_size": minimum, "max_size": maximum}),
     )
 

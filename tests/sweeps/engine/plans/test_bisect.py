@@ -101,3 +101,8 @@ def test_a_search_has_a_value_for_each_of_the_factors_not_for_each_subset():
     plan = bisect_plan(NUM_CLASSES, LAPTOP_SELECTION, EMMSearchOptions())
     assert len(plan.labels) == 4
     assert {trial.data.seed for trial in plan.trials} == {0}
+
+
+def test_a_single_value_is_called_by_its_value():
+    plan = bisect_plan(WIDTH, Selection("laptop", values=[8]), EMMSearchOptions())
+    assert plan.labels == ("width=8",)

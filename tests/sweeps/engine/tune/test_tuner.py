@@ -20,7 +20,7 @@ def test_an_emm_search_ends_with_a_table_and_survives_a_kill(cluster, script, st
     code, output, errors = script("emm", *BISECT, *common, "--name", "whole")
     assert code == 0, errors + output
     emm = pd.read_csv(tmp_path / "whole/emm.csv")
-    assert list(emm["value"]) == ["all"]
+    assert list(emm["value"]) == ["width=8"]
     assert (tmp_path / "whole/emm.png").stat().st_size > 1000
     # An untrained network memorizes nothing: the EMM lies below the smallest size, and is not made up.
     assert list(emm["kind"]) == ["upper_bound"]
@@ -63,4 +63,4 @@ def test_an_emm_search_measures_an_emm(cluster, script, tmp_path):
     assert 2 <= emm["bracket_low"] < emm["bracket_high"] <= 8
     assert emm["emm_low"] <= emm["emm"] <= emm["emm_high"]
     assert emm["trainings"] == len(trials_of(tmp_path / "run")) >= 2
-    assert "all: EMM " in output
+    assert "width=8: EMM " in output

@@ -89,9 +89,11 @@ def _emm_line(row: Mapping[Any, Any]) -> str:
     doubt = _DOUBTS.get(row["kind"], "")
     strange = f"; the ratio rises with |D| at {row['non_monotone']}" if row["non_monotone"] else ""
     trainings = "1 training" if row["trainings"] == 1 else f"{row['trainings']} trainings"
+    # In units of a bound, the cost would say nothing.
+    cost = "" if sign else f", {row['cost_in_emms']:.1f} times the EMM"
     return (
         f"{row['value']}: EMM {sign}{images_text(row['emm'])}{interval}{doubt}, from {trainings} whose sizes add up to "
-        f"{row['images_trained']:,.0f} images, {row['cost_in_emms']:.1f} times the EMM{strange}"
+        f"{row['images_trained']:,.0f} images{cost}{strange}"
     )
 
 

@@ -60,7 +60,7 @@ def test_an_emm_search_measures_an_emm(cluster, script, tmp_path):
     assert code == 0, errors + output
     (emm,) = pd.read_csv(tmp_path / "run/emm.csv").to_dict("records")
     assert emm["kind"] in ("measured", "uncertain")
-    assert 2 <= emm["bracket_low"] < emm["bracket_high"] <= 8
+    assert 2 <= emm["bracket_low"] <= emm["emm"] <= 8
     assert emm["emm_low"] <= emm["emm"] <= emm["emm_high"]
     assert emm["trainings"] == len(trials_of(tmp_path / "run")) >= 2
     assert "width=8: EMM " in output

@@ -47,6 +47,9 @@ def _parse(content: bytes) -> Mapping[str, NDArray[np.generic]] | None:
     # Over damaged bytes, NumPy, zipfile and zlib fail in many ways.
     except Exception:
         return None
+    # Of a member whose header is damaged NumPy gives the bytes.
+    if not all(isinstance(array, np.ndarray) for array in samples.values()):
+        return None
     per_sample, images = ([samples[name] for name in names] for names in (PER_SAMPLE, IMAGES))
     fits = (
         len({array.shape for array in per_sample}) == len({array.shape for array in images}) == 1

@@ -1,4 +1,5 @@
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,19 @@ def test_arrays_that_do_not_fit_together_are_passed_over(sweep: Path, name: str,
     chosen = best_samples(trial(sweep))
     assert chosen is not None
     assert np.array_equal(chosen[name], good[name])
+
+
+def test_a_member_that_is_not_an_array_is_passed_over(sweep: Path) -> None:
+    good = best_samples(trial(sweep))
+    assert good is not None
+    newer = trial(sweep) / "checkpoint_000099"
+    newer.mkdir()
+    np.savez(newer / "best.npz", **{name: array for name, array in good.items() if name != "memorized"})
+    with zipfile.ZipFile(newer / "best.npz", "a") as archive:
+        archive.writestr("memorized", b"no array")
+    chosen = best_samples(trial(sweep))
+    assert chosen is not None
+    assert np.array_equal(chosen["memorized"], good["memorized"])
 
 
 @pytest.mark.parametrize("byte", range(40, 1000, 97))

@@ -18,7 +18,6 @@ from memo_core.experiment.keys import (
 )
 from memo_core.experiment.sections import (
     EMBEDDED_RESOLUTION,
-    EMBEDDED_SIZE,
     MAX_EVALUATIONS,
     MAX_IMAGES,
     DataConfig,
@@ -27,22 +26,6 @@ from memo_core.experiment.sections import (
     Section,
     TrainingConfig,
 )
-
-__all__ = [
-    "EMBEDDED_RESOLUTION",
-    "EMBEDDED_SIZE",
-    "DataConfig",
-    "EvaluationConfig",
-    "Experiment",
-    "FlatExperiment",
-    "ModelConfig",
-    "TrainingConfig",
-    "check_key",
-    "check_value",
-    "field_constraint",
-    "keys",
-    "parse_value",
-]
 
 FlatExperiment = dict[str, Any]
 """Dotted keys to JSON-ready values."""

@@ -14,9 +14,8 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from analysis.results.store import is_local
+from sweeps.engine.tune.state import STATE_FILES
 
-STATE_FILES = ("experiment_state-", "search_gen_state-", "searcher-state-")
-"""How the names of Tune's files start; the time of the session follows."""
 COPY = ".state.zip"
 
 

@@ -14,12 +14,14 @@ from pydantic import BaseModel, ValidationError
 from ray import cloudpickle
 from ray.tune.experiment import Trial
 
-from analysis.results.store import join_url, open_location
+from analysis.results.store import STATE_PREFIX, join_url, open_location
 from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import Experiment
 from sweeps.engine.plans.manifest import unreachable
 
-_SEARCHER = "searcher-state-"
+_GENERATOR, _SEARCHER = "search_gen_state-", "searcher-state-"
+STATE_FILES = (STATE_PREFIX, _GENERATOR, _SEARCHER)
+"""How the names of the files start that Tune saves of a run; the time of the session follows."""
 
 State = TypeVar("State", bound=BaseModel)
 
@@ -66,8 +68,8 @@ def check_saved_state(run_path: str, searcher: Any) -> None:
         MemosweepError: a part is damaged; one line.
     """
     checks: dict[str, Callable[[bytes], Any]] = {
-        "experiment_state-": _check_trials,
-        "search_gen_state-": cloudpickle.loads,
+        STATE_PREFIX: _check_trials,
+        _GENERATOR: cloudpickle.loads,
         _SEARCHER: partial(restore_bytes, searcher),
     }
     for prefix, check in checks.items():

@@ -72,6 +72,8 @@ def run_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
     def run(target: str, *arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", [target, *arguments])
+        # runpy warns of a module that is imported already, as another test may have done.
+        monkeypatch.delitem(sys.modules, f"{target}.__main__", raising=False)
         capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
             if target.endswith(".py"):

@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.results.sidecars import TuneState
+from analysis.results.sidecars import TrialState
 from analysis.results.store import Store, read_file
 
 CACHE_FILE = ".memosweep-cache.parquet"
-_VERSION = 4
+_VERSION = 5
 """Raise it when what is parsed changes: older caches are then built again."""
 _METADATA = b"memosweep"
 
@@ -46,12 +46,12 @@ class Parsed:
     """Sorted by trial id."""
     evaluations: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"trial": pd.Series(dtype="int64")}))
     """`trial`, the position in `trials`, its dotted keys and the reported numbers; by trial and images seen."""
-    state_file: list[Any] | None = None
-    """Name and stamp of the `experiment_state-*.json` behind `states`."""
-    states: dict[str, TuneState] = field(default_factory=dict)
+    journal: list[Any] | None = None
+    """Stamp of the journal behind `states`."""
+    states: dict[str, TrialState] = field(default_factory=dict)
     """By trial id."""
     state_problems: list[str] = field(default_factory=list)
-    """What could not be read of the `experiment_state-*.json`."""
+    """What could not be read of the journal."""
 
 
 def read_cache(store: Store) -> Parsed:
@@ -67,8 +67,8 @@ def read_cache(store: Store) -> Parsed:
         return Parsed(
             [Trial(*entry) for entry in described["trials"]],
             _to_frame(table),
-            described["state_file"],
-            {key: TuneState(*entry) for key, entry in described["states"].items()},
+            described["journal"],
+            {key: TrialState(*entry) for key, entry in described["states"].items()},
             described["state_problems"],
         )
     except (pa.ArrowException, KeyError, ValueError, TypeError, zlib.error, OSError):
@@ -87,9 +87,9 @@ def write_cache(store: Store, parsed: Parsed) -> None:
         "version": _VERSION,
         "columns": _columns(table),
         "trials": [list(vars(trial).values()) for trial in parsed.trials],
-        "state_file": parsed.state_file,
+        "journal": parsed.journal,
         "state_problems": parsed.state_problems,
-        "states": {key: [state.status, state.done] for key, state in parsed.states.items()},
+        "states": {key: list(state) for key, state in parsed.states.items()},
     }
     packed = base64.b64encode(zlib.compress(json.dumps(described).encode(), level=1))
     sink = pa.BufferOutputStream()

@@ -13,8 +13,8 @@ from analysis.errors import SkippedResultsWarning, some_of
 from analysis.results.cache import CACHE_FILE, Parsed, Trial, read_cache, write_cache
 from analysis.results.columns import completed, image_budget, joined, typed_frame
 from analysis.results.records import TIME, TrialRecords, parse_trial
-from analysis.results.sidecars import MANIFEST_FILE, Status, parse_manifest, parse_state, status_of
-from analysis.results.store import RESULT_FILE, STATE_PREFIX, Stamp, Store, read_file
+from analysis.results.sidecars import MANIFEST_FILE, Status, parse_journal, parse_manifest, status_of
+from analysis.results.store import JOURNAL_FILE, RESULT_FILE, Stamp, Store, read_file
 
 OUTCOME_FILE = "table.csv"
 """What a sweep writes when it ends or is interrupted."""
@@ -38,7 +38,7 @@ class Results:
 def is_experiment(store: Store) -> bool:
     """Whether a folder is one of Tune's experiments."""
     files = store.files()
-    return MANIFEST_FILE in files or any(name.startswith(STATE_PREFIX) for name in files) or bool(store.result_files())
+    return MANIFEST_FILE in files or bool(store.result_files())
 
 
 def read_experiment(store: Store, use_cache: bool = True) -> Results:
@@ -65,8 +65,15 @@ def read_experiment(store: Store, use_cache: bool = True) -> Results:
             )
     quiet, rows = _quiet_seconds(files, parsed), parsed.evaluations
     trained = set(rows.loc[rows["images_seen"] >= image_budget(rows), "trial"]) if len(rows) else set()
+    seen = dict(rows.groupby("trial")["images_seen"].max()) if len(rows) else {}
     statuses = [
-        status_of(parsed.states.get(trial.trial_id), trial.finished or index in trained, quiet, trial.failure)
+        status_of(
+            parsed.states.get(trial.trial_id),
+            trial.finished or index in trained,
+            seen.get(index, 0),
+            quiet,
+            trial.failure,
+        )
         for index, trial in enumerate(parsed.trials)
     ]
     evaluations, without_size = _sized(parsed.evaluations)
@@ -77,13 +84,13 @@ def read_experiment(store: Store, use_cache: bool = True) -> Results:
 
 
 def _quiet_seconds(files: Mapping[str, Stamp], parsed: Parsed) -> float:
-    """Seconds since the sweep wrote anything; infinite where it wrote its outcome after its last state."""
-    outcome, state = files.get(OUTCOME_FILE), parsed.state_file
+    """Seconds since the sweep wrote anything; infinite where it wrote its outcome after its journal."""
+    outcome, journal = files.get(OUTCOME_FILE), files.get(JOURNAL_FILE)
     # A plain copy gives all files new times, in any order: a minute apart still counts as after.
-    if outcome is not None and state is not None and outcome.modified > state[2] - 60:
+    if outcome is not None and journal is not None and outcome.modified > journal.modified - 60:
         return float("inf")
     # Only what the sweep itself writes counts: not our cache, not figures that a user keeps beside it.
-    own = [stamp.modified for name, stamp in files.items() if name.endswith(".json")]
+    own = [stamp.modified for name, stamp in files.items() if name.endswith((".json", ".jsonl"))]
     written = [*own, *(trial.stamp[1] for trial in parsed.trials)]
     return time.time() - max(written, default=0.0)
 
@@ -94,14 +101,13 @@ def _update(store: Store, files: Mapping[str, Stamp], before: Parsed) -> Parsed:
     fresh = {
         name for name, index in known.items() if name in found and found[name].as_list() == before.trials[index].stamp
     }
-    state_name = max((name for name in files if name.startswith(STATE_PREFIX)), default=None)
-    state_file = [state_name, *files[state_name].as_list()] if state_name else None
-    if len(fresh) == len(found) == len(known) and state_file == before.state_file:
+    journal = files[JOURNAL_FILE].as_list() if JOURNAL_FILE in files else None
+    if len(fresh) == len(found) == len(known) and journal == before.journal:
         return before
-    after = Parsed(state_file=state_file)
+    after = Parsed(journal=journal)
     after.states, after.state_problems = before.states, before.state_problems
-    if state_file != before.state_file:
-        after.states, after.state_problems = parse_state(read_file(store, state_name)) if state_name else ({}, [])
+    if journal != before.journal:
+        after.states, after.state_problems = parse_journal(read_file(store, JOURNAL_FILE)) if journal else ({}, [])
     _merge(after, before, fresh, _parse(store, {name: found[name] for name in found if name not in fresh}))
     return after
 
@@ -158,7 +164,7 @@ def _problems(store: Store, parsed: Parsed) -> list[str]:
     reported = {trial.trial_id for trial, count in zip(parsed.trials, counts, strict=True) if count or trial.problems}
     silent = {*(trial.trial_id for trial in parsed.trials), *parsed.states} - reported
     if silent:
-        failed = sum(name in parsed.states and parsed.states[name].status == "ERROR" for name in silent)
+        failed = sum(name in parsed.states and parsed.states[name].status == "error" for name in silent)
         skipped.append(
             f"{store.name}: {len(silent)} trial{'s have' if len(silent) > 1 else ' has'} no evaluation yet"
             + (f", {failed} of them failed" if failed else "")

@@ -1,26 +1,22 @@
-"""What lies beside the trials of a sweep: its `sweep.json`, and Tune's `experiment_state-*.json`."""
+"""What lies beside the trials of a sweep: its `sweep.json`, and its journal, `trials.jsonl`."""
 
 import json
-import re
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from analysis.results.schema import text
+from analysis.results.store import JOURNAL_FILE
 
 MANIFEST_FILE = "sweep.json"
 
 Status = Literal["terminated", "error", "diverged", "running", "interrupted"]
 
 QUIET_SECONDS = 900.0
-"""A sweep at work writes its state at least every few minutes; after so long a silence it is not at work."""
+"""A sweep at work touches its journal at least every few minutes; after so long a silence it is not at work."""
 
 _UNKNOWN = "the budget tells which trials ended, and trials that never reported are not known"
-
-_ID = re.compile(r'"trial_id":\s*"([^"]+)"')
-_STATUS = re.compile(r'"status":\s*"(TERMINATED|ERROR|RUNNING|PENDING|PAUSED)"')
-_DONE = re.compile(r'"done":\s*(true|false)')
 
 Text = Annotated[str, AfterValidator(text)]
 Amount = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -114,64 +110,57 @@ def parse_manifest(content: bytes | OSError) -> tuple[dict[str, Any], list[str]]
     return {name: value for name, value in entries.items() if value not in (None, 0, [], {})}, problems
 
 
-@dataclass(frozen=True)
-class TuneState:
-    """What Tune last wrote of one trial."""
+class TrialState(NamedTuple):
+    """What a sweep last wrote of one trial."""
 
     status: str
-    """TERMINATED, ERROR, RUNNING, PENDING, PAUSED."""
-    done: bool
-    """Its last result was its last."""
+    """begun, terminated, diverged or error."""
+    images_seen: float
+    """Of the results that it ended with; infinite where it has none."""
 
 
-def parse_state(content: bytes | OSError) -> tuple[dict[str, TuneState], list[str]]:
-    """Return the trials of an `experiment_state-*.json` by id, and in words what could not be read of them.
+def parse_journal(content: bytes | OSError) -> tuple[dict[str, TrialState], list[str]]:
+    """Return the trials of a `trials.jsonl` by id, and in words what could not be read of them.
 
     Args:
         content: the file, or why it cannot be read.
     """
     if isinstance(content, OSError):
-        return {}, [f"Tune's state cannot be read ({content}): {_UNKNOWN}"]
+        return {}, [f"{JOURNAL_FILE} cannot be read ({content}): {_UNKNOWN}"]
+    events = [_parse_event(line) for line in content.splitlines()]
+    wrong = events.count(None)
+    lines = f"{wrong} line{'s' if wrong > 1 else ''} of {JOURNAL_FILE}"
+    return dict(event for event in events if event), [f"{lines} cannot be read: {_UNKNOWN}"] if wrong else []
+
+
+def _parse_event(line: bytes) -> tuple[str, TrialState] | None:
+    """Return a trial's id and state; None for a line that is cut or something else."""
     try:
-        pairs = json.loads(content)["trial_data"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pairs = None
-    if not isinstance(pairs, list):
-        return {}, [f"Tune's state is cut short or holds no trials: {_UNKNOWN}"]
-    found = [state for pair in pairs if (state := _parse_pair(pair)) is not None]
-    strange = len(pairs) - len(found)
-    trials = f"{strange} trial{'s' if strange > 1 else ''}"
-    return dict(found), [f"Tune's state of {trials} cannot be read: {_UNKNOWN}"] if strange else []
-
-
-def _parse_pair(pair: Any) -> tuple[str, TuneState] | None:
-    """Return a trial's id and state; None where Tune wrote something else."""
-    # Both are JSON in a string, with the whole configuration in each: three fields are quicker found than parsed.
-    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+        event = json.loads(line)
+        trial_id, kind = str(event["trial_id"]), event["event"]
+        if kind == "begun":
+            return trial_id, TrialState("begun", math.inf)
+        seen = float((event.get("result") or {}).get("images_seen", math.inf))
+        return trial_id, TrialState(str(event["status"]), seen)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    description, runtime = pair
-    identity, status = _ID.search(description), _STATUS.findall(description)
-    if identity is None or not status:
-        return None
-    done = _DONE.search(runtime)
-    return identity.group(1), TuneState(status[-1], bool(done and done.group(1) == "true"))
 
 
-def status_of(state: TuneState | None, finished: bool, quiet: float, failure: str = "") -> Status:
+def status_of(state: TrialState | None, finished: bool, seen: float, quiet: float, failure: str = "") -> Status:
     """Return the status of a trial in the words of the tables.
 
     Args:
-        state: what Tune wrote of it, if anything.
+        state: what its sweep wrote of it, if anything.
         finished: whether its own results say that it reached its end.
+        seen: the images that its results have seen.
         quiet: seconds since its sweep last wrote anything.
         failure: what its own results say that it broke off with, `diverged` or `failed`; empty for nothing.
     """
     if failure:
         return "diverged" if failure == "diverged" else "error"
-    tune = state.status if state is not None else ""
-    if tune == "ERROR":
-        return "error"
-    if finished or (tune == "TERMINATED" and state is not None and state.done):
+    # Its sweep may have ended it before its budget; its results must be whole all the same.
+    if finished or (state is not None and state.status == "terminated" and seen >= state.images_seen):
         return "terminated"
-    # One that Tune stopped before its end was stopped by a signal.
-    return "running" if tune != "TERMINATED" and quiet < QUIET_SECONDS else "interrupted"
+    if state is not None and state.status == "error":
+        return "error"
+    return "running" if quiet < QUIET_SECONDS else "interrupted"

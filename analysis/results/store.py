@@ -12,7 +12,8 @@ from urllib.parse import unquote
 from analysis.errors import AnalysisError
 
 RESULT_FILE = "result.json"
-STATE_PREFIX = "experiment_state-"
+JOURNAL_FILE = "trials.jsonl"
+"""What a run began and how it ended, an event a line."""
 
 
 @dataclass(frozen=True)

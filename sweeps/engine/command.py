@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from memo_core.command_line import run
+parse_duration = float
 from memo_core.errors import MemosweepError
 from memo_core.terminal import Parser
 from sweeps.engine.plans.factor import Factor
@@ -36,7 +37,8 @@ def _checked(factor: Factor, parser: Parser, options: argparse.Namespace) -> int
 
 
 def _parser(factor: Factor, description: str | None, search: str) -> Parser:
-    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    exits = "exit codes: 0 done, 1 some trials failed, 2 bad input, 130 interrupted and worth starting again"
+    parser = Parser(description=description, epilog=exits, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_argument_group("what to run")
     what.add_argument("--preset", choices=["auto", "laptop", "paper"], default="auto",
                       help="auto takes paper where there are GPUs, else laptop (default)")  # fmt: skip
@@ -62,11 +64,23 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
                        help="a fraction shares a GPU (default: 1 where there are any)")  # fmt: skip
     where.add_argument("--cpus-per-trial", type=float, metavar="N",
                        help="also its number of threads (default: 1, or a share per GPU)")  # fmt: skip
-    where.add_argument("--max-failures", type=int, default=3, metavar="N",
-                       help="restarts of a trial from its checkpoint (default: 3)")  # fmt: skip
     where.add_argument("--storage-path", default="results", metavar="DIR|URL", help="(default: results)")
     where.add_argument("--name", help=f"folder of this run (default: {factor.name}-DATE-TIME)")
     where.add_argument("--resume", action="store_true", help="finish the run of --name, or the latest of this factor")
+    where.add_argument("--auto-resume", action="store_true",
+                       help="start the run of --name, or finish it where these options began it")  # fmt: skip
+    where.add_argument("--extend", metavar="NAME",
+                       help="add --values, --sizes, --repeats or a longer budget to a run, and train what is missing")  # fmt: skip
+    where.add_argument("--reuse", nargs="+", default=[], metavar="RUN",
+                       help="folders of runs whose equal trials are taken and not trained again")  # fmt: skip
+    limits = parser.add_argument_group("limits")
+    limits.add_argument("--max-concurrent", type=int, metavar="N", help="trials at once (default: what fits)")
+    limits.add_argument("--time-budget", type=parse_duration, metavar="TIME",
+                        help="stop after so long, such as 8h or 90min, to be resumed")  # fmt: skip
+    limits.add_argument("--checkpoint-every", type=parse_duration, metavar="TIME", dest="checkpoint_seconds",
+                        help="save each trial at least so often (default: 10min)")  # fmt: skip
+    limits.add_argument("--max-failures", type=int, metavar="N",
+                        help="restarts of a trial that makes no progress (default: 3)")  # fmt: skip
     return parser
 
 
@@ -96,28 +110,43 @@ def _add_optuna_arguments(group: Any) -> None:
 
 _BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", *EARLY_STOPS)
 _OPTUNA_OPTIONS = ("trials", "direction", "asha")
+LIMITS = ("max_concurrent", "time_budget", "checkpoint_seconds", "max_failures")
+_OF_ANY_START = ("name", "storage_path", "reuse", *LIMITS)
+_MODES = ("resume", "auto_resume", "extend")
 
 
 def _check_options(parser: Parser, options: argparse.Namespace) -> None:
     """Refuse options that would be ignored."""
     explicit = [name for name, value in vars(options).items() if value != parser.get_default(name)]
+    modes = [_option(name) for name in _MODES if name in explicit]
+    if len(modes) > 1:
+        raise MemosweepError(f"{modes[0]} with {modes[1]}: give one of them")
     if options.resume:
         # What a resumed run does was settled when it started.
-        changed = [name for name in explicit if name not in ("resume", "name", "storage_path")]
+        changed = [name for name in explicit if name not in ("resume", *_OF_ANY_START)]
         if changed:
-            option = changed[0].replace("_", "-")
-            raise MemosweepError(f"--resume with --{option}: a resumed run keeps its trials, leave it out")
+            message = f"--resume with {_option(changed[0])}: a resumed run keeps its trials, leave it out"
+            raise MemosweepError(f"{message}; --extend adds trials to a run")
+    if options.auto_resume and options.name is None:
+        raise MemosweepError("--auto-resume needs --name, by which the run is found again")
+    if options.extend is not None and options.name is not None:
+        raise MemosweepError("--extend with --name: --extend itself takes the name of the run")
+    searches = options.search if options.extend is None else None
     for search, names in (("bisect", _BISECT_OPTIONS), ("optuna", _OPTUNA_OPTIONS)):
         for name in names:
-            if name in explicit and options.search != search:
-                raise MemosweepError(f"--{name.replace('_', '-')} goes with --search {search}")
+            if name in explicit and searches not in (search, None):
+                raise MemosweepError(f"{_option(name)} goes with --search {search}")
     if options.protocol == "paper":
         for name in EARLY_STOPS:
             if getattr(options, name):
-                raise MemosweepError(f"--protocol paper with --{name.replace('_', '-')}: it has no early stops")
-    if options.repeats < 1:
-        raise MemosweepError(f"--repeats {options.repeats}: expected at least 1")
-    if options.max_failures < 0:
-        raise MemosweepError(f"--max-failures {options.max_failures}: expected at least 0")
+                raise MemosweepError(f"--protocol paper with {_option(name)}: it has no early stops")
+    for name, least in (("repeats", 1), ("max_concurrent", 1), ("max_failures", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise MemosweepError(f"{_option(name)} {value}: expected at least {least}")
     if options.name is not None and (not options.name.strip(". ") or "/" in options.name):
         raise MemosweepError(f"--name {options.name}: expected the name of a folder, without a slash")
+
+
+def _option(name: str) -> str:
+    return f"--{name.removesuffix('_seconds').replace('checkpoint', 'checkpoint-every').replace('_', '-')}"

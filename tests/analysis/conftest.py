@@ -1,5 +1,6 @@
 """What the tests of the analysis share: a small real result folder."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -33,3 +34,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     shutil.copytree(DATA / "weight_decay", folder)
     with pytest.warns(SkippedResultsWarning, match="6 trials have no evaluation yet"):
         return analysis.load(folder)
+
+
+def fail(sweep: Path, trial_id: str) -> None:
+    """Write into a journal that a trial failed."""
+    with (sweep / "trials.jsonl").open("a") as file:
+        file.write(json.dumps({"event": "ended", "key": None, "trial_id": trial_id, "status": "error"}) + "\n")

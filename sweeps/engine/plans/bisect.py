@@ -22,7 +22,7 @@ def bisect_plan(factor: Factor, selection: Selection, options: EMMSearchOptions)
         raise MemosweepError("--search bisect chooses the sizes itself: limit them with --min-size and --max-size")
     if selection.repeats != 1:
         raise MemosweepError("--search bisect repeats trainings where they are needed: leave --repeats out")
-    selection = _one_subset(factor, selection)
+    asked, selection = selection, _one_subset(factor, selection)
     minimum, maximum = _limits(factor, selection, options)
     _at_size(factor, selection, minimum)
     variants = _at_size(factor, selection, maximum)
@@ -35,6 +35,7 @@ def bisect_plan(factor: Factor, selection: Selection, options: EMMSearchOptions)
         trials=variants,
         # A single value varies nothing, and is still what its EMM belongs to.
         varied=tuple(dict.fromkeys([*(varied_keys(variants) or [factor.key]), "data.size", "seed"])),
+        selection=asked,
         search=options.model_copy(update={"min_size": minimum, "max_size": maximum}),
     )
 

@@ -3,7 +3,7 @@
 import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from memo_core.errors import MemosweepError
@@ -117,6 +117,20 @@ class Selection:
     sizes: Sequence[int] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     repeats: int = 1
+    more_values: Sequence[Value] = ()
+    """By which a run is extended, behind the others."""
+    more_sizes: Sequence[int] = ()
+
+    def extended(self, more: "Selection") -> "Selection":
+        """Return this selection with the values, sizes, figures, repeats and settings of another one added."""
+        return replace(
+            self,
+            figures=_union(self.figures, more.figures),
+            more_values=_union(self.more_values, more.values),
+            more_sizes=_union(self.more_sizes, more.sizes),
+            settings={**self.settings, **more.settings},
+            repeats=max(self.repeats, more.repeats),
+        )
 
     def studies(self, factor: Factor) -> list[Study]:
         """Return the studies of a factor that are named, or all of the preset.
@@ -160,15 +174,21 @@ def _trials_of_study(factor: Factor, study: Study, selection: Selection) -> Iter
 
 def _points(factor: Factor, study: Study, selection: Selection) -> Iterable[dict[str, Any]]:
     """Return the product of factor values, sizes and further axes, as settings by dotted key."""
-    sizes = selection.sizes or study.sizes
-    axes: dict[str, Sequence[Value]] = {"data.size": selection.values or selection.sizes or study.values}
+    more = (*selection.more_values, *selection.more_sizes)
+    axes = {"data.size": _union(selection.values or selection.sizes or study.values, more)}
     if factor.key != "data.size":
-        axes = {factor.key: selection.values or study.values, "data.size": sizes}
+        values = _union(selection.values or study.values, selection.more_values)
+        axes = {factor.key: values, "data.size": _union(selection.sizes or study.sizes, selection.more_sizes)}
     # `--repeats` replaces the seeds of a study that has some of its own.
     repeats = {"seed": tuple(range(selection.repeats))} if selection.repeats > 1 else {}
     grid = {**repeats, **study.grid, **repeats}
     axes.update({key: options for key, options in grid.items() if key not in selection.settings})
     return (dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values()))
+
+
+def _union(first: Sequence[Value], second: Sequence[Value]) -> tuple[Value, ...]:
+    # Lists come from JSON.
+    return tuple(dict.fromkeys(tuple(value) if isinstance(value, list) else value for value in [*first, *second]))
 
 
 def varied_keys(trials: Sequence[Experiment]) -> tuple[str, ...]:

@@ -38,6 +38,21 @@ def unreachable(message: str) -> Iterator[None]:
         raise MemosweepError(f"{message} ({first_line(error)})") from None
 
 
+class Limits(BaseModel):
+    """Of one start of a run; they change no number."""
+
+    model_config = STRICT
+
+    max_failures: Annotated[int, Field(ge=0, le=10**6)] = 3
+    """Restarts of a trial without any progress in between."""
+    max_concurrent: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    """Trials at once; None for as many as the cluster holds."""
+    time_budget: Annotated[float, Field(gt=0)] | None = None
+    """Seconds; None for no limit."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """Between two checkpoints of a trial, at most, beside those of its evaluations."""
+
+
 class Manifest(BaseModel):
     """One run; validated whole when it is read, so that nothing behind it meets a damaged value."""
 
@@ -46,7 +61,7 @@ class Manifest(BaseModel):
     plan: Plan
     resources: dict[Literal["cpu", "gpu"], Amount]
     """Of one trial."""
-    max_failures: Annotated[int, Field(ge=0, le=10**6)]
+    limits: Limits
     command: list[str]
     started: str
     hardware: str
@@ -95,13 +110,13 @@ def _first_mistake(error: ValidationError) -> str:
     return f"{place} = {quoted(first['input'])}: {message[0].lower()}{message[1:300]}"
 
 
-def describe_run(plan: Plan, resources: dict[Literal["cpu", "gpu"], float], max_failures: int) -> Manifest:
+def describe_run(plan: Plan, resources: dict[Literal["cpu", "gpu"], float], limits: Limits) -> Manifest:
     """Return a manifest with the command, time, hardware and versions of this process filled in."""
     packages = ("ray", "torch", "torchvision", "numpy")
     return Manifest(
         plan=plan,
         resources=resources,
-        max_failures=max_failures,
+        limits=limits,
         command=_command(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         hardware=describe_hardware(),

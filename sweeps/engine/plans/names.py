@@ -1,8 +1,12 @@
 """Names: of trials and their folders, of the metric, of options."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from memo_core.experiment import FlatExperiment
 
 METRIC = "best_memorization_ratio"
 """What searchers, schedulers and displays take for the result of a trial."""
@@ -26,12 +30,22 @@ def _value_text(value: Any) -> str:
     return str(value)
 
 
-def trial_title(trial: Any, varied: Sequence[str]) -> str:
-    """Return the name of Tune's trial: the settings that distinguish it."""
-    return short_name(trial.config, varied).replace(" ", ",") or str(trial.trial_id)
+def experiment_id(experiment: FlatExperiment) -> str:
+    """Return the identity of a trial, 12 hexadecimal digits: the same for equal settings, whenever and wherever they run."""
+    return hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def trial_directory(trial: Any, varied: Sequence[str]) -> str:
-    """Return a trial's folder: its title as far as any file system, URL and pattern takes it, made unique by its id."""
-    safe = re.sub(r"[^A-Za-z0-9=,.+-]+", "_", trial_title(trial, varied)).lstrip("._-")
-    return f"{safe[:120]}_{trial.trial_id}"
+def trial_title(config: Mapping[str, Any], varied: Sequence[str]) -> str:
+    """Return the name of a trial: the settings that distinguish it."""
+    return short_name(config, varied).replace(" ", ",") or "trial"
+
+
+def trial_directory(config: FlatExperiment, varied: Sequence[str]) -> str:
+    """Return a trial's folder: its title as far as any file system, URL and pattern takes it, and its identity."""
+    safe = re.sub(r"[^A-Za-z0-9=,.+-]+", "_", trial_title(config, varied)).lstrip("._-")
+    return f"{safe[:120]}_{experiment_id(config)}"
+
+
+def identity_of(folder: str) -> str:
+    """Return the identity that a trial's folder is named by."""
+    return folder.rpartition("_")[2]

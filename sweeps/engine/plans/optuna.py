@@ -50,6 +50,7 @@ def optuna_plan(factor: Factor, selection: Selection, ranges: SearchSpace, optio
         preset=selection.preset,
         trials=(base,),
         varied=tuple(space),
+        selection=selection,
         search=options.model_copy(update={"space": space, "figure": study.figure}),
         probes=probes,
     )

@@ -108,6 +108,8 @@ class Plan(BaseModel):
     """All trials of a grid; for a search, the experiments that it starts from."""
     varied: tuple[Key, ...]
     """The keys that will differ among trials."""
+    selection: Selection | None = None
+    """What was selected of the factor's studies, to extend the run by more."""
     search: Annotated[GridOptions | EMMSearchOptions | OptunaOptions, Field(discriminator="kind")] = GridOptions()
     probes: Annotated[tuple[Trial, ...], Field(exclude=True)] = ()
     """Further experiments that a search may propose, to be checked before anything starts."""
@@ -151,4 +153,10 @@ def grid_plan(factor: Factor, selection: Selection) -> Plan:
     """
     trials = trials_of(factor, selection)
     check_effects(factor, selection, trials)
-    return Plan(factor=FactorDescription.of(factor), preset=selection.preset, trials=trials, varied=varied_keys(trials))
+    return Plan(
+        factor=FactorDescription.of(factor),
+        preset=selection.preset,
+        trials=trials,
+        varied=varied_keys(trials),
+        selection=selection,
+    )

@@ -20,7 +20,6 @@ from analysis.runs.groups import group_titles
 from analysis.runs.runs import Runs
 from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.plan import OptunaOptions, Plan
-from sweeps.engine.tune.emm_searcher import saved_search
 
 _DOUBTS = {
     "extrapolated": ", extrapolated and not measured",
@@ -30,8 +29,14 @@ _FIGURES = 4
 _GALLERY_TRIALS = 6
 
 
-def write_artifacts(run_path: str, manifest: Manifest) -> None:
-    """Write table.csv, table.parquet, figure and gallery into the run's folder, and say what was found."""
+def write_artifacts(run_path: str, manifest: Manifest, search: Search | None = None) -> None:
+    """Write table.csv, table.parquet, figure and gallery into the run's folder, and say what was found.
+
+    Args:
+        run_path: folder or URL of the run.
+        manifest: of the run.
+        search: of an EMM search, as far as it is.
+    """
     plan = manifest.plan
     try:
         runs = Runs.read(run_path)
@@ -63,7 +68,6 @@ def write_artifacts(run_path: str, manifest: Manifest) -> None:
     rows = gallery_rows(runs, plan.varied, _GALLERY_TRIALS)
     if rows:
         write("gallery.png", _render(gallery(rows), "png"))
-    search = saved_search(run_path) if plan.search.kind == "bisect" else None
     if search is not None:
         # The paper has no grid of sizes on digits.
         table = emm_table(search.estimates(), PAPER_GRID if plan.preset == "paper" else ())

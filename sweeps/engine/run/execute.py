@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from analysis.results.store import join_url
 from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment import Experiment, FlatExperiment, parse_value
 from sweeps.engine.cluster import session as ray_session
@@ -15,12 +16,15 @@ from sweeps.engine.cluster.resources import trial_resources
 from sweeps.engine.plans.bisect import bisect_plan
 from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.factor import Factor, Preset, Selection, absolute_paths, absolute_value
+from sweeps.engine.plans.manifest import FILE as MANIFEST
+from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.names import EARLY_STOPS
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan, grid_plan
 from sweeps.engine.plans.ranges import split_ranges
-from sweeps.engine.run.runner import resume_sweep, start_sweep
-from sweeps.engine.tune.tuner import searcher_of
+from sweeps.engine.run import folder
+from sweeps.engine.run.starts import difference, extend_sweep, read_run, resume_sweep, start_sweep
+from sweeps.engine.search.build import searcher_of
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -28,8 +32,16 @@ Options = TypeVar("Options", bound=BaseModel)
 def execute(factor: Factor, options: argparse.Namespace) -> int:
     """Run what the checked options ask for; returns the exit code."""
     ray_session.fix_data_root()
+    changed = {name: value for name in Limits.model_fields if (value := getattr(options, name)) is not None}
+    reuse = [folder.absolute(run) for run in options.reuse]
+    for run in reuse:
+        Manifest.read(run)  # found missing here, and not when it is needed
     if options.resume:
-        return resume_sweep(factor, options.storage_path, options.name)
+        return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
+    if options.extend is not None:
+        plan = _extended_plan(factor, options)
+        check_networks([*plan.trials, *plan.probes])
+        return extend_sweep(factor, plan, options.storage_path, options.extend, changed, reuse)
     cluster = ray_session.look()
     preset: Preset = options.preset if options.preset != "auto" else "paper" if cluster.gpus else "laptop"
     plan = _plan(factor, options, preset)
@@ -56,7 +68,56 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
         for trial in _first_trials(factor, plan, int(at_once)):
             print(json.dumps({"config": trial, "resources": resources}))
         return 0
-    return start_sweep(factor, plan, resources, options.storage_path, options.name, options.max_failures)
+    if options.auto_resume and _is_begun(factor, plan, options):
+        return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
+    return start_sweep(factor, plan, resources, options.storage_path, options.name, Limits(**changed), reuse)
+
+
+def _is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
+    """Return whether the run of `--name` exists.
+
+    Raises:
+        MemosweepError: it does, and was begun with other options; says which differ.
+    """
+    run_path = join_url(folder.absolute(options.storage_path), options.name)
+    if not folder.exists(run_path):
+        return False
+    stored = read_run(factor, run_path).plan
+    found = difference(stored.model_dump(mode="json"), plan.with_absolute_paths().model_dump(mode="json"))
+    if found is not None:
+        raise MemosweepError(f"--auto-resume: {run_path} was begun with other options: {found}")
+    return True
+
+
+def _extended_plan(factor: Factor, options: argparse.Namespace) -> Plan:
+    """Return the plan of a run with what these options add.
+
+    Raises:
+        MemosweepError: there is no such run, or an option changes what has been trained already.
+    """
+    stored = read_run(factor, join_url(folder.absolute(options.storage_path), options.extend)).plan
+    settings, _ = split_ranges(options.set)
+    wrong = next((key for key in settings if not key.startswith(("training.epochs", "training.images"))), None)
+    if wrong is not None:
+        raise MemosweepError(f"--extend with --set {wrong}: only training.epochs or training.images can grow")
+    if stored.selection is None:
+        raise MemosweepError(f"--extend {options.extend}: its {MANIFEST} does not say what was selected")
+    selection = stored.selection.extended(_selection(factor, options, stored.preset, settings))
+    search = stored.search
+    if isinstance(search, OptunaOptions):
+        search = _typed(OptunaOptions, **{**dict(search), "num_trials": options.trials or search.num_trials})
+        spans = {key: span for key, span in search.space.items() if key != factor.key}
+        return optuna_plan(factor, stored.selection, spans, search)
+    if isinstance(search, EMMSearchOptions):
+        return bisect_plan(factor, selection, _typed(EMMSearchOptions, **{**dict(search), **_typed_search(options)}))
+    return grid_plan(factor, selection)
+
+
+def _typed_search(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of an EMM search that were typed."""
+    names = ("zeta", "tolerance", "min_size", "max_size", *EARLY_STOPS)
+    protocol = dict.fromkeys(EARLY_STOPS, False) if options.protocol == "paper" else {}
+    return {**protocol, **{name: value for name in names if (value := getattr(options, name)) is not None}}
 
 
 def _emm_search(search: EMMSearchOptions, count: int) -> str:
@@ -92,10 +153,7 @@ def _plan(factor: Factor, options: argparse.Namespace, preset: Preset) -> Plan:
         optuna = _typed(OptunaOptions, num_trials=options.trials, direction=options.direction, asha=options.asha)
         return optuna_plan(factor, selection, ranges, optuna)
     if options.search == "bisect":
-        names = ("zeta", "tolerance", "min_size", "max_size", *EARLY_STOPS)
-        protocol = dict.fromkeys(EARLY_STOPS, False) if options.protocol == "paper" else {}
-        explicit = {name: value for name in names if (value := getattr(options, name)) is not None}
-        return bisect_plan(factor, selection, _typed(EMMSearchOptions, **{**protocol, **explicit}))
+        return bisect_plan(factor, selection, _typed(EMMSearchOptions, **_typed_search(options)))
     return grid_plan(factor, selection)
 
 
@@ -132,5 +190,5 @@ def _first_trials(factor: Factor, plan: Plan, at_once: int) -> list[FlatExperime
     """Return all trials of a grid; of a search, those that it would start with."""
     searcher = searcher_of(factor, plan)
     count = len(plan.trials) if plan.search.kind == "grid" else max(1, at_once)
-    suggested = [searcher.suggest(f"dry-run-{index}") for index in range(count)]
+    suggested = [searcher.suggest(str(index)) for index in range(count)]
     return [trial for trial in suggested if isinstance(trial, dict)]

@@ -5,7 +5,7 @@ import itertools
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -14,6 +14,7 @@ from analysis.results.store import is_local, join_url, local_path, open_location
 from memo_core.errors import MemosweepError, quoted
 from sweeps.engine.plans.manifest import FILE as MANIFEST
 from sweeps.engine.plans.manifest import Manifest, unreachable
+from sweeps.engine.tune.trial_folder import NOTES_FILE, TrialRecord
 
 LOCK = ".driver.lock"
 _MAX_NAME_BYTES = 200
@@ -93,6 +94,13 @@ def claim_name(storage: str, wanted: str) -> str:
     raise AssertionError  # the numbers do not end
 
 
+def exists(run_path: str) -> bool:
+    """Return whether there is a run; MemosweepError where the place cannot be reached."""
+    with unreachable(f"--storage-path: {run_path} cannot be reached"):
+        filesystem, path = open_location(run_path)
+        return bool(filesystem.exists(f"{path}/{MANIFEST}"))
+
+
 def refuse_existing(run_path: str) -> None:
     """Raise MemosweepError for a run, or a folder of something else.
 
@@ -129,3 +137,16 @@ def latest_run(storage: str, factor: str) -> str:
     if not started:
         raise MemosweepError(f"--resume: {storage} holds no run of {factor}, give --storage-path or --name")
     return max(started, key=started.__getitem__)
+
+
+def notes(run_path: str, records: Mapping[str, TrialRecord]) -> list[str]:
+    """Return what the trials' attempts left for the user to know, a line each, with the trial's folder before it."""
+    lines = []
+    with unreachable(f"{run_path}: cannot be read"):
+        filesystem, path = open_location(run_path)
+        for record in records.values():
+            file = f"{path}/{record.folder}/{NOTES_FILE}"
+            if filesystem.exists(file):
+                text = bytes(filesystem.cat_file(file)).decode(errors="replace")
+                lines += [f"{record.folder}: {line}" for line in text.splitlines()]
+    return lines

@@ -1,73 +1,84 @@
-"""How many trials of a run ended, and how."""
+"""How many trials of a run ended, and how, as its folder says."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from analysis.runs.final import without_numbers
-from memo_core.experiment import Experiment
-from sweeps.engine.plans.plan import OptunaOptions, Plan
+from sweeps.engine.plans.names import experiment_id
+from sweeps.engine.plans.plan import Plan
+from sweeps.engine.run.known import is_over
+from sweeps.engine.search.journal import Ended, Event
+from sweeps.engine.tune.trial_folder import ERROR_FILE, TrialRecord
 
 _MAX_CAUSES = 5
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial without results."""
+
+    kind: str
+    """`diverged` or `failed`."""
+    cause: str
+    folder: str
+    """Of the trial."""
 
 
 @dataclass(frozen=True)
 class Tally:
     """Trials by their end."""
 
-    started: int
+    begun: int
     finished: int
-    errors: int
-    """Given up by Tune after the last restart; `--resume` tries them again."""
-    failures: Sequence[tuple[str, str]]
-    """(`diverged` or `failed`, cause) of each trial that would end alike if it were tried again."""
+    failures: Sequence[Failure]
 
     @property
-    def ended(self) -> int:
-        """Trials that need no further training in this run."""
-        return self.finished + self.errors + len(self.failures)
+    def missing(self) -> int:
+        """Trials that were begun, or of a grid planned, and have neither ended nor failed."""
+        return self.begun - self.finished - len(self.failures)
 
-    def failure_lines(self) -> list[str]:
-        """Say how many trials failed for good: a line for each cause, five at most.
+    def failure_lines(self, run_path: str) -> list[str]:
+        """Say how many trials failed: a line for each cause, five at most.
 
         Causes that differ in their numbers alone, such as the images seen, are one.
         """
-        groups: dict[tuple[str, str], list[str]] = {}
-        for kind, cause in self.failures:
-            groups.setdefault((kind, without_numbers(cause)), []).append(cause)
+        groups: dict[tuple[str, str], list[Failure]] = {}
+        for failure in self.failures:
+            groups.setdefault((failure.kind, without_numbers(failure.cause)), []).append(failure)
         found = sorted(groups.items(), key=lambda item: -len(item[1]))
         lines = []
-        for (kind, _), causes in found:
-            example = ", the first" if len(set(causes)) > 1 else ""
-            lines.append(f"{len(causes)} of {self.started} trials {kind}{example}: {causes[0]}")
+        for (kind, _), failures in found:
+            first = failures[0]
+            example = ", the first" if len({failure.cause for failure in failures}) > 1 else ""
+            log = "" if kind == "diverged" else f"; see {run_path}/{first.folder}/{ERROR_FILE}"
+            lines.append(f"{len(failures)} of {self.begun} trials {kind}{example}: {first.cause}{log}")
         further = len(lines) - _MAX_CAUSES
         if further < 2:
             return lines
         return [*lines[:_MAX_CAUSES], f"and {further} further causes, see result.json in the trials' folders"]
 
 
-def tally(results: Iterable[Any], plan: Plan) -> Tally:
-    """Count the results of Tune (`ray.tune.Result`)."""
-    started = finished = errors = 0
-    failures = []
-    for result in results:
-        started += 1
-        metrics = result.metrics or {}
-        if result.error is not None:
-            errors += 1
-        elif "failure" in metrics:
-            failures.append((str(metrics["failure"]), str(metrics.get("cause"))))
-        else:
-            finished += _is_finished(metrics, result.config, plan)
-    return Tally(started, finished, errors, failures)
+def tally(plan: Plan, records: Mapping[str, TrialRecord], events: Sequence[Event]) -> Tally:
+    """Count the trials of a run.
 
-
-def _is_finished(metrics: dict[str, Any], config: dict[str, Any], plan: Plan) -> bool:
-    # Tune marks the end of a function trainable in memory only, so of a restored run its budget decides.
-    if "images_seen" not in metrics:
-        return False
-    if metrics.get("stopped_early", False) or (isinstance(plan.search, OptunaOptions) and plan.search.asha):
-        return True
-    experiment = Experiment.from_flat(config)
-    trained = experiment.model.architecture != "optimum"
-    return not trained or metrics["images_seen"] >= experiment.total_images
+    Args:
+        plan: of the run; all trials of a grid count as begun.
+        records: the run's trials by identity.
+        events: of its journal.
+    """
+    ended = {event.trial_id: event for event in events if isinstance(event, Ended)}
+    wanted = dict.fromkeys(event.trial_id for event in events)
+    if plan.search.kind == "grid":
+        wanted = dict.fromkeys(experiment_id(trial.to_flat()) for trial in plan.trials)
+    finished, failures = 0, []
+    for trial_id in wanted:
+        record, event = records.get(trial_id), ended.get(trial_id)
+        if record is not None and is_over(record, event, plan):
+            if record.failure is None:
+                finished += 1
+            else:
+                failures.append(Failure(record.failure, str(record.result.get("cause")), record.folder))
+        elif event is not None and event.status == "error":
+            folder = record.folder if record is not None else ""
+            failures.append(Failure("failed", event.cause or "", folder))
+    return Tally(len(wanted), finished, failures)

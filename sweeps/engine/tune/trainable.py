@@ -1,62 +1,200 @@
-"""The function trainable: memo_core's trainer under Ray Tune."""
+"""The function trainable: memo_core's trainer under Ray Tune, which goes on from what its trial's folder holds."""
 
-import tempfile
-from dataclasses import asdict
+import contextlib
+import json
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from memo_core.training.checkpoints import Checkpoints
 from ray import tune
+from tensorboardX import SummaryWriter
 
 from analysis.emm.stopping.rules import NextBatch, StoppingRules
-from memo_core.errors import DivergedError, MemosweepError, first_line
+from memo_core.errors import DivergedError, ExhaustedError, MemosweepError, first_line
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
-from memo_core.training.checkpoint import load_checkpoint, save_checkpoint, save_samples
+from memo_core.training.checkpoint import save_samples
 from memo_core.training.trainer import Trainer
+from sweeps.engine.plans.names import experiment_id
+from sweeps.engine.tune.trial_folder import (
+    CHECKPOINTS,
+    ERROR_FILE,
+    LAST_ERROR_FILE,
+    NOTES_FILE,
+    TIMES,
+    Stopwatch,
+    TrialFolder,
+)
+
+CHECKPOINTS_KEPT = 2
 
 
-def train_trial(config: dict[str, Any], rules: StoppingRules | None = None) -> None:
-    """Train one experiment, and report each evaluation with a checkpoint that holds everything.
+@dataclass(frozen=True)
+class TrialOptions:
+    """What all trials of a run share."""
+
+    run_path: str
+    """Folder or URL of the run."""
+    checkpoint_seconds: float
+    """Between two checkpoints, at most, beside those of the evaluations."""
+    rules: StoppingRules | None = None
+    """What stops a trial of an EMM search early; None trains to the end."""
+    reporter: Callable[[str], Callable[[int], None]] | None = None
+    """From a trial's identity to what takes the images seen after each step."""
+
+
+def train_trial(config: dict[str, Any], options: TrialOptions) -> None:
+    """Train one experiment, from its newest good checkpoint on, and report each evaluation.
 
     A training that diverges, and an error of the experiment itself, would end alike if they were tried again: they end
-    the trial with a last report without any ratio, `failure` (`diverged` or `failed`) and its `cause` in one line.
-    Every other error is raised, and Tune tries again from the last checkpoint.
+    the trial with a last report without any ratio, `failure` (`diverged` or `failed`) and its `cause` in one line. So
+    does any other error that comes twice at the same place. Other errors are raised for Tune to try again.
 
     Args:
         config: a complete flat experiment (dotted keys).
-        rules: what stops a trial of an EMM search early; None trains to the end.
+        options: of the run.
     """
+    folder = TrialFolder(options.run_path, Path(tune.get_context().get_trial_dir()).name, config)
+    attempt = _Attempt(folder, options)
     try:
-        _train(config, rules)
+        attempt.run(Experiment.from_flat(config))
     except DivergedError as error:
-        tune.report({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
+        attempt.fail({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
+    except ExhaustedError:
+        # Of the machine and not of the trial.
+        attempt.leave_traceback()
+        raise
     except MemosweepError as error:
-        tune.report({"failure": "failed", "cause": first_line(error)})
+        attempt.fail({"failure": "failed", "cause": first_line(error)})
+    except Exception as error:
+        attempt.leave_traceback()
+        if not attempt.fails_again(f"{type(error).__name__}: {first_line(error)}"):
+            raise
+        cause = f"{type(error).__name__}: {first_line(error)} (twice at the same place)"
+        attempt.fail({"failure": "failed", "cause": cause})
+    finally:
+        folder.close()
 
 
-def _train(config: dict[str, Any], rules: StoppingRules | None) -> None:
-    reserved = tune.get_context().get_trial_resources().required_resources
-    # One thread per reserved CPU, so that trials side by side do not fight.
-    torch.set_num_threads(max(1, int(reserved.get("CPU", 1))))
-    device = "cuda" if reserved.get("GPU", 0) > 0 else "cpu"
-    experiment = Experiment.from_flat(config)
-    if experiment.model.architecture == "optimum":
-        _report_optimum(experiment, device)
-        return
-    trainer = Trainer(experiment, device)
-    checkpoint = tune.get_checkpoint()
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            load_checkpoint(trainer, folder)
-        if _reported(trainer, rules).get("stopped_early"):
-            return  # killed between its last report and its end
-    for evaluation in trainer.evaluations(next_batch=_sampling(trainer, rules)):
-        record = _reported(trainer, rules)
-        with tempfile.TemporaryDirectory() as folder:
-            save_checkpoint(trainer, folder)
-            tune.report({**evaluation.metrics, **record}, checkpoint=tune.Checkpoint.from_directory(folder))
-        if record.get("stopped_early"):
+class _Attempt:
+    """One attempt at a trial."""
+
+    def __init__(self, folder: TrialFolder, options: TrialOptions) -> None:
+        self._folder, self._options = folder, options
+        self._rows: list[dict[str, Any]] = []
+        self._checkpoints = Checkpoints(folder.path, CHECKPOINTS_KEPT)
+        self._saved = 0
+        """The images seen of the newest checkpoint."""
+
+    def run(self, experiment: Experiment) -> None:
+        """Train to the end of the trial."""
+        reserved = tune.get_context().get_trial_resources().required_resources
+        # One thread per reserved CPU, so that trials side by side do not fight.
+        torch.set_num_threads(max(1, int(reserved.get("CPU", 1))))
+        device = "cuda" if reserved.get("GPU", 0) > 0 else "cpu"
+        if experiment.model.architecture == "optimum":
+            self._measure_optimum(experiment, device)
             return
+        trainer, notes = self._checkpoints.load_newest(lambda: Trainer(experiment, device))
+        for note in notes:
+            self._folder.append(NOTES_FILE, f"{note}\n")
+        self._train(trainer)
+
+    def _train(self, trainer: Trainer) -> None:
+        rules, self._rows, self._saved = self._options.rules, trainer.rows, trainer.images_seen
+        watch = Stopwatch(trainer.rows)
+        if trainer.rows:
+            # What was reported and did not get to the disk, or was lost there.
+            over = _is_over(trainer)
+            self._folder.write_results(trainer.rows, over)
+            if over:
+                tune.report(_report(trainer.rows[-1]))
+                return
+        report = self._options.reporter and self._options.reporter(experiment_id(trainer.experiment.to_flat()))
+        due = _Timer(self._options.checkpoint_seconds)
+        for _ in trainer.evaluations(report, _sampling(trainer, rules), due, lambda: self._save(trainer)):
+            # The checkpoint holds the whole row, so that results that get lost can be written again.
+            trainer.rows[-1] |= {**_training_record(trainer, rules), **watch.times()}
+            self._save(trainer)
+            due.restart()
+            over = _is_over(trainer)
+            self._folder.write_results(trainer.rows, over)
+            self._log(trainer.rows[-1])
+            tune.report(_report(trainer.rows[-1]))
+            if over:
+                return
+
+    def _save(self, trainer: Trainer) -> None:
+        self._folder.upload_checkpoint(self._checkpoints.save(trainer))
+        self._saved = trainer.images_seen
+
+    def _measure_optimum(self, experiment: Experiment, device: str) -> None:
+        record = self._folder.record()
+        if record.done:
+            tune.report(_report(record.result))
+            return
+        watch = Stopwatch([])
+        evaluation = evaluate_optimum(experiment, device)
+        place = self._folder.path / f"{CHECKPOINTS}{0:012d}"
+        save_samples(evaluation.arrays(), place)
+        self._folder.upload(place.name)
+        self._rows = [{**evaluation.metrics, **watch.times()}]
+        self._folder.write_results(self._rows, done=True)
+        tune.report(evaluation.metrics)
+
+    def fail(self, row: dict[str, Any]) -> None:
+        """End the trial for good with a report without any ratio."""
+        self._folder.write_results([*self._rows, row], done=True)
+        tune.report(row)
+
+    def leave_traceback(self) -> None:
+        """Write the traceback of the present error into the trial's folder."""
+        with contextlib.suppress(MemosweepError):  # where the disk is full
+            self._folder.append(ERROR_FILE, traceback.format_exc())
+
+    def fails_again(self, error: str) -> bool:
+        """Whether the trial failed with the same error before, and has made no progress since."""
+        here = {"error": error, "images_seen": self._saved}
+        before = self._folder.read(LAST_ERROR_FILE)
+        self._folder.write(LAST_ERROR_FILE, json.dumps(here).encode())
+        return before is not None and json.loads(before) == here
+
+    def _log(self, row: Mapping[str, Any]) -> None:
+        """Write an evaluation for TensorBoard."""
+        with SummaryWriter(str(self._folder.path)) as writer:
+            for name, value in row.items():
+                if isinstance(value, float | int) and name not in TIMES:
+                    writer.add_scalar(name, value, int(row["images_seen"]))
+
+
+class _Timer:
+    """True once at least `seconds` have gone since it was true, or restarted."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self._next = time.monotonic() + self._seconds
+
+    def __call__(self) -> bool:
+        """Return whether the time has come; restart where it has."""
+        if time.monotonic() < self._next:
+            return False
+        self.restart()
+        return True
+
+
+def _is_over(trainer: Trainer) -> bool:
+    return (
+        bool(trainer.rows[-1].get("stopped_early")) or trainer.images_seen >= trainer.experiment.evaluation_points[-1]
+    )
 
 
 def _sampling(trainer: Trainer, rules: StoppingRules | None) -> NextBatch | None:
@@ -66,12 +204,12 @@ def _sampling(trainer: Trainer, rules: StoppingRules | None) -> NextBatch | None
     return rules.sampling(lambda: (trainer.history, trainer.images_seen), budget, samples)
 
 
-def _reported(trainer: Trainer, rules: StoppingRules | None) -> dict[str, Any]:
+def _training_record(trainer: Trainer, rules: StoppingRules | None) -> dict[str, Any]:
     """The training as an EMM search learns of it, and the column by which tables know a lower bound.
 
-    Nothing in other sweeps, and before the first evaluation.
+    Nothing in other sweeps.
     """
-    if rules is None or not trainer.history:
+    if rules is None:
         return {}
     experiment = trainer.experiment
     size, samples = experiment.data.size, experiment.evaluation.num_samples
@@ -79,8 +217,6 @@ def _reported(trainer: Trainer, rules: StoppingRules | None) -> dict[str, Any]:
     return {"stopped_early": record.stopped_early, "training": asdict(record)}
 
 
-def _report_optimum(experiment: Experiment, device: str) -> None:
-    evaluation = evaluate_optimum(experiment, device)
-    with tempfile.TemporaryDirectory() as folder:
-        save_samples(evaluation.arrays(), folder)
-        tune.report(evaluation.metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+def _report(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row for Tune, which has its own times."""
+    return {name: value for name, value in row.items() if name not in TIMES}

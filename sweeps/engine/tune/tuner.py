@@ -1,102 +1,82 @@
-"""From a manifest to a `tune.Tuner`: trainable, searcher, scheduler, names, display."""
+"""From a manifest to a `tune.Tuner`: trainable, scheduler, names, display."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from analysis.emm.search.search import CurvePrior, Search
 from analysis.emm.stopping.rules import StoppingRules
-from sweeps.engine.cluster.session import trials_at_once
-from sweeps.engine.plans.factor import Factor
-from sweeps.engine.plans.manifest import Manifest
-from sweeps.engine.plans.names import METRIC, trial_directory, trial_title
-from sweeps.engine.plans.optuna import complete_experiment
-from sweeps.engine.plans.plan import SEED_SPREAD, EMMSearchOptions, OptunaOptions, Plan
-from sweeps.engine.tune.emm_searcher import EMMSearcher
-from sweeps.engine.tune.grid_searcher import ListedTrials
-from sweeps.engine.tune.optuna_searcher import OptunaExperimentSearch
+from memo_core.experiment import FlatExperiment
+from sweeps.engine.plans.manifest import Limits, Manifest
+from sweeps.engine.plans.names import METRIC, experiment_id, trial_directory, trial_title
+from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
+from sweeps.engine.tune.board import Board
+from sweeps.engine.tune.failures import Failures
 from sweeps.engine.tune.progress import LiveProgress
-from sweeps.engine.tune.snapshot import StateCopy
-from sweeps.engine.tune.trainable import train_trial
-
-CHECKPOINTS_KEPT = 2
+from sweeps.engine.tune.source import TrialSource
+from sweeps.engine.tune.trainable import TrialOptions, train_trial
 
 
-def new_tuner(factor: Factor, manifest: Manifest, storage: str, name: str) -> tune.Tuner:
-    """Return the tuner of a run that has not begun."""
+@dataclass(frozen=True)
+class Start:
+    """One start of a run: what is already there of it, and the limits of this time."""
+
+    run_path: str
+    scratch: str
+    """Where Tune keeps its own state, which is thrown away."""
+    folders: Mapping[str, str]
+    """From the identities of the trials that have a folder to its name."""
+    source: TrialSource
+    display: LiveProgress
+    board: Board
+    limits: Limits
+
+    def folder(self, experiment: FlatExperiment, varied: Sequence[str]) -> str:
+        """Return the name of a trial's folder: that which it has, in whatever run it was begun."""
+        return self.folders.get(experiment_id(experiment)) or trial_directory(experiment, varied)
+
+
+def tuner_of(manifest: Manifest, start: Start) -> tune.Tuner:
+    """Return the tuner of a run; it goes on where the run's folder says that it stopped."""
     plan = manifest.plan
     scheduler = scheduler_of(plan)
     # Searchers know the metric already, but a scheduler does not.
     metric = {"metric": METRIC, "mode": plan.search.direction} if isinstance(plan.search, OptunaOptions) else {}
-    target = plan.search.target if isinstance(plan.search, EMMSearchOptions) else None
+
+    def folder(experiment: FlatExperiment) -> str:
+        return start.folder(experiment, plan.varied)
+
     return tune.Tuner(
-        trainable_of(manifest),
+        _trainable(manifest, start),
         tune_config=tune.TuneConfig(
             **(metric if scheduler is not None else {}),
-            # A search itself says when it is over.
-            num_samples=len(plan.trials) if plan.search.kind == "grid" else -1,
-            search_alg=searcher_of(factor, plan, partial(trials_at_once, manifest.resources)),
+            # The source itself says when it is over.
+            num_samples=-1,
+            search_alg=start.source,
             scheduler=scheduler,
             reuse_actors=True,
-            trial_name_creator=partial(trial_title, varied=plan.varied),
-            trial_dirname_creator=partial(trial_directory, varied=plan.varied),
+            trial_name_creator=lambda trial: trial_title(trial.config, plan.varied),
+            trial_dirname_creator=lambda trial: folder(trial.config),
         ),
         run_config=tune.RunConfig(
-            name=name,
-            storage_path=storage,
+            name="tune",
+            storage_path=start.scratch,
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=manifest.max_failures),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            callbacks=[LiveProgress(plan.factor.name, plan.varied, plan.total, target), StateCopy()],
+            failure_config=tune.FailureConfig(max_failures=start.limits.max_failures),
+            callbacks=[start.display, Failures(start.run_path, folder)],
         ),
     )
 
 
-def restored_tuner(run_path: str, manifest: Manifest) -> tune.Tuner:
-    """Return the tuner of a run as Tune last saved it; unfinished and failed trials are tried again."""
-    return tune.Tuner.restore(run_path, trainable=trainable_of(manifest), resume_unfinished=True, restart_errored=True)
-
-
-def trainable_of(manifest: Manifest) -> Any:
+def _trainable(manifest: Manifest, start: Start) -> Any:
     """Return the trainable with its resources, and with the early stops of an EMM search."""
-    trainable: Any = train_trial
-    search = manifest.plan.search
+    search, rules = manifest.plan.search, None
     if isinstance(search, EMMSearchOptions):
         rules = StoppingRules(search.target, search.early_success, search.sequential_sampling)
-        trainable = tune.with_parameters(train_trial, rules=rules)
-    return tune.with_resources(trainable, manifest.resources)
-
-
-def searcher_of(
-    factor: Factor, plan: Plan, slots: Callable[[], int | None] = lambda: None
-) -> ListedTrials | EMMSearcher | OptunaExperimentSearch:
-    """Return a fresh searcher of a plan; `slots` as for `EMMSearcher`."""
-    search, first = plan.search, plan.trials[0]
-    if isinstance(search, EMMSearchOptions):
-        variants = dict(zip(plan.labels, (trial.to_flat() for trial in plan.trials), strict=True))
-        return EMMSearcher(_emm_search(search, plan), variants, slots)
-    if isinstance(search, OptunaOptions):
-        complete = partial(complete_experiment, factor, first, search.space)
-        return OptunaExperimentSearch(search.space, complete, search.direction, search.num_trials, seed=first.seed)
-    return ListedTrials(plan.trials)
-
-
-def _emm_search(options: EMMSearchOptions, plan: Plan) -> Search:
-    assert options.min_size is not None
-    assert options.max_size is not None
-    return Search(
-        plan.labels,
-        options.min_size,
-        options.max_size,
-        options.target,
-        tolerance=options.tolerance,
-        num_samples=plan.trials[0].evaluation.num_samples,
-        seed=plan.trials[0].seed,
-        prior=CurvePrior(seed_spread=SEED_SPREAD[plan.preset]),
-    )
+    options = TrialOptions(start.run_path, start.limits.checkpoint_seconds, rules, start.board.reporter)
+    return tune.with_resources(tune.with_parameters(train_trial, options=options), manifest.resources)
 
 
 def scheduler_of(plan: Plan) -> TrialScheduler | None:

@@ -11,6 +11,7 @@ from analysis.errors import SkippedResultsWarning
 from analysis.results import experiment
 from analysis.results.cache import CACHE_FILE
 from analysis.results.store import LocalStore
+from tests.analysis.conftest import fail
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no evaluation yet:analysis.errors.SkippedResultsWarning")
 
@@ -65,9 +66,9 @@ def test_a_result_rewritten_with_its_old_size_and_time_is_noticed(sweep: Path) -
 
 
 def test_what_could_not_be_read_is_said_again_from_the_cache(sweep: Path) -> None:
-    next(sweep.glob("experiment_state-*")).write_text('{"trial_data": null}')
+    (sweep / "trials.jsonl").write_text('{"event": "begun"}')
     for _ in range(2):
-        with pytest.warns(SkippedResultsWarning, match="Tune's state is cut short"):
+        with pytest.warns(SkippedResultsWarning, match="1 line of trials.jsonl cannot be read"):
             analysis.load(sweep)
 
 
@@ -85,10 +86,9 @@ def test_a_new_and_a_removed_trial_are_noticed(sweep: Path, parsed: list[str]) -
     assert analysis.load(sweep)["trial_id"].nunique() == 8
 
 
-def test_a_changed_state_is_noticed(sweep: Path) -> None:
+def test_a_changed_journal_is_noticed(sweep: Path) -> None:
     analysis.load(sweep)
-    file = next(sweep.glob("experiment_state-*"))
-    file.write_text(file.read_text().replace("RUNNING", "ERROR"))
+    fail(sweep, "ec31f_00006")
     assert "error" in set(analysis.load(sweep)["status"])
 
 

@@ -14,7 +14,7 @@ from analysis.report.overview import describe
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
 from analysis.runs.settings import varied_keys
-from tests.analysis.conftest import LONG_AGO
+from tests.analysis.conftest import fail, LONG_AGO
 from tests.fakes import make_table
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no evaluation yet:analysis.errors.SkippedResultsWarning")
@@ -62,20 +62,20 @@ def test_a_sweep_that_wrote_just_now_is_running(sweep: Path) -> None:
 
 
 def test_a_sweep_that_wrote_its_outcome_is_not_running(sweep: Path) -> None:
-    for file in [*sweep.glob("*.json"), *sweep.glob("*/result.json")]:
+    for file in [*sweep.glob("*.json"), sweep / "trials.jsonl", *sweep.glob("*/result.json")]:
         os.utime(file)
     (sweep / "table.csv").write_text("")
     assert "running" not in set(analysis.load(sweep)["status"])
 
 
 def test_a_failed_trial_says_so(sweep: Path) -> None:
-    file = next(sweep.glob("experiment_state-*"))
-    file.write_text(file.read_text().replace("RUNNING", "ERROR"))
+    for trial_id in ("ec31f_00006", "ec31f_00007"):
+        fail(sweep, trial_id)
     assert analysis.load(sweep).drop_duplicates("trial_id")["status"].value_counts()["error"] == 2
 
 
-def test_without_tunes_state_the_budget_tells_the_status(sweep: Path) -> None:
-    next(sweep.glob("experiment_state-*")).unlink()
+def test_without_a_journal_the_budget_tells_the_status(sweep: Path) -> None:
+    (sweep / "trials.jsonl").unlink()
     frame = analysis.load(sweep)
     assert frame.drop_duplicates("trial_id")["status"].value_counts().to_dict() == {"terminated": 6, "interrupted": 2}
 
@@ -194,7 +194,7 @@ def test_of_several_copies_the_one_that_went_furthest_counts(sweep: Path, tmp_pa
     shutil.copytree(sweep, older)
     for file in older.glob("size=*/result.json"):
         file.write_text(file.read_text().splitlines()[0] + "\n")
-    for file in [*older.glob("experiment_state-*"), older / "sweep.json"]:
+    for file in [older / "trials.jsonl", older / "sweep.json"]:
         file.unlink()
     alone = analysis.load(sweep)
     with pytest.warns(SkippedResultsWarning, match="are copies of"):
@@ -281,9 +281,8 @@ def test_what_a_manifest_does_not_say_is_said(sweep: Path, content: str, said: s
     assert describe(Runs.of(frame)).trials == 8
 
 
-def test_an_unreadable_state_is_said(sweep: Path) -> None:
-    state = next(sweep.glob("experiment_state-*"))
-    state.write_text(state.read_text()[:100])
+def test_an_unreadable_journal_is_said(sweep: Path) -> None:
+    (sweep / "trials.jsonl").write_text("[1]")
     with pytest.warns(SkippedResultsWarning, match="trials that never reported are not known"):
         analysis.load(sweep)
 

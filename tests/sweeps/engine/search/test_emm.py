@@ -1,18 +1,15 @@
 """The searcher between Tune and the search: it ends with an answer for every value, whatever the order of results."""
 
-import json
 from dataclasses import asdict
 
 import numpy as np
 import pytest
-from ray.tune.search import Searcher
-from ray.tune.utils import flatten_dict
 from scipy import special
 
 from analysis.emm.search.search import Proposal, Search, Training
 from benchmarks.curves import unfriendly
-from memo_core.errors import MemosweepError
-from sweeps.engine.tune.emm_searcher import EMMSearcher, saved_search
+from sweeps.engine.search.base import FINISHED
+from sweeps.engine.search.emm import EMMSearcher
 
 CURVES = unfriendly()
 
@@ -20,7 +17,7 @@ CURVES = unfriendly()
 def reported(experiment, ratio):
     """The last report of a trial that trained to its end, as Tune passes it on."""
     training = Training(experiment["data.size"], experiment["seed"], ratio, experiment["evaluation.num_samples"])
-    return flatten_dict({"stopped_early": False, "training": asdict(training)})
+    return {"stopped_early": False, "training": asdict(training)}
 
 
 def run(curve, seed, slots=4, spread=0.08):
@@ -34,7 +31,7 @@ def run(curve, seed, slots=4, spread=0.08):
             suggestion = searcher.suggest(f"trial-{started}")
             if suggestion is None:
                 break
-            if suggestion == Searcher.FINISHED:
+            if suggestion == FINISHED:
                 finished = True
                 break
             live[f"trial-{started}"] = suggestion
@@ -46,7 +43,7 @@ def run(curve, seed, slots=4, spread=0.08):
         final = special.logit(np.clip(curve.ratio(experiment["data.size"]), 1e-9, 1 - 1e-9))
         samples = experiment["evaluation.num_samples"]
         ratio = rng.binomial(samples, special.expit(final + spread * rng.standard_normal())) / samples
-        searcher.on_trial_complete(
+        searcher.complete(
             trial,
             reported(experiment, ratio),
         )
@@ -64,98 +61,42 @@ def test_it_is_not_over_while_a_trial_runs():
     searcher.search.observe(Proposal(99, "a", 100, 1, 10_000), 0.1)
     assert searcher.search.finished
     assert searcher.suggest("two") is None
-    searcher.on_trial_complete("one", error=True)
-    assert searcher.suggest("two") == Searcher.FINISHED
-
-
-def test_a_saved_searcher_proposes_what_it_would_have_proposed(tmp_path):
-    variants = {"a": {"model.width": 8}, "b": {"model.width": 16}}
-    searcher = EMMSearcher(Search(["a", "b"], 100, 50_000), variants)
-    first, _ = (searcher.suggest(trial) for trial in ("one", "two"))
-    searcher.save(str(tmp_path / "state"))
-    restored = EMMSearcher(Search(["a", "b"], 100, 50_000), variants)
-    restored.restore(str(tmp_path / "state"))
-    for one in (searcher, restored):
-        one.on_trial_complete("one", reported(first, 0.97))
-    assert [searcher.suggest(n) for n in "345"] == [restored.suggest(n) for n in "345"]
+    searcher.complete("one", None)
+    assert searcher.suggest("two") == FINISHED
 
 
 def test_a_full_cluster_is_not_asked_a_second_question_before_the_first_is_answered():
-    searcher = EMMSearcher(Search(["a", "b", "c"], 100, 50_000), {name: {} for name in "abc"}, lambda: 2)
+    searcher = EMMSearcher(Search(["a", "b", "c"], 100, 50_000), {name: {} for name in "abc"})
     first = [searcher.suggest(name) for name in ("one", "two")]
     assert all(first)
     # Tune asks for one trial ahead: a value without any training may queue, a second size of one may not.
-    assert searcher.suggest("three") is not None
-    assert searcher.suggest("four") is None
+    assert searcher.suggest("three", full=True) is not None
+    assert searcher.suggest("four", full=True) is None
     for name, experiment in zip(("one", "two"), first, strict=True):
-        searcher.on_trial_complete(name, reported(experiment, 0.1))
+        searcher.complete(name, reported(experiment, 0.1))
     assert searcher.suggest("five")["data.size"] < first[0]["data.size"]
 
 
 def test_free_slots_may_train_two_sizes_of_a_value():
-    searcher = EMMSearcher(Search(["a"], 100, 50_000), {"a": {}}, lambda: 2)
+    searcher = EMMSearcher(Search(["a"], 100, 50_000), {"a": {}})
     sizes = [searcher.suggest(name)["data.size"] for name in ("one", "two")]
     assert len(set(sizes)) == 2
-    assert searcher.suggest("three") is None
+    assert searcher.suggest("three", full=True) is None
 
 
 @pytest.mark.parametrize("diverges", [lambda size: True, lambda size: size > 2000, lambda size: size % 2 == 0])
 def test_a_training_that_diverged_is_no_evidence_and_no_training_is_repeated(diverges):
     searcher = EMMSearcher(Search(["a"], 100, 50_000), {"a": {}})
     asked = []
-    failure = {"failure": "diverged", "cause": "the loss is nan", "images_seen": 48}
     while isinstance(trial := searcher.suggest(str(len(asked))), dict):
         size = trial["data.size"]
         point = (size, trial["seed"], trial["evaluation.num_samples"])
         assert point not in asked
         ratio = float(special.expit(3 * np.log(1100 / size)))
         whole = reported(trial, ratio)
-        searcher.on_trial_complete(str(len(asked)), failure if diverges(size) else whole)
+        searcher.complete(str(len(asked)), None if diverges(size) else whole)
         asked.append(point)
     assert searcher.search.finished
     trainings = searcher.search.trainings("a")
     assert {t.size for t in trainings}.isdisjoint({size for size, *_ in asked if diverges(size)})
     assert len(trainings) == sum(not diverges(size) for size, *_ in asked)
-
-
-def saved_by(searcher, path):
-    searcher.suggest("one")
-    searcher.save(str(path))
-    return path.read_text()
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: text[:-10],
-        lambda text: "[]",
-        lambda text: text.replace('"live"', '"alive"'),
-        lambda text: json.dumps({**json.loads(text), "search": 3}),
-        lambda text: json.dumps({**json.loads(text), "live": {"one": {"id": "x"}}}),
-        lambda text: text.replace(r"\"tolerance\": 0.1", r"\"tolerance\": \"x\""),
-        lambda text: text.replace(r"\"size\": ", r"\"size\": -"),
-        lambda text: text.replace(r"\"states\": [", r"\"states\": [3, "),
-        lambda text: text.replace(r"\"trainings\": []", r"\"trainings\": [{}]"),
-    ],
-)
-def test_a_damaged_state_is_one_line(damage, tmp_path):
-    searcher = EMMSearcher(Search(["a"], 100, 50_000), {"a": {}})
-    text = saved_by(searcher, tmp_path / "searcher-state-1.pkl")
-    assert saved_search(str(tmp_path)) is not None
-    damaged = damage(text)
-    assert damaged != text
-    (tmp_path / "searcher-state-1.pkl").write_text(damaged)
-    for read in (lambda: saved_search(str(tmp_path)), lambda: searcher.restore(str(tmp_path / "searcher-state-1.pkl"))):
-        with pytest.raises(MemosweepError, match="damaged") as error:
-            read()
-        assert "\n" not in str(error.value)
-
-
-def test_a_search_is_found_in_a_folder_whose_name_is_a_pattern(tmp_path):
-    run = tmp_path / "[emm]"
-    run.mkdir()
-    assert saved_search(str(run)) is None
-    saved_by(EMMSearcher(Search(["a"], 100, 50_000), {"a": {}}), run / "searcher-state-1.pkl")
-    found = saved_search(str(run))
-    assert found is not None
-    assert found.values == ["a"]

@@ -1,0 +1,180 @@
+"""The ways to start a sweep: a new run, one resumed, one extended; each checks all that it can before Ray starts."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from analysis.results.store import join_url
+from memo_core.errors import MemosweepError, quoted
+from memo_core.experiment import FlatExperiment
+from sweeps.engine.cluster import session as ray_session
+from sweeps.engine.cluster.hardware import describe_nodes
+from sweeps.engine.plans.checks import check_data, check_networks
+from sweeps.engine.plans.factor import Factor
+from sweeps.engine.plans.manifest import Limits, Manifest, describe_run
+from sweeps.engine.plans.names import trial_directory
+from sweeps.engine.plans.plan import Plan
+from sweeps.engine.run import folder
+from sweeps.engine.run.runner import go_on
+from sweeps.engine.tune.trial_folder import continue_folder, read_records
+
+Resources = dict[Literal["cpu", "gpu"], float]
+
+
+def start_sweep(
+    factor: Factor,
+    plan: Plan,
+    resources: Resources,
+    storage: str,
+    name: str | None,
+    limits: Limits,
+    reuse: Sequence[str] = (),
+) -> int:
+    """Check everything that can be checked, then run all trials.
+
+    Returns:
+        The exit code: 0 done, 1 some trials failed, 130 interrupted.
+
+    Raises:
+        MemosweepError: bad data, an unwritable place, a run of this name that exists, or no Ray.
+    """
+    storage = folder.absolute(storage)
+    if name is not None:
+        folder.check_name(storage, name)
+        folder.refuse_existing(join_url(storage, name))
+    plan = plan.with_absolute_paths()
+    images = check_data([*plan.trials, *plan.probes])
+    # Before the folder is made: without Ray there is no run.
+    _start_ray()
+    name = name or folder.claim_name(storage, f"{factor.name}-{datetime.now():%Y%m%d-%H%M%S}")
+    run_path = join_url(storage, name)
+    manifest = describe_run(plan, resources, limits, workers=describe_nodes(), images=images)
+    with folder.only_driver(run_path):
+        folder.refuse_existing(run_path)  # another start may have been faster
+        manifest.write(run_path)
+        return go_on(factor, manifest, run_path, limits, reuse)
+
+
+def resume_sweep(
+    factor: Factor, storage: str, name: str | None, changed: Mapping[str, Any], reuse: Sequence[str] = ()
+) -> int:
+    """Finish an interrupted run; of a finished one only the artifacts are written again.
+
+    Args:
+        factor: of the run.
+        storage: folder or URL that the run lies in.
+        name: of the run; None takes the latest of the factor.
+        changed: limits that differ from those of its start.
+        reuse: as for `go_on`.
+
+    Raises:
+        MemosweepError: there is no such run, its images are others now, or another process is at it.
+    """
+    storage = folder.absolute(storage)
+    name = name or folder.latest_run(storage, factor.name)
+    run_path = join_url(storage, name)
+    manifest = read_run(factor, run_path)
+    with folder.only_driver(run_path):
+        check_networks(manifest.plan.trials)
+        check_images(manifest, check_data(manifest.plan.trials))
+        print(f"resuming {run_path}", flush=True)
+        _start_ray()
+        return go_on(factor, manifest, run_path, manifest.limits.model_copy(update=dict(changed)), reuse)
+
+
+def extend_sweep(
+    factor: Factor, plan: Plan, storage: str, name: str, changed: Mapping[str, Any], reuse: Sequence[str] = ()
+) -> int:
+    """Train what a larger plan has beyond a run, in the run's folder.
+
+    Raises:
+        MemosweepError: there is no such run, its images are others now, or another process is at it.
+    """
+    run_path = join_url(folder.absolute(storage), name)
+    before = read_run(factor, run_path)
+    plan = plan.with_absolute_paths()
+    with folder.only_driver(run_path):
+        images = check_data([*plan.trials, *plan.probes])
+        check_images(before, images)
+        print(f"extending {run_path}", flush=True)
+        _start_ray()
+        limits = before.limits.model_copy(update=dict(changed))
+        manifest = before.model_copy(update={"plan": plan, "images": {**before.images, **images}})
+        manifest.write(run_path)
+        _continue_folders(run_path, plan)
+        return go_on(factor, manifest, run_path, limits, reuse)
+
+
+def read_run(factor: Factor, run_path: str) -> Manifest:
+    """Return the manifest of a run of a factor.
+
+    Raises:
+        MemosweepError: there is none, or it is a run of another factor.
+    """
+    manifest = Manifest.read(run_path)
+    plan = manifest.plan
+    if (plan.factor.name, plan.factor.key) != (factor.name, factor.key):
+        raise MemosweepError(f"{run_path} is a run of {plan.factor.name} ({plan.factor.key}), not of {factor.name}")
+    return manifest
+
+
+def check_images(manifest: Manifest, images: Mapping[str, str]) -> None:
+    """Refuse to go on with other images than a run began with.
+
+    Raises:
+        MemosweepError: which source has changed.
+    """
+    for source, known in manifest.images.items():
+        if images.get(source, known) != known:
+            raise MemosweepError(
+                f"{source}: holds other images than when the run began (SHA-256 of the pixels {images[source][:12]}..., "
+                f"then {known[:12]}...): put those back, or start a new run"
+            )
+
+
+def difference(stored: Any, typed: Any, place: str = "") -> str | None:
+    """Return where two plans differ first, with both values in words; None where they are equal."""
+    if isinstance(stored, dict) and isinstance(typed, dict):
+        for key in [*stored, *(key for key in typed if key not in stored)]:
+            found = difference(stored.get(key), typed.get(key), f"{place}.{key}" if place else str(key))
+            if found is not None:
+                return found
+        return None
+    if isinstance(stored, list) and isinstance(typed, list) and len(stored) == len(typed):
+        differences = (
+            difference(one, other, f"{place}[{n}]") for n, (one, other) in enumerate(zip(stored, typed, strict=True))
+        )
+        return next((found for found in differences if found is not None), None)
+    if stored == typed:
+        return None
+    if isinstance(stored, list) and isinstance(typed, list) and place == "trials":
+        return f"it has {len(stored)} trials, these options give {len(typed)}"
+    return f"its {place} is {quoted(stored)}, here it is {quoted(typed)}"
+
+
+def _continue_folders(run_path: str, plan: Plan) -> None:
+    """Give trials with another budget the folders of the equal ones that were trained so far, with their checkpoints."""
+    records = read_records(run_path)
+    wanted = {trial_directory(flat, plan.varied): flat for flat in (trial.to_flat() for trial in plan.trials)}
+    free = {
+        _without_budget(config): record
+        for record in records.values()
+        if record.rows
+        and record.trial_id not in {name.rpartition("_")[2] for name in wanted}
+        and (config := record.rows[-1].get("config"))
+    }
+    for name, flat in wanted.items():
+        record = free.pop(_without_budget(flat), None) if name.rpartition("_")[2] not in records else None
+        if record is not None:
+            continue_folder(run_path, record.folder, name)
+
+
+def _without_budget(flat: FlatExperiment) -> str:
+    free = ("training.epochs", "training.images", "evaluation.")
+    return repr(sorted((key, value) for key, value in flat.items() if not key.startswith(free)))
+
+
+def _start_ray() -> None:
+    """Ray takes seconds to start, half a minute on a busy machine."""
+    print("starting Ray ...", flush=True)
+    ray_session.start()

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 _MAX_CHARACTERS = 200
 _OUT_OF_MEMORY = re.compile(
-    r"killed due to the node running low on memory.*?\(IP: (?P<ip>[^,)]+).*?was (?P<used>\S+) used / (?P<limit>\S+) limit",
+    r"killed due to the node running low on memory.*?\(IP: (?P<ip>[^,)]+).*?"
+    r"was (?P<used>\S+) used / (?P<limit>\S+) limit",
     re.DOTALL,
 )
 """Ray's memory monitor, which kills before the kernel would."""

@@ -1,5 +1,6 @@
 """From a manifest to a `tune.Tuner`: trainable, searcher, scheduler, names, display."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from analysis.emm.stopping.rules import StoppingRules
 from sweeps.engine.cluster.session import trials_at_once
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Manifest
-from sweeps.engine.plans.names import METRIC, trial_directory, trial_title
+from sweeps.engine.plans.names import METRIC, short_name, trial_directory, trial_title
 from sweeps.engine.plans.optuna import complete_experiment
 from sweeps.engine.plans.plan import SEED_SPREAD, EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.tune.emm_searcher import EMMSearcher
@@ -50,7 +51,18 @@ def new_tuner(factor: Factor, manifest: Manifest, storage: str, name: str) -> tu
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=manifest.max_failures),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            callbacks=[LiveProgress(plan.factor.name, plan.varied, plan.total, target), StateCopy()],
+            callbacks=[
+                LiveProgress(
+                    plan.factor.name,
+                    plan.varied,
+                    plan.total,
+                    target,
+                    run_path=f"{storage}/{name}",
+                    folder=partial(short_name, varied=plan.varied),
+                    identity=partial(json.dumps, sort_keys=True),
+                ),
+                StateCopy(),
+            ],
         ),
     )
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from analysis.results.store import RESULT_FILE, join_url, open_location
 from memo_core.experiment import FlatExperiment
@@ -48,9 +48,14 @@ class KnownTrials:
         trial_id = experiment_id(experiment)
         if trial_id not in self._results and trial_id in self._elsewhere:
             source = self._elsewhere.pop(trial_id)
-            if all(self._images.get(name) == source.images.get(name) for name in _sources(experiment)):
+            if source.has_images_of(experiment):
                 self._take(source, experiment)
         return self._results.get(trial_id)
+
+    def end(self, trial_id: str) -> Literal["done", "diverged"] | None:
+        """Return how a trial ended, by its identity; None where it is not known, as of one that failed."""
+        result = self._results.get(trial_id)
+        return None if result is None else "diverged" if result.get("failure") else "done"
 
     def add(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Add a trial, by its identity, that is over now."""
@@ -81,8 +86,14 @@ class _Source:
     """A trial of another run."""
 
     run_path: str
-    images: Mapping[str, str]
     record: TrialRecord
+
+    def has_images_of(self, experiment: FlatExperiment) -> bool:
+        """Return whether the trial was trained on the images that an experiment names now."""
+        with tempfile.TemporaryDirectory() as place, contextlib.suppress(MemosweepError):
+            folder = TrialFolder(self.run_path, self.record.folder, experiment)
+            ...
+        return False
 
 
 def _finished_elsewhere(run_path: str, reuse: Sequence[str]) -> dict[str, _Source]:

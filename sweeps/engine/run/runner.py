@@ -16,6 +16,8 @@ from memo_core.terminal import INTERRUPTED
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Limits, Manifest
+from sweeps.engine.plans.names import METRIC, experiment_id, trial_directory
+from sweeps.engine.plans.plan import EMMSearchOptions, Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.artifacts import write_artifacts
 from sweeps.engine.run.known import KnownTrials
@@ -25,6 +27,7 @@ from sweeps.engine.search.build import searcher_of
 from sweeps.engine.search.emm import EMMSearcher
 from sweeps.engine.search.journal import Journal, replay
 from sweeps.engine.tune.board import Board
+from sweeps.engine.tune.display.trials import EarlierTrial
 from sweeps.engine.tune.progress import LiveProgress
 from sweeps.engine.tune.source import TrialSource
 from sweeps.engine.tune.trial_folder import read_records
@@ -74,8 +77,9 @@ def go_on(factor: Factor, manifest: Manifest, run_path: str, limits: Limits, reu
 
 def _fit(manifest: Manifest, run_path: str, limits: Limits, source: TrialSource, known: KnownTrials) -> str | None:
     """Run Tune to the end; returns why it ended before, None where it did not."""
-    plan, board = manifest.plan, Board.start()
-    display = LiveProgress(plan, run_path, known, board)
+    board = Board()
+    board.start()
+    display = _display(manifest.plan, run_path, known, board)
     scratch = tempfile.mkdtemp(prefix="memosweep-")
     start = Start(run_path, scratch, known.folders, source, display, board, limits)
     try:
@@ -88,8 +92,38 @@ def _fit(manifest: Manifest, run_path: str, limits: Limits, source: TrialSource,
         return f"the sweep broke off: {_last_line(error)}"
     finally:
         display.close()
+        board.stop()
         shutil.rmtree(scratch, ignore_errors=True)
     return None
+
+
+def _display(plan: Plan, run_path: str, known: KnownTrials, board: Board) -> LiveProgress:
+    """Return the live display, which shows what the run's folder holds already."""
+    wanted = {experiment_id(trial.to_flat()) for trial in plan.trials} if plan.search.kind == "grid" else None
+    earlier = [
+        EarlierTrial(
+            record.result["config"],
+            int(record.result.get("images_seen", 0)),
+            record.result.get(METRIC),
+            known.end(record.trial_id),
+            record.result.get("cause"),
+        )
+        for record in known.records.values()
+        if record.rows and (wanted is None or record.trial_id in wanted)
+    ]
+    images = sum(trial.total_images for trial in plan.trials) if wanted is not None else None
+    return LiveProgress(
+        plan.factor.name,
+        plan.varied,
+        plan.total,
+        plan.search.target if isinstance(plan.search, EMMSearchOptions) else None,
+        run_path=run_path,
+        folder=lambda config: known.folders.get(experiment_id(dict(config))) or trial_directory(config, plan.varied),
+        identity=lambda config: experiment_id(dict(config)),
+        earlier=earlier,
+        total_images=images,
+        board=board,
+    )
 
 
 def _last_line(error: BaseException) -> str:

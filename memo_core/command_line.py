@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from memo_core import terminal
 from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment import parse_value
+from memo_core.memory import memory_errors
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,7 @@ def run(command: Callable[[], int | None]) -> int:
     """Run a command as `memo_core.terminal.run` does; what `memo_core.data` logs becomes notes, each once."""
 
     def noting() -> int | None:
-        with _notes_on_data():
+        with _notes_on_data(), memory_errors("here", "take fewer or smaller images at once, or more memory"):
             return command()
 
     return terminal.run(noting, MemosweepError)
@@ -86,6 +87,28 @@ def parse_seeds(text: str) -> list[int]:
             raise MemosweepError(f"--seeds {quoted(text)}: expected at most {_MOST_IMAGES:,} images at once")
         seeds.extend(range(first, last + 1))
     return seeds
+
+
+_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def parse_duration(text: str, option: str) -> float:
+    """Read a time such as `90s`, `10min`, `1.5h` or `2d`, in seconds; longer than 0 and at most ten years.
+
+    Args:
+        text: as written on a command line.
+        option: the option that it belongs to, for messages.
+
+    Raises:
+        MemosweepError: no number, no unit, or out of that range.
+    """
+    match = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(s|min|h|d)\s*", text)
+    seconds = 0.0 if match is None else float(match[1]) * _SECONDS[match[2]]
+    if not 0 < seconds <= 3650 * _SECONDS["d"]:
+        raise MemosweepError(
+            f"{option} {quoted(text)}: expected a time above 0 with its unit, such as 90s, 10min or 2h"
+        )
+    return seconds
 
 
 def parse_device(text: str | None) -> "torch.device":

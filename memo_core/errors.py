@@ -16,6 +16,25 @@ class NotFiniteError(MemosweepError):
     """Samples that are NaN or infinite: the network is broken, or its training diverged."""
 
 
+class OtherTrainingError(MemosweepError):
+    """A checkpoint of a training with other settings, or of other images behind the same path; it is not damaged."""
+
+
+class ExhaustedError(MemosweepError):
+    """The machine ran out of something; the experiment itself is not at fault, and with more room it goes on.
+
+    To try again at once is as little use: somebody must make room first.
+    """
+
+
+class StorageFullError(ExhaustedError):
+    """A disk is full, or a quota is used up."""
+
+
+class MemoryExhaustedError(ExhaustedError):
+    """The memory of a GPU, or of the machine, does not suffice."""
+
+
 class DivergedError(MemosweepError):
     """A training that went on to numbers that are not finite; the same settings always end here.
 

@@ -42,6 +42,8 @@ class Parser(argparse.ArgumentParser):
 def run(command: Callable[[], int | None], bad_input: type[Exception], prefix: str = "error") -> int:
     """Run a command; bad input becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
 
+    The line of an interruption is that of its KeyboardInterrupt, where it has one.
+
     Output that its reader closed (`| head`) is not an error: the command goes on to its end in silence, since files
     that it writes may not be lost, and the exit code is 141, or its own where that is not 0. Output that has no room
     left becomes one line and exit code 2.
@@ -58,8 +60,8 @@ def run(command: Callable[[], int | None], bad_input: type[Exception], prefix: s
         except bad_input as error:
             complain(f"{prefix}: {error}")
             return BAD_INPUT
-        except KeyboardInterrupt:
-            complain("interrupted")
+        except KeyboardInterrupt as error:
+            complain(str(error) or "interrupted")
             return INTERRUPTED
 
     return _written(guarded)

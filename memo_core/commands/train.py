@@ -1,19 +1,24 @@
 """Train one experiment and report its memorization ratio at every evaluation."""
 
 import argparse
+import contextlib
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from memo_core.command_line import parse_device, parse_settings
+from memo_core.command_line import parse_device, parse_duration, parse_settings
+from memo_core.commands.interruption import Interruption
 from memo_core.commands.progress import progress_bar
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import PRESETS, experiment_from
 from memo_core.files import check_output_folder
+from memo_core.terminal import complain
 
 if TYPE_CHECKING:
+    from memo_core.training.checkpoints import NewestAndPrevious
     from memo_core.training.trainer import Trainer
 
 _SMALL_NETWORK = 2_000_000
@@ -24,10 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_experiment_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("results/experiment"), metavar="DIR",
-                        help="folder of the checkpoint (default: %(default)s)")  # fmt: skip
+                        help="folder of the checkpoint (default: %(default)s); the one before is in DIR/previous")  # fmt: skip
+    parser.add_argument("--checkpoint-every", default="10min", metavar="TIME",
+                        help="save so often between evaluations too, such as 90s or 2h (default: %(default)s)")  # fmt: skip
     parser.add_argument("--threads", type=int, metavar="N",
                         help="CPU threads (default: 1 for small networks, else all)")  # fmt: skip
-    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue from the checkpoint in --out, or from the one before where it is damaged",
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU when there is one)")
 
 
@@ -46,35 +57,99 @@ def experiment_of(options: argparse.Namespace) -> Experiment:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train to the end of the budget, keeping a checkpoint at each evaluation."""
-    from memo_core.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint  # noqa: PLC0415
+    """Train to the end of the budget, keeping the newest checkpoint and the one before."""
+    interruption = Interruption()
+    with interruption.listening():
+        _run(options, interruption)
+
+
+def _run(options: argparse.Namespace, interruption: Interruption) -> None:
+    from memo_core.data import load_training_set  # noqa: PLC0415
+    from memo_core.training.checkpoints import NewestAndPrevious  # noqa: PLC0415
     from memo_core.training.trainer import Trainer  # noqa: PLC0415
 
+    every = parse_duration(options.checkpoint_every, "--checkpoint-every")
     check_output_folder(options.out, "--out")
-    exists = (options.out / CHECKPOINT_FILE).exists()
-    if exists and not options.resume:
+    checkpoints = NewestAndPrevious(options.out)
+    if checkpoints.paths and not options.resume:
         raise MemosweepError(f"{options.out} holds a checkpoint: --resume continues it, --out names another folder")
-    if options.resume and not exists:
+    if options.resume and not checkpoints.paths:
         raise MemosweepError(f"{options.out} holds no checkpoint to resume")
-    trainer = Trainer(experiment_of(options), parse_device(options.device))
+    experiment, device = experiment_of(options), parse_device(options.device)
+    data = load_training_set(experiment.data)
+
+    def make_trainer() -> Trainer:
+        return Trainer(experiment, device, data)
+
+    trainer, notes = checkpoints.load(make_trainer) if options.resume else (make_trainer(), [])
+    for note in notes:
+        complain(f"note: {note}")
     _set_threads(options.threads, trainer)
-    if options.resume:
-        load_checkpoint(trainer, options.out)
+    _train(trainer, _Saving(trainer, checkpoints, every, interruption), interruption)
+    print(f"best memorization ratio {trainer.best_memorization_ratio:.4f}; checkpoint in {options.out}")
+
+
+class _Saving:
+    """Saves a trainer every so many seconds, at its evaluations, and when it is interrupted."""
+
+    def __init__(
+        self, trainer: "Trainer", checkpoints: "NewestAndPrevious", seconds: float, interruption: Interruption
+    ) -> None:
+        self._trainer, self._checkpoints, self._seconds = trainer, checkpoints, seconds
+        self._interruption = interruption
+        self._last, self._is_saving, self._is_given_up = time.monotonic(), False, False
+        self._saved = self._position()
+        interruption.is_deferred = lambda: self._is_saving or not trainer.is_between_steps
+
+    def _position(self) -> tuple[int, int]:
+        return self._trainer.images_seen, len(self._trainer.rows)
+
+    def is_due(self) -> bool:
+        """Return whether it is time to save, or to stop."""
+        return self._interruption.is_requested or time.monotonic() - self._last >= self._seconds
+
+    def save(self) -> None:
+        """Save, and then stop where that was requested."""
+        self._is_saving, self._is_given_up = True, True
+        self._interruption.wait()
+        try:
+            self._checkpoints.save(self._trainer)
+        finally:
+            self._is_saving = False
+        self._saved, self._last, self._is_given_up = self._position(), time.monotonic(), False
+        self._interruption.check()
+
+    def at_the_end(self) -> str:
+        """Save what is not saved yet, where the trainer is between two steps; return how to go on."""
+        if self._trainer.is_between_steps and self._position() != self._saved and not self._is_given_up:
+            with contextlib.suppress(KeyboardInterrupt):
+                self.save()
+        seen = self._saved[0]
+        if not seen:
+            return "interrupted before anything was saved: start it again"
+        return f"interrupted: saved at {seen:,} images seen, the same command with --resume goes on"
+
+
+def _train(trainer: "Trainer", saving: _Saving, interruption: Interruption) -> None:
     console = Console()
-    with progress_bar() as progress:
-        task = progress.add_task("training", total=trainer.experiment.total_images, completed=trainer.images_seen)
-        for evaluation in trainer.evaluations(lambda seen: progress.update(task, completed=seen)):
-            save_checkpoint(trainer, options.out)
-            numbers = evaluation.metrics
-            console.print(
-                f"epoch {numbers['epoch']:,.0f}  images {numbers['images_seen']:,}  loss {numbers['loss']:.4f}  "
-                f"memorization ratio {numbers['memorization_ratio']:.4f} "
-                f"[{numbers['memorization_ratio_low']:.4f}, {numbers['memorization_ratio_high']:.4f}]  "
-                f"kNN distance {numbers['knn_distance']:.2f}",
-                highlight=False,
-                soft_wrap=True,
-            )
-    console.print(f"best memorization ratio {trainer.best_memorization_ratio:.4f}; checkpoint in {options.out}")
+    try:
+        with progress_bar() as progress:
+            task = progress.add_task("training", total=trainer.experiment.total_images, completed=trainer.images_seen)
+            for evaluation in trainer.evaluations(
+                lambda seen: progress.update(task, completed=seen), save_due=saving.is_due, save=saving.save
+            ):
+                saving.save()
+                numbers = evaluation.metrics
+                console.print(
+                    f"epoch {numbers['epoch']:,.0f}  images {numbers['images_seen']:,}  loss {numbers['loss']:.4f}  "
+                    f"memorization ratio {numbers['memorization_ratio']:.4f} "
+                    f"[{numbers['memorization_ratio_low']:.4f}, {numbers['memorization_ratio_high']:.4f}]  "
+                    f"kNN distance {numbers['knn_distance']:.2f}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(saving.at_the_end()) from None
 
 
 def _set_threads(threads: int | None, trainer: "Trainer") -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from memo_core.data.fingerprint import pixels_sha256
 from memo_core.data.image_sets import resize_image
 from memo_core.data.labels import describe_folders
 from memo_core.data.sources import ImageSource, open_source
@@ -47,6 +49,11 @@ class TrainingSet:
         """Return the same set with its tensors on `device`."""
         labels = None if self.labels is None else self.labels.to(device)
         return TrainingSet(self.images.to(device), labels, self.num_labels, self.names, self.classes)
+
+    @cached_property
+    def pixels_sha256(self) -> str:
+        """The SHA-256 of shape, pixels and labels, by which a checkpoint knows its images."""
+        return pixels_sha256(self.images, self.labels)
 
 
 def load_training_set(config: DataConfig) -> TrainingSet:

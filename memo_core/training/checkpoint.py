@@ -1,5 +1,6 @@
-"""Checkpoints: a folder with `checkpoint.pt` (the trainer's state) and `best.npz` (its best samples)."""
+"""A checkpoint: a folder with `checkpoint.pt` (the trainer's state), `best.npz` (its best samples), and checksums."""
 
+import hashlib
 import io
 import logging
 import re
@@ -12,15 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from memo_core.errors import MemosweepError, first_line
+from memo_core.errors import MemosweepError, first_line, quoted
 from memo_core.experiment import Experiment
-from memo_core.files import write_atomically
+from memo_core.files import write_atomically, write_together
+from memo_core.memory import memory_errors
 from memo_core.training.divergence import check_finite
 from memo_core.training.step import TrainingState
 from memo_core.training.trainer import Trainer
 
 CHECKPOINT_FILE = "checkpoint.pt"
 BEST_FILE = "best.npz"
+SUMS_FILE = "checkpoint.sha256"
+"""In the format of `sha256sum`, which checks it with `-c`."""
 
 _FORM: dict[str, type | tuple[type, ...]] = {
     "experiment": dict,
@@ -35,36 +39,90 @@ _RESUME_FORM: dict[str, type | tuple[type, ...]] = {
     "model": dict,
     "optimizer": dict,
     "images_seen": int,
+    "seconds": (float, int),
     "noise_generator": torch.Tensor,
     "dropout_generator": torch.Tensor,
-    "best_memorization_ratio": (float, int),
-    "history": list,
+    "divergence": dict,
+    "pixels_sha256": str,
+    "rows": list,
+    "tallies": list,
+    "best_images_seen": int,
+    "has_adaptive_samples": bool,
 }
 """What training needs beyond it."""
+
+_SUM = re.compile(rf"([0-9a-f]{{64}})  ({re.escape(CHECKPOINT_FILE)}|{re.escape(BEST_FILE)})")
 
 _log = logging.getLogger(__name__)
 
 
 def save_checkpoint(trainer: Trainer, folder: str | Path) -> None:
-    """Write a trainer's state into `folder`; each file appears whole or not at all.
+    """Write a trainer's state into `folder`, with checksums; what was written is read back.
+
+    All of it is on the disk before the first file is replaced; `checkpoint.sha256` is there only beside the files that
+    it belongs to.
 
     Raises:
         DivergedError: parameters, averages or Adam's moments are NaN or infinite; what is there stays as it is.
-        MemosweepError: the folder cannot be written.
+        StorageFullError: the disk is full; likewise.
+        MemosweepError: the folder cannot be written; likewise.
     """
     check_finite(trainer.state, trainer.images_seen)
-    buffer = io.BytesIO()
-    torch.save(trainer.state_dict(), buffer)
-    write_atomically(Path(folder) / CHECKPOINT_FILE, buffer.getvalue())
-    if trainer.best_arrays is not None:
-        save_samples(trainer.best_arrays, folder)
+    with memory_errors("while a checkpoint is saved", "it is made in memory first; take a machine with more memory"):
+        buffer = io.BytesIO()
+        torch.save(trainer.state_dict(), buffer)
+        files = {CHECKPOINT_FILE: buffer.getvalue()}
+        if trainer.best_arrays is not None:
+            files[BEST_FILE] = _compressed(trainer.best_arrays)
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    write_together(folder, {**files, SUMS_FILE: sums.encode()}, vouching=SUMS_FILE)
 
 
 def save_samples(arrays: Mapping[str, Any], folder: str | Path) -> None:
     """Write the samples of an evaluation (`Evaluation.arrays`) as `best.npz` into `folder`."""
+    write_atomically(Path(folder) / BEST_FILE, _compressed(arrays))
+
+
+def _compressed(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    write_atomically(Path(folder) / BEST_FILE, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def check_sums(folder: str | Path) -> frozenset[str] | None:
+    """Compare the files of a checkpoint with `checkpoint.sha256`.
+
+    Returns:
+        The names of the files that belong to the checkpoint; None where there are no checksums.
+
+    Raises:
+        MemosweepError: a file is missing or damaged, or the checksums are.
+    """
+    sums = Path(folder) / SUMS_FILE
+    try:
+        lines = sums.read_text("ascii", errors="replace").splitlines()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MemosweepError(f"{sums}: cannot be read ({error.strerror or error})") from None
+    expected = {}
+    for line in lines:
+        match = _SUM.fullmatch(line)
+        if match is None:
+            raise MemosweepError(f"{sums}: damaged, {quoted(line)} is not a SHA-256 and a file of a checkpoint")
+        expected[match[2]] = match[1]
+    if CHECKPOINT_FILE not in expected:
+        raise MemosweepError(f"{sums}: damaged, it does not name {CHECKPOINT_FILE}")
+    for name, digest in expected.items():
+        file = Path(folder) / name
+        try:
+            with file.open("rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise MemosweepError(f"{file}: cannot be read ({error.strerror or error})") from None
+        if found != digest:
+            raise MemosweepError(f"{file}: damaged, its SHA-256 is not the one in {SUMS_FILE}")
+    return frozenset(expected)
 
 
 def read_checkpoint(file: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -109,24 +167,52 @@ def read_checkpoint(file: str | Path, device: torch.device | str = "cpu") -> dic
 
 
 def load_checkpoint(trainer: Trainer, folder: str | Path) -> None:
-    """Continue `trainer` from the checkpoint in `folder`.
+    """Continue `trainer` from the checkpoint in `folder`; a longer budget or other evaluations are allowed.
 
     Raises:
-        MemosweepError: a damaged checkpoint, or that of another experiment; then the trainer is of no more use.
-        DivergedError: parameters, averages or Adam's moments are NaN or infinite.
+        OtherTrainingError: the checkpoint has other settings or other images; the trainer stays as it was.
+        DivergedError: parameters, averages or Adam's moments are NaN or infinite; the trainer is of no more use.
+        MemosweepError: a damaged checkpoint; where `trainer.is_between_steps` is still true, it stays as it was.
     """
-    file = Path(folder) / CHECKPOINT_FILE
-    content = read_checkpoint(file, trainer.device)
+    content, best_arrays = read_whole(folder, trainer.device)
+    apply_checkpoint(trainer, content, best_arrays, folder)
+
+
+def read_whole(folder: str | Path, device: torch.device | str = "cpu") -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Read a checkpoint for a training that goes on from it, and check it as far as this needs no trainer.
+
+    Returns:
+        The trainer's state, and its best samples.
+
+    Raises:
+        MemosweepError: no checkpoint, or a damaged one.
+    """
+    folder = Path(folder)
+    file, best = folder / CHECKPOINT_FILE, folder / BEST_FILE
+    names = check_sums(folder)
+    content = read_checkpoint(file, device)
     _check_form(content, _RESUME_FORM, file)
+    return content, _read_samples(best) if names is None or BEST_FILE in names else None
+
+
+def apply_checkpoint(
+    trainer: Trainer,
+    content: dict[str, Any],
+    best_arrays: dict[str, Any] | None,
+    folder: str | Path,
+    as_at_once: bool = False,
+) -> None:
+    """Continue `trainer` from what `read_whole` returned; errors and `as_at_once` as in `Trainer.load_state_dict`."""
+    file = Path(folder) / CHECKPOINT_FILE
     try:
-        trainer.load_state_dict(content, _read_samples(Path(folder) / BEST_FILE))
+        trainer.load_state_dict(content, best_arrays, as_at_once)
+        if trainer.images_seen:
+            _check_moments(trainer.state, file)
+        check_finite(trainer.state, trainer.images_seen)
     except MemosweepError:
         raise
-    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise MemosweepError(f"{file}: cannot be resumed ({type(error).__name__}: {first_line(error)})") from None
-    if trainer.images_seen:
-        _check_moments(trainer.state, file)
-    check_finite(trainer.state, trainer.images_seen)
 
 
 def _check_form(content: Mapping[str, Any], form: Mapping[str, type | tuple[type, ...]], file: str | Path) -> None:

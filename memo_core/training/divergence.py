@@ -1,6 +1,7 @@
 """Stopping a training at the first step that leaves a number that is not finite."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,10 +11,12 @@ from memo_core.training.step import TrainingState
 
 _STEPS_PER_CHECK = 50
 """On a GPU, which would otherwise wait for the CPU at every step."""
+LOSS_UNIT_EXPONENT = -149
+"""Every float32 is a whole number of 2^-149, its smallest positive value."""
 
 
 class DivergenceCheck:
-    """Looks for losses, parameters and averages that are NaN or infinite.
+    """Looks for losses, parameters and averages that are NaN or infinite, and sums up the losses that it reads.
 
     Without it such a training would go on unnoticed: NaN gradients become 0, as in the published implementation, so
     that broken parameters stay what they are.
@@ -34,6 +37,9 @@ class DivergenceCheck:
         """Of the last step."""
         self.last_loss: float | None = None
         """The last finite loss per value that was looked at."""
+        self.loss_sum = 0
+        """Of all losses that were looked at, exact, in units of 2^-149: sums of intervals can be added up and
+        subtracted without rounding."""
 
     def after_step(self, images_seen: int, learning_rate: float, loss: Tensor) -> None:
         """Note the numbers of a step, and look at them when enough are pending.
@@ -66,6 +72,17 @@ class DivergenceCheck:
             if found is not None:
                 raise DivergedError(found, images_seen, learning_rate, self.last_loss)
             self.last_loss = loss / self._values_per_image
+            self.loss_sum += int(math.ldexp(loss, -LOSS_UNIT_EXPONENT))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what goes on in a resumed training; nothing may be pending."""
+        return {"learning_rate": self.learning_rate, "last_loss": self.last_loss, "loss_sum": self.loss_sum}
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._pending = []
+        self.learning_rate, self.loss_sum = float(content["learning_rate"]), int(content["loss_sum"])
+        self.last_loss = None if content["last_loss"] is None else float(content["last_loss"])
 
 
 def check_finite(state: TrainingState, images_seen: int) -> None:

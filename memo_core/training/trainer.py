@@ -15,11 +15,13 @@ from memo_core.evaluation import Evaluation, NextBatch, evaluate, nearest_images
 from memo_core.experiment import Experiment
 from memo_core.measure.faiss_search import neighbor_search
 from memo_core.measure.fid import FrechetDistance
+from memo_core.memory import memory_errors
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.randomness import named_generator, named_seed
 from memo_core.training.captured import choose_step
 from memo_core.training.divergence import DivergenceCheck
+from memo_core.training.record import Row, Tally, TrainingRecord, check_same_training
 from memo_core.training.schedules import ema_decay_at, learning_rate_at
 from memo_core.training.step import TrainingState
 from memo_core.training.stream import IndexStream
@@ -60,10 +62,10 @@ class Trainer:
         self._take_step = choose_step(experiment.training.compile, self.device)
         self._divergence = DivergenceCheck(self.state, math.prod(self.data.image_shape))
         self.images_seen = 0
-        self.history: list[tuple[int, float, int]] = []
-        """(images seen, ratio, samples) of each evaluation so far."""
+        self._seconds = 0.0
+        self._record = TrainingRecord()
         self._best_arrays: dict[str, Any] | None = None
-        self.best_memorization_ratio = 0.0
+        self._is_between_steps = True
         self._stream = IndexStream(len(self.data), experiment.seed, experiment.training.order, self.device)
         self._noise = named_generator(experiment.seed, "noise", device=self.device)
         self._dropout_state = self._initial_dropout_state()
@@ -80,42 +82,88 @@ class Trainer:
             self.experiment.training.precision,
         )
 
+    @property
+    def rows(self) -> list[Row]:
+        """The metrics of every evaluation so far, as `Evaluation.metrics`."""
+        return self._record.rows
+
+    @property
+    def history(self) -> list[tuple[int, float, int]]:
+        """(images seen, ratio, samples) of each evaluation so far."""
+        return self._record.history
+
+    @property
+    def best_memorization_ratio(self) -> float:
+        """The highest ratio so far, 0 before the first evaluation."""
+        return self._record.best_ratio
+
+    @property
+    def best_arrays(self) -> dict[str, Any] | None:
+        """The samples of the evaluation with the highest ratio so far (`Evaluation.arrays`)."""
+        return self._best_arrays
+
+    @property
+    def is_between_steps(self) -> bool:
+        """Whether `state_dict` is a valid checkpoint: always but while steps are taken, and after an error in them."""
+        return self._is_between_steps
+
     def evaluations(
-        self, on_progress: Progress | None = None, next_batch: NextBatch | None = None
+        self,
+        on_progress: Progress | None = None,
+        next_batch: NextBatch | None = None,
+        save_due: Callable[[], bool] | None = None,
+        save: Callable[[], None] | None = None,
     ) -> Iterator[Evaluation]:
         """Train, and yield each evaluation as it is reached; between two, `state_dict` is a valid checkpoint.
 
         Args:
             on_progress: called after each step with the number of images seen so far.
             next_batch: sequential sampling of all evaluations but the last (see `evaluate`), whose number is reported.
+            save_due: called after each step; where it is true, `save` is called before the next one.
+            save: writes a checkpoint, for example; `state_dict` is valid while it runs. Its time does not count as
+                training. The numbers are the same whenever it is called.
 
         Raises:
             DivergedError: a loss, a parameter or a sample is NaN or infinite; the trainer is of no more use.
+            MemoryExhaustedError: the device's memory does not suffice; likewise.
         """
+        # The last evaluation too would be an adaptive one within a longer budget.
+        self._record.has_adaptive_samples |= next_batch is not None
         for point in self.experiment.evaluation_points:
-            if point <= self.images_seen:
+            if self._is_past(point):
                 continue
-            start, seen = time.perf_counter(), self.images_seen
-            loss = self._train_until(point, on_progress)
-            rate = (self.images_seen - seen) / (time.perf_counter() - start)
-            # A batch may pass several points at once.
-            last = self.images_seen >= self.experiment.evaluation_points[-1]
-            yield self._evaluate(loss, rate, None if last else next_batch)
-
-    def _train_until(self, point: int, on_progress: Progress | None) -> float:
-        """Train to the first batch border at or after `point` images; the mean loss per value on the way."""
-        # float64: the sum of many finite losses may exceed float32.
-        total, steps = torch.zeros((), dtype=torch.float64, device=self.device), 0
-        with self._own_dropout_stream(), gpu_arithmetic(self.experiment.training.precision, self.device):
             while self.images_seen < point:
-                total += self._step()
-                steps += 1
+                if self._take_steps(point, on_progress, save_due) and save is not None:
+                    save()
+            # A checkpoint may have been saved just before an evaluation, and a batch may pass several points at once.
+            last = self.images_seen >= self.experiment.evaluation_points[-1]
+            yield self._evaluate(None if last else next_batch)
+
+    def _is_past(self, point: int) -> bool:
+        """Whether a point was evaluated, or lies before the batch whose end is evaluated next."""
+        return point <= max(self._record.last.images_seen, self.images_seen - self.experiment.training.batch_size)
+
+    def _take_steps(self, point: int, on_progress: Progress | None, save_due: Callable[[], bool] | None) -> bool:
+        """Train to the first batch border at or after `point` images, or until a save is due; returns whether it is."""
+        start, is_due = time.perf_counter(), False
+        self._is_between_steps = False
+        advice = "lower training.batch_size or model.width, or take a device with more memory"
+        with (
+            self._own_dropout_stream(),
+            gpu_arithmetic(self.experiment.training.precision, self.device),
+            memory_errors("in training", advice),
+        ):
+            while self.images_seen < point and not is_due:
+                self._step()
                 if on_progress is not None:
                     on_progress(self.images_seen)
+                is_due = save_due is not None and save_due()
         self._divergence.look()
-        return float(total) / (steps * math.prod(self.data.image_shape))
+        self._seconds += time.perf_counter() - start
+        self._is_between_steps = True
+        return is_due
 
-    def _step(self) -> Tensor:
+    def _step(self) -> None:
         settings = self.experiment.training
         indices = self._stream.batch(self.images_seen, settings.batch_size)
         images = self.data.images[indices]
@@ -135,13 +183,13 @@ class Trainer:
         )
         self.images_seen += len(indices)
         self._divergence.after_step(self.images_seen, learning_rate, loss)
-        return loss
 
-    def _evaluate(self, loss: float, images_per_second: float, next_batch: NextBatch | None) -> Evaluation:
+    def _evaluate(self, next_batch: NextBatch | None) -> Evaluation:
         try:
-            memorization, generated = evaluate(
-                self.state.ema, self.data.images, self.experiment, next_batch=next_batch, fid=self._fid
-            )
+            with memory_errors("in an evaluation", "lower evaluation.batch_size, or take a device with more memory"):
+                memorization, generated = evaluate(
+                    self.state.ema, self.data.images, self.experiment, next_batch=next_batch, fid=self._fid
+                )
         except NotFiniteError:
             # Parameters can be finite and yet too large to sample with.
             raise DivergedError(
@@ -150,31 +198,32 @@ class Trainer:
                 self._divergence.learning_rate,
                 self._divergence.last_loss,
             ) from None
-        self.history.append((self.images_seen, memorization.ratio, memorization.num_samples))
-        improved = self._best_arrays is None or memorization.ratio > self.best_memorization_ratio
-        self.best_memorization_ratio = max(self.best_memorization_ratio, memorization.ratio)
+        settings, record = self.experiment.training, self._record
+        tally = Tally(self.images_seen, self._divergence.loss_sum, self._seconds)
+        means = tally.since(record.last, settings.batch_size, math.prod(self.data.image_shape))
+        is_best = self._best_arrays is None or memorization.ratio > record.best_ratio
+        nearest = nearest_images(memorization, self.data.images, len(generated))
         evaluation = Evaluation(
             metrics={
                 "epoch": self.images_seen / len(self.data),
                 "images_seen": self.images_seen,
-                "loss": loss,
+                "loss": means["loss"],
                 **memorization.summary(),
-                "best_memorization_ratio": self.best_memorization_ratio,
-                "images_per_second": images_per_second,
+                "best_memorization_ratio": max(record.best_ratio, memorization.ratio),
+                "images_per_second": means["images_per_second"],
                 **({} if self._fid is None else {"fid": self._fid.take()}),
             },
             memorization=memorization,
             generated=generated,
-            nearest=nearest_images(memorization, self.data.images, len(generated)),
+            nearest=nearest,
         )
-        if improved:
-            self._best_arrays = evaluation.arrays()
+        self._is_between_steps = False
+        record.rows.append(dict(evaluation.metrics))
+        record.tallies.append(tally)
+        if is_best:
+            self._best_arrays, record.best_images_seen = evaluation.arrays(), self.images_seen
+        self._is_between_steps = True
         return evaluation
-
-    @property
-    def best_arrays(self) -> dict[str, Any] | None:
-        """The samples of the evaluation with the highest ratio so far (`Evaluation.arrays`)."""
-        return self._best_arrays
 
     # Dropout draws from the default generator: its state is the trainer's own, and is put back for other code.
 
@@ -193,7 +242,12 @@ class Trainer:
             self._dropout_state = torch.cuda.get_rng_state(self.device) if cuda else torch.get_rng_state()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the rest of the run depends on: model, EMA, optimizer, position, generators."""
+        """Return all that the rest of the training depends on, from weights to generators, and its rows.
+
+        Raises:
+            DivergedError: a step that was not looked at yet left numbers that are not finite.
+        """
+        self._divergence.look()
         channels, resolution, _ = self.data.image_shape
         return {
             "experiment": self.experiment.to_flat(),
@@ -204,34 +258,46 @@ class Trainer:
             "ema": self.state.ema.state_dict(),
             "optimizer": self.state.optimizer.state_dict(),
             "images_seen": self.images_seen,
+            "seconds": self._seconds,
             "noise_generator": self._noise.get_state(),
             "dropout_generator": self._dropout_state,
-            "best_memorization_ratio": self.best_memorization_ratio,
-            "history": self.history,
+            "divergence": self._divergence.state_dict(),
+            "pixels_sha256": self.data.pixels_sha256,
+            **self._record.state_dict(),
         }
 
-    def load_state_dict(self, content: dict[str, Any], best_arrays: dict[str, Any] | None = None) -> None:
-        """Continue from a checkpoint of the same experiment.
+    def load_state_dict(
+        self, content: dict[str, Any], best_arrays: dict[str, Any] | None = None, as_at_once: bool = False
+    ) -> None:
+        """Continue from a checkpoint of the same training.
+
+        Args:
+            content: what `state_dict` returned; its budget and its evaluations may have been others.
+            best_arrays: the samples of the best evaluation so far; without them, the next one counts as best.
+            as_at_once: go on only where the rows will be those of an uninterrupted training of this experiment.
+                Else rows that it would not have are kept, and evaluations that were passed are not made up for.
 
         Raises:
-            MemosweepError: the checkpoint belongs to another experiment.
+            OtherTrainingError: the checkpoint has other settings or other images; nothing was changed.
+            NotContinuedError: the rows would be others; likewise.
         """
-        mine, theirs = self.experiment.to_flat(), content["experiment"]
-        # A longer budget, or other evaluation points, continue the same training.
-        free = ("training.epochs", "training.images", "evaluation.")
-        for key in mine:
-            if not key.startswith(free) and mine[key] != theirs.get(key):
-                raise MemosweepError(f"the checkpoint was trained with {key} = {theirs.get(key)}, not {mine[key]}")
+        check_same_training(self.experiment, self.data.pixels_sha256, content)
+        record = TrainingRecord.from_state(content)
+        if best_arrays is None:
+            record.best_images_seen = 0
+        if as_at_once:
+            record = record.as_asked_for_at_once(self.experiment, content, math.prod(self.data.image_shape))
+        self._is_between_steps = False
         self.state.denoiser.load_state_dict(content["model"])
         self.state.ema.load_state_dict(content["ema"])
         self.state.optimizer.load_state_dict(content["optimizer"])
         # A captured step writes to the moments that were there when it was captured.
         self._take_step = choose_step(self.experiment.training.compile, self.device)
-        self.images_seen = content["images_seen"]
+        self.images_seen, self._seconds = content["images_seen"], float(content["seconds"])
         self._noise.set_state(content["noise_generator"].cpu())
         self._dropout_state = content["dropout_generator"].cpu()
         # A state that no generator takes is refused here, not at the next step.
         torch.Generator(self.device).set_state(self._dropout_state)
-        self.best_memorization_ratio = content["best_memorization_ratio"]
-        self.history = [(int(seen), float(ratio), int(count)) for seen, ratio, count in content["history"]]
-        self._best_arrays = best_arrays
+        self._divergence.load_state_dict(content["divergence"])
+        self._record, self._best_arrays = record, best_arrays if record.best_images_seen else None
+        self._is_between_steps = True

@@ -5,8 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from memo_core.command_line import run
-parse_duration = float
+from memo_core.command_line import parse_duration, run
 from memo_core.errors import MemosweepError
 from memo_core.terminal import Parser
 from sweeps.engine.plans.factor import Factor
@@ -70,14 +69,14 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
     where.add_argument("--auto-resume", action="store_true",
                        help="start the run of --name, or finish it where these options began it")  # fmt: skip
     where.add_argument("--extend", metavar="NAME",
-                       help="add --values, --sizes, --repeats or a longer budget to a run, and train what is missing")  # fmt: skip
+                       help="add --values, --sizes, --repeats or a longer budget to a run")  # fmt: skip
     where.add_argument("--reuse", nargs="+", default=[], metavar="RUN",
                        help="folders of runs whose equal trials are taken and not trained again")  # fmt: skip
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-concurrent", type=int, metavar="N", help="trials at once (default: what fits)")
-    limits.add_argument("--time-budget", type=parse_duration, metavar="TIME",
+    limits.add_argument("--time-budget", metavar="TIME",
                         help="stop after so long, such as 8h or 90min, to be resumed")  # fmt: skip
-    limits.add_argument("--checkpoint-every", type=parse_duration, metavar="TIME", dest="checkpoint_seconds",
+    limits.add_argument("--checkpoint-every", metavar="TIME",
                         help="save each trial at least so often (default: 10min)")  # fmt: skip
     limits.add_argument("--max-failures", type=int, metavar="N",
                         help="restarts of a trial that makes no progress (default: 3)")  # fmt: skip
@@ -110,7 +109,7 @@ def _add_optuna_arguments(group: Any) -> None:
 
 _BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", *EARLY_STOPS)
 _OPTUNA_OPTIONS = ("trials", "direction", "asha")
-LIMITS = ("max_concurrent", "time_budget", "checkpoint_seconds", "max_failures")
+LIMITS = ("max_concurrent", "time_budget", "checkpoint_every", "max_failures")
 _OF_ANY_START = ("name", "storage_path", "reuse", *LIMITS)
 _MODES = ("resume", "auto_resume", "extend")
 
@@ -140,6 +139,9 @@ def _check_options(parser: Parser, options: argparse.Namespace) -> None:
         for name in EARLY_STOPS:
             if getattr(options, name):
                 raise MemosweepError(f"--protocol paper with {_option(name)}: it has no early stops")
+    for name in ("time_budget", "checkpoint_every"):
+        if getattr(options, name) is not None:
+            setattr(options, name, parse_duration(getattr(options, name), _option(name)))
     for name, least in (("repeats", 1), ("max_concurrent", 1), ("max_failures", 0)):
         value = getattr(options, name)
         if value is not None and value < least:
@@ -149,4 +151,4 @@ def _check_options(parser: Parser, options: argparse.Namespace) -> None:
 
 
 def _option(name: str) -> str:
-    return f"--{name.removesuffix('_seconds').replace('checkpoint', 'checkpoint-every').replace('_', '-')}"
+    return f"--{name.replace('_', '-')}"

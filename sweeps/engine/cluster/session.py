@@ -17,8 +17,11 @@ _ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     # The last report of a trial that diverged has no ratio, on purpose: searchers and schedulers know.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    # `--resume` starts from the last snapshot of the experiment: an old one would repeat finished work.
-    "TUNE_GLOBAL_CHECKPOINT_S": "1",
+    # Trials write their own results, and Tune's state is thrown away.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    # A signal ends a sweep at once: what it has trained is on the disk.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)

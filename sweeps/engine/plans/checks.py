@@ -71,10 +71,13 @@ def _check_network(config: ModelConfig, resolution: int) -> None:
         build_network(config, resolution, channels=3, num_labels=0)
 
 
-def check_data(trials: Sequence[Experiment]) -> None:
+def check_data(trials: Sequence[Experiment]) -> dict[str, str]:
     """Load each distinct training set once, and check that the network takes its images.
 
     Subsets are nested: of the sets that differ in size alone only the largest is read.
+
+    Returns:
+        by the settings of each set that was read, the SHA-256 of its pixels.
 
     Raises:
         MemosweepError: what is wrong with the data.
@@ -86,7 +89,11 @@ def check_data(trials: Sequence[Experiment]) -> None:
         at_any_size = _at_any_size(trial)
         if at_any_size not in largest or trial.data.size > largest[at_any_size].size:
             largest[at_any_size] = trial.data
-    resolutions = {key: load_training_set(config).image_shape[1] for key, config in largest.items()}
+    resolutions, pixels = {}, {}
+    for key, config in largest.items():
+        loaded = load_training_set(config)
+        resolutions[key] = loaded.image_shape[1]
+        pixels[_described(config)] = loaded.pixels_sha256
     for trial in trials:
         resolution = resolutions[_at_any_size(trial)]
         try:
@@ -94,6 +101,14 @@ def check_data(trials: Sequence[Experiment]) -> None:
             _check_network(trial.model, resolution)
         except MemosweepError as error:
             raise MemosweepError(f"{error} ({trial.data.dataset})") from None
+    return pixels
+
+
+def _described(config: DataConfig) -> str:
+    """Return the settings of a training set that are not the default, such as `dataset=cifar10 size=1000`."""
+    settings = config.model_dump(exclude_defaults=True, mode="json")
+    settings = {"dataset": config.dataset, "size": config.size, **settings}
+    return " ".join(f"{name}={value}" for name, value in settings.items())
 
 
 def _at_any_size(trial: Experiment) -> DataConfig:

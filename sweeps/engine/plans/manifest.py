@@ -49,8 +49,8 @@ class Limits(BaseModel):
     """Trials at once; None for as many as the cluster holds."""
     time_budget: Annotated[float, Field(gt=0)] | None = None
     """Seconds; None for no limit."""
-    checkpoint_seconds: Annotated[float, Field(gt=0)] = 600.0
-    """Between two checkpoints of a trial, at most, beside those of its evaluations."""
+    checkpoint_every: Annotated[float, Field(gt=0)] = 600.0
+    """Seconds between two checkpoints of a trial, at most, beside those of its evaluations."""
 
 
 class Manifest(BaseModel):
@@ -68,6 +68,8 @@ class Manifest(BaseModel):
     """In words."""
     versions: dict[str, str]
     git_commit: str | None
+    images: dict[str, str] = {}
+    """By the settings of each training set of the largest size, the SHA-256 of its pixels."""
 
     def write(self, run_path: str) -> None:
         """Write `sweep.json` into the run's folder or URL.
@@ -110,7 +112,9 @@ def _first_mistake(error: ValidationError) -> str:
     return f"{place} = {quoted(first['input'])}: {message[0].lower()}{message[1:300]}"
 
 
-def describe_run(plan: Plan, resources: dict[Literal["cpu", "gpu"], float], limits: Limits) -> Manifest:
+def describe_run(
+    plan: Plan, resources: dict[Literal["cpu", "gpu"], float], limits: Limits, images: dict[str, str]
+) -> Manifest:
     """Return a manifest with the command, time, hardware and versions of this process filled in."""
     packages = ("ray", "torch", "torchvision", "numpy")
     return Manifest(
@@ -122,6 +126,7 @@ def describe_run(plan: Plan, resources: dict[Literal["cpu", "gpu"], float], limi
         hardware=describe_hardware(),
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         git_commit=_git_commit(),
+        images=images,
     )
 
 

@@ -1,20 +1,24 @@
 """Which trials need no training: those that the run's own folder holds whole, and equal ones of other runs."""
 
+import contextlib
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from analysis.results.store import RESULT_FILE, join_url, open_location
-from memo_core.experiment import FlatExperiment
+from memo_core.data import load_training_set
+from memo_core.errors import MemosweepError
+from memo_core.experiment import Experiment, FlatExperiment
+from memo_core.training.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from sweeps.engine.plans.manifest import Manifest, unreachable
 from sweeps.engine.plans.names import experiment_id, trial_directory
 from sweeps.engine.plans.plan import OptunaOptions, Plan
 from sweeps.engine.run.folder import name_of
 from sweeps.engine.search.journal import Ended
-from sweeps.engine.tune.trial_folder import TrialRecord, read_records
-
-_IMAGES = ("data.dataset", "data.blend_dataset")
+from sweeps.engine.tune.trial_folder import CHECKPOINTS, TrialRecord, read_records
 
 
 class KnownTrials:
@@ -33,9 +37,14 @@ class KnownTrials:
     def __init__(
         self, run_path: str, manifest: Manifest, ended: Mapping[str, Ended], reuse: Sequence[str] = ()
     ) -> None:
-        self._run_path, self._plan, self._images = run_path, manifest.plan, manifest.images
+        self._run_path, self._plan = run_path, manifest.plan
         self.records = read_records(run_path)
-        self.folders = {trial_id: record.folder for trial_id, record in self.records.items()}
+        self.renamed = {
+            trial_id: record.folder
+            for trial_id, record in self.records.items()
+            if record.rows and trial_directory(record.result["config"], self._plan.varied) != record.folder
+        }
+        """By identity, the folders that were named when the run varied other settings."""
         over = (record for record in self.records.values() if is_over(record, ended.get(record.trial_id), self._plan))
         # What failed may succeed now, after an error that its user has mended.
         self._results = {record.trial_id: record.result for record in over if record.failure != "failed"}
@@ -77,7 +86,7 @@ class KnownTrials:
             # Behind the others: a trial whose copy is not whole is not done.
             here.pipe_file(f"{target}/{RESULT_FILE}", "".join(f"{json.dumps(row)}\n" for row in rows).encode())
         trial_id = source.record.trial_id
-        self.folders[trial_id], self.reused[trial_id] = name, run
+        self.reused[trial_id] = run
         self._results[trial_id] = source.record.result
 
 
@@ -89,10 +98,15 @@ class _Source:
     record: TrialRecord
 
     def has_images_of(self, experiment: FlatExperiment) -> bool:
-        """Return whether the trial was trained on the images that an experiment names now."""
-        with tempfile.TemporaryDirectory() as place, contextlib.suppress(MemosweepError):
-            folder = TrialFolder(self.run_path, self.record.folder, experiment)
-            ...
+        """Return whether the trial was trained on the images that an experiment names now, as its checkpoint says."""
+        images = load_training_set(Experiment.from_flat(experiment).data).pixels_sha256
+        filesystem, path = open_location(join_url(self.run_path, self.record.folder))
+        with tempfile.TemporaryDirectory() as place, contextlib.suppress(MemosweepError, OSError):
+            for folder in sorted(map(str, filesystem.ls(path, detail=False)), reverse=True):
+                if folder.rstrip("/").rpartition("/")[2].startswith(CHECKPOINTS):
+                    file = Path(place) / CHECKPOINT_FILE
+                    filesystem.get_file(f"{folder.rstrip('/')}/{CHECKPOINT_FILE}", str(file))
+                    return bool(read_checkpoint(file).get("pixels_sha256") == images)
         return False
 
 
@@ -102,15 +116,10 @@ def _finished_elsewhere(run_path: str, reuse: Sequence[str]) -> dict[str, _Sourc
     for other in reuse:
         if other == run_path:
             continue
-        manifest = Manifest.read(other)
         for trial_id, record in read_records(other).items():
             if record.done and record.failure is None:
-                found.setdefault(trial_id, _Source(other, manifest.images, record))
+                found.setdefault(trial_id, _Source(other, record))
     return found
-
-
-def _sources(experiment: FlatExperiment) -> list[str]:
-    return [str(experiment[key]) for key in _IMAGES if experiment.get(key) is not None]
 
 
 def is_over(record: TrialRecord, ended: Ended | None, plan: Plan) -> bool:

@@ -81,7 +81,7 @@ def _fit(manifest: Manifest, run_path: str, limits: Limits, source: TrialSource,
     board.start()
     display = _display(manifest.plan, run_path, known, board)
     scratch = tempfile.mkdtemp(prefix="memosweep-")
-    start = Start(run_path, scratch, known.folders, source, display, board, limits)
+    start = Start(run_path, scratch, known.renamed, source, display, board, limits)
     try:
         with _interruptible(limits.time_budget):
             tuner_of(manifest, start).fit()
@@ -118,7 +118,9 @@ def _display(plan: Plan, run_path: str, known: KnownTrials, board: Board) -> Liv
         plan.total,
         plan.search.target if isinstance(plan.search, EMMSearchOptions) else None,
         run_path=run_path,
-        folder=lambda config: known.folders.get(experiment_id(dict(config))) or trial_directory(config, plan.varied),
+        folder=lambda config: (
+            known.renamed.get(experiment_id(dict(config))) or trial_directory(dict(config), plan.varied)
+        ),
         identity=lambda config: experiment_id(dict(config)),
         earlier=earlier,
         total_images=images,

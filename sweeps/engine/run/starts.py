@@ -8,7 +8,6 @@ from analysis.results.store import join_url
 from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment import FlatExperiment
 from sweeps.engine.cluster import session as ray_session
-from sweeps.engine.cluster.hardware import describe_nodes
 from sweeps.engine.plans.checks import check_data, check_networks
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Limits, Manifest, describe_run
@@ -48,7 +47,7 @@ def start_sweep(
     _start_ray()
     name = name or folder.claim_name(storage, f"{factor.name}-{datetime.now():%Y%m%d-%H%M%S}")
     run_path = join_url(storage, name)
-    manifest = describe_run(plan, resources, limits, workers=describe_nodes(), images=images)
+    manifest = describe_run(plan, resources, limits, images=images)
     with folder.only_driver(run_path):
         folder.refuse_existing(run_path)  # another start may have been faster
         manifest.write(run_path)
@@ -94,8 +93,8 @@ def extend_sweep(
     before = read_run(factor, run_path)
     plan = plan.with_absolute_paths()
     with folder.only_driver(run_path):
+        check_images(before, check_data(before.plan.trials))
         images = check_data([*plan.trials, *plan.probes])
-        check_images(before, images)
         print(f"extending {run_path}", flush=True)
         _start_ray()
         limits = before.limits.model_copy(update=dict(changed))
@@ -124,10 +123,11 @@ def check_images(manifest: Manifest, images: Mapping[str, str]) -> None:
     Raises:
         MemosweepError: which source has changed.
     """
-    for source, known in manifest.images.items():
-        if images.get(source, known) != known:
+    for training_set, known in manifest.images.items():
+        now = images.get(training_set, known)
+        if now != known:
             raise MemosweepError(
-                f"{source}: holds other images than when the run began (SHA-256 of the pixels {images[source][:12]}..., "
+                f"{training_set}: the images are not those of the run's start (SHA-256 of the pixels {now[:12]}..., "
                 f"then {known[:12]}...): put those back, or start a new run"
             )
 
@@ -153,7 +153,7 @@ def difference(stored: Any, typed: Any, place: str = "") -> str | None:
 
 
 def _continue_folders(run_path: str, plan: Plan) -> None:
-    """Give trials with another budget the folders of the equal ones that were trained so far, with their checkpoints."""
+    """Let trials with a longer budget go on in the folders of those that differ from them in nothing else."""
     records = read_records(run_path)
     wanted = {trial_directory(flat, plan.varied): flat for flat in (trial.to_flat() for trial in plan.trials)}
     free = {

@@ -128,6 +128,11 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         """Leave the last state on the screen."""
         if self._live is not None and self._console is not None:
             self._live.update(screen(self._sweep(trials, self._clock()), self._console), refresh=True)
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back, after a sweep that broke off too."""
+        if self._live is not None:
             self._live.stop()
             self._live = None
 

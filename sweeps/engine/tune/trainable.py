@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from memo_core.training.checkpoints import Checkpoints
 from ray import tune
-from tensorboardX import SummaryWriter
 
 from analysis.emm.stopping.rules import NextBatch, StoppingRules
 from memo_core.errors import DivergedError, ExhaustedError, MemosweepError, first_line
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
 from memo_core.training.checkpoint import save_samples
+from memo_core.training.checkpoints import Checkpoints
 from memo_core.training.trainer import Trainer
 from sweeps.engine.plans.names import experiment_id
 from sweeps.engine.tune.trial_folder import (
@@ -117,17 +116,18 @@ class _Attempt:
                 return
         report = self._options.reporter and self._options.reporter(experiment_id(trainer.experiment.to_flat()))
         due = _Timer(self._options.checkpoint_seconds)
-        for _ in trainer.evaluations(report, _sampling(trainer, rules), due, lambda: self._save(trainer)):
-            # The checkpoint holds the whole row, so that results that get lost can be written again.
-            trainer.rows[-1] |= {**_training_record(trainer, rules), **watch.times()}
-            self._save(trainer)
-            due.restart()
-            over = _is_over(trainer)
-            self._folder.write_results(trainer.rows, over)
-            self._log(trainer.rows[-1])
-            tune.report(_report(trainer.rows[-1]))
-            if over:
-                return
+        with self._folder.tensorboard() as log:
+            for _ in trainer.evaluations(report, _sampling(trainer, rules), due, lambda: self._save(trainer)):
+                # The checkpoint holds the whole row, so that results that get lost can be written again.
+                trainer.rows[-1] |= {**_training_record(trainer, rules), **watch.times()}
+                self._save(trainer)
+                due.restart()
+                row, over = trainer.rows[-1], _is_over(trainer)
+                self._folder.write_results(trainer.rows, over)
+                log(row)
+                tune.report(_report(row))
+                if over:
+                    return
 
     def _save(self, trainer: Trainer) -> None:
         self._folder.upload_checkpoint(self._checkpoints.save(trainer))
@@ -163,13 +163,6 @@ class _Attempt:
         before = self._folder.read(LAST_ERROR_FILE)
         self._folder.write(LAST_ERROR_FILE, json.dumps(here).encode())
         return before is not None and json.loads(before) == here
-
-    def _log(self, row: Mapping[str, Any]) -> None:
-        """Write an evaluation for TensorBoard."""
-        with SummaryWriter(str(self._folder.path)) as writer:
-            for name, value in row.items():
-                if isinstance(value, float | int) and name not in TIMES:
-                    writer.add_scalar(name, value, int(row["images_seen"]))
 
 
 class _Timer:

@@ -1,6 +1,6 @@
 """From a manifest to a `tune.Tuner`: trainable, scheduler, names, display."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,15 +27,11 @@ class Start:
     scratch: str
     """Where Tune keeps its own state, which is thrown away."""
     folders: Mapping[str, str]
-    """From the identities of the trials that have a folder to its name."""
+    """By identity, the folders of trials that have another one than `trial_directory` gives."""
     source: TrialSource
     display: LiveProgress
     board: Board
     limits: Limits
-
-    def folder(self, experiment: FlatExperiment, varied: Sequence[str]) -> str:
-        """Return the name of a trial's folder: that which it has, in whatever run it was begun."""
-        return self.folders.get(experiment_id(experiment)) or trial_directory(experiment, varied)
 
 
 def tuner_of(manifest: Manifest, start: Start) -> tune.Tuner:
@@ -45,8 +41,11 @@ def tuner_of(manifest: Manifest, start: Start) -> tune.Tuner:
     # Searchers know the metric already, but a scheduler does not.
     metric = {"metric": METRIC, "mode": plan.search.direction} if isinstance(plan.search, OptunaOptions) else {}
 
+    # By value, since Tune copies what names trials for each of them.
+    folders, varied = dict(start.folders), plan.varied
+
     def folder(experiment: FlatExperiment) -> str:
-        return start.folder(experiment, plan.varied)
+        return folders.get(experiment_id(experiment)) or trial_directory(experiment, varied)
 
     return tune.Tuner(
         _trainable(manifest, start),
@@ -57,7 +56,7 @@ def tuner_of(manifest: Manifest, start: Start) -> tune.Tuner:
             search_alg=start.source,
             scheduler=scheduler,
             reuse_actors=True,
-            trial_name_creator=lambda trial: trial_title(trial.config, plan.varied),
+            trial_name_creator=lambda trial: trial_title(trial.config, varied),
             trial_dirname_creator=lambda trial: folder(trial.config),
         ),
         run_config=tune.RunConfig(
@@ -75,7 +74,7 @@ def _trainable(manifest: Manifest, start: Start) -> Any:
     search, rules = manifest.plan.search, None
     if isinstance(search, EMMSearchOptions):
         rules = StoppingRules(search.target, search.early_success, search.sequential_sampling)
-    options = TrialOptions(start.run_path, start.limits.checkpoint_seconds, rules, start.board.reporter)
+    options = TrialOptions(start.run_path, start.limits.checkpoint_every, rules, start.board.reporters)
     return tune.with_resources(tune.with_parameters(train_trial, options=options), manifest.resources)
 
 

@@ -14,7 +14,7 @@ from analysis.report.overview import describe
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
 from analysis.runs.settings import varied_keys
-from tests.analysis.conftest import fail, LONG_AGO
+from tests.analysis.conftest import LONG_AGO, fail
 from tests.fakes import make_table
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no evaluation yet:analysis.errors.SkippedResultsWarning")

@@ -82,16 +82,18 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start_script(cluster: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a sweep script as a process of its own, which a test may kill."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(name: str, *arguments: str) -> subprocess.Popen[str]:
+    def start(name: str, *arguments: str, own_ray: bool = False) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, f"sweeps/{name}.py", *arguments],
             cwd=REPOSITORY,
-            env={**os.environ, "RAY_ADDRESS": cluster},
+            env={**os.environ, "RAY_ADDRESS": "local" if own_ray else cluster},
+            # A process group of its own, which can be sent a signal.
+            start_new_session=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

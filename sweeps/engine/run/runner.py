@@ -161,8 +161,10 @@ def _conclude(
     for line in [*folder.notes(run_path, records), *counted.failure_lines(run_path)]:
         print(line, flush=True)
     if known.reused:
-        runs = ", ".join(dict.fromkeys(known.reused.values()))
-        print(f"{len(known.reused)} trials were taken from other runs: {runs}", flush=True)
+        count, runs = len(known.reused), list(dict.fromkeys(known.reused.values()))
+        what = "1 trial was" if count == 1 else f"{count} trials were"
+        where = "another run" if len(runs) == 1 else "other runs"
+        print(f"{what} taken from {where}: {', '.join(runs)}", flush=True)
     if searcher.ended is not None and not counted.missing:
         print(f"ended after {counted.begun} of {plan.total} trials: {searcher.ended}", flush=True)
     if broken is not None or counted.missing:

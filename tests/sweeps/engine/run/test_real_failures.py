@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sweeps.engine.run import runner
+from sweeps.engine.run import starts
 from tests.sweeps.conftest import settings
 
 ONE = ["--preset", "laptop", "--sizes", "10"]
@@ -65,7 +65,7 @@ def test_an_emm_search_whose_trainings_diverge_ends_and_says_so(cluster, script,
 
 def test_an_error_that_cannot_change_is_not_tried_again(cluster, script, tmp_path, monkeypatch):
     # As on a cluster whose workers lack the driver's files.
-    monkeypatch.setattr(runner, "check_data", lambda trials: None)
+    monkeypatch.setattr(starts, "check_data", lambda trials: {})
     code, output, _ = script(
         "weight_decay", *ONE, "--values", "0", *settings(data__dataset=tmp_path / "gone.zip"),
         "--storage-path", str(tmp_path), "--name", "run",

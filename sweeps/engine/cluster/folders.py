@@ -1,7 +1,7 @@
 """The folders of Ray sessions in Ray's temporary folder: whose they are, what runs in them, and their removal.
 
-A folder that a sweep started holds a marker file, locked for as long as its driver lives: the lock goes with the process
-however it ends, and unlike a process id it is never given to another.
+A folder that a sweep started holds a marker file, locked for as long as its driver lives: the lock goes with the
+process however it ends, and unlike a process id it is never given to another.
 """
 
 import contextlib

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -105,7 +106,7 @@ def start(address: str | None = None) -> Cluster:
 
 
 def stop(seconds: float = 10) -> None:
-    """End what this process started: of a Ray of our own every process and the session's folder; else leave the cluster.
+    """End what this process started: of a Ray of our own every process and its folder; a cluster it only leaves.
 
     Works also where a signal has already ended a part of Ray. Called again, or without Ray, it does nothing.
 
@@ -116,10 +117,10 @@ def stop(seconds: float = 10) -> None:
     if not ray.is_initialized() and _own is None:
         return
     with _quiet_screen():
-        if _own is not None and not _is_whole(_own.folder):
-            # Ray would wait for the parts that are gone.
-            folders.end(folders.processes_in(_own.folder))
-        _shut_down(seconds)
+        if _own is not None:
+            # Ray would wait for parts that are gone.
+            watch.ask(_own.watch, seconds if _is_whole(_own.folder) else 0)
+        _shut_down(seconds + 5)
         if _own is None:
             return
         folders.end(folders.processes_in(_own.folder))
@@ -149,7 +150,7 @@ def _start_own() -> None:
     check_temporary_folder()
     remove_stale()
     root = temporary_folder()
-    before = set(_own_folders(root))
+    existed, before = root.exists(), set(_own_folders(root))
     try:
         with _in_one_line("Ray does not start"), _quiet_screen():
             context = ray.init(address="local", num_cpus=granted_cpus(), **_QUIET)
@@ -161,8 +162,8 @@ def _start_own() -> None:
             for folder in set(_own_folders(root)) - before:
                 folders.end(folders.processes_in(folder))
                 folders.remove(folder)
-        with contextlib.suppress(OSError):
-            root.rmdir()  # only where it is empty
+        if not existed and not any(root.glob("session_*")):
+            shutil.rmtree(root, ignore_errors=True)
         raise
 
 
@@ -176,12 +177,10 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _shut_down(seconds: float) -> None:
-    """Call `ray.shutdown`, which waits for a cluster that is gone; the session's processes are killed after `seconds`."""
+    """Call `ray.shutdown`, which waits for what is gone; it is given up after `seconds`."""
     try:
         limited(ray.shutdown, seconds)
     except TimeoutError:
-        if _own is not None:
-            folders.end(folders.processes_in(_own.folder))
         # It would be called again when this process ends, and wait again.
         atexit.unregister(ray.shutdown)
     except Exception:  # nothing is left to shut down

@@ -1,9 +1,12 @@
-"""A small process beside a driver that started Ray: once the driver is gone, it ends what is left and removes its folder.
+"""A small process beside a driver that started Ray: once the driver is gone, it ends what is left.
 
 Ray's own processes notice the death of a killed driver one after the other, its agents after more than a minute.
-`python -m sweeps.engine.cluster.watch SESSION_FOLDER` waits for the end of its standard input.
+`python -m sweeps.engine.cluster.watch SESSION_FOLDER` waits for the end of its standard input. A line with a number of
+seconds on it asks it to kill Ray's processes after that time: a driver inside Ray's C++ code cannot do so itself.
 """
 
+import contextlib
+import select
 import signal
 import subprocess
 import sys
@@ -28,10 +31,19 @@ def watch(folder: Path) -> "subprocess.Popen[bytes]":
     )
 
 
+def ask(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Have Ray's processes killed after some seconds."""
+    with contextlib.suppress(OSError):  # it was killed itself
+        if process.stdin is not None:
+            process.stdin.write(f"{seconds}\n".encode())
+            process.stdin.flush()
+
+
 def release(process: "subprocess.Popen[bytes]", seconds: float) -> None:
     """Let it find that nothing is left, and end."""
     if process.stdin is not None:
-        process.stdin.close()
+        with contextlib.suppress(OSError):
+            process.stdin.close()
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -43,7 +55,11 @@ def main(folder: Path) -> None:
     """Wait for the driver's end, then clean up behind it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    sys.stdin.buffer.read()
+    line = sys.stdin.readline()
+    if line:
+        if not select.select([sys.stdin], [], [], float(line))[0]:
+            folders.end(folders.processes_in(folder))
+        sys.stdin.read()
     for _ in range(_TRIES):
         left = folders.processes_in(folder)
         if not left and not folder.exists():

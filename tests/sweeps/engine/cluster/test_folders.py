@@ -106,7 +106,7 @@ def test_the_watch_cleans_up_behind_a_driver_that_was_killed(tmp_path, start):
     worker = start(folder / "logs/worker-1.out", "a")
     watched = driver(folder, "from sweeps.engine.cluster.watch import watch; w = watch(pathlib.Path(sys.argv[1])); "
                      "print(w.pid, file=open(sys.argv[1] + '/pid', 'w'), flush=True); sys.stdin.read()")  # fmt: skip
-    wait_for(lambda: (folder / "pid").exists())
+    wait_for((folder / "pid").exists)
     assert worker.poll() is None
     kill(watched)
     assert worker.wait(20) < 0

@@ -5,8 +5,10 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +95,8 @@ def start(address: str | None = None) -> Cluster:
     if not ray.is_initialized():
         if joined:
             check_address(joined)
-            with _in_one_line(f"the Ray cluster at {joined} cannot be joined"), _quiet_screen():
+            message = f"the Ray cluster at {joined} cannot be joined"
+            with _in_one_line(message), _quiet_screen(), _kept_sigterm():
                 ray.init(address=joined, **_QUIET)
         else:
             _start_own()
@@ -152,7 +155,7 @@ def _start_own() -> None:
     root = temporary_folder()
     existed, before = root.exists(), set(_own_folders(root))
     try:
-        with _in_one_line("Ray does not start"), _quiet_screen():
+        with _in_one_line("Ray does not start"), _quiet_screen(), _kept_sigterm():
             context = ray.init(address="local", num_cpus=granted_cpus(), **_QUIET)
             folder = Path(context.address_info["session_dir"])
             _own = _OwnRay(folder, folders.mark(folder), watch.watch(folder))
@@ -165,6 +168,17 @@ def _start_own() -> None:
         if not existed and not any(root.glob("session_*")):
             shutil.rmtree(root, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def _kept_sigterm() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM: Ray sets one that exits with 15, and its C++ part one that aborts."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _own_folders(root: Path) -> Iterator[Path]:

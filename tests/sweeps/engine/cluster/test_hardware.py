@@ -46,7 +46,7 @@ def test_a_node_that_does_not_answer_is_described_by_what_ray_knows(cluster, mon
     id_of_node = ray.nodes()[0]["NodeID"]
     gpu = {"CPU": 16.0, "GPU": 2.0, "accelerator_type:H100": 1.0, "memory": 2e11}
     nodes = [
-        {"Alive": True, "NodeID": "f" * len(id_of_node), "Resources": gpu},
+        {"Alive": True, "NodeID": "b" * len(id_of_node), "Resources": gpu},
         {"Alive": False, "NodeID": "e" * len(id_of_node), "Resources": gpu},
         {"Alive": True, "NodeID": "d" * len(id_of_node), "Resources": {"CPU": 4.0, "GPU": 1.0}},
         {"Alive": True, "NodeID": "c" * len(id_of_node), "Resources": gpu},

@@ -115,7 +115,8 @@ def test_a_start_that_ray_gives_up_is_one_line_and_leaves_nothing(temporary):
     assert "MemosweepError: Ray does not start (Expecting ':' delimiter" in process.stderr.splitlines()[-1]
     assert "Expecting" not in "".join(process.stderr.splitlines()[:-1])
     assert list(temporary.iterdir()) == []
-    assert not [found for found in psutil.process_iter() if str(temporary) in " ".join(found.cmdline())]
+    commands = [" ".join(found.info["cmdline"] or []) for found in psutil.process_iter(["cmdline"])]
+    assert not [command for command in commands if str(temporary) in command]
 
 
 @pytest.mark.parametrize("address", [None, "", "local"])
@@ -145,7 +146,8 @@ def test_stop_without_ray_does_nothing(monkeypatch):
     session.stop()
 
 
-def test_a_joined_cluster_is_described_with_its_address(cluster):
+def test_a_joined_cluster_is_described_with_its_address(cluster, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
     found = session.start()
     assert (found.cpus, found.address, found.nodes) == (2, cluster, 1)
     assert found.description.startswith(f"the Ray cluster at {cluster} has 2 CPUs")

@@ -10,7 +10,7 @@ from memo_core.errors import MemosweepError, first_line, quoted
 from sweeps.engine.cluster.limited import limited
 
 _CONNECT_SECONDS = 4.0
-_JOIN_SECONDS = 24.0
+_JOIN_SECONDS = 20.0
 _PROBE = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level=50)"
 _EXPECTED = "expected host:port, ray://host:port, auto or local"
 
@@ -64,7 +64,7 @@ def _connect(host: str, port: int, named: str) -> None:
     except socket.gaierror as error:
         raise MemosweepError(f"{named}: {host} is not a known host ({error.strerror or error})") from None
     except (OSError, UnicodeError) as error:
-        reason = "no answer" if isinstance(error, TimeoutError) else first_line(error)
+        reason = getattr(error, "strerror", None) or ("no answer" if isinstance(error, OSError) else first_line(error))
         raise MemosweepError(f"{named}: nothing can be reached there ({reason})") from None
 
 

@@ -7,7 +7,7 @@ import sys
 import psutil
 import pytest
 
-from sweeps.engine.cluster import folders
+from sweeps.engine.cluster import folders, watch
 from sweeps.engine.cluster.folders import MARKER, end, processes_in, remove, remove_stale
 from tests.sweeps.conftest import wait_for
 
@@ -111,3 +111,24 @@ def test_the_watch_cleans_up_behind_a_driver_that_was_killed(tmp_path, start):
     kill(watched)
     assert worker.wait(20) < 0
     wait_for(lambda: not folder.exists(), seconds=20)
+
+
+def test_the_watch_ends_what_a_stuck_driver_waits_for(tmp_path, start):
+    folder = session(tmp_path, "stuck")
+    worker = start(folder / "logs/worker-1.out", "a")
+    watched = watch.watch(folder)
+    watch.ask(watched, 0.1)
+    assert worker.wait(20) < 0
+    # Its driver, this process, still owns the folder.
+    assert folder.exists()
+    watch.release(watched, 20)
+    assert watched.returncode == 0
+
+
+def test_the_watch_kills_nothing_in_a_driver_that_ends_in_time(tmp_path, start):
+    folder = session(tmp_path, "prompt")
+    watched = watch.watch(folder)
+    watch.ask(watched, 60)
+    remove(folder)
+    watch.release(watched, 20)
+    assert watched.returncode == 0

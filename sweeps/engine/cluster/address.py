@@ -10,7 +10,7 @@ from memo_core.errors import MemosweepError, first_line, quoted
 from sweeps.engine.cluster.limited import limited
 
 _CONNECT_SECONDS = 4.0
-_JOIN_SECONDS = 20.0
+_JOIN_SECONDS = 15.0
 _PROBE = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level=50)"
 _EXPECTED = "expected host:port, ray://host:port, auto or local"
 

@@ -18,7 +18,8 @@ _STATUS = {"error": "failed", "diverged": "diverged", "running": "still running"
            "interrupted": "interrupted before the end"}  # fmt: skip
 _FACTS = {
     "factor": "Studied factor", "preset": "Preset", "search": "Search", "command": "Command", "started": "Started",
-    "hardware": "Hardware", "resources": "Resources of a trial", "versions": "Versions", "git_commit": "Git commit",
+    "hardware": "Started on", "workers": "Workers", "resources": "Resources of a trial", "versions": "Versions",
+    "git_commit": "Git commit",
 }  # fmt: skip
 """Keys of `sweep.json` with their titles."""
 
@@ -36,6 +37,10 @@ class Sweep:
     """Trials that a grid was to have; unknown without `sweep.json`, and for a search, which decides as it goes."""
     problems: tuple[str, ...]
     """In words: trials that failed, were interrupted or never reported."""
+    uncommitted: bool
+    """The code had changes that are not in the commit of `facts`."""
+    images: Mapping[str, str]
+    """Source of images to the SHA-256 of its pixels."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def _sweep(name: str, rows: pd.DataFrame, finished: int, manifest: Mapping[str, 
     for key, title in _FACTS.items():
         value = manifest.get(key)
         if isinstance(value, list):
-            value = " ".join(map(str, value))
+            value = ("; " if key == "workers" else " ").join(map(str, value))
         elif isinstance(value, dict):
             texts = {part: number(what) if isinstance(what, float) else what for part, what in value.items()}
             value = ", ".join(f"{part} {text}" for part, text in texts.items())
@@ -146,7 +151,9 @@ def _sweep(name: str, rows: pd.DataFrame, finished: int, manifest: Mapping[str, 
             facts[title] = str(value)
     folder = _folder(rows)
     planned = manifest.get("planned")
-    return Sweep(name, facts, len(rows), finished, planned, tuple(_problems(rows, finished, planned, folder)))
+    problems = tuple(_problems(rows, finished, planned, folder))
+    uncommitted, images = bool(manifest.get("git_dirty")), manifest.get("images", {})
+    return Sweep(name, facts, len(rows), finished, planned, problems, uncommitted, images)
 
 
 def _problems(rows: pd.DataFrame, finished: int, planned: int | None, folder: Path | None) -> list[str]:

@@ -19,6 +19,7 @@ QUIET_SECONDS = 900.0
 _UNKNOWN = "the budget tells which trials ended, and trials that never reported are not known"
 
 Text = Annotated[str, AfterValidator(text)]
+SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Amount = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
@@ -67,8 +68,11 @@ class _Manifest(_Part):
     command: list[Text] = []
     started: Text | None = None
     hardware: Text | None = None
+    workers: list[Text] = []
     versions: dict[Text, Text] = {}
     git_commit: Text | None = None
+    git_dirty: bool | None = None
+    images: dict[Text, SHA256] = {}
 
 
 def parse_manifest(content: bytes | OSError) -> tuple[dict[str, Any], list[str]]:
@@ -80,7 +84,8 @@ def parse_manifest(content: bytes | OSError) -> tuple[dict[str, Any], list[str]]
     Returns:
         The entries that it has, without those that are not what they should be: `factor`, `key`, `title`, `scale`,
         `dependent`, `preset`, `search` (its kind), `zeta` (of an EMM search), `direction` (of Optuna's), `planned`
-        (the number of trials of a grid), `resources`, `command`, `started`, `hardware`, `versions`, `git_commit`.
+        (the number of trials of a grid), `resources`, `command`, `started`, `hardware`, `workers`, `versions`,
+        `git_commit`, `git_dirty` (only where it is true), `images` (source to the SHA-256 of its pixels).
     """
     if isinstance(content, OSError):
         return {}, [f"{MANIFEST_FILE} cannot be read ({content})"]

@@ -5,9 +5,9 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +25,12 @@ _MAX_BYTES = 256 * 2**20
 
 
 Amount = Annotated[float, Field(ge=0, le=1e6)]
+SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+_ROOT = Path(__file__).parents[3]
+_CODE = ("memo_core", "sweeps", "analysis", "pyproject.toml")
+_PACKAGES = ("memosweep", "ray", "torch", "torchvision", "numpy", "scipy", "optuna", "faiss-cpu", "faiss-gpu")
+"""Those that the numbers of a run depend on."""
 
 
 @contextlib.contextmanager
@@ -65,11 +71,16 @@ class Manifest(BaseModel):
     command: list[str]
     started: str
     hardware: str
-    """In words."""
+    """Of the machine that the run was started on, in words."""
+    workers: list[str] = []
+    """The machines that trials run on, in words, equal ones once; see `describe_nodes`."""
     versions: dict[str, str]
+    """Of Python, the packages that are installed, and CUDA where torch has it."""
     git_commit: str | None
-    images: dict[str, str] = {}
-    """By the settings of each training set of the largest size, the SHA-256 of its pixels."""
+    git_dirty: bool | None = None
+    """Whether the code had changes that are not in the commit; None where git does not say."""
+    images: dict[str, SHA256] = {}
+    """By the settings of each training set, of the largest size, the SHA-256 of its pixels."""
 
     def write(self, run_path: str) -> None:
         """Write `sweep.json` into the run's folder or URL.
@@ -113,10 +124,24 @@ def _first_mistake(error: ValidationError) -> str:
 
 
 def describe_run(
-    plan: Plan, resources: dict[Literal["cpu", "gpu"], float], limits: Limits, images: dict[str, str]
+    plan: Plan,
+    resources: dict[Literal["cpu", "gpu"], float],
+    limits: Limits,
+    workers: Sequence[str] = (),
+    images: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """Return a manifest with the command, time, hardware and versions of this process filled in."""
-    packages = ("ray", "torch", "torchvision", "numpy")
+    """Return a manifest with the command, time, hardware, versions and commit of this process filled in.
+
+    Args:
+        plan: of the run.
+        resources: of one trial.
+        limits: of its first start.
+        workers: the machines that trials run on, in words.
+        images: by the settings of each training set, the SHA-256 of its pixels, 64 hexadecimal digits.
+    """
+    commit = _git("rev-parse", "HEAD")
+    # Files that git does not know count: a sweep script that was never committed is a change too.
+    changes = None if commit is None else _git("status", "--porcelain", "--", *_CODE)
     return Manifest(
         plan=plan,
         resources=resources,
@@ -124,10 +149,23 @@ def describe_run(
         command=_command(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         hardware=describe_hardware(),
-        versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
-        git_commit=_git_commit(),
-        images=images,
+        workers=list(workers),
+        versions=_versions(),
+        git_commit=commit,
+        git_dirty=None if changes is None else bool(changes),
+        images=dict(images or {}),
     )
+
+
+def _versions() -> dict[str, str]:
+    import torch  # noqa: PLC0415 (seconds to import)
+
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    cuda = torch.version.cuda
+    return {**found, "cuda": cuda} if cuda else found
 
 
 def _command() -> list[str]:
@@ -136,9 +174,10 @@ def _command() -> list[str]:
     return ["python", "/".join([*script.absolute().parent.parts[-1:], script.name]), *sys.argv[1:]]
 
 
-def _git_commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+def _git(*arguments: str) -> str | None:
+    """Return what git says of the repository of this code; None where there is none."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run(["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
+    return done.stdout.strip()

@@ -8,6 +8,7 @@ from analysis.results.store import join_url
 from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment import FlatExperiment
 from sweeps.engine.cluster import session as ray_session
+from sweeps.engine.cluster.hardware import describe_nodes
 from sweeps.engine.plans.checks import check_data, check_networks
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Limits, Manifest, describe_run
@@ -47,7 +48,7 @@ def start_sweep(
     _start_ray()
     name = name or folder.claim_name(storage, f"{factor.name}-{datetime.now():%Y%m%d-%H%M%S}")
     run_path = join_url(storage, name)
-    manifest = describe_run(plan, resources, limits, images=images)
+    manifest = describe_run(plan, resources, limits, describe_nodes(), images)
     with folder.only_driver(run_path):
         folder.refuse_existing(run_path)  # another start may have been faster
         manifest.write(run_path)

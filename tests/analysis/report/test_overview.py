@@ -7,6 +7,7 @@ import pytest
 
 from analysis.report.headlines import tiles
 from analysis.report.overview import describe
+from analysis.report.page import build
 from analysis.runs.runs import Runs
 from tests.fakes import SIZES, grid, write_sweep
 
@@ -33,3 +34,37 @@ def test_hours_of_processors_and_of_accelerators_are_two_numbers(tmp_path: Path)
     assert overview.hours == {"CPU-hours": 2 * 2 * 4.0, "GPU-hours": 0.5 * 2 * 4.0}
     shown = [tile for tile in tiles(overview, runs.best) if tile[1].endswith("hours")]
     assert shown == [("4", "GPU-hours"), ("16", "CPU-hours")]
+
+
+def test_provenance_stands_in_the_page(tmp_path: Path) -> None:
+    digest = "0123456789abcdef" * 4
+    folder = write_sweep(
+        tmp_path / "sweep",
+        grid(data__size=SIZES),
+        workers=["3 x EPYC, 16 cores", "Xeon"],
+        git_dirty=True,
+        images={"/data/a<b.zip": digest},
+    )
+    runs = Runs.read(folder, cache=False)
+    (sweep,) = describe(runs).sweeps
+    assert sweep.facts["Workers"] == "3 x EPYC, 16 cores; Xeon"
+    page = build(runs, resamples=2, draw=False)
+    assert "<code>0123456789abcdef0123456789abcdef01234567</code> with uncommitted changes</dd>" in page
+    assert (
+        f'<code>/data/a&lt;b.zip</code></dt><dd>SHA-256 of the pixels <code title="{digest}">0123456789ab</code>'
+        in page
+    )
+    assert "width.py --preset paper" in page
+
+
+def test_a_clean_or_unknown_tree_is_not_called_changed(tmp_path: Path) -> None:
+    for name, changes in (("clean", {"git_dirty": False}), ("unknown", {})):
+        runs = Runs.read(write_sweep(tmp_path / name, grid(data__size=SIZES), **changes), cache=False)
+        assert "uncommitted" not in build(runs, resamples=2, draw=False)
+
+
+def test_provenance_that_is_damaged_is_left_out_and_named(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", grid(data__size=SIZES), git_dirty="yes", images={"a": "b"}, workers=3)
+    runs = Runs.read(folder, cache=False)
+    assert (describe(runs).sweeps[0].images, describe(runs).sweeps[0].uncommitted) == ({}, False)
+    assert any("workers, git_dirty, images are of the wrong type" in line for line in runs.skipped)

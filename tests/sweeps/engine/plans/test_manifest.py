@@ -1,10 +1,13 @@
 import json
+import subprocess
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, strategies
 from hypothesis import settings as hypothesis_settings
 
 from memo_core.errors import MemosweepError
+from sweeps.engine.plans import manifest as manifest_module
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.manifest import FILE, Manifest, describe_run
 from sweeps.engine.plans.plan import grid_plan
@@ -23,6 +26,40 @@ def test_the_command_can_be_typed_again(monkeypatch, tmp_path):
     assert manifest.command == ["python", "sweeps/width.py", "--preset", "laptop"]
     manifest.write(str(tmp_path))
     assert Manifest.read(str(tmp_path)) == manifest
+
+
+def test_what_the_numbers_depend_on_is_recorded(tmp_path):
+    digest = "0" * 63 + "f"
+    manifest = describe_run(PLAN, {"cpu": 1.0}, 2, workers=["3 x EPYC"], images={"/data/a.zip": digest})
+    assert (manifest.workers, manifest.images) == (["3 x EPYC"], {"/data/a.zip": digest})
+    assert {"python", "memosweep", "ray", "torch", "optuna"} <= manifest.versions.keys()
+    assert manifest.versions.get("cuda") == torch.version.cuda
+    manifest.write(str(tmp_path))
+    assert Manifest.read(str(tmp_path)) == manifest
+
+
+def git(folder, *arguments):
+    subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True)
+
+
+def test_changes_that_are_not_committed_are_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifest_module, "_ROOT", tmp_path)
+    assert (describe().git_commit, describe().git_dirty) == (None, None)
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps/width.py").write_text("a")
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-m", "a")
+    assert len(describe().git_commit) == 40
+    assert describe().git_dirty is False
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/table.csv").write_text("")
+    assert describe().git_dirty is False
+    (tmp_path / "sweeps/new.py").write_text("")
+    assert describe().git_dirty is True
+    (tmp_path / "sweeps/new.py").unlink()
+    (tmp_path / "sweeps/width.py").write_text("b")
+    assert describe().git_dirty is True
 
 
 OPTUNA = {
@@ -74,6 +111,7 @@ def with_space(**space):
         {"resources": {"cpu": "1"}}, {"resources": {"cpu": -1}}, {"resources": {"cpu": float("nan")}},
         {"resources": {"tpu": 1}}, {"resources": [1]}, {"max_failures": -1}, {"max_failures": 1.5},
         {"max_failures": 10**400}, {"versions": {"ray": 2}}, {"git_commit": 7}, {"surplus": 1},
+        {"git_dirty": "yes"}, {"workers": "one"}, {"images": {"digits": "abc"}}, {"images": ["digits"]},
         *({"plan": {"search": search}} for search in (
             None, "grid", {}, {"kind": "random"}, {"kind": "grid", "zeta": 0.1},
             {**BISECT, "min_size": 200}, {**BISECT, "min_size": None}, {**BISECT, "zeta": 1.5},

@@ -1,0 +1,71 @@
+"""Addresses where no Ray answers are one line, soon."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from memo_core.errors import MemosweepError
+from sweeps.engine.cluster import address as address_module
+from sweeps.engine.cluster.address import check_address
+
+
+def message(address):
+    begin = time.monotonic()
+    with pytest.raises(MemosweepError) as error:
+        check_address(address)
+    assert time.monotonic() - begin < 30
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith(f"RAY_ADDRESS={address}")
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["head", "head:", ":6379", "head:port", "head:99999999", "http://head:8265", "ray://", "a b:1", "[::1:1"]
+)
+def test_what_is_no_address_says_what_would_be(address):
+    assert "expected host:port, ray://host:port, auto or local" in message(address)
+
+
+def test_a_host_that_is_not_known():
+    assert "no-such-host.invalid is not a known host" in message("no-such-host.invalid:6379")
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_port_that_is_closed(scheme, free_port):
+    assert "Connection refused" in message(f"{scheme}127.0.0.1:{free_port}")
+
+
+def test_a_machine_that_does_not_answer(monkeypatch):
+    # As packets that a firewall drops.
+    monkeypatch.setattr(address_module, "_CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(socket, "create_connection", lambda *_: time.sleep(2))
+    assert "no answer" in message("10.255.255.1:6379")
+
+
+def test_a_port_that_answers_but_is_not_ray(monkeypatch):
+    monkeypatch.setattr(address_module, "_JOIN_SECONDS", 4)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                connection.sendall(b"220 mail\r\n")
+
+        threading.Thread(target=serve, daemon=True).start()
+        assert "does not answer as a Ray cluster within 4 s" in message(f"127.0.0.1:{server.getsockname()[1]}")
+
+
+def test_a_ray_that_answers_can_be_joined(cluster):
+    check_address(cluster)

@@ -1,0 +1,153 @@
+"""A Ray of our own, from its start to its end, in drivers of their own that meet real faults."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+
+from memo_core.errors import MemosweepError
+from sweeps.engine.cluster import session
+from sweeps.engine.cluster.folders import MARKER, processes_in
+from tests.sweeps.conftest import REPOSITORY, wait_for
+
+DRIVER = """
+import os, signal, sys, time
+from sweeps.engine.cluster import session
+import ray
+
+def ended(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGTERM, ended)
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+@ray.remote
+def busy():
+    import torch
+    while True:
+        torch.randn(300, 300) @ torch.randn(300, 300)
+
+cluster = session.start()
+work = busy.remote()
+ray.get(ray.remote(num_cpus=0)(lambda: None).remote())
+print(cluster.cpus, flush=True)
+try:
+    time.sleep(600)
+except KeyboardInterrupt:
+    pass
+begin = time.monotonic()
+session.stop()
+session.stop()
+print(time.monotonic() - begin < 20, ray.is_initialized(), flush=True)
+"""
+
+
+@pytest.fixture
+def temporary():
+    """A folder for Ray, short enough for its sockets."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def driver(temporary):
+    """A driver with one CPU, whose Ray runs a task on it, and its session's folder."""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRIVER],
+        cwd=REPOSITORY,
+        env={**environment, "RAY_TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "1\n"
+    (marker,) = (temporary / "ray").glob(f"session_*_{process.pid}/{MARKER}")
+    yield process, marker.parent
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.ray
+def test_a_signal_to_the_whole_group_leaves_nothing_and_says_nothing(driver):
+    process, folder = driver
+    assert {"gcs_server", "raylet"} <= {process.name() for process in processes_in(folder)}
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGTERM)
+    for part in family:
+        # However far the signal has come: the parts that would be waited for are gone.
+        if part.name() in ("gcs_server", "raylet"):
+            part.kill()
+    assert process.communicate(timeout=60) == ("True False\n", "")
+    assert process.returncode == 0
+    assert not [part for part in family if part.is_running()]
+    assert not folder.exists()
+    assert not (folder.parent / "session_latest").is_symlink()
+
+
+@pytest.mark.ray
+def test_after_a_killed_driver_nothing_is_left(driver):
+    process, folder = driver
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) > 5
+    process.kill()
+    wait_for(lambda: not any(part.is_running() and part.status() != psutil.STATUS_ZOMBIE for part in family), 30)
+    wait_for(lambda: not folder.exists(), 30)
+
+
+@pytest.mark.ray
+def test_a_start_that_ray_gives_up_is_one_line_and_leaves_nothing(temporary):
+    # The cluster's controller runs by the time that Ray reads this.
+    code = "from sweeps.engine.cluster import session\nsession.start()"
+    environment = {**os.environ, "RAY_TMPDIR": str(temporary), "RAY_OVERRIDE_RESOURCES": '{"CPU"', "RAY_ADDRESS": ""}
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "MemosweepError: Ray does not start (Expecting ':' delimiter" in process.stderr.splitlines()[-1]
+    assert "Expecting" not in "".join(process.stderr.splitlines()[:-1])
+    assert list(temporary.iterdir()) == []
+    commands = [" ".join(found.info["cmdline"] or []) for found in psutil.process_iter(["cmdline"])]
+    assert not [command for command in commands if str(temporary) in command]
+
+
+@pytest.mark.parametrize("address", [None, "", "local"])
+def test_nothing_starts_and_nothing_is_joined_to_look(address, monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("started"))
+    monkeypatch.setattr(session, "granted_cpus", lambda: 3)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address is not None:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    found = session.look()
+    assert (found.cpus, found.address, found.nodes) == (3, None, 1)
+    assert found.description.startswith("this machine has 3 CPUs and ")
+
+
+def test_a_dead_address_is_refused_before_ray_tries(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("tried"))
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(MemosweepError, match=r"RAY_ADDRESS=127\.0\.0\.1:1: nothing can be reached there"):
+        session.start()
+
+
+def test_stop_without_ray_does_nothing(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("shut down"))
+    session.stop()
+
+
+def test_a_joined_cluster_is_described_with_its_address(cluster, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
+    found = session.start()
+    assert (found.cpus, found.address, found.nodes) == (2, cluster, 1)
+    assert found.description.startswith(f"the Ray cluster at {cluster} has 2 CPUs")

@@ -136,9 +136,8 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         positions = {} if self._board is None else self._board.positions(running)
         views = self._trials.views(trials, positions)
         planned = images_planned(views, self._total, self._total_images)
-        if running:
-            trained = sum(view.images_seen - view.images_before for view in views)
-            self._time_left.update(now, trained, planned - sum(view.images_seen for view in views))
+        trained = sum(view.images_seen - view.images_before for view in views)
+        self._time_left.update(now, trained, planned - sum(view.images_seen for view in views))
         return Sweep(
             name=self._name,
             varied=self._varied,

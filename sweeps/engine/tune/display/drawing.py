@@ -16,6 +16,7 @@ from sweeps.engine.tune.display.trials import TrialView
 
 _ROWS = 12
 _PLAIN_TRIALS = 4
+_UNLIMITED = 10_000
 _PADDING = (0, 2, 0, 0)
 _METRICS = {
     "epoch": ("epoch", "{:,.0f}"),
@@ -132,7 +133,8 @@ def _running(trials: Sequence[TrialView], console: Console) -> Table | None:
     columns = list(_METRICS)
     for dispensable in (*_DISPENSABLE, None):
         table = _table(active, columns)
-        if dispensable is None or Measurement.get(console, console.options, table).minimum <= console.width:
+        needed = Measurement.get(console, console.options.update(max_width=_UNLIMITED), table).maximum
+        if dispensable is None or needed <= console.width:
             break
         columns.remove(dispensable)
     return table
@@ -140,13 +142,14 @@ def _running(trials: Sequence[TrialView], console: Console) -> Table | None:
 
 def _table(active: Sequence[TrialView], columns: Sequence[str]) -> Table:
     table = Table(box=None, padding=_PADDING, pad_edge=False)
-    table.add_column("trial", no_wrap=True)
+    # The only column that shrinks.
+    table.add_column("trial")
     for name in ("images seen", "of budget", "images/s", *columns):
         table.add_column(name, justify="right", no_wrap=True, style="dim" if name == "loss" else None)
     for trial in active[:_ROWS]:
         speed = "-" if trial.images_per_second is None else f"{trial.images_per_second:,.0f}"
         table.add_row(
-            Text(trial.title),
+            Text(trial.title, no_wrap=True, overflow="ellipsis"),
             f"{trial.images_seen:,}",
             _part(trial),
             "restarts" if trial.state == "restarting" else speed,

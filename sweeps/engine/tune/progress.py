@@ -116,7 +116,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
             return
         news = self._trials.end(trial, "done")
         if news and self._live is None and METRIC in result:
-            prefix = done_prefix(self._sweep(trials, self._clock()))
+            prefix = done_prefix(self._trials.ends, self._total)
             self._say(f"{prefix}  {self._trials.title(trial)}  best memorization ratio {result[METRIC]:.3f}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -152,11 +152,14 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
     def _say_failure(self, kind: End, title: str, config: Mapping[str, Any], cause: str | None) -> None:
         # A training that diverged has no traceback.
         log = f"; see {self._run_path}/{self._folder(config)}/error.txt" if kind == "failed" else ""
-        self._say(f"{kind}: {title}, {cause or 'no cause was recorded'}{log}")
+        why = (cause or "no cause was recorded").removeprefix(f"{kind} ")
+        self._say(f"{kind}: {title}, {why}{log}")
 
     def _say(self, line: str) -> None:
         if self._console is not None:
-            self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+            # A file has one line for each; a terminal breaks them between words.
+            whole = not self._console.is_terminal
+            self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=whole)
 
 
 def _cause(trial: Trial) -> str:

@@ -1,7 +1,7 @@
 """The display of a sweep: on a terminal head, bar and tables; elsewhere lines."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sweeps.engine.plans.names import METRIC, short_name
 from sweeps.engine.tune.display.time_left import images_planned
-from sweeps.engine.tune.display.trials import TrialView
+from sweeps.engine.tune.display.trials import End, TrialView
 
 _ROWS = 12
 _PLAIN_TRIALS = 4
@@ -83,11 +83,17 @@ def progress_line(sweep: Sweep) -> str:
     return "; ".join(part for part in (_counts(sweep), ", ".join(shown), speed, _time_left(sweep)) if part)
 
 
-def done_prefix(sweep: Sweep) -> str:
-    """Return what precedes the line of a trial that is done, such as `3/40, 1 diverged`."""
-    states = Counter(trial.state for trial in sweep.trials)
-    done = f"{states['done']}" if sweep.total is None else f"{states['done']}/{sweep.total}"
-    return ", ".join([done, *(f"{states[end]} {end}" for end in ("diverged", "failed") if states[end])])
+def done_prefix(ends: Mapping[End, int], total: int | None) -> str:
+    """Return what precedes the line of a trial that is done, such as `3/40, 1 diverged`.
+
+    Args:
+        ends: how many trials ended in which way.
+        total: trials of the whole sweep; None where it is unknown.
+    """
+    done = ends.get("done", 0)
+    failures: tuple[End, ...] = ("diverged", "failed")
+    counts = [f"{ends[end]} {end}" for end in failures if ends.get(end)]
+    return ", ".join([f"{done}" if total is None else f"{done}/{total}", *counts])
 
 
 def duration(seconds: float) -> str:

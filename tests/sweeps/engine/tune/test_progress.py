@@ -122,12 +122,12 @@ def test_an_error_of_the_experiment_itself_has_the_cause_that_was_reported(show)
 
 def test_a_trial_that_diverged_is_counted_with_its_cause_and_is_not_done(show):
     display, text = show()
-    diverged = trial(8, Trial.TERMINATED, failure="diverged", cause="the loss is nan", images_seen=48)
+    diverged = trial(8, Trial.TERMINATED, failure="diverged", cause="diverged at 48 images seen", images_seen=48)
     done = trial(16, Trial.TERMINATED, best_memorization_ratio=1.0, images_seen=16_000)
     display.on_trial_complete(0, [diverged, done], diverged)
     display.on_trial_complete(0, [diverged, done], done)
     assert text().splitlines() == [
-        "diverged: width=8, the loss is nan",
+        "diverged: width=8, at 48 images seen",
         "1/3, 1 diverged  width=16  best memorization ratio 1.000",
     ]
 

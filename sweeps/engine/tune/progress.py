@@ -128,6 +128,11 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         """Leave the last state on the screen."""
         if self._live is not None and self._console is not None:
             self._live.update(screen(self._sweep(trials, self._clock()), self._console), refresh=True)
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back, also where Tune was interrupted; closing twice changes nothing."""
+        if self._live is not None:
             self._live.stop()
             self._live = None
 
@@ -143,8 +148,8 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
             varied=self._varied,
             total=self._total,
             target=self._target,
-            total_images=self._total_images,
             trials=views,
+            planned=planned,
             elapsed=now - self._started,
             seconds_left=self._time_left.seconds(now),
         )

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.engine.plans.names import METRIC, short_name
-from sweeps.engine.tune.display.time_left import images_planned
 from sweeps.engine.tune.display.trials import End, TrialView
 
 _ROWS = 12
@@ -38,8 +37,8 @@ class Sweep:
         varied: the settings that distinguish its trials.
         total: trials of the whole sweep; None where it is unknown.
         target: of an EMM search, the ratio that it looks for.
-        total_images: of the whole sweep, where it is known.
         trials: the known ones.
+        planned: images that all trials together train on.
         elapsed: seconds since the start of this session.
         seconds_left: None where unknown.
     """
@@ -48,8 +47,8 @@ class Sweep:
     varied: Sequence[str]
     total: int | None
     target: float | None
-    total_images: int | None
     trials: Sequence[TrialView]
+    planned: float
     elapsed: float
     seconds_left: float | None
 
@@ -63,7 +62,7 @@ def screen(sweep: Sweep, console: Console) -> Group:
         # How far a search is, no bar can show: what is known of each value does.
         parts += [clock, _known(sweep.trials, sweep.varied, sweep.target)]
     else:
-        planned = max(1.0, images_planned(sweep.trials, sweep.total, sweep.total_images))
+        planned = max(1.0, sweep.planned)
         trained = min(planned, sum(trial.images_seen for trial in sweep.trials))
         line = Table.grid(padding=_PADDING)
         line.add_row(ProgressBar(total=planned, completed=trained, width=30), f"{100 * trained / planned:.0f}%", clock)

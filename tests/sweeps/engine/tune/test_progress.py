@@ -93,6 +93,15 @@ def test_on_a_terminal_a_trial_moves_between_two_evaluations(show):
     assert "about 3 min 30 s left" in text()
 
 
+def test_an_interrupted_display_gives_the_terminal_back(show):
+    hidden, shown = "\x1b[?25l", "\x1b[?25h"
+    display, text = show(terminal=True)
+    assert text().count(hidden) == 1
+    for _ in range(2):
+        display.close()
+        assert text().count(shown) == 1
+
+
 def test_a_display_is_redrawn_twice_a_second_at_most(show):
     clock, asked = Clock(), []
     clock.now = 1.0

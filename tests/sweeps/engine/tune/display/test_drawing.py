@@ -15,7 +15,7 @@ def view(state, title="width=128 size=1000 seed=0", seen=31_234_567, speed=1234.
 
 
 def sweep(*trials, total=12, target=None, left=9000.0, varied=("model.width",)):
-    return Sweep("width", varied, total, target, None, trials, 4000.0, left)
+    return Sweep("width", varied, total, target, trials, 480_000_000, 4000.0, left)
 
 
 def drawn(shown, width=120):

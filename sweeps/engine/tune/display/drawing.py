@@ -56,7 +56,7 @@ class Sweep:
 def screen(sweep: Sweep, console: Console) -> Group:
     """Return what a terminal shows."""
     head = Text(f"{sweep.name}  {_counts(sweep)}", style="bold")
-    clock = Text(f"{duration(sweep.elapsed)} so far, {_time_left(sweep)}", style="dim")
+    clock = Text(", ".join(filter(None, [f"{duration(sweep.elapsed)} so far", _time_left(sweep)])), style="dim")
     parts: list[RenderableType] = [head]
     if sweep.target is not None:
         # How far a search is, no bar can show: what is known of each value does.
@@ -117,8 +117,12 @@ def _counts(sweep: Sweep) -> str:
 def _time_left(sweep: Sweep) -> str:
     if sweep.total is None:
         return "ends when every EMM is known well enough"
+    if len(sweep.trials) >= sweep.total and all(trial.ended for trial in sweep.trials):
+        return ""
     if sweep.seconds_left is None:
         return "time left not known yet"
+    if sweep.seconds_left < 1:
+        return "last evaluations"
     return f"about {duration(sweep.seconds_left)} left"
 
 

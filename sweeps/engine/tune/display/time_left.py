@@ -47,7 +47,7 @@ class TimeLeft:
         if self._images <= 0 or measured < _FIRST_SECONDS:
             return
         seconds = left * self._seconds / self._images
-        if self._end is None:
+        if self._end is None or left <= 0:
             self._end = now + seconds
             return
         # First estimates are poor, and the closer the end, the sooner an estimate counts.

@@ -37,6 +37,11 @@ def test_the_bar_has_the_time_so_far_and_left():
     assert drawn(sweep(view("running"), left=None))[1].endswith("time left not known yet")
 
 
+def test_once_all_images_are_trained_only_evaluations_are_left():
+    assert drawn(sweep(view("running"), total=1, left=0.2))[1].endswith("so far, last evaluations")
+    assert drawn(sweep(view("done"), view("failed"), total=2, left=0.2))[1].endswith("1 h 06 min so far")
+
+
 def test_a_running_trial_has_its_images_speed_and_last_evaluation():
     header, row = drawn(sweep(view("running")))[2:]
     assert header.split() == [

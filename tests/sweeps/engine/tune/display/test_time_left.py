@@ -42,6 +42,15 @@ def test_a_cluster_that_grows_shortens_the_time_left():
     assert grown[-1][1] == pytest.approx((1_000_000 - 48_000 - 600_000) / 400, rel=0.1)
 
 
+def test_where_nothing_is_left_to_train_no_time_is_left():
+    time_left = TimeLeft()
+    for now in range(20):
+        time_left.update(now, 100 * now, 10_000 - 100 * now)
+    # The last trials failed.
+    time_left.update(20, 2000, 0)
+    assert time_left.seconds(20) == 0
+
+
 def view(state, budget=100, seen=0):
     return TrialView("", {}, state, budget, seen)
 

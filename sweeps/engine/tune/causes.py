@@ -14,7 +14,7 @@ _RAY: Mapping[str, str] = {
     "node was preempted": "its machine was preempted",
     "node has died": "its machine was lost",
     "is temporarily unavailable": "its machine or its process was lost: no answer from it",
-    "worker process has died": "its process ended without a Python error: killed, out of memory or crashed",
+    "worker process has died": "its process was killed or crashed, without a Python error",
 }
 """By a part of Ray's own messages, in words; the first that fits."""
 _FRAME = re.compile(r'^\s+File ".*", line \d+', re.MULTILINE)

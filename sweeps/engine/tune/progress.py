@@ -116,7 +116,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
             return
         news = self._trials.end(trial, "done")
         if news and self._live is None and METRIC in result:
-            prefix = done_prefix(self._sweep(trials, self._clock()))
+            prefix = done_prefix(self._trials.ends, self._total)
             self._say(f"{prefix}  {self._trials.title(trial)}  best memorization ratio {result[METRIC]:.3f}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -131,7 +131,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         self.close()
 
     def close(self) -> None:
-        """Give the terminal back, after a sweep that broke off too."""
+        """Give the terminal back, also where Tune was interrupted; closing twice changes nothing."""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -141,16 +141,15 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         positions = {} if self._board is None else self._board.positions(running)
         views = self._trials.views(trials, positions)
         planned = images_planned(views, self._total, self._total_images)
-        if running:
-            trained = sum(view.images_seen - view.images_before for view in views)
-            self._time_left.update(now, trained, planned - sum(view.images_seen for view in views))
+        trained = sum(view.images_seen - view.images_before for view in views)
+        self._time_left.update(now, trained, planned - sum(view.images_seen for view in views))
         return Sweep(
             name=self._name,
             varied=self._varied,
             total=self._total,
             target=self._target,
-            total_images=self._total_images,
             trials=views,
+            planned=planned,
             elapsed=now - self._started,
             seconds_left=self._time_left.seconds(now),
         )
@@ -158,11 +157,14 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
     def _say_failure(self, kind: End, title: str, config: Mapping[str, Any], cause: str | None) -> None:
         # A training that diverged has no traceback.
         log = f"; see {self._run_path}/{self._folder(config)}/error.txt" if kind == "failed" else ""
-        self._say(f"{kind}: {title}, {cause or 'no cause was recorded'}{log}")
+        why = (cause or "no cause was recorded").removeprefix(f"{kind} ")
+        self._say(f"{kind}: {title}, {why}{log}")
 
     def _say(self, line: str) -> None:
         if self._console is not None:
-            self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+            # A file has one line for each; a terminal breaks them between words.
+            whole = not self._console.is_terminal
+            self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=whole)
 
 
 def _cause(trial: Trial) -> str:

@@ -1,7 +1,7 @@
 """The display of a sweep: on a terminal head, bar and tables; elsewhere lines."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.engine.plans.names import METRIC, short_name
-from sweeps.engine.tune.display.time_left import images_planned
-from sweeps.engine.tune.display.trials import TrialView
+from sweeps.engine.tune.display.trials import End, TrialView
 
 _ROWS = 12
 _PLAIN_TRIALS = 4
+_UNLIMITED = 10_000
 _PADDING = (0, 2, 0, 0)
 _METRICS = {
     "epoch": ("epoch", "{:,.0f}"),
@@ -37,8 +37,8 @@ class Sweep:
         varied: the settings that distinguish its trials.
         total: trials of the whole sweep; None where it is unknown.
         target: of an EMM search, the ratio that it looks for.
-        total_images: of the whole sweep, where it is known.
         trials: the known ones.
+        planned: images that all trials together train on.
         elapsed: seconds since the start of this session.
         seconds_left: None where unknown.
     """
@@ -47,8 +47,8 @@ class Sweep:
     varied: Sequence[str]
     total: int | None
     target: float | None
-    total_images: int | None
     trials: Sequence[TrialView]
+    planned: float
     elapsed: float
     seconds_left: float | None
 
@@ -56,13 +56,13 @@ class Sweep:
 def screen(sweep: Sweep, console: Console) -> Group:
     """Return what a terminal shows."""
     head = Text(f"{sweep.name}  {_counts(sweep)}", style="bold")
-    clock = Text(f"{duration(sweep.elapsed)} so far, {_time_left(sweep)}", style="dim")
+    clock = Text(", ".join(filter(None, [f"{duration(sweep.elapsed)} so far", _time_left(sweep)])), style="dim")
     parts: list[RenderableType] = [head]
     if sweep.target is not None:
         # How far a search is, no bar can show: what is known of each value does.
         parts += [clock, _known(sweep.trials, sweep.varied, sweep.target)]
     else:
-        planned = max(1.0, images_planned(sweep.trials, sweep.total, sweep.total_images))
+        planned = max(1.0, sweep.planned)
         trained = min(planned, sum(trial.images_seen for trial in sweep.trials))
         line = Table.grid(padding=_PADDING)
         line.add_row(ProgressBar(total=planned, completed=trained, width=30), f"{100 * trained / planned:.0f}%", clock)
@@ -82,11 +82,17 @@ def progress_line(sweep: Sweep) -> str:
     return "; ".join(part for part in (_counts(sweep), ", ".join(shown), speed, _time_left(sweep)) if part)
 
 
-def done_prefix(sweep: Sweep) -> str:
-    """Return what precedes the line of a trial that is done, such as `3/40, 1 diverged`."""
-    states = Counter(trial.state for trial in sweep.trials)
-    done = f"{states['done']}" if sweep.total is None else f"{states['done']}/{sweep.total}"
-    return ", ".join([done, *(f"{states[end]} {end}" for end in ("diverged", "failed") if states[end])])
+def done_prefix(ends: Mapping[End, int], total: int | None) -> str:
+    """Return what precedes the line of a trial that is done, such as `3/40, 1 diverged`.
+
+    Args:
+        ends: how many trials ended in which way.
+        total: trials of the whole sweep; None where it is unknown.
+    """
+    done = ends.get("done", 0)
+    failures: tuple[End, ...] = ("diverged", "failed")
+    counts = [f"{ends[end]} {end}" for end in failures if ends.get(end)]
+    return ", ".join([f"{done}" if total is None else f"{done}/{total}", *counts])
 
 
 def duration(seconds: float) -> str:
@@ -111,8 +117,12 @@ def _counts(sweep: Sweep) -> str:
 def _time_left(sweep: Sweep) -> str:
     if sweep.total is None:
         return "ends when every EMM is known well enough"
+    if len(sweep.trials) >= sweep.total and all(trial.ended for trial in sweep.trials):
+        return ""
     if sweep.seconds_left is None:
         return "time left not known yet"
+    if sweep.seconds_left < 1:
+        return "last evaluations"
     return f"about {duration(sweep.seconds_left)} left"
 
 
@@ -132,7 +142,8 @@ def _running(trials: Sequence[TrialView], console: Console) -> Table | None:
     columns = list(_METRICS)
     for dispensable in (*_DISPENSABLE, None):
         table = _table(active, columns)
-        if dispensable is None or Measurement.get(console, console.options, table).minimum <= console.width:
+        needed = Measurement.get(console, console.options.update(max_width=_UNLIMITED), table).maximum
+        if dispensable is None or needed <= console.width:
             break
         columns.remove(dispensable)
     return table
@@ -140,13 +151,14 @@ def _running(trials: Sequence[TrialView], console: Console) -> Table | None:
 
 def _table(active: Sequence[TrialView], columns: Sequence[str]) -> Table:
     table = Table(box=None, padding=_PADDING, pad_edge=False)
-    table.add_column("trial", no_wrap=True)
+    # The only column that shrinks.
+    table.add_column("trial")
     for name in ("images seen", "of budget", "images/s", *columns):
         table.add_column(name, justify="right", no_wrap=True, style="dim" if name == "loss" else None)
     for trial in active[:_ROWS]:
         speed = "-" if trial.images_per_second is None else f"{trial.images_per_second:,.0f}"
         table.add_row(
-            Text(trial.title),
+            Text(trial.title, no_wrap=True, overflow="ellipsis"),
             f"{trial.images_seen:,}",
             _part(trial),
             "restarts" if trial.state == "restarting" else speed,

@@ -5,19 +5,21 @@ from collections.abc import Sequence
 
 from sweeps.engine.tune.display.trials import TrialView
 
-_SPEED_SECONDS = 3600.0
-"""The speed is that of about the last hour: it spans evaluations, and follows a cluster that grows or shrinks."""
-_SMOOTHING_SECONDS = 20.0
+_MIN_SPEED_SECONDS, _MAX_SPEED_SECONDS = 30.0, 3600.0
+_MAX_SMOOTHING_SECONDS = 20.0
+_FIRST_SECONDS = 5.0
 
 
 class TimeLeft:
     """Estimates when a sweep ends.
 
-    The speed is what all trials together trained in this session, evaluations and restarts included. The end is
-    smoothed, so that the time left counts down between two estimates.
+    The speed is what all trials together trained over about the second half of this session, an hour at most: that
+    spans evaluations and restarts, and follows a cluster that grows or shrinks. The end is smoothed, so that the time
+    left counts down between two estimates.
     """
 
     def __init__(self) -> None:
+        self._first: tuple[float, float] | None = None
         self._last: tuple[float, float] | None = None
         self._images = self._seconds = 0.0
         self._end: float | None = None
@@ -26,28 +28,31 @@ class TimeLeft:
         """Take what was reached.
 
         Args:
-            now: in seconds, of any clock that runs evenly; first called when trials start to run.
+            now: in seconds, of any clock that runs evenly.
             trained: images of this session, all trials together.
             left: images still to train.
         """
-        if self._last is None:
-            self._last = now, trained
+        if self._first is None or self._last is None:
+            # Until the first images processes start, which says nothing about the speed.
+            if trained > 0:
+                self._first = self._last = now, trained
             return
         passed, gained = now - self._last[0], trained - self._last[1]
         if passed <= 0:
             return
         self._last = now, trained
-        kept = math.exp(-passed / _SPEED_SECONDS)
+        measured = now - self._first[0]
+        kept = math.exp(-passed / min(_MAX_SPEED_SECONDS, max(_MIN_SPEED_SECONDS, measured / 2)))
         self._images, self._seconds = kept * self._images + gained, kept * self._seconds + passed
-        if self._images <= 0:
+        if self._images <= 0 or measured < _FIRST_SECONDS:
             return
         seconds = left * self._seconds / self._images
-        if self._end is None:
+        if self._end is None or left <= 0:
             self._end = now + seconds
             return
-        # The closer the end, the sooner an estimate counts.
-        weight = 1 - math.exp(-passed / max(1.0, min(_SMOOTHING_SECONDS, seconds / 10)))
-        self._end += weight * (now + seconds - self._end)
+        # First estimates are poor, and the closer the end, the sooner an estimate counts.
+        smoothing = max(1.0, min(_MAX_SMOOTHING_SECONDS, measured / 5, seconds / 10))
+        self._end += (1 - math.exp(-passed / smoothing)) * (now + seconds - self._end)
 
     def seconds(self, now: float) -> float | None:
         """Return the seconds left; None before the first images of this session."""

@@ -1,5 +1,6 @@
 """The trials of a sweep as its display shows them: those of this session, and what was done before it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -85,6 +86,13 @@ class SweepTrials:
         # By Tune's id, since identities and budgets take a validation each.
         self._keys: dict[str, str] = {}
         self._budgets: dict[str, int] = {}
+        # What has ended does not change: a display of a thousand trials is drawn twice a second.
+        self._final: dict[str, TrialView] = {}
+
+    @property
+    def ends(self) -> Counter[End]:
+        """How many trials ended in which way, before this session and in it."""
+        return Counter(self._ends.values())
 
     def key(self, trial: Trial) -> str:
         """Return the identity of Tune's trial."""
@@ -106,6 +114,7 @@ class SweepTrials:
         news = self._ends.get(key) != how
         self._ends[key] = how
         self._restarting.discard(key)
+        self._final.pop(key, None)
         return news
 
     def start(self, trial: Trial) -> None:
@@ -114,6 +123,7 @@ class SweepTrials:
         self._restarting.discard(key)
         if self._ends.get(key) != "done":
             self._ends.pop(key, None)  # it failed before, and is tried again
+            self._final.pop(key, None)
 
     def fail(self, trial: Trial) -> None:
         """Take note of a failure after which the trial starts again."""
@@ -127,8 +137,21 @@ class SweepTrials:
             positions: by identity, how far running trials are.
         """
         session = {self.key(trial) for trial in trials}
-        before = [self._view_of_earlier(key, one) for key, one in self._earlier.items() if key not in session]
-        return before + [self._view(key, trial, positions.get(key)) for trial in trials for key in [self.key(trial)]]
+        before = [
+            self._final.get(key) or self._kept(key, self._view_of_earlier(key, one))
+            for key, one in self._earlier.items()
+            if key not in session
+        ]
+        return before + [
+            self._final.get(key) or self._kept(key, self._view(key, trial, positions.get(key)))
+            for trial in trials
+            for key in [self.key(trial)]
+        ]
+
+    def _kept(self, key: str, view: TrialView) -> TrialView:
+        if view.ended:
+            self._final[key] = view
+        return view
 
     def _view_of_earlier(self, key: str, trial: EarlierTrial) -> TrialView:
         budget = self._budget(key, trial.config)

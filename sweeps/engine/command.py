@@ -30,9 +30,14 @@ def main(
 
 def _checked(factor: Factor, parser: Parser, options: argparse.Namespace) -> int:
     _check_options(parser, options)
-    from sweeps.engine.run.execute import execute  # noqa: PLC0415 - loads Ray and torch: help and typing errors need not wait
+    # They load Ray and torch: help and typing errors need not wait.
+    from sweeps.engine.cluster import session  # noqa: PLC0415
+    from sweeps.engine.run.execute import execute  # noqa: PLC0415
 
-    return execute(factor, options)
+    try:
+        return execute(factor, options)
+    finally:
+        session.stop()
 
 
 def _parser(factor: Factor, description: str | None, search: str) -> Parser:

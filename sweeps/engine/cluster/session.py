@@ -28,6 +28,8 @@ _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Said once, by the display, with its cause.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "died or was killed|killed due to",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     # The last report of a trial that diverged has no ratio, on purpose: searchers and schedulers know.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
@@ -68,6 +70,8 @@ class _OwnRay:
 
 
 _own: _OwnRay | None = None
+_joined = False
+"""This process has joined a cluster by `start`."""
 
 
 def look(address: str | None = None) -> Cluster:
@@ -94,6 +98,7 @@ def start(address: str | None = None) -> Cluster:
         MemosweepError: no cluster answers there, Ray's temporary folder cannot be used, or Ray does not start. Nothing
             is left behind.
     """
+    global _joined  # noqa: PLW0603 - as Ray's own session, one a process
     joined = _to_join(address)
     if not ray.is_initialized():
         if joined:
@@ -101,6 +106,7 @@ def start(address: str | None = None) -> Cluster:
             message = f"the Ray cluster at {joined} cannot be joined"
             with _in_one_line(message), _quiet_screen(), _kept_sigterm():
                 ray.init(address=joined, **_QUIET)
+            _joined = True
         else:
             _start_own()
     for name in ("ray", "ray.tune", "ray.train"):
@@ -119,9 +125,10 @@ def stop(seconds: float = 10) -> None:
     Args:
         seconds: how long Ray may take to end by itself; then its processes are killed.
     """
-    global _own  # noqa: PLW0603 - as Ray's own session, one a process
-    if not ray.is_initialized() and _own is None:
+    global _own, _joined  # noqa: PLW0603
+    if not _joined and _own is None:
         return
+    _joined = False
     with _quiet_screen():
         if _own is not None:
             # Ray would wait for parts that are gone.

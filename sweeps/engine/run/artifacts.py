@@ -20,6 +20,7 @@ from analysis.runs.groups import group_titles
 from analysis.runs.runs import Runs
 from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.plan import OptunaOptions, Plan
+from sweeps.engine.run.nothing_learned import nothing_learned
 
 _DOUBTS = {
     "extrapolated": ", extrapolated and not measured",
@@ -77,6 +78,9 @@ def write_artifacts(run_path: str, manifest: Manifest, search: Search | None = N
             write("emm.png", _render(draw_emm(search_figure(search), title=f"EMM by {_title(plan)}"), "png"))
     for line in findings(runs, plan) if search is None else emm_findings(search):
         print(line)
+    advice = nothing_learned(runs.networks.counted.evaluations)
+    if advice is not None:
+        print(advice)
     print(f"results in {run_path}: {', '.join(written)}", flush=True)
 
 

@@ -2,11 +2,9 @@
 
 import contextlib
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NoReturn
 
 from ray.exceptions import RayError
 from ray.tune import TuneError
@@ -28,14 +26,11 @@ from sweeps.engine.search.emm import EMMSearcher
 from sweeps.engine.search.journal import Journal, replay
 from sweeps.engine.tune.board import Board
 from sweeps.engine.tune.display.trials import EarlierTrial
+from sweeps.engine.tune.interruption import Interrupted, Interruption
 from sweeps.engine.tune.progress import LiveProgress
 from sweeps.engine.tune.source import TrialSource
 from sweeps.engine.tune.trial_folder import read_records
 from sweeps.engine.tune.tuner import Start, tuner_of
-
-
-class Interrupted(BaseException):
-    """A signal, or the end of the time budget; no error that anything on the way may handle."""
 
 
 def go_on(factor: Factor, manifest: Manifest, run_path: str, limits: Limits, reuse: Sequence[str] = ()) -> int:
@@ -82,17 +77,20 @@ def _fit(manifest: Manifest, run_path: str, limits: Limits, source: TrialSource,
     display = _display(manifest.plan, run_path, known, board)
     scratch = tempfile.mkdtemp(prefix="memosweep-")
     start = Start(run_path, scratch, known.renamed, source, display, board, limits)
+    interruption = Interruption(limits.time_budget)
     try:
-        with _interruptible(limits.time_budget):
-            tuner_of(manifest, start).fit()
-    except (Interrupted, KeyboardInterrupt) as error:
-        return str(error) or "interrupted"
-    except (RayError, TuneError, RuntimeError, OSError) as error:
+        with interruption:
+            tuner_of(manifest, start, interruption).fit()
+    except (Interrupted, SystemError, RayError, TuneError, RuntimeError, OSError) as error:
+        if interruption.reason is not None:
+            return interruption.reason
         # Lost workers, memory or disk: what was reported is on disk.
         return f"the sweep broke off: {_last_line(error)}"
     finally:
         display.close()
-        board.stop()
+        # What signals have ended would not answer; a board ends with its driver.
+        if interruption.reason is None:
+            board.stop()
         shutil.rmtree(scratch, ignore_errors=True)
     return None
 
@@ -130,23 +128,6 @@ def _display(plan: Plan, run_path: str, known: KnownTrials, board: Board) -> Liv
 
 def _last_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
-
-
-@contextlib.contextmanager
-def _interruptible(seconds: float | None) -> Iterator[None]:
-    """Raise Interrupted at a polite kill, which deserves what Ctrl-C gets, and when the time is up."""
-
-    def stop(signal_number: int, _: Any) -> NoReturn:
-        raise Interrupted("the time budget is used up" if signal_number == signal.SIGALRM else "interrupted")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGALRM)}
-    signal.setitimer(signal.ITIMER_REAL, seconds or 0)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _conclude(

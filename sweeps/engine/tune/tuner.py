@@ -14,6 +14,7 @@ from sweeps.engine.plans.names import METRIC, experiment_id, trial_directory, tr
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.tune.board import Board
 from sweeps.engine.tune.failures import Failures
+from sweeps.engine.tune.interruption import Interruption
 from sweeps.engine.tune.progress import LiveProgress
 from sweeps.engine.tune.source import TrialSource
 from sweeps.engine.tune.trainable import TrialOptions, train_trial
@@ -34,7 +35,7 @@ class Start:
     limits: Limits
 
 
-def tuner_of(manifest: Manifest, start: Start) -> tune.Tuner:
+def tuner_of(manifest: Manifest, start: Start, interruption: Interruption) -> tune.Tuner:
     """Return the tuner of a run; it goes on where the run's folder says that it stopped."""
     plan = manifest.plan
     scheduler = scheduler_of(plan)
@@ -64,7 +65,7 @@ def tuner_of(manifest: Manifest, start: Start) -> tune.Tuner:
             storage_path=start.scratch,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=start.limits.max_failures),
-            callbacks=[start.display, Failures(start.run_path, folder)],
+            callbacks=[start.display, Failures(start.run_path, folder), interruption],
         ),
     )
 

@@ -95,7 +95,7 @@ def test_files_that_belong_together_are_replaced_together(tmp_path, monkeypatch)
         assert not (folder / "sums").exists()
         if replaced == ["a", "b"]:
             raise KeyboardInterrupt
-        os.rename(self, target)
+        self.rename(target)
 
     monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):

@@ -232,7 +232,7 @@ def test_files_that_do_not_fit_their_checksums_are_refused_before_the_trainer_is
 @pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"0" * 64 + b"  ../other\n"])
 def test_damaged_checksums_are_refused(whole, experiment, content):
     (whole / "checkpoint.sha256").write_bytes(content)
-    with pytest.raises(MemosweepError, match="checkpoint.sha256: damaged"):
+    with pytest.raises(MemosweepError, match=r"checkpoint.sha256: damaged"):
         load_checkpoint(Trainer(experiment, "cpu"), whole)
 
 

@@ -188,7 +188,7 @@ def test_the_rows_are_the_metrics_of_all_evaluations(tiny_experiment):
 
 
 def test_memory_that_does_not_suffice_is_one_line(tiny_experiment, monkeypatch):
-    def exhausted(*_):
+    def exhausted(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of")
 
     trainer = Trainer(tiny_experiment, "cpu")

@@ -130,18 +130,32 @@ def test_where_all_are_damaged_the_training_starts_anew_and_later_ones_go(at, tm
 
 
 def test_a_longer_budget_goes_on_where_its_rows_come_out_as_if_asked_for_at_once(at, tmp_path):
-    whole = maker(training__images=192, evaluation__count=3)()
+    whole = maker(training__images=192, evaluation__count=6)()
     list(whole.evaluations())
     checkpoints = Checkpoints(tmp_path, keep=9)
     for seen in (32, 64, 80, 96):
         checkpoints.save(at(seen))
-    # Evaluated at 64, 128 and 192: the row at 32 is dropped, the one at 96 too.
-    trainer, notes = checkpoints.load_newest(maker(training__images=192, evaluation__count=3))
-    assert (trainer.images_seen, [row["images_seen"] for row in trainer.rows], notes) == (96, [64], [])
+    trainer, notes = checkpoints.load_newest(maker(training__images=192, evaluation__count=6))
+    assert (trainer.images_seen, [row["images_seen"] for row in trainer.rows], notes) == (96, [32, 64, 96], [])
     list(trainer.evaluations())
     assert comparable(trainer.rows) == comparable(whole.rows)
     assert torch.equal(trainer.state.parameters.values, whole.state.parameters.values)
     assert all(np.array_equal(trainer.best_arrays[name], array) for name, array in whole.best_arrays.items())
+
+
+def test_evaluations_that_a_longer_budget_does_not_have_are_dropped(states, tmp_path):
+    whole = maker(training__images=192, evaluation__count=3)()
+    reports = whole.evaluations()
+    next(reports)
+    content, _ = states[96]
+    # The samples of its best evaluation, at 64 images seen.
+    best = {**content, "best_images_seen": 64}
+    trainer = maker(training__images=192, evaluation__count=3)()
+    trainer.load_state_dict(best, whole.best_arrays, as_at_once=True)
+    list(reports)
+    list(trainer.evaluations())
+    assert [row["images_seen"] for row in trainer.rows] == [64, 128, 192]
+    assert comparable(trainer.rows) == comparable(whole.rows)
 
 
 def test_newer_ones_that_would_give_other_rows_are_not_used(at, tmp_path):

@@ -50,7 +50,7 @@ def test_the_mean_of_an_interval_is_that_of_its_losses_whatever_came_before(loss
         totals.append(totals[-1] + int(math.ldexp(loss, -LOSS_UNIT_EXPONENT)))
     first = data.draw(st.integers(0, len(losses) - 1))
     last = data.draw(st.integers(first + 1, len(losses)))
-    before, after = (Tally(16 * index, totals[index], index) for index in (first, last))
+    before, after = (Tally(16 * index, totals[index], float(index)) for index in (first, last))
     expected = math.fsum(losses[first:last]) / ((last - first) * VALUES)
     assert after.since(before, 16, VALUES)["loss"] == pytest.approx(expected, rel=1e-15)
     assert after.since(before, 16, VALUES)["images_per_second"] == pytest.approx(16)

@@ -45,7 +45,7 @@ class Interruption:
         """
         before: dict[int, Any] = {}
         # Python hands signals to the main thread alone.
-        numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+        numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
         if threading.current_thread() is not threading.main_thread():
             numbers = ()
         try:

@@ -28,10 +28,19 @@ _SMALL_NETWORK = 2_000_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_experiment_arguments(parser)
-    parser.add_argument("--out", type=Path, default=Path("results/experiment"), metavar="DIR",
-                        help="folder of the checkpoint (default: %(default)s); the one before is in DIR/previous")  # fmt: skip
-    parser.add_argument("--checkpoint-every", default="10min", metavar="TIME",
-                        help="save so often between evaluations too, such as 90s or 2h (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/experiment"),
+        metavar="DIR",
+        help="folder of the checkpoint (default: %(default)s); the one before is in DIR/previous",
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        default="10min",
+        metavar="TIME",
+        help="save so often between evaluations too, such as 90s or 2h (default: %(default)s)",
+    )
     parser.add_argument("--threads", type=int, metavar="N",
                         help="CPU threads (default: 1 for small networks, else all)")  # fmt: skip
     parser.add_argument(
@@ -60,7 +69,10 @@ def run(options: argparse.Namespace) -> None:
     """Train to the end of the budget, keeping the newest checkpoint and the one before."""
     interruption = Interruption()
     with interruption.listening():
-        _run(options, interruption)
+        try:
+            _run(options, interruption)
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(str(error) or "interrupted before it trained: start it again") from None
 
 
 def _run(options: argparse.Namespace, interruption: Interruption) -> None:

@@ -8,7 +8,7 @@ from memo_core.errors import MemosweepError, OtherTrainingError
 from memo_core.experiment import Experiment
 from memo_core.training.divergence import LOSS_UNIT_EXPONENT
 
-Row = dict[str, float]
+Row = dict[str, float | int]
 """The metrics of one evaluation."""
 
 _SCHEDULE = ("evaluation.every_epochs", "evaluation.every_images", "evaluation.count")

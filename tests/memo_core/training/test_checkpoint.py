@@ -1,16 +1,19 @@
 import io
 import logging
+import os
+import shutil
+import subprocess
 import zipfile
 
 import numpy as np
 import pytest
 import torch
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, OtherTrainingError, StorageFullError
 from memo_core.experiment import Experiment
 from memo_core.interop import load_snapshot
 from memo_core.training import Trainer
-from memo_core.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+from memo_core.training.checkpoint import check_sums, load_checkpoint, read_checkpoint, save_checkpoint
 from tests.conftest import TINY
 
 
@@ -101,8 +104,9 @@ def test_a_damaged_pickle_within_a_sound_archive_never_fails_in_another_way(save
     assert refused > 200
 
 
-KEYS = ["experiment", "model", "ema", "optimizer", "images_seen", "noise_generator", "dropout_generator", "history",
-        "best_memorization_ratio", "resolution", "channels", "num_labels"]  # fmt: skip
+KEYS = ["experiment", "model", "ema", "optimizer", "images_seen", "seconds", "noise_generator", "dropout_generator",
+        "divergence", "rows", "tallies", "best_images_seen", "has_adaptive_samples", "resolution", "channels",
+        "num_labels"]  # fmt: skip
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -119,8 +123,12 @@ def test_a_checkpoint_that_lacks_a_part_or_has_nonsense_there_is_refused(content
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("history", [1, 2], "cannot be resumed"),
-        ("history", [("a", "b", "c")], "cannot be resumed"),
+        ("rows", [1, 2], "cannot be resumed"),
+        ("rows", [{"loss": 1.0}], "cannot be resumed"),
+        ("rows", [], "cannot be resumed"),
+        ("tallies", [("a", "b", "c")], "cannot be resumed"),
+        ("tallies", [(8, 1, 0.5)], "cannot be resumed"),
+        ("divergence", {}, "cannot be resumed"),
         ("model", {"a": torch.zeros(1)}, "cannot be resumed"),
         ("optimizer", {}, "cannot be resumed"),
         ("noise_generator", torch.zeros(3), "cannot be resumed"),
@@ -182,3 +190,83 @@ def test_a_checkpoint_that_refers_to_code_is_refused_in_our_own_words(tmp_path, 
         read_checkpoint(tmp_path / "evil.pt", "cpu")
     assert "\x1b" not in str(caught.value)
     assert "must not run" not in capsys.readouterr().out
+
+
+@pytest.fixture
+def whole(experiment, saved, tmp_path):
+    """A checkpoint with its checksums."""
+    trainer = Trainer(experiment, "cpu")
+    next(trainer.evaluations())
+    save_checkpoint(trainer, tmp_path)
+    return tmp_path
+
+
+def test_the_checksums_are_those_of_sha256sum(whole):
+    if shutil.which("sha256sum") is None:
+        pytest.skip("sha256sum is not installed")
+    checked = subprocess.run(
+        ["sha256sum", "-c", "checkpoint.sha256"], cwd=whole, check=True, capture_output=True, text=True
+    )
+    assert checked.stdout.splitlines() == ["checkpoint.pt: OK", "best.npz: OK"]
+    assert check_sums(whole) == {"checkpoint.pt", "best.npz"}
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "best.npz"])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "absent"])
+def test_files_that_do_not_fit_their_checksums_are_refused_before_the_trainer_is_changed(
+    whole, experiment, name, damage
+):
+    content = bytearray((whole / name).read_bytes())
+    if damage == "absent":
+        (whole / name).unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        (whole / name).write_bytes(content if damage == "flipped" else content[:-1])
+    trainer = Trainer(experiment, "cpu")
+    with pytest.raises(MemosweepError, match=f"{name}: (damaged, its SHA-256 is not|cannot be read)"):
+        load_checkpoint(trainer, whole)
+    assert trainer.is_between_steps
+    assert (trainer.images_seen, trainer.rows) == (0, [])
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"0" * 64 + b"  ../other\n"])
+def test_damaged_checksums_are_refused(whole, experiment, content):
+    (whole / "checkpoint.sha256").write_bytes(content)
+    with pytest.raises(MemosweepError, match=r"checkpoint.sha256: damaged"):
+        load_checkpoint(Trainer(experiment, "cpu"), whole)
+
+
+def test_a_part_that_a_disk_kept_is_never_taken_for_a_checkpoint(whole, experiment, monkeypatch):
+    before = {file.name: file.read_bytes() for file in whole.iterdir()}
+    trainer = Trainer(experiment, "cpu")
+    list(trainer.evaluations())
+    monkeypatch.setattr("os.fsync", lambda descriptor: os.ftruncate(descriptor, 100))
+    with pytest.raises(MemosweepError, match=r"checkpoint.pt: cannot be written \(100 of [0-9,]+ bytes are there"):
+        save_checkpoint(trainer, whole)
+    assert {file.name: file.read_bytes() for file in whole.iterdir()} == before
+
+
+@pytest.mark.parametrize("full", [0, 1, 2])
+def test_a_disk_that_fills_up_leaves_the_checkpoint_that_was_there(whole, experiment, monkeypatch, full):
+    before = {file.name: file.read_bytes() for file in whole.iterdir()}
+    trainer = Trainer(experiment, "cpu")
+    list(trainer.evaluations())
+    written = iter(range(3))
+
+    def fill_up(_):
+        if next(written) == full:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fill_up)
+    with pytest.raises(StorageFullError, match=r"No space left on device; .* MiB needed, .* free\); make room there"):
+        save_checkpoint(trainer, whole)
+    assert {file.name: file.read_bytes() for file in whole.iterdir()} == before
+
+
+def test_other_images_are_refused_and_change_nothing(whole, experiment):
+    trainer = Trainer(experiment, "cpu")
+    trainer.data.images[0, 0, 0, 0] += 1
+    with pytest.raises(OtherTrainingError, match="trained on other images than digits holds now") as caught:
+        load_checkpoint(trainer, whole)
+    assert "\n" not in str(caught.value)
+    assert trainer.images_seen == 0

@@ -85,6 +85,7 @@ def test_a_broken_checkpoint_is_not_continued(tiny, tmp_path):
     content = read_checkpoint(tmp_path / "checkpoint.pt")
     next(iter(content["ema"].values())).fill_(NAN)
     torch.save(content, tmp_path / "checkpoint.pt")
+    (tmp_path / "checkpoint.sha256").unlink()
     with pytest.raises(DivergedError, match="diverged at 96 images seen: the averaged parameters are not finite"):
         load_checkpoint(trainer_of(tiny), tmp_path)
 

@@ -1,9 +1,11 @@
+import io
 import sys
 
+import numpy as np
 import pytest
 import torch
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import DivergedError, MemoryExhaustedError, MemosweepError
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
 from memo_core.training import Trainer
@@ -100,7 +102,7 @@ def test_the_checkpoint_holds_the_best_samples(tiny_experiment, tmp_path):
     trainer = Trainer(tiny_experiment, "cpu")
     run_through(trainer)
     save_checkpoint(trainer, tmp_path)
-    assert {file.name for file in tmp_path.iterdir()} == {"checkpoint.pt", "best.npz"}
+    assert {file.name for file in tmp_path.iterdir()} == {"checkpoint.pt", "best.npz", "checkpoint.sha256"}
     again = Trainer(tiny_experiment, "cpu")
     load_checkpoint(again, tmp_path)
     assert again.best_arrays["generated"].shape == (12, 1, 8, 8)
@@ -123,6 +125,79 @@ def test_a_longer_budget_continues_a_checkpoint(tiny, tmp_path):
     longer = Trainer(Experiment.from_flat({**tiny, "training.images": 128}), "cpu")
     load_checkpoint(longer, tmp_path)
     assert [report["images_seen"] for report in run_through(longer)] == [128]
+
+
+def states_between_steps(trainer, every):
+    """The rows of a training that is saved after each `every` steps, and what was saved, by images seen."""
+    saved, calls = {}, iter(range(1, 1000))
+
+    def save():
+        buffer = io.BytesIO()
+        assert trainer.is_between_steps
+        torch.save((trainer.state_dict(), trainer.best_arrays), buffer)
+        saved.setdefault(trainer.images_seen, buffer.getvalue())
+
+    list(trainer.evaluations(save_due=lambda: next(calls) % every == 0, save=save))
+    return saved
+
+
+@pytest.mark.parametrize("steps_per_check", [1, 4])
+def test_saves_between_evaluations_change_no_number_and_are_resumed_bit_for_bit(tiny, steps_per_check):
+    def make():
+        trainer = Trainer(Experiment.from_flat({**tiny, "model.dropout": 0.4}), "cpu")
+        # As on a GPU, where several steps are pending.
+        trainer._divergence._steps_per_check = steps_per_check
+        return trainer
+
+    whole, saving = make(), make()
+    run_through(whole)
+    saved = states_between_steps(saving, 1)
+    assert [comparable(row) for row in saving.rows] == [comparable(row) for row in whole.rows]
+    assert torch.equal(saving.state.ema_parameters.values, whole.state.ema_parameters.values)
+    # 48 and 96 just before the evaluation.
+    assert list(saved) == [16, 32, 48, 64, 80, 96]
+    for seen, content in saved.items():
+        resumed = make()
+        resumed.load_state_dict(*torch.load(io.BytesIO(content), weights_only=False))
+        assert (resumed.images_seen, len(resumed.rows)) == (seen, 0 if seen <= 48 else 1)
+        torch.manual_seed(seen)
+        run_through(resumed)
+        assert [comparable(row) for row in resumed.rows] == [comparable(row) for row in whole.rows]
+        assert all(row["images_per_second"] > 0 for row in resumed.rows)
+        assert torch.equal(resumed.state.parameters.values, whole.state.parameters.values)
+        assert torch.equal(resumed.state.ema_parameters.values, whole.state.ema_parameters.values)
+        assert resumed.best_arrays.keys() == whole.best_arrays.keys()
+        assert all(np.array_equal(resumed.best_arrays[name], array) for name, array in whole.best_arrays.items())
+
+
+def test_steps_are_looked_at_before_they_are_saved(tiny):
+    trainer = Trainer(Experiment.from_flat(tiny), "cpu")
+    trainer._divergence._steps_per_check = 1000
+    trainer.state.parameters.values.data[5] = float("nan")
+    saved = []
+    with pytest.raises(DivergedError, match="diverged at 16 images seen"):
+        list(trainer.evaluations(save_due=lambda: True, save=lambda: saved.append(1)))
+    assert saved == []
+    assert not trainer.is_between_steps
+
+
+def test_the_rows_are_the_metrics_of_all_evaluations(tiny_experiment):
+    trainer = Trainer(tiny_experiment, "cpu")
+    assert trainer.rows == run_through(trainer)
+    assert trainer.history == [(row["images_seen"], row["memorization_ratio"], 12) for row in trainer.rows]
+
+
+def test_memory_that_does_not_suffice_is_one_line(tiny_experiment, monkeypatch):
+    def exhausted(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of")
+
+    trainer = Trainer(tiny_experiment, "cpu")
+    trainer._take_step = exhausted
+    with pytest.raises(MemoryExhaustedError, match=r"in training \(20.00 GiB more needed\): lower training.batch_size"):
+        run_through(trainer)
+    monkeypatch.setattr("memo_core.training.trainer.evaluate", exhausted)
+    with pytest.raises(MemoryExhaustedError, match=r"in an evaluation \(20.00 GiB.*: lower evaluation.batch_size"):
+        run_through(Trainer(tiny_experiment, "cpu"))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint"])

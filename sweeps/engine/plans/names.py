@@ -31,7 +31,7 @@ def _value_text(value: Any) -> str:
 
 
 def experiment_id(experiment: FlatExperiment) -> str:
-    """Return the identity of a trial, 12 hexadecimal digits: equal for equal settings, whenever and wherever they run."""
+    """Return the identity of a trial, 12 hexadecimal digits: equal for equal settings, wherever they run."""
     return hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()[:12]
 
 

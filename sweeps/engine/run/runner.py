@@ -63,20 +63,22 @@ def go_on(factor: Factor, manifest: Manifest, run_path: str, limits: Limits, reu
     broken: str | None = None
     try:
         source = TrialSource(searcher, journal, replayed, known, slots, limits.max_concurrent)
-        broken = _fit(manifest, run_path, limits, source, known)
+        broken = _fit(manifest, run_path, limits, source, journal, known)
         journal.write()
     except MemosweepError as error:
         broken = f"the sweep broke off: {first_line(error)}"
     return _conclude(manifest, run_path, searcher, journal, known, broken)
 
 
-def _fit(manifest: Manifest, run_path: str, limits: Limits, source: TrialSource, known: KnownTrials) -> str | None:
+def _fit(
+    manifest: Manifest, run_path: str, limits: Limits, source: TrialSource, journal: Journal, known: KnownTrials
+) -> str | None:
     """Run Tune to the end; returns why it ended before, None where it did not."""
     board = Board()
     board.start()
     display = _display(manifest.plan, run_path, known, board)
     scratch = tempfile.mkdtemp(prefix="memosweep-")
-    start = Start(run_path, scratch, known.renamed, source, display, board, limits)
+    start = Start(run_path, scratch, known.renamed, source, journal, display, board, limits)
     interruption = Interruption(limits.time_budget)
     try:
         with interruption:

@@ -21,7 +21,7 @@ from analysis.inference.memorization_time import scaling_groups
 from analysis.results.samples import best_samples
 from analysis.runs.factors import factor, in_order
 from analysis.runs.final import METRICS
-from analysis.runs.groups import Group
+from analysis.runs.groups import Group, short_titles
 from analysis.runs.labels import names
 from analysis.runs.runs import Runs
 
@@ -119,12 +119,9 @@ def _bars(metric: str, over_epochs: bool = False) -> str:
 
 
 def _titled(found: Sequence[Group]) -> Iterator[tuple[int, Group, str]]:
-    """The groups that are drawn, numbered and titled by what distinguishes them, a single one from those not drawn."""
-    shown = found[:_MAX_GROUPS]
-    fixed = pd.DataFrame([group.fixed for group in found])
-    titles = names(fixed[: len(shown)], among=fixed) if len(shown) > 1 else [group.title for group in shown]
-    for number, (group, title) in enumerate(zip(shown, titles, strict=True)):
-        yield number, group, title
+    """The groups that are drawn, with their numbers and titles."""
+    for number, title in enumerate(short_titles(found, _MAX_GROUPS)):
+        yield number, found[number], title
 
 
 def _heading(*parts: str) -> str:

@@ -58,7 +58,9 @@ def draw_curve(axes: Axes, x: Sequence[float], data: pd.DataFrame, index: int, c
 
 def place_of(values: Sequence[Any], value: Any) -> int:
     """Return the place of a value; a missing one is equal to another missing one."""
-    return next(i for i, known in enumerate(values) if known == value or (pd.isna(known) and pd.isna(value)))
+    missing = pd.isna(value)
+    # `pd.NA` compared with anything is neither true nor false.
+    return next(i for i, known in enumerate(values) if pd.isna(known) == missing and (missing or known == value))
 
 
 def rows_of(data: pd.DataFrame, key: str, value: Any) -> pd.DataFrame:

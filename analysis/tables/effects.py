@@ -64,7 +64,7 @@ def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> T
 def importance_table(ranking: Ranking) -> Table:
     """Return the share of the ratio's variance that each setting explains (fANOVA)."""
     rows = [
-        [title_of(each.factor), each.importance, each.low, each.high, each.values, each.scale]  # noqa: PD011
+        [title_of(each.factor), each.importance, each.low, each.high, each.values, each.scale]
         for each in ranking.factors
     ]
     kinds = [

@@ -8,7 +8,7 @@ from sweeps.data_size import FACTOR as DATA_SIZE
 from sweeps.engine.plans.bisect import bisect_plan
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.plan import EMMSearchOptions
-from sweeps.engine.tune.tuner import searcher_of
+from sweeps.engine.search.build import searcher_of
 from sweeps.num_classes import FACTOR as NUM_CLASSES
 from sweeps.random_labels import FACTOR as RANDOM_LABELS
 from sweeps.width import FACTOR as WIDTH

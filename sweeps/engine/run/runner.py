@@ -1,8 +1,6 @@
 """Go on with a run from what its folder holds, which of a new one is nothing, and write what it leaves behind."""
 
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -77,11 +75,10 @@ def _fit(
     board = Board()
     board.start()
     display = _display(manifest.plan, run_path, known, board)
-    scratch = tempfile.mkdtemp(prefix="memosweep-")
-    start = Start(run_path, scratch, known.renamed, source, journal, display, board, limits)
     interruption = Interruption(limits.time_budget)
     try:
-        with interruption:
+        with ray_session.scratch_folder() as scratch, interruption:
+            start = Start(run_path, scratch, known.renamed, source, journal, display, board, limits)
             tuner_of(manifest, start, interruption).fit()
     except (Interrupted, SystemError, RayError, TuneError, RuntimeError, OSError) as error:
         if interruption.reason is not None:
@@ -93,7 +90,6 @@ def _fit(
         # What signals have ended would not answer; a board ends with its driver.
         if interruption.reason is None:
             board.stop()
-        shutil.rmtree(scratch, ignore_errors=True)
     return None
 
 

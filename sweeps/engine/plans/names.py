@@ -10,6 +10,8 @@ from memo_core.experiment import FlatExperiment
 
 METRIC = "best_memorization_ratio"
 """What searchers, schedulers and displays take for the result of a trial."""
+CHECKPOINTS_KEPT = 2
+"""Of each trial."""
 EARLY_STOPS = ("early_success", "sequential_sampling")
 """The options of an EMM search that save work within a trial; `--protocol paper` switches them off."""
 

@@ -9,7 +9,8 @@ from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment import FlatExperiment
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.cluster.hardware import describe_nodes
-from sweeps.engine.plans.checks import check_data, check_networks
+from sweeps.engine.plans.checks import check_networks
+from sweeps.engine.plans.data_checks import check_data
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Limits, Manifest, describe_run
 from sweeps.engine.plans.names import trial_directory

@@ -19,7 +19,7 @@ from memo_core.experiment import Experiment
 from memo_core.training.checkpoint import save_samples
 from memo_core.training.checkpoints import Checkpoints
 from memo_core.training.trainer import Trainer
-from sweeps.engine.plans.names import experiment_id
+from sweeps.engine.plans.names import CHECKPOINTS_KEPT, experiment_id
 from sweeps.engine.tune.trial_folder import (
     CHECKPOINTS,
     ERROR_FILE,
@@ -29,8 +29,6 @@ from sweeps.engine.tune.trial_folder import (
     Stopwatch,
     TrialFolder,
 )
-
-CHECKPOINTS_KEPT = 2
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,8 @@ def extended_plan(factor: Factor, options: argparse.Namespace, stored: Plan) -> 
         MemosweepError: an option changes what has been trained already.
     """
     settings, ranges = split_ranges(options.set)
-    wrong = next(
-        (key for key in [*ranges, *settings] if not key.startswith(("training.epochs", "training.images"))), None
-    )
+    grow = ("training.epochs", "training.images")
+    wrong = next(iter(ranges), None) or next((key for key in settings if key not in grow), None)
     if wrong is not None:
         raise MemosweepError(f"--extend with --set {wrong}: only training.epochs or training.images can grow")
     if options.preset not in ("auto", stored.preset):
@@ -98,6 +97,10 @@ def _check_kind(options: argparse.Namespace, stored: Plan, settings: FlatExperim
     if wrong is not None:
         what = {"grid": "a grid", "bisect": "an EMM search", "optuna": "an Optuna search"}[kind]
         raise MemosweepError(f"--extend with --{wrong.replace('_', '-')}: the run is {what}")
+    if kind == "bisect" and settings:
+        raise MemosweepError(
+            f"--extend with --set {next(iter(settings))}: an EMM is that of one budget, start a new run"
+        )
     if kind == "optuna" and (
         options.values or options.sizes or options.figure or settings or options.repeats > 1
         or options.direction is not None or options.asha is not None

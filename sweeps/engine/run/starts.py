@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
-from analysis.results.store import join_url
+from analysis.results.store import is_local, join_url
 from memo_core.errors import MemosweepError, quoted
+from memo_core.files import check_output_folder
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.cluster.hardware import describe_nodes
 from sweeps.engine.plans.checks import check_data, check_networks
@@ -38,6 +40,8 @@ def start_sweep(
         MemosweepError: bad data, an unwritable place, a run of this name that exists, or no Ray.
     """
     storage = folder.absolute(storage)
+    if is_local(storage):
+        check_output_folder(Path(storage), "--storage-path")
     if name is not None:
         folder.check_name(storage, name)
         folder.refuse_existing(join_url(storage, name))

@@ -130,7 +130,8 @@ class Selection:
         """Return this selection with the values, sizes, figures, repeats and settings of another one added."""
         return replace(
             self,
-            figures=_union(self.figures, more.figures),
+            # None are all of them.
+            figures=_union(self.figures, more.figures) if self.figures else (),
             more_values=_union(self.more_values, more.values),
             more_sizes=_union(self.more_sizes, more.sizes),
             settings={**self.settings, **more.settings},

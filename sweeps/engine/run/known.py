@@ -101,9 +101,12 @@ class _Source:
         """Return whether the trial was trained on the images that an experiment names now, as its checkpoint says."""
         images = load_training_set(Experiment.from_flat(experiment).data).pixels_sha256
         filesystem, path = open_location(join_url(self.run_path, self.record.folder))
-        with tempfile.TemporaryDirectory() as place, contextlib.suppress(MemosweepError, OSError):
+        with tempfile.TemporaryDirectory() as place:
             for folder in sorted(map(str, filesystem.ls(path, detail=False)), reverse=True):
-                if folder.rstrip("/").rpartition("/")[2].startswith(CHECKPOINTS):
+                if not folder.rstrip("/").rpartition("/")[2].startswith(CHECKPOINTS):
+                    continue
+                # Of a damaged one, or of none, the one before may tell.
+                with contextlib.suppress(MemosweepError, OSError):
                     file = Path(place) / CHECKPOINT_FILE
                     filesystem.get_file(f"{folder.rstrip('/')}/{CHECKPOINT_FILE}", str(file))
                     return bool(read_checkpoint(file).get("pixels_sha256") == images)
@@ -127,5 +130,6 @@ def is_over(record: TrialRecord, ended: Ended | None, plan: Plan) -> bool:
     if record.done:
         return True
     # ASHA stops a trial from outside, which its own results cannot say.
-    asha = isinstance(plan.search, OptunaOptions) and plan.search.asha
-    return asha and bool(record.rows) and ended is not None and ended.status == "terminated"
+    if not (isinstance(plan.search, OptunaOptions) and plan.search.asha) or ended is None or ended.result is None:
+        return False
+    return bool(record.result.get("images_seen", -1) >= ended.result.get("images_seen", 0))

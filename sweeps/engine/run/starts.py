@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
-from analysis.results.store import join_url
+from analysis.results.store import is_local, join_url
 from memo_core.errors import MemosweepError, quoted
-from memo_core.experiment import FlatExperiment
+from memo_core.files import check_output_folder
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.cluster.hardware import describe_nodes
 from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.data_checks import check_data
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Limits, Manifest, describe_run
-from sweeps.engine.plans.names import trial_directory
+from sweeps.engine.plans.names import experiment_id, trial_directory, without_budget
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.runner import go_on
@@ -40,6 +41,8 @@ def start_sweep(
         MemosweepError: bad data, an unwritable place, a run of this name that exists, or no Ray.
     """
     storage = folder.absolute(storage)
+    if is_local(storage):
+        check_output_folder(Path(storage), "--storage-path")
     if name is not None:
         folder.check_name(storage, name)
         folder.refuse_existing(join_url(storage, name))
@@ -157,23 +160,16 @@ def difference(stored: Any, typed: Any, place: str = "") -> str | None:
 def _continue_folders(run_path: str, plan: Plan) -> None:
     """Let trials with a longer budget go on in the folders of those that differ from them in nothing else."""
     records = read_records(run_path)
-    wanted = {trial_directory(flat, plan.varied): flat for flat in (trial.to_flat() for trial in plan.trials)}
+    wanted = {experiment_id(flat): flat for flat in (trial.to_flat() for trial in plan.trials)}
     free = {
-        _without_budget(config): record
-        for record in records.values()
-        if record.rows
-        and record.trial_id not in {name.rpartition("_")[2] for name in wanted}
-        and (config := record.rows[-1].get("config"))
+        without_budget(record.result["config"]): record
+        for trial_id, record in records.items()
+        if record.rows and trial_id not in wanted
     }
-    for name, flat in wanted.items():
-        record = free.pop(_without_budget(flat), None) if name.rpartition("_")[2] not in records else None
+    for trial_id, flat in wanted.items():
+        record = free.pop(without_budget(flat), None) if trial_id not in records else None
         if record is not None:
-            continue_folder(run_path, record.folder, name)
-
-
-def _without_budget(flat: FlatExperiment) -> str:
-    free = ("training.epochs", "training.images", "evaluation.")
-    return repr(sorted((key, value) for key, value in flat.items() if not key.startswith(free)))
+            continue_folder(run_path, record.folder, trial_directory(flat, plan.varied))
 
 
 def _start_ray() -> None:

@@ -84,6 +84,7 @@ class _Attempt:
     def __init__(self, folder: TrialFolder, options: TrialOptions) -> None:
         self._folder, self._options = folder, options
         self._rows: list[dict[str, Any]] = []
+        """What was reported."""
         self._checkpoints = Checkpoints(folder.path, CHECKPOINTS_KEPT)
         self._saved = 0
         """The images seen of the newest checkpoint."""
@@ -103,27 +104,27 @@ class _Attempt:
         self._train(trainer)
 
     def _train(self, trainer: Trainer) -> None:
-        rules, self._rows, self._saved = self._options.rules, trainer.rows, trainer.images_seen
+        rules, self._saved = self._options.rules, trainer.images_seen
         watch = Stopwatch(trainer.rows)
         if trainer.rows:
             # What was reported and did not get to the disk, or was lost there.
-            over = _is_over(trainer)
-            self._folder.write_results(trainer.rows, over)
+            self._rows, over = _reported(trainer, rules)
+            self._folder.write_results(self._rows, over)
             if over:
-                tune.report(_report(trainer.rows[-1]))
+                tune.report(_without_times(self._rows[-1]))
                 return
         report = self._options.reporter and self._options.reporter(experiment_id(trainer.experiment.to_flat()))
         due = _Timer(self._options.checkpoint_seconds)
         with self._folder.tensorboard() as log:
             for _ in trainer.evaluations(report, _sampling(trainer, rules), due, lambda: self._save(trainer)):
                 # The checkpoint holds the whole row, so that results that get lost can be written again.
-                trainer.rows[-1] |= {**_training_record(trainer, rules), **watch.times()}
+                trainer.rows[-1] |= watch.times()
                 self._save(trainer)
                 due.restart()
-                row, over = trainer.rows[-1], _is_over(trainer)
-                self._folder.write_results(trainer.rows, over)
-                log(row)
-                tune.report(_report(row))
+                self._rows, over = _reported(trainer, rules)
+                self._folder.write_results(self._rows, over)
+                log(self._rows[-1])
+                tune.report(_without_times(self._rows[-1]))
                 if over:
                     return
 
@@ -134,7 +135,7 @@ class _Attempt:
     def _measure_optimum(self, experiment: Experiment, device: str) -> None:
         record = self._folder.record()
         if record.done:
-            tune.report(_report(record.result))
+            tune.report(_without_times(record.result))
             return
         watch = Stopwatch([])
         evaluation = evaluate_optimum(experiment, device)
@@ -182,12 +183,6 @@ class _Timer:
         return True
 
 
-def _is_over(trainer: Trainer) -> bool:
-    return (
-        bool(trainer.rows[-1].get("stopped_early")) or trainer.images_seen >= trainer.experiment.evaluation_points[-1]
-    )
-
-
 def _sampling(trainer: Trainer, rules: StoppingRules | None) -> NextBatch | None:
     if rules is None:
         return None
@@ -195,19 +190,24 @@ def _sampling(trainer: Trainer, rules: StoppingRules | None) -> NextBatch | None
     return rules.sampling(lambda: (trainer.history, trainer.images_seen), budget, samples)
 
 
-def _training_record(trainer: Trainer, rules: StoppingRules | None) -> dict[str, Any]:
-    """The training as an EMM search learns of it, and the column by which tables know a lower bound.
+def _reported(trainer: Trainer, rules: StoppingRules | None) -> tuple[list[dict[str, Any]], bool]:
+    """Return the reports of all evaluations so far, and whether the last one ends the trial.
 
-    Nothing in other sweeps.
+    In an EMM search each holds the training as the search learns of it, and the column by which tables know a lower
+    bound; they follow from the rows, and no checkpoint needs to hold them.
     """
-    if rules is None:
-        return {}
-    experiment = trainer.experiment
-    size, samples = experiment.data.size, experiment.evaluation.num_samples
-    record = rules.training(trainer.history, size, experiment.seed, experiment.total_images, samples)
-    return {"stopped_early": record.stopped_early, "training": asdict(record)}
+    experiment, history = trainer.experiment, trainer.history
+    rows: list[dict[str, Any]] = [dict(row) for row in trainer.rows]
+    for number, row in enumerate(rows, 1):
+        if rules is not None:
+            size, samples = experiment.data.size, experiment.evaluation.num_samples
+            record = rules.training(history[:number], size, experiment.seed, experiment.total_images, samples)
+            row |= {"stopped_early": record.stopped_early, "training": asdict(record)}
+    # Not the trainer's own position: a checkpoint may have been saved just before the last evaluation.
+    over = rows[-1].get("stopped_early", False) or rows[-1]["images_seen"] >= experiment.evaluation_points[-1]
+    return rows, over
 
 
-def _report(row: Mapping[str, Any]) -> dict[str, Any]:
+def _without_times(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row for Tune, which has its own times."""
     return {name: value for name, value in row.items() if name not in TIMES}

@@ -33,6 +33,7 @@ LAST_ERROR_FILE = "error.json"
 """The last error of the trial and where it happened, to see that it happens again."""
 NOTES_FILE = "notes.txt"
 """What a user should know of the trial's attempts, such as a damaged checkpoint, a line each."""
+EXTENDED_FILE = "result_before_extension.json"
 CHECKPOINTS = "checkpoint_"
 _OWN_FILES = (RESULT_FILE, ERROR_FILE, LAST_ERROR_FILE, NOTES_FILE)
 
@@ -180,7 +181,13 @@ class TrialFolder:
             return
         with unreachable(f"{self.location}: cannot be written"):
             filesystem, path = open_location(self.location)
-            filesystem.put(str(self.path / name), f"{path}/{name}", recursive=(self.path / name).is_dir())
+            source = self.path / name
+            # File by file: a folder that is there already would get the new one inside it.
+            for file in [source] if source.is_file() else sorted(source.rglob("*")):
+                if file.is_file():
+                    place = f"{path}/{file.relative_to(self.path).as_posix()}"
+                    filesystem.makedirs(place.rpartition("/")[0], exist_ok=True)
+                    filesystem.put_file(str(file), place)
 
     def upload_checkpoint(self, folder: Path) -> None:
         """Copy a checkpoint to where it belongs, and remove there what is no longer here."""
@@ -247,5 +254,6 @@ def continue_folder(run_path: str, old: str, new: str) -> None:
     """
     with unreachable(f"{join_url(run_path, new)}: cannot be written"):
         filesystem, path = open_location(run_path)
-        filesystem.mv(f"{path}/{old}/{RESULT_FILE}", f"{path}/{old}/result_before_extension.json")
+        # In this order: a folder without results would not be found by the next attempt at the extension.
         filesystem.mv(f"{path}/{old}", f"{path}/{new}", recursive=True)
+        filesystem.mv(f"{path}/{new}/{RESULT_FILE}", f"{path}/{new}/{EXTENDED_FILE}")

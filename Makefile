@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed  ## the weight-decay study on the embedded digits, under 8 minutes on 2 cores
 	$(BIN)/python sweeps/weight_decay.py
 
-test: $(VENV)/.installed  ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed  ## the whole test suite, in two processes with a Ray cluster each
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.installed  ## the tests that do not start Ray
 	$(BIN)/python -m pytest -m "not ray"

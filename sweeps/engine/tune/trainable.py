@@ -20,6 +20,7 @@ from memo_core.training.checkpoint import save_samples
 from memo_core.training.checkpoints import Checkpoints
 from memo_core.training.trainer import Trainer
 from sweeps.engine.plans.names import CHECKPOINTS_KEPT, experiment_id
+from sweeps.engine.tune.tensorboard import tensorboard_log
 from sweeps.engine.tune.trial_folder import (
     CHECKPOINTS,
     ERROR_FILE,
@@ -115,15 +116,15 @@ class _Attempt:
                 return
         report = self._options.reporter and self._options.reporter(experiment_id(trainer.experiment.to_flat()))
         due = _Timer(self._options.checkpoint_seconds)
-        with self._folder.tensorboard() as log:
-            for _ in trainer.evaluations(report, _sampling(trainer, rules), due, lambda: self._save(trainer)):
+        with tensorboard_log(self._folder) as log:
+            for evaluation in trainer.evaluations(report, _sampling(trainer, rules), due, lambda: self._save(trainer)):
                 # The checkpoint holds the whole row, so that results that get lost can be written again.
                 trainer.rows[-1] |= watch.times()
                 self._save(trainer)
                 due.restart()
                 self._rows, over = _reported(trainer, rules)
                 self._folder.write_results(self._rows, over)
-                log(self._rows[-1])
+                log(self._rows[-1], evaluation)
                 tune.report(_without_times(self._rows[-1]))
                 if over:
                     return

@@ -7,20 +7,17 @@ TITLE_IDENTITY/
   events.out.tfevents...      for TensorBoard
 """
 
-import contextlib
 import json
 import os
 import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from tensorboardX import SummaryWriter
 
 from analysis.results.store import RESULT_FILE, is_local, join_url, local_path, open_location
 from memo_core.experiment import FlatExperiment
@@ -200,21 +197,6 @@ class TrialFolder:
                 name = str(entry).rstrip("/").rpartition("/")[2]
                 if name.startswith(CHECKPOINTS) and not (self.path / name).exists():
                     filesystem.rm(f"{path}/{name}", recursive=True)
-
-    @contextlib.contextmanager
-    def tensorboard(self) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-        """Open a log for TensorBoard, which takes one row after the other."""
-        with SummaryWriter(str(self.path)) as writer:
-
-            def log(row: Mapping[str, Any]) -> None:
-                for name, value in row.items():
-                    if isinstance(value, float | int) and name not in TIMES:
-                        writer.add_scalar(name, value, int(row["images_seen"]))
-                writer.flush()
-                for file in self.path.glob("events.out.tfevents*"):
-                    self.upload(file.name)
-
-            yield log
 
     def _download(self) -> None:
         filesystem, path = open_location(self.location)

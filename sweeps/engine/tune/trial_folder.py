@@ -142,21 +142,7 @@ class TrialFolder:
             rows: the reports so far.
             done: the last one is the trial's last.
         """
-        about = {"hostname": socket.gethostname(), "pid": os.getpid(), "config": self._experiment}
-        lines = []
-        for number, row in enumerate(rows, 1):
-            metrics = {name: value for name, value in row.items() if name not in TIMES}
-            times = {name: row[name] for name in TIMES if name in row}
-            own = {
-                "timestamp": times.get("timestamp", 0),
-                "done": done and number == len(rows),
-                "training_iteration": number,
-                "trial_id": experiment_id(self._experiment),
-                "time_total_s": times.get("time_total_s", 0.0),
-            }
-            # In the order in which Tune writes its own: readers find the parts of a line by it.
-            lines.append(json.dumps({**metrics, **own, **about}) + "\n")
-        self.write(RESULT_FILE, "".join(lines).encode())
+        self.write(RESULT_FILE, "".join(result_lines(rows, self._experiment, done)).encode())
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file of the folder, whole or not at all."""
@@ -211,6 +197,30 @@ class TrialFolder:
         """Remove the copy, where there is one."""
         if not self._local:
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def result_lines(rows: Sequence[Mapping[str, Any]], experiment: FlatExperiment, done: bool) -> list[str]:
+    """Return the lines of `result.json`.
+
+    Args:
+        rows: the reports so far.
+        experiment: of the trial.
+        done: the last report is the trial's last.
+    """
+    about = {"hostname": socket.gethostname(), "pid": os.getpid(), "config": experiment}
+    lines = []
+    for number, row in enumerate(rows, 1):
+        metrics = {name: value for name, value in row.items() if name not in TIMES}
+        own = {
+            "timestamp": row.get("timestamp", 0),
+            "done": done and number == len(rows),
+            "training_iteration": number,
+            "trial_id": experiment_id(experiment),
+            "time_total_s": row.get("time_total_s", 0.0),
+        }
+        # In the order in which Tune writes its own: readers find the parts of a line by it.
+        lines.append(json.dumps({**metrics, **own, **about}) + "\n")
+    return lines
 
 
 TIMES = ("timestamp", "time_total_s")

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
+from memo_core.errors import MemosweepError
+
 _MAX_NAMED = 3
 
 
-class AnalysisError(ValueError):
-    """Bad input or results that cannot be read: one line that says what is wrong and what would be right.
-
-    Command lines print it without a traceback and exit with code 2.
-    """
+AnalysisError = MemosweepError
+"""Also for results that cannot be read."""
 
 
 class SkippedResultsWarning(UserWarning):

@@ -1,9 +1,5 @@
 """The commands of `python -m analysis`: a module each, with `add_arguments` and `run`."""
 
-import argparse
-from importlib import import_module
-from typing import Protocol, cast
-
 COMMANDS = {
     "table": "the paper's tables beside the published numbers, or the best ratios by what moves",
     "figures": "every figure that the results allow, as files",
@@ -13,20 +9,5 @@ COMMANDS = {
     "emm": "the largest training set that a model still memorizes, for each factor value, with its interval",
     "predict": "what memorization ratio to expect at a setting that nobody ran",
 }
-"""Command and its line of help; `analysis.commands.NAME` is imported when it is asked for, so that one command
-does not wait for what another one imports."""
-
-
-class Command(Protocol):
-    """A module of this package."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Describe its options."""
-
-    def run(self, arguments: argparse.Namespace) -> int:
-        """Do it, and return the exit code; an `AnalysisError` becomes one line and code 2."""
-
-
-def command(name: str) -> Command:
-    """The module of a command."""
-    return cast("Command", import_module(f"analysis.commands.{name}"))
+"""Command and its line of help; `analysis.commands.NAME` is imported when it is requested, so that one command does not
+wait for what another one imports."""

@@ -14,7 +14,7 @@ from analysis.commands.reading import add_paths, check_zeta, read_runs, write_te
 from analysis.emm.estimate import METHODS, Method
 from analysis.emm.kinds import KINDS
 from analysis.errors import AnalysisError
-from analysis.figures.emm import draw_emm, emm_by_zeta, estimates_figure
+from analysis.figures.emm import EmmFigureData, draw_emm, emm_by_zeta
 from analysis.figures.style import spaced
 from analysis.inference.emm import (
     SIZE,
@@ -100,7 +100,7 @@ def _records(estimates: pd.DataFrame) -> list[dict[Hashable, Any]]:
 
 def _figure(group: Group, estimates: pd.DataFrame, zetas: list[float], method: Method) -> Figure:
     """The figure of the group with most runs, the first of the estimates, by the first method that was requested."""
-    chosen = estimates[(estimates["panel"] == 0) & (estimates["method"] == method)]
+    chosen = estimates[(estimates["group"] == 0) & (estimates["method"] == method)]
     if len(zetas) > 1:
         # One mark per value and zeta.
         figure = emm_by_zeta(chosen[chosen["kind"] != "extrapolated"], group.key, group.title)
@@ -116,10 +116,10 @@ def _figure(group: Group, estimates: pd.DataFrame, zetas: list[float], method: M
     runs = once_a_seed(group.runs.best)
     points = runs.rename(columns={SIZE: "size", "memorization_ratio": "ratio"})[["size", "ratio", "num_samples"]]
     curves = curves_of_results(group, method)
-    data = estimates_figure(
+    data = EmmFigureData(
         points.assign(value=named(runs[group.key])),
         curves.assign(value=named(curves["value"])),
         chosen.assign(value=named(chosen["value"])),
-        zetas[0],
+        1 - zetas[0],
     )
     return draw_emm(data, ", ".join(text for text in (about, group.title) if text))

@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
-from analysis.commands import COMMANDS, command
+from analysis.commands import COMMANDS
 from analysis.errors import AnalysisError
 from memo_core.terminal import Parser, run
 
@@ -18,8 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, line in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=line, description=line)
         if name in given[:1]:
-            command(name).add_arguments(subparser)
+            _module(name).add_arguments(subparser)
     arguments = parser.parse_args(given)
-    return run(
-        lambda: command(arguments.command).run(arguments), AnalysisError, f"python -m analysis {arguments.command}"
-    )
+    name = arguments.command
+    return run(lambda: _module(name).run(arguments), AnalysisError, f"python -m analysis {name}")
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"analysis.commands.{name}")

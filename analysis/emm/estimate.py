@@ -103,15 +103,13 @@ def fitted_curves(
     method: Method,
     *,
     size: str = "size",
-    ratio: str = "memorization_ratio",
-    num_samples: int = PAPER_SAMPLES,
     seed: str | None = "seed",
     points: int = 80,
 ) -> pd.DataFrame:
     """Return the curves whose crossings `emm` reports, for a figure.
 
     Args:
-        table, factor, size, ratio, num_samples, seed: as for `emm`.
+        table, factor, size, seed: as for `emm`.
         method: `isotonic` (the closest falling ratios, to be joined linearly in ln size) or `logistic` (the line of
             logits with its 95% band).
         points: sizes of a logistic curve, evenly in ln size over the sizes run.
@@ -120,17 +118,17 @@ def fitted_curves(
         Columns value, size, ratio, ratio_low, ratio_high; no band (NaN) of the isotonic method, no rows of a value
         without a logistic fit.
     """
-    groups = observations(table, factor, size, ratio, num_samples, seed=seed)
+    groups = observations(table, factor, size, seed=seed)
     fit = fit_shared_slope(groups) if method == "logistic" else None
     parts = []
     for index, data in enumerate(groups):
         if method == "isotonic":
             sizes, ratios = monotone_ratios(data)
             curve = {"ratio": ratios, "ratio_low": np.nan, "ratio_high": np.nan}
-        elif fit is not None and np.isfinite(fit.coefficients[index]):
+        elif fit is not None and fit.has(index):
             sizes = np.geomspace(data.sizes.min(), data.sizes.max(), points)
             logits, deviation = fit.logits(index, sizes)
-            reach = fit.t() * deviation
+            reach = fit.regression.t() * deviation
             curve = {
                 "ratio": special.expit(logits),
                 "ratio_low": special.expit(logits - reach),
@@ -164,7 +162,7 @@ def _isotonic(
     data = groups[index]
     seed_sd = np.sqrt(seed_variance(groups))
     # The fit's scatter holds the seeds already; what is beyond them is misfit.
-    misfit = np.sqrt(max((fit.misfit if fit else 0.0) ** 2 - seed_sd**2, 0.0))
+    misfit = np.sqrt(max((fit.regression.misfit if fit else 0.0) ** 2 - seed_sd**2, 0.0))
     rng = np.random.default_rng(0)
     crossings, resampled = isotonic_crossings(
         data, 1 - zetas, seed_sd=float(seed_sd), misfit_sd=float(misfit), resamples=resamples, rng=rng
@@ -188,7 +186,7 @@ def _logistic(data: ValueData, index: int, zetas: FloatArray, fit: LogisticFit |
     for zeta in map(float, zetas):
         bound = _bound("logistic", data, zeta)
         rows += [] if bound is None else [bound]
-        if fit is None or not np.isfinite(fit.coefficients[index]):
+        if fit is None or not fit.has(index):
             continue
         estimate, low, high = fit.crossings(index, 1 - zeta, confidence)[0]
         # A slope that may be zero has no crossing.

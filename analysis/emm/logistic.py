@@ -1,42 +1,36 @@
 """EMM by a model: logit(ratio) = intercept of the factor value - slope * ln(size), one slope for all values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 from analysis.emm.curves import ValueData, seed_variance
 from analysis.stats.binomial import FloatArray, empirical_logit
-from analysis.stats.regression import fit_with_misfit
+from analysis.stats.regression import LogitFit, fit_with_misfit
 
 
 @dataclass(frozen=True)
 class LogisticFit:
-    """A weighted least-squares fit in logits, after the first look at how far the points scatter.
+    """The lines of V values.
 
     Attributes:
-        coefficients: (V + 1,) intercepts of the V values, then the slope (positive: ratios fall with size).
-        covariance: (V + 1, V + 1), of the noise below.
-        misfit: standard deviation of the logit around the lines beyond counting: seeds and misfit together.
-        freedom: degrees of freedom of the residuals; t quantiles use it.
+        regression: its coefficients (V + 1,) are the intercepts of the values, NaN where there is none, then the slope
+            (positive: ratios fall with size).
     """
 
-    coefficients: FloatArray
-    covariance: FloatArray
-    misfit: float
-    freedom: int
+    regression: LogitFit
 
     @property
     def slope(self) -> float:
         """Logits lost for each unit of ln(size)."""
-        return float(self.coefficients[-1])
+        return float(self.regression.coefficients[-1])
 
-    def t(self, confidence: float = 0.95) -> float:
-        """Return the two-sided quantile; normal where the misfit rests on its floor alone."""
-        p = 0.5 + confidence / 2
-        return float(stats.t.ppf(p, self.freedom) if self.freedom > 0 else stats.norm.ppf(p))
+    def has(self, index: int) -> bool:
+        """Return whether value `index` has a line."""
+        return bool(np.isfinite(self.regression.coefficients[index]))
 
     def crossings(self, index: int, targets: npt.ArrayLike, confidence: float = 0.95) -> FloatArray:
         """Return sizes (Z, 3) where value `index` crosses each target: estimate, low, high (Fieller's interval).
@@ -45,10 +39,9 @@ class LogisticFit:
         for normal logits and becomes infinite where the slope could be zero.
         """
         z = special.logit(np.atleast_1d(np.asarray(targets, float)))
-        a, b = self.coefficients[index], self.slope
-        vaa = self.covariance[index, index]
-        vbb, vab = self.covariance[-1, -1], self.covariance[index, -1]
-        t2 = self.t(confidence) ** 2
+        a, b = self.regression.coefficients[[index, -1]]
+        (vaa, vab), (_, vbb) = self.regression.covariance[np.ix_([index, -1], [index, -1])]
+        t2 = self.regression.t(confidence) ** 2
         # (a - b x - z)^2 = t^2 (vaa - 2 x vab + x^2 vbb), a quadratic in x = ln size.
         qa = b**2 - t2 * vbb
         qb = -2 * ((a - z) * b - t2 * vab)
@@ -64,8 +57,9 @@ class LogisticFit:
     def logits(self, index: int, sizes: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Return the line of value `index` at sizes (N,) and its standard error, in logits."""
         x = np.log(np.asarray(sizes, float))
-        variance = self.covariance[index, index] - 2 * x * self.covariance[index, -1] + x**2 * self.covariance[-1, -1]
-        return self.coefficients[index] - self.slope * x, np.sqrt(np.maximum(variance, 0))
+        covariance = self.regression.covariance
+        variance = covariance[index, index] - 2 * x * covariance[index, -1] + x**2 * covariance[-1, -1]
+        return self.regression.coefficients[index] - self.slope * x, np.sqrt(np.maximum(variance, 0))
 
 
 def informative(data: ValueData) -> npt.NDArray[np.bool_]:
@@ -101,4 +95,4 @@ def fit_shared_slope(groups: Sequence[ValueData]) -> LogisticFit | None:
     slots = np.append(present, len(groups))
     full[slots] = fit.coefficients
     full_covariance[np.ix_(slots, slots)] = fit.covariance
-    return LogisticFit(full, full_covariance, float(np.sqrt(fit.extra)), fit.freedom)
+    return LogisticFit(replace(fit, coefficients=full, covariance=full_covariance))

@@ -9,18 +9,16 @@ from numpy.typing import NDArray
 
 from analysis.figures.style import colors, draw_curve, legend, metric_axis, new_figure, plain_log_axis, round_log_axis
 
-DEFAULT_REPEATS = 1000
+REPEATS = 1000
+"""Bootstrap draws of each size; the seed is fixed."""
 
 
-def bootstrap_data(
-    memorized: Mapping[str, NDArray[np.bool_]], sizes: list[int] | None = None, repeats: int = DEFAULT_REPEATS
-) -> pd.DataFrame:
+def bootstrap_data(memorized: Mapping[str, NDArray[np.bool_]], sizes: list[int] | None = None) -> pd.DataFrame:
     """Draw sample sets of several sizes with replacement, and measure each.
 
     Args:
         memorized: by label, (N,) whether each sample is a replica.
         sizes: sample sizes; none takes 9 from N/100 (at least 10) to N, evenly in the logarithm.
-        repeats: bootstrap draws of each size; the seed is fixed.
 
     Returns:
         `label`, `samples`, `value` (mean ratio in percent), `low`, `high` (central 95% of the draws) and
@@ -33,7 +31,7 @@ def bootstrap_data(
         chosen = sizes or sorted({round(size) for size in np.geomspace(max(10, count / 100), max(count, 11), 9)})
         for size in chosen:
             # Drawing 0/1 flags with replacement and counting is a binomial draw of their mean.
-            ratios = 100 * random.binomial(size, flags.mean(), repeats) / size
+            ratios = 100 * random.binomial(size, flags.mean(), REPEATS) / size
             low, high = np.quantile(ratios, [0.025, 0.975])
             rows.append((label, size, ratios.mean(), low, high, ratios.std(ddof=1)))
     return pd.DataFrame(rows, columns=["label", "samples", "value", "low", "high", "deviation"])

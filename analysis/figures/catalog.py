@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
-from analysis.figures.emm import emm_by_zeta, zeta_data
-from analysis.figures.epochs import epochs_data, metric_over_epochs
+from analysis.figures.emm import ZETAS, emm_by_zeta
 from analysis.figures.factor import factor_data, metric_over_factor, metric_over_skips, skips_data
 from analysis.figures.gallery import gallery, gallery_data, gallery_rows
 from analysis.figures.memorization_time import memorization_time, memorization_time_data
-from analysis.figures.size import metric_over_size, size_data
+from analysis.figures.metric import epochs_data, metric_over_epochs, metric_over_size, size_data
+from analysis.inference.emm import group_crossings
 from analysis.inference.memorization_time import scaling_groups
 from analysis.results.samples import best_samples
 from analysis.runs.factors import factor, in_order
 from analysis.runs.final import METRICS
-from analysis.runs.groups import Group
+from analysis.runs.groups import Group, short_titles
 from analysis.runs.labels import names
 from analysis.runs.runs import Runs
 
@@ -68,7 +68,7 @@ def figures(runs: Runs, metric: str = "memorization_ratio", zeta: float = 0.1) -
         runs: of any number of sweeps.
         metric: `memorization_ratio`, `fid` or `knn_distance`; the gallery, the sample size, EMM by zeta and the
             memorization time belong to the ratio alone.
-        zeta: see `analysis.figures.size`.
+        zeta: see `analysis.figures.metric`.
 
     Raises:
         AnalysisError: an unknown metric.
@@ -119,12 +119,9 @@ def _bars(metric: str, over_epochs: bool = False) -> str:
 
 
 def _titled(found: Sequence[Group]) -> Iterator[tuple[int, Group, str]]:
-    """The groups that are drawn, numbered and titled by what distinguishes them, a single one from those not drawn."""
-    shown = found[:_MAX_GROUPS]
-    fixed = pd.DataFrame([group.fixed for group in found])
-    titles = names(fixed[: len(shown)], among=fixed) if len(shown) > 1 else [group.title for group in shown]
-    for number, (group, title) in enumerate(zip(shown, titles, strict=True)):
-        yield number, group, title
+    """The groups that are drawn, with their numbers and titles."""
+    for number, title in enumerate(short_titles(found, _MAX_GROUPS)):
+        yield number, found[number], title
 
 
 def _heading(*parts: str) -> str:
@@ -202,7 +199,7 @@ def _zetas(runs: Runs, keys: list[str]) -> Iterator[Drawn | Missing]:
         if not found:
             yield Missing(f"EMM by zeta, {factor(key).title}", "every such trial has the same |D|")
         for number, group, name in itertools.islice(_titled(found), 1):
-            data = zeta_data(group.runs, key)
+            data = group_crossings(group, ZETAS)
             if not data["kind"].isin(["measured", "uncertain"]).any():
                 yield Missing(f"EMM by zeta, {factor(key).title}", "no ratio crosses 1 - zeta between two sizes")
                 continue
@@ -212,15 +209,15 @@ def _zetas(runs: Runs, keys: list[str]) -> Iterator[Drawn | Missing]:
             yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], title, "Fig. 22", figure, data, bars)
 
 
-def _memorization_time(runs: Runs, level: float = 0.5) -> Iterator[Drawn | Missing]:
-    usable = scaling_groups(runs, level)
+def _memorization_time(runs: Runs) -> Iterator[Drawn | Missing]:
+    usable = scaling_groups(runs)
     if not usable:
-        yield Missing("memorization time", f"no two sizes pass {100 * level:g}% between two evaluations")
+        yield Missing("memorization time", "no two sizes pass 50% between two evaluations")
     for number, group, title in _titled(usable):
-        figure = memorization_time(group.runs, level, "images_seen", title)
+        figure = memorization_time(group.runs, clock="images_seen", title=title)
         name = "memorization_time" + (f"_{number + 1}" if number else "")
         bars = "Bars span the evaluations before and after the passage; open marks are bounds."
-        data, _ = memorization_time_data(group.runs, level, "images_seen")
+        data, _ = memorization_time_data(group.runs, clock="images_seen")
         yield Drawn(name, _heading("Memorization time", title), "", figure, data, bars)
 
 

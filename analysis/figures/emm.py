@@ -22,10 +22,7 @@ from analysis.figures.style import (
     spaced,
     value_ticks,
 )
-from analysis.inference.emm import group_crossings
 from analysis.runs.factors import factor, in_order, size_text, value_text
-from analysis.runs.groups import Group
-from analysis.runs.runs import Runs
 from analysis.stats.binomial import wilson_interval
 
 ZETAS = (0.05, 0.1, 0.2, 0.3)
@@ -42,8 +39,9 @@ class EmmFigureData:
     """What the figure shows.
 
     Attributes:
-        trainings: value, size, ratio, ratio_low, ratio_high (95% Wilson), num_samples; one row a training.
-        curves: value, size, ratio, ratio_low, ratio_high: the fitted curve and its 95% band, NaN where it has none.
+        trainings: value, size, ratio, num_samples; one row a training.
+        curves: value, size, ratio, ratio_low, ratio_high: the fitted curve and its 95% band, NaN where it has none; as
+            of `analysis.emm.estimate.fitted_curves`.
         crossings: value, emm, emm_low, emm_high, kind; at least one row a value.
         target: 1 - zeta.
     """
@@ -75,28 +73,11 @@ def search_figure(search: Search) -> EmmFigureData:
     if not rows:
         raise ValueError("the search has no trainings yet: there is nothing to draw")
     return EmmFigureData(
-        _with_intervals(pd.DataFrame(rows, columns=["value", "size", "ratio", "num_samples"])),
+        pd.DataFrame(rows, columns=["value", "size", "ratio", "num_samples"]),
         pd.DataFrame(curves, columns=_CURVE),
         pd.DataFrame(crossings, columns=["value", "emm", "emm_low", "emm_high", "kind"]),
         search.goal.target,
     )
-
-
-def estimates_figure(runs: pd.DataFrame, curves: pd.DataFrame, estimates: pd.DataFrame, zeta: float) -> EmmFigureData:
-    """Return the figure's data of estimates from a table.
-
-    Args:
-        runs: value, size, ratio, num_samples; one row a training.
-        curves: of `analysis.emm.estimate.fitted_curves`.
-        estimates: value, emm, emm_low, emm_high, kind: rows of `analysis.emm.estimate.emm` for one method and zeta.
-        zeta: of the estimates.
-    """
-    return EmmFigureData(_with_intervals(runs), curves, estimates, 1 - zeta)
-
-
-def _with_intervals(trainings: pd.DataFrame) -> pd.DataFrame:
-    low, high = wilson_interval(trainings["ratio"] * trainings["num_samples"], trainings["num_samples"])
-    return trainings.assign(ratio_low=low, ratio_high=high)
 
 
 def _band(posterior: CurvePosterior, sizes: np.ndarray, target_logit: float) -> np.ndarray:
@@ -134,7 +115,8 @@ def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
         axes.fill_between(curve["size"], low, high, color=color, alpha=0.12, linewidth=0)
         # Bands overlap: their edges keep them apart.
         axes.plot(curve["size"], np.stack([low, high], axis=1), color=color, linewidth=0.6, alpha=0.6)
-        spread = np.stack([runs["ratio"] - runs["ratio_low"], runs["ratio_high"] - runs["ratio"]])
+        ends = wilson_interval(runs["ratio"] * runs["num_samples"], runs["num_samples"])
+        spread = np.stack([runs["ratio"] - ends[0], ends[1] - runs["ratio"]])
         axes.errorbar(runs["size"], 100 * runs["ratio"], yerr=100 * np.clip(spread, 0, None), color=color,
                       fmt=MARKERS[i % len(MARKERS)], markersize=5, capsize=2, label=str(value))  # fmt: skip
         for _, row in crossings.iterrows():
@@ -159,25 +141,11 @@ def _mark(axes: Axes, row: pd.Series, height: float, color: tuple[float, float, 
     axes.plot([row["emm"]], [height], marker=marker, color=color, markersize=9, zorder=5)
 
 
-def zeta_data(runs: Runs, key: str, zetas: tuple[float, ...] = ZETAS) -> pd.DataFrame:
-    """Return the interpolated EMM of each value of a factor at each zeta, as `analysis emm` prints it.
-
-    Args:
-        runs: those of a group, in which only the factor, |D| and seeds differ.
-        key: the factor.
-        zetas: in (0, 1).
-
-    Returns:
-        `value`, `zeta`, `emm`, `emm_low`, `emm_high` (95%) and `kind`.
-    """
-    return group_crossings(Group(key, {}, runs), zetas)[["value", "zeta", "emm", "emm_low", "emm_high", "kind"]]
-
-
 def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
     """Draw the EMM over the values of a factor, bars per zeta, on a logarithmic axis of |D|.
 
     Args:
-        data: columns `value`, `zeta`, `emm`, `emm_low`, `emm_high`, `kind`, of `zeta_data` or of
+        data: columns `value`, `zeta`, `emm`, `emm_low`, `emm_high`, `kind`, of `group_crossings` or of
             another estimate. A bound is a triangle that points to where the EMM lies; an end at 0 or
             infinity is not drawn.
         key: the factor that `value` belongs to.

@@ -26,8 +26,8 @@ class GalleryRow:
     """The first samples of one trial's best evaluation and the nearest training images, (N, C, H, W) each."""
 
     title: str
-    generated: NDArray[np.uint8]
-    nearest: NDArray[np.uint8]
+    generated: NDArray[np.generic]
+    nearest: NDArray[np.generic]
     memorized: NDArray[np.bool_]
     """(N,)."""
 
@@ -55,9 +55,8 @@ def gallery_rows(runs: Runs, varied: Sequence[str] | None = None, limit: int = 6
         assert samples is not None
         name = _with_factors(short, run, [key for key in dict.fromkeys(factors) if key])
         ratio = f"{ratio_text(100 * run['memorization_ratio'], is_lower_bound(run), 1)}% memorized"
-        generated, nearest = (samples[key].astype(np.uint8) for key in ("generated", "nearest"))
         title = f"{name}: {ratio}" if name else ratio
-        rows.append(GalleryRow(title, generated, nearest, samples["memorized"].astype(bool)))
+        rows.append(GalleryRow(title, samples["generated"], samples["nearest"], samples["memorized"].astype(bool)))
     return rows
 
 

@@ -9,7 +9,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
 
 from analysis.runs.factors import METRIC_TITLES, size_text
 
@@ -58,7 +57,9 @@ def draw_curve(axes: Axes, x: Sequence[float], data: pd.DataFrame, index: int, c
 
 def place_of(values: Sequence[Any], value: Any) -> int:
     """Return the place of a value; a missing one is equal to another missing one."""
-    return next(i for i, known in enumerate(values) if known == value or (pd.isna(known) and pd.isna(value)))
+    missing = pd.isna(value)
+    # `pd.NA` compared with anything is neither true nor false.
+    return next(i for i, known in enumerate(values) if pd.isna(known) == missing and (missing or known == value))
 
 
 def rows_of(data: pd.DataFrame, key: str, value: Any) -> pd.DataFrame:
@@ -76,8 +77,7 @@ def _log_ticks(axes: Axes, ticks: Sequence[float]) -> None:
     """A logarithmic x axis with these ticks and no others."""
     axes.set_xscale("log")
     axes.set_xticks(ticks, [size_text(tick) for tick in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
 
 
 def value_ticks(axes: Axes, positions: Sequence[float], labels: Sequence[str]) -> None:
@@ -128,8 +128,7 @@ def plain_log_axis(axes: Axes, values: Iterable[float]) -> None:
     apart = max(1.15, (high / low) ** (1 / 12))
     ticks = sorted({low, *(tick for tick in inner if low * apart <= tick <= high / apart), high})
     axes.set_yticks(ticks, [size_text(float(f"{tick:.3g}")) for tick in ticks])
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
 
 
 def _rounded(value: float, down: bool) -> float:

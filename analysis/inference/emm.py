@@ -75,7 +75,7 @@ def emm_of_results(found: Sequence[Group], zetas: Sequence[float], methods: Sequ
         methods: of `analysis.emm.estimate`.
 
     Returns:
-        The columns of `analysis.emm.estimate`, values of the factor in their order, behind `panel`, the place in
+        The columns of `analysis.emm.estimate`, values of the factor in their order, behind `group`, the place in
         `found` from 0 on, and `among`, what all runs of the row share and others do not (`""` where there is one
         group). Sizes in images; an open side of an interval is 0 or infinity.
 
@@ -91,7 +91,7 @@ def emm_of_results(found: Sequence[Group], zetas: Sequence[float], methods: Sequ
             raise AnalysisError(f"no EMM: {error}") from None
         order = {str(value): rank for rank, value in enumerate(in_order(group.key, part["value"]))}
         part = part.sort_values("value", key=lambda values: values.map(str).map(order), kind="stable")
-        part.insert(0, "panel", place)
+        part.insert(0, "group", place)
         part.insert(1, "among", among)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -111,15 +111,10 @@ def curves_of_results(group: Group, method: Method) -> pd.DataFrame:
 def _estimable(group: Group) -> tuple[pd.DataFrame, str]:
     """Return a group's runs and factor as the estimators take them."""
     runs = once_a_seed(group.runs.best)
-    return runs.assign(training=_training(runs)), "" if group.key == SIZE else group.key
-
-
-def _training(runs: pd.DataFrame) -> pd.Series:
-    """Return names that repetitions of a training share: another data seed is another training too."""
-    seeds = [runs[name] for name in REPEATS if name in runs.columns]
-    return pd.Series(
-        ["/".join(map(str, row)) for row in zip(*seeds, strict=True)] or runs["trial_id"], index=runs.index
-    )
+    # Another data seed is another training too.
+    seeds = [name for name in REPEATS if name in runs.columns] or ["trial_id"]
+    training = runs.groupby(seeds, dropna=False).ngroup()
+    return runs.assign(training=training), "" if group.key == SIZE else group.key
 
 
 def emm_notes(
@@ -157,9 +152,9 @@ def _without_line(estimates: pd.DataFrame, found: Sequence[Group]) -> list[str]:
     names = []
     for place, (group, among) in enumerate(zip(found, group_titles(found), strict=True)):
         if group.key == SIZE:
-            lacking = [] if (fitted["panel"] == place).any() else [""]
+            lacking = [] if (fitted["group"] == place).any() else [""]
         else:
-            have = {value_text(group.key, value) for value in fitted.loc[fitted["panel"] == place, "value"]}
+            have = {value_text(group.key, value) for value in fitted.loc[fitted["group"] == place, "value"]}
             values = in_order(group.key, group.runs.evaluations[group.key])
             lacking = [name for value in values if (name := value_text(group.key, value)) not in have]
         names += [" among ".join(filter(None, (name, among))) for name in lacking]

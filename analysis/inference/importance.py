@@ -70,14 +70,13 @@ class _Axis:
     bounds: tuple[float, float]
 
 
-def rank(runs: Runs, resamples: int = RESAMPLES, seed: int = 0, target: str = "memorization_ratio") -> Ranking:
+def rank(runs: Runs, resamples: int = RESAMPLES, seed: int = 0) -> Ranking:
     """Rank the factors of some sweeps by their effect on the best ratio of a run.
 
     Args:
         runs: of sweeps whose settings may be pooled.
         resamples: bootstrap samples of the runs; 2 at least.
         seed: of forests and resampling.
-        target: a column, 0..1 for the ratio.
 
     Raises:
         AnalysisError: fewer than 8 finished runs, or no setting varies.
@@ -91,14 +90,14 @@ def rank(runs: Runs, resamples: int = RESAMPLES, seed: int = 0, target: str = "m
     axes = _axes(best)
     if not axes:
         raise AnalysisError("all runs have the same settings: nothing to rank")
-    values = best[target].to_numpy(dtype=float)
+    values = best["memorization_ratio"].to_numpy(dtype=float)
     notes = []
     if len(best) < len(ended.best):
         notes.append(
             f"{len(ended.best) - len(best)} runs of the closed-form optimum, which is not trained, are left out"
         )
     if float(np.ptp(values)) == 0:
-        raise AnalysisError(f"all runs have the same {target}, {values[0]:g}: nothing to explain")
+        raise AnalysisError(f"all runs have the same memorization_ratio, {values[0]:g}: nothing to explain")
     if len(axes) == 1:
         notes.append(f"only {axes[0].name} varies, so that its share says nothing: compare its values instead")
     if len(best) < 10 * len(axes):

@@ -34,11 +34,6 @@ class Change:
         return self.adjusted_p < 1 - CONFIDENCE
 
 
-def changes(cells: Cells) -> list[Change]:
-    """Return the changes of `contrasts`."""
-    return contrasts(cells)[0]
-
-
 def contrasts(cells: Cells) -> tuple[list[Change], list[str]]:
     """Compare all values of all varied settings with each setting's baseline.
 

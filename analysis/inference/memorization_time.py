@@ -18,6 +18,8 @@ from analysis.runs.groups import Group
 from analysis.runs.runs import Runs
 
 Clock = Literal["epoch", "images_seen"]
+DRAWS = 4000
+"""Of all times, for the interval of a slope; the seed is fixed."""
 
 
 def memorization_times(runs: Runs, level: float = 0.5, clock: Clock = "epoch") -> pd.DataFrame:
@@ -79,7 +81,7 @@ class Scaling:
     large sizes the slope is too small."""
 
 
-def time_scaling(times: pd.DataFrame, draws: int = 4000) -> Scaling:
+def time_scaling(times: pd.DataFrame) -> Scaling:
     """The log-log slope of memorization time over |D|.
 
     The interval holds two kinds of uncertainty: a time is known only to lie between two evaluations, so times are
@@ -88,7 +90,6 @@ def time_scaling(times: pd.DataFrame, draws: int = 4000) -> Scaling:
 
     Args:
         times: of `memorization_times`, trials that differ in |D| and seeds only.
-        draws: of all times; the seed is fixed.
 
     Raises:
         AnalysisError: fewer than two sizes have a trial that passed between two evaluations.
@@ -102,23 +103,23 @@ def time_scaling(times: pd.DataFrame, draws: int = 4000) -> Scaling:
     intercept = float(y.mean() - slope * x.mean())
     low, high = (slope + half for half in (-np.inf, np.inf))
     if len(x) > 2:
-        slopes = _drawn_slopes(centered, np.log(passed[["low", "high"]].to_numpy(dtype=float)), draws)
+        slopes = _drawn_slopes(centered, np.log(passed[["low", "high"]].to_numpy(dtype=float)))
         # Brackets lie unevenly around the interpolated times: only the draws' deviations are taken from them.
         below, middle, above = (float(end) for end in np.quantile(slopes, [0.025, 0.5, 0.975]))
         low, high = slope - (middle - below), slope + (above - middle)
     return Scaling(slope, low, high, intercept, len(x), len(times) - len(x))
 
 
-def _drawn_slopes(centered: NDArray[np.float64], brackets: NDArray[np.float64], draws: int) -> NDArray[np.float64]:
-    """Slopes (draws,) of times drawn within brackets (n, 2), both logarithms, with the scatter of each fit."""
+def _drawn_slopes(centered: NDArray[np.float64], brackets: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Slopes (DRAWS,) of times drawn within brackets (n, 2), both logarithms, with the scatter of each fit."""
     random = np.random.default_rng(0)
-    y = random.uniform(brackets[:, 0], brackets[:, 1], (draws, len(brackets)))
+    y = random.uniform(brackets[:, 0], brackets[:, 1], (DRAWS, len(brackets)))
     square = centered @ centered
     slopes = y @ centered / square
     residuals = y - y.mean(axis=1, keepdims=True) - slopes[:, None] * centered
     degrees = len(brackets) - 2
     errors = np.sqrt((residuals**2).sum(axis=1) / degrees / square)
-    return np.asarray(slopes + errors * random.standard_t(degrees, draws), dtype=float)
+    return np.asarray(slopes + errors * random.standard_t(degrees, DRAWS), dtype=float)
 
 
 def scaling_groups(runs: Runs, level: float = 0.5) -> list[Group]:

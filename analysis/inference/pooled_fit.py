@@ -6,14 +6,15 @@ and in an intercept for each category. A prediction states how far the setting l
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from analysis.emm.curves import PAPER_SAMPLES, column_of
 from analysis.stats.binomial import FloatArray, empirical_logit
-from analysis.stats.regression import fit_with_misfit
+from analysis.stats.regression import LogitFit, fit_with_misfit
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,26 @@ class Feature:
         numbers = values.to_numpy(float)
         return np.log(numbers)[:, None] if self.log else numbers[:, None]
 
+    def checked(self, setting: Mapping[str, object]) -> object:
+        """Return its value in a setting, a float or a category; raises ValueError where there is none."""
+        if self.name not in setting:
+            raise ValueError(f"set {self.name} too: it varies in the data")
+        value = setting[self.name]
+        if self.categories:
+            if value not in self.categories:
+                known = ", ".join(map(str, self.categories))
+                raise ValueError(f"{self.name}={value} was never run: choose from {known}")
+            return value
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise ValueError(f"{self.name}={value!r} is not a number") from None
+        if not np.isfinite(number):
+            raise ValueError(f"{self.name}={value!r} is not a finite number")
+        if self.log and number <= 0:
+            raise ValueError(f"{self.name}={value} must be positive")
+        return number
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -65,58 +86,34 @@ class PooledFit:
 
     Attributes:
         features: the varying columns, the size among them.
-        coefficients, covariance: of the intercept and the features' columns, in logits.
-        misfit: scatter of trainings around the fit beyond counting, in logits.
-        freedom: degrees of freedom.
+        regression: of the intercept and the features' columns, in logits; its misfit is the scatter of trainings beyond
+            counting.
     """
 
     features: tuple[Feature, ...]
-    coefficients: FloatArray
-    covariance: FloatArray
-    misfit: float
-    freedom: int
+    regression: LogitFit
 
-    def predict(self, setting: Mapping[str, object], confidence: float = 0.95) -> Prediction:
-        """Return the ratio to expect at a setting.
-
-        Args:
-            setting: a value for each feature.
-            confidence: of the interval.
+    def predict(self, setting: Mapping[str, object]) -> Prediction:
+        """Return the ratio to expect at a setting, which has a value for each feature.
 
         Raises:
             ValueError: a feature missing, a category never run, or no number where one is needed.
         """
-        row = self._row(setting)
-        logit = float(row @ self.coefficients)
-        sd = float(np.sqrt(row @ self.covariance @ row + self.misfit**2))
-        half = float(stats.t.ppf(0.5 + confidence / 2, max(self.freedom, 1))) * sd
-        distance, statement = self._distance(setting)
+        values = {feature.name: feature.checked(setting) for feature in self.features}
+        columns = [feature.columns(pd.Series([values[feature.name]])).ravel() for feature in self.features]
+        row = np.concatenate([np.ones(1), *columns])
+        logit = float(row @ self.regression.coefficients)
+        half = self.regression.t() * float(np.sqrt(row @ self.regression.covariance @ row + self.regression.extra))
+        distance, statement = self._distance(values)
         low, ratio, high = (float(special.expit(v)) for v in (logit - half, logit, logit + half))
         return Prediction(ratio, low, high, distance, statement)
 
-    def _row(self, setting: Mapping[str, object]) -> FloatArray:
-        parts = [np.ones(1)]
-        for feature in self.features:
-            if feature.name not in setting:
-                raise ValueError(f"set {feature.name} too: it varies in the data")
-            value = setting[feature.name]
-            if not feature.categories:
-                number = _number(feature.name, value)
-                if feature.log and number <= 0:
-                    raise ValueError(f"{feature.name}={value} must be positive")
-                value = number
-            elif value not in feature.categories:
-                known = ", ".join(map(str, feature.categories))
-                raise ValueError(f"{feature.name}={value} was never run: choose from {known}")
-            parts.append(feature.columns(pd.Series([value])).ravel())
-        return np.concatenate(parts)
-
-    def _distance(self, setting: Mapping[str, object]) -> tuple[float, str]:
+    def _distance(self, values: Mapping[str, Any]) -> tuple[float, str]:
         beyond, words = 0.0, []
         for f in self.features:
             if f.categories:
                 continue
-            value = _number(f.name, setting[f.name])
+            value = values[f.name]
             if f.low <= value <= f.high:
                 continue
             end, side, most = (f.high, "above", "largest") if value > f.high else (f.low, "below", "smallest")
@@ -131,16 +128,6 @@ class PooledFit:
         if words:
             return beyond, "extrapolation: " + "; ".join(words)
         return 0.0, "interpolation: every number lies within the range that was run"
-
-
-def _number(name: str, value: object) -> float:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}={value!r} is not a number") from None
-    if not np.isfinite(number):
-        raise ValueError(f"{name}={value!r} is not a finite number")
-    return number
 
 
 def fit_pooled(
@@ -177,12 +164,10 @@ def fit_pooled(
     varying = [c for c in dict.fromkeys([size, *factors]) if len(whole[c].unique()) > 1]
     features = [_feature(whole[c], table[c]) for c in varying]
     design = np.concatenate([np.ones((len(table), 1)), *(f.columns(table[f.name]) for f in features)], axis=1)
-    freedom = len(table) - design.shape[1]
-    if freedom < 1:
+    if len(table) <= design.shape[1]:
         raise ValueError(f"{len(table)} rows are too few for {design.shape[1]} coefficients: run more settings")
     # Two factors that always varied together share their effect.
-    fit = fit_with_misfit(design, *empirical_logit(ratios, n), ridge=1e-8)
-    return PooledFit(tuple(features), fit.coefficients, fit.covariance, float(np.sqrt(fit.extra)), freedom)
+    return PooledFit(tuple(features), fit_with_misfit(design, *empirical_logit(ratios, n), ridge=1e-8))
 
 
 def _feature(whole: pd.Series, used: pd.Series) -> Feature:
@@ -195,11 +180,7 @@ def _feature(whole: pd.Series, used: pd.Series) -> Feature:
 
 
 def leave_one_value_out(
-    table: pd.DataFrame,
-    factor: str,
-    size: str = "size",
-    ratio: str = "memorization_ratio",
-    num_samples: int = PAPER_SAMPLES,
+    table: pd.DataFrame, factor: str, size: str = "size", ratio: str = "memorization_ratio"
 ) -> pd.DataFrame:
     """Return how wrong predictions for an unseen factor value are, by leaving each value out in turn.
 
@@ -222,7 +203,7 @@ def leave_one_value_out(
     for value in values:
         here = table[factor] == value
         kept = here & (table[size] == table.loc[here, size].min()) if categorical else here & False
-        fit = fit_pooled(table[~here | kept], [factor], size, ratio, num_samples, reference=table)
+        fit = fit_pooled(table[~here | kept], [factor], size, ratio, reference=table)
         for _, row in table[here & ~kept].iterrows():
             answer = fit.predict({factor: value, size: row[size]})
             truth = float(row[ratio])

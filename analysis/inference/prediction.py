@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from analysis.errors import AnalysisError
 from analysis.inference.pooled_fit import PooledFit, Prediction, fit_pooled
 from analysis.results.schema import CONDITIONAL, DEFAULTS, experiment_keys
 from analysis.runs.factors import DEPENDENT
+from analysis.runs.labels import follows
 from analysis.runs.runs import Runs
 from analysis.runs.settings import MEASURING, REPEATS, for_fits, varied_keys, varies
 
@@ -45,18 +46,13 @@ class Answer:
 
     def record(self) -> dict[str, Any]:
         """For JSON."""
-        found = self.prediction
         return {
             "setting": self.setting,
-            "ratio": found.ratio,
-            "low": found.low,
-            "high": found.high,
+            **asdict(self.prediction),
             "kind": self.kind,
-            "extrapolation": found.extrapolation,
-            "statement": found.statement,
             "runs": self.runs,
             "keys": [feature.name for feature in self.fit.features],
-            "misfit_logits": self.fit.misfit,
+            "misfit_logits": self.fit.regression.misfit,
             "notes": self.notes,
         }
 
@@ -69,7 +65,7 @@ class Answer:
             f"{found.high:.1%}, at {where}",
             found.statement,
             f"from {self.runs} runs: logit(ratio) over {', '.join(feature.name for feature in self.fit.features)}; "
-            f"runs scatter by {self.fit.misfit:.2f} logits around the fit",
+            f"runs scatter by {self.fit.regression.misfit:.2f} logits around the fit",
             *self.notes,
         ]
 
@@ -96,7 +92,7 @@ def ask(results: Runs, settings: Sequence[str]) -> Answer:
         other
         for key in varied
         for other in DEPENDENT.get(key, ())
-        if other in varied and other not in given and _follows(runs, other, key)
+        if other in varied and other not in given and follows(runs, other, key)
     }
     varying = [key for key in varied if key not in followers]
     pointless = {key for key, (other, value) in CONDITIONAL.items() if given.get(other, value) != value}
@@ -147,11 +143,6 @@ def _parse(settings: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
             )
         given[key] = text
     return given
-
-
-def _follows(runs: pd.DataFrame, other: str, key: str) -> bool:
-    """Whether each value of `key` has one value of `other`."""
-    return len(runs[[key, other]].drop_duplicates()) == len(runs[key].unique())
 
 
 def _numeric(column: pd.Series) -> bool:

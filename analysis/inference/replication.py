@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,6 @@ from analysis.results.samples import best_samples
 from analysis.runs.labels import independent_keys
 from analysis.runs.runs import Runs
 
-COVERAGE_COLUMNS = (
-    *("samples", "replicas", "coverage", "coverage_if_uniform", "gini", "top_1_percent", "top_10_percent"),
-    "most_replicas",
-)
 COLUMNS = (
     *("memorization_ratio", "calibrated_ratio", "replicas", "coverage", "coverage_if_uniform", "gini"),
     *("top_10_percent", "most_replicas", "near_duplicates"),
@@ -48,6 +44,9 @@ class Concentration:
     top_1_percent: float
     top_10_percent: float
     most_replicas: int
+
+
+COVERAGE_COLUMNS = ("samples", *(field.name for field in fields(Concentration)))
 
 
 def replica_counts(samples: Mapping[str, NDArray[np.generic]], training_size: int) -> NDArray[np.int64]:
@@ -104,7 +103,7 @@ def coverage_table(runs: Runs) -> pd.DataFrame:
             continue
         try:
             numbers = concentration(replica_counts(samples, int(row["data.size"])))
-        except (KeyError, ValueError):
+        except ValueError:
             continue
         found[label] = {"samples": len(samples["memorized"]), **vars(numbers)}
     table = best.loc[list(found)].reset_index(drop=True).drop(columns=["coverage"], errors="ignore")

@@ -15,45 +15,39 @@ TITLES = {"fid": "FID: ", "knn_distance": "kNN distance: "}
 
 @dataclass(frozen=True)
 class FigureBlock:
-    """A figure with its caption; the page folds those with a group away under its name."""
+    """A figure with its caption."""
 
     id: str
     title: str
     caption: str
     svg: str
-    group: str
 
 
-def figure_blocks(runs: Runs, say: Callable[[str], object]) -> tuple[list[FigureBlock], list[str]]:
-    """All figures of all metrics, and in words which could not be drawn and why.
+def figure_blocks(runs: Runs, say: Callable[[str], object]) -> tuple[dict[str, list[FigureBlock]], list[str]]:
+    """All figures of all metrics by group, the main ones (no group) first; and in words which were not drawn and why.
 
     Args:
         runs: of any number of sweeps.
         say: called with each figure that has been drawn.
     """
-    blocks: list[FigureBlock] = []
+    groups: dict[str, list[FigureBlock]] = {"": []}
     missing: list[str] = []
+    count = 0
     for metric in METRICS:
         for entry in figures(runs, metric):
             title = TITLES.get(metric, "") + entry.title
             if isinstance(entry, Missing):
                 missing.append(f"{title}: {entry.reason}")
             elif entry.name not in OWN:
-                ident = f"fig{len(blocks)}"
+                ident = f"fig{count}"
+                count += 1
                 redraws = f"Redraws the paper's {entry.paper}." if entry.paper else ""
                 caption = " ".join(filter(None, [redraws, entry.bars]))
                 svg = inline_svg(entry.figure, ident, f"{title}. {caption}")
-                say(f"figure {len(blocks) + 1}: {title}")
-                blocks.append(FigureBlock(ident, title, caption, svg, _group(metric, entry.name)))
-    return blocks, missing
-
-
-def grouped(blocks: list[FigureBlock]) -> dict[str, list[FigureBlock]]:
-    """Figures by their group, the main ones (no group) first."""
-    groups: dict[str, list[FigureBlock]] = {"": []}
-    for block in blocks:
-        groups.setdefault(block.group, []).append(block)
-    return groups
+                say(f"figure {count}: {title}")
+                block = FigureBlock(ident, title, caption, svg)
+                groups.setdefault(_group(metric, entry.name), []).append(block)
+    return groups, missing
 
 
 def _group(metric: str, name: str) -> str:

@@ -42,17 +42,12 @@ class Row:
 
 def gallery(runs: Runs, overview: Overview) -> list[Row]:
     """Rows for finished trials that left samples, spread evenly from the highest ratio to the lowest."""
-    if "folder" not in runs.evaluations:
-        return []
     ordered = runs.finished.best.sort_values("memorization_ratio", ascending=False, kind="stable")
     found = []
     for place in np.linspace(0, len(ordered) - 1, min(ROWS, len(ordered))).round().astype(int):
         run = ordered.iloc[place]
-        try:
-            samples = best_samples(str(run["folder"]))
-        except (OSError, ValueError):  # half-written by a killed trial
-            samples = None
-        if samples is not None and {"generated", "nearest", "memorized"} <= set(samples):
+        samples = best_samples(run["folder"])
+        if samples is not None:
             ratio = ratio_text(100 * run["memorization_ratio"], is_lower_bound(run), 1)
             title = f"{setting_text(run, overview.varied, overview.base)}: ratio {ratio}%"
             found.append(_row(title, samples, int(run["data.size"])))
@@ -72,7 +67,7 @@ def _row(title: str, samples: Mapping[str, NDArray[np.generic]], size: int) -> R
 def _concentration(samples: Mapping[str, NDArray[np.generic]], memorized: NDArray[np.bool_], size: int) -> str:
     """Which training images are replicated, and how unevenly."""
     replicas = f"{plural(int(memorized.sum()), 'replica')} among {plural(len(memorized), 'sample')}"
-    if not memorized.any() or "nearest_index" not in samples:
+    if not memorized.any():
         return replicas
     _, counts = np.unique(samples["nearest_index"][memorized], return_counts=True)
     return (

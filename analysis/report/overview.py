@@ -87,7 +87,7 @@ def describe(runs: Runs) -> Overview:
         tuple(sweeps),
         {key: value for key, value in constant.items() if value != "none"},
         {key: _values(key, last[key]) for key in runs.varied},
-        {key: usual(last[key]) for key in runs.varied},
+        {key: last[key].value_counts(dropna=False).index[0] for key in runs.varied},
         int(pd.to_numeric(last["images_seen"]).fillna(0).sum()),
         hours,
         # Trials without an evaluation are among each sweep's problems already.
@@ -118,11 +118,6 @@ def short(value: Any) -> str:
     if pd.isna(value):
         return "none"
     return str(value) if isinstance(value, bool | str) else number(float(value))
-
-
-def usual(column: pd.Series) -> Any:
-    """The most frequent value; the first of equals in the order of the rows."""
-    return column.value_counts(dropna=False, sort=True).index[0]
 
 
 def _values(key: str, column: pd.Series) -> str:

@@ -11,14 +11,14 @@ from analysis.inference.findings import Effect, Verdict, size_slope, verdicts
 from analysis.inference.findings.verdict import ANSWERS
 from analysis.inference.importance import RESAMPLES, rank
 from analysis.inference.main_effects import contrasts
-from analysis.report.figures import figure_blocks, grouped
+from analysis.report.figures import figure_blocks
 from analysis.report.gallery import gallery
 from analysis.report.headlines import ZETA, emm_headline, headlines, tiles
 from analysis.report.overview import describe
 from analysis.runs.effects import LOGIT, make_cells
 from analysis.runs.factors import title_of
 from analysis.runs.final import NO_FINAL_RATIO
-from analysis.runs.labels import names
+from analysis.runs.groups import short_titles
 from analysis.runs.runs import Runs
 from analysis.tables.effects import effects_table, importance_table, memorization_time_table
 from analysis.tables.emm import emm_table
@@ -75,7 +75,7 @@ def build(
     tables += [memorization_time_table(runs), replication_table(runs)]
     tables += [table for known in paper_tables(ended) for table in cell_tables(known)]
     tables.append(trials_table(runs))
-    blocks, missing = figure_blocks(runs, say) if draw else ([], [])
+    drawn, missing = figure_blocks(runs, say) if draw else ({"": []}, [])
     say("gallery")
     return (
         _environment()
@@ -90,7 +90,7 @@ def build(
             verdicts=answers,
             answers=ANSWERS,
             counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
-            figures=grouped(blocks),
+            figures=drawn,
             missing_figures=missing,
             tables=[table for table in tables if table.rows or (table is tables[0] and saturated)],
             gallery=gallery(runs, overview),
@@ -131,7 +131,7 @@ def emm_frame(runs: Runs) -> pd.DataFrame:
             part = emm_of_results(found[:1], [ZETA])
         except AnalysisError:  # fewer numbers than the estimators need
             continue
-        parts.append(part.assign(key=key, among=names(pd.DataFrame([group.fixed for group in found]))[0]))
+        parts.append(part.assign(key=key, among=short_titles(found, len(found))[0]))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 

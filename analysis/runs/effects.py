@@ -18,10 +18,9 @@ from analysis.stats.regression import mean_effect, weighted_least_squares
 from analysis.stats.significance import normal_quantile
 
 IntArray = NDArray[np.intp]
-Values = Sequence[float] | FloatArray
+Values = Sequence[float] | FloatArray | pd.Series
 
 LOGIT = "logits"
-POINTS = "points of the ratio"
 
 
 @dataclass(frozen=True)
@@ -163,45 +162,29 @@ def contrast(
     if not (masks[0].any() and masks[1].any()):
         return None
     codes = cells.codes(moved)
-    first, second = (_means(cells.frame[mask], codes[mask], int(codes.max()) + 1) for mask in masks)
-    both = (first["runs"] > 0) & (second["runs"] > 0)
-    if not both.any():
+    first, second = (_means(cells.frame[mask], codes[mask]) for mask in masks)
+    both = first.index.intersection(second.index)
+    first, second = first.loc[both], second.loc[both]
+    if first.empty:
         return None
-    silent = both & is_saturated(first["ratio"], second["ratio"])
-    both &= ~silent
-    if not both.any():
-        return Saturated(name, int(silent.sum()))
+    silent = is_saturated(first["ratio"].to_numpy(), second["ratio"].to_numpy())
+    if silent.all():
+        return Saturated(name, len(silent))
+    first, second = first[~silent], second[~silent]
+    change, total = second - first, second + first
     effect = pooled_effect(
-        name,
-        (second["logit"] - first["logit"])[both],
-        (second["variance"] + first["variance"])[both],
-        (second["ratio"] - first["ratio"])[both],
-        (second["ratio_variance"] + first["ratio_variance"])[both],
-        int((first["runs"] + second["runs"])[both].sum()),
+        name, change["logit"], total["variance"], change["ratio"], total["ratio_variance"], int(total["runs"].sum())
     )
     return replace(effect, saturated=int(silent.sum()))
 
 
-def _means(frame: pd.DataFrame, codes: IntArray, strata: int) -> dict[str, FloatArray]:
-    """Means of some cells in each stratum, with the variances of the means."""
-    divisor: Any = np.maximum(np.bincount(codes, minlength=strata), 1)
-    columns = {"logit": 1, "variance": 2, "ratio": 1, "ratio_variance": 2, "runs": 0}
-    values = frame.assign(ratio_variance=cell_ratio_variances(frame))
-    return {name: _totals(values[name], codes, strata) / divisor**power for name, power in columns.items()}
-
-
-def _totals(values: Any, codes: IntArray, strata: int) -> FloatArray:
-    """Sums of some values in each stratum."""
-    sums = np.bincount(codes, weights=np.asarray(values, dtype=float), minlength=strata)
-    return np.asarray(sums, dtype=float)
-
-
-def _extremes(values: FloatArray, codes: IntArray, strata: int) -> tuple[FloatArray, FloatArray]:
-    """Smallest and largest value in each stratum; infinite where there is none."""
-    low, high = np.full(strata, np.inf), np.full(strata, -np.inf)
-    np.minimum.at(low, codes, values)
-    np.maximum.at(high, codes, values)
-    return low, high
+def _means(frame: pd.DataFrame, codes: IntArray) -> pd.DataFrame:
+    """Means of some cells by stratum, with the variances of the means and the number of runs."""
+    columns = frame[["logit", "variance", "ratio", "runs"]].assign(ratio_variance=cell_ratio_variances(frame))
+    strata = columns.astype(float).groupby(codes)
+    count = strata.size()
+    variances = strata[["variance", "ratio_variance"]].mean().div(count, axis=0)
+    return strata[["logit", "ratio"]].mean().join(variances).assign(runs=strata["runs"].sum())
 
 
 def trend(
@@ -220,33 +203,32 @@ def trend(
         return None
     codes = cells.codes({key, *also_moved})
     position = np.asarray(x(cells.frame[key]), dtype=float)
-    known = np.isfinite(position)
-    codes, position, frame = codes[known], position[known], cells.frame[known]
-    if len(frame) == 0:
+    frame = cells.frame.assign(x=position, stratum=codes)[np.isfinite(position)]
+    strata = frame.groupby("stratum")
+    low, high = strata["x"].transform("min"), strata["x"].transform("max")
+    frame = frame.assign(at_low=frame["x"] == low, at_high=frame["x"] == high)[high > low]
+    if frame.empty:
         return None
-    strata = int(codes.max()) + 1
-    low, high = _extremes(position, codes, strata)
-    if not (high > low).any():
-        return None
-    silent = (high > low) & is_saturated(*_extremes(frame["ratio"].to_numpy(dtype=float), codes, strata))
-    used = ((high > low) & ~silent)[codes]
-    if not used.any():
-        return Saturated(name, int(silent.sum()))
-    codes, position, frame = codes[used], position[used], frame[used]
-    weight, value = 1 / frame["variance"].to_numpy(dtype=float), frame["logit"].to_numpy(dtype=float)
-    sums = np.maximum(_totals(weight, codes, strata), 1e-300)
-    dx, dy = (each - (_totals(weight * each, codes, strata) / sums)[codes] for each in (position, value))
-    line = weighted_least_squares(dx[:, None], dy, 1 / weight)
-    slope = float(line.coefficients[0])
-    chosen = np.unique(codes)
-    degrees = line.freedom - len(chosen)
+    ratios = frame.groupby("stratum")["ratio"].agg(["min", "max"])
+    silent = is_saturated(ratios["min"].to_numpy(), ratios["max"].to_numpy())
+    if silent.all():
+        return Saturated(name, len(silent))
+    frame = frame[frame["stratum"].isin(ratios.index[~silent])]
+    weights = 1 / frame["variance"]
+    weighted = frame[["x", "logit"]].mul(weights, axis=0).groupby(frame["stratum"]).transform("sum")
+    centered = frame[["x", "logit"]] - weighted.div(weights.groupby(frame["stratum"]).transform("sum"), axis=0)
+    line = weighted_least_squares(
+        centered[["x"]].to_numpy(), centered["logit"].to_numpy(), frame["variance"].to_numpy(dtype=float)
+    )
+    degrees = line.freedom - int((~silent).sum())
     birge = math.sqrt(max(1.0, line.chi_square / degrees)) if degrees > 0 else 1.0
-    length = float(np.mean((high - low)[chosen]))
-    ends = [_means(frame[at], codes[at], strata) for at in (position == low[codes], position == high[codes])]
-    points = (ends[1]["ratio"] - ends[0]["ratio"])[chosen]
-    point_variances = (ends[1]["ratio_variance"] + ends[0]["ratio_variance"])[chosen]
+    length = float(frame.groupby("stratum")["x"].agg(np.ptp).mean())
+    first, last = (
+        _means(rows, rows["stratum"].to_numpy()) for rows in (frame[frame["at_low"]], frame[frame["at_high"]])
+    )
     error = birge * length * math.sqrt(line.covariance[0, 0])
-    effect = _effect(name, slope * length, error, points, point_variances, int(frame["runs"].sum()))
+    points, variances = last["ratio"] - first["ratio"], last["ratio_variance"] + first["ratio_variance"]
+    effect = _effect(name, float(line.coefficients[0]) * length, error, points, variances, int(frame["runs"].sum()))
     return replace(effect, saturated=int(silent.sum()))
 
 

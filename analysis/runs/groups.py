@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.runs.averages import averaged
 from analysis.runs.factors import DEPENDENT, USUAL, value_label
 from analysis.runs.final import stopped_early
-from analysis.runs.labels import MOST
+from analysis.runs.labels import MOST, names
 from analysis.runs.settings import REPEATS, setting_keys, varies
 
 if TYPE_CHECKING:
@@ -152,6 +152,14 @@ def group_titles(found: Sequence[Group]) -> list[str]:
         f"{title} #{chosen[: place + 1].count(title)}" if chosen.count(title) > 1 else title
         for place, title in enumerate(chosen)
     ]
+
+
+def short_titles(found: Sequence[Group], most: int) -> list[str]:
+    """Return titles of the first groups by what distinguishes them; a single one is titled by all that is fixed."""
+    if len(found[:most]) < 2:
+        return [group.title for group in found[:most]]
+    fixed = pd.DataFrame([group.fixed for group in found])
+    return names(fixed[:most], among=fixed)
 
 
 def studied_keys(frame: pd.DataFrame) -> list[str]:

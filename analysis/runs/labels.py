@@ -44,7 +44,7 @@ def independent_keys(settings: pd.DataFrame) -> list[str]:
         if not any(
             other != "data.size"  # a size of one study alone says nothing of what it is
             and 2 * len(settings[other].unique()) <= len(settings)
-            and _follows(settings, key, other)
+            and follows(settings, key, other)
             for other in kept
         ):
             kept.append(key)
@@ -59,7 +59,7 @@ def distinguishing_keys(settings: pd.DataFrame, among: pd.DataFrame | None = Non
     (`analysis.runs.factors.DEPENDENT`), what no studied one needs beside it, and how a run is measured.
 
     Args:
-        settings: a row per series or panel, a column per dotted key.
+        settings: a row per series or group, a column per dotted key.
         among: all runs that the rows are taken from; the rows themselves where not given. Settings that change together
             among a few rows by chance do not do so among all.
     """
@@ -67,7 +67,7 @@ def distinguishing_keys(settings: pd.DataFrame, among: pd.DataFrame | None = Non
     varied = [str(key) for key in settings.columns if key not in MEASURING and varies(settings[key])]
     groups = [[key for key in keys if key in varied] for keys in tied_keys(whole[varied])]
     followers = {
-        tied for key in varied for tied in _FOLLOWERS.get(key, ()) if tied in varied and _follows(whole, tied, key)
+        tied for key in varied for tied in _FOLLOWERS.get(key, ()) if tied in varied and follows(whole, tied, key)
     }
     candidates = [
         key for keys in groups for key in [key for key in keys if key in FACTORS] or keys[:1] if key not in followers
@@ -81,13 +81,13 @@ def distinguishing_keys(settings: pd.DataFrame, among: pd.DataFrame | None = Non
     return chosen
 
 
-def names(settings: pd.DataFrame, most: int = MOST, among: pd.DataFrame | None = None) -> list[str]:
-    """A name for each row from all the settings in which the rows differ, such as `|D| = 10, Weight decay = 0.1`.
+def names(settings: pd.DataFrame, among: pd.DataFrame | None = None) -> list[str]:
+    """A name for each row from the settings in which the rows differ, such as `|D| = 10, Weight decay = 0.1`.
+
+    It has the `MOST` that distinguish most rows, `...` standing for more; where two rows would have the same name, all.
 
     Args:
-        settings: a row per experiment or panel, a column per dotted key.
-        most: settings in a name, those that distinguish most rows, `...` standing for more; where two rows would have
-            the same name, all in which rows differ.
+        settings: a row per experiment or group, a column per dotted key.
         among: see `distinguishing_keys`.
 
     Returns:
@@ -95,7 +95,7 @@ def names(settings: pd.DataFrame, most: int = MOST, among: pd.DataFrame | None =
         means something (all classes, native resolution).
     """
     chosen = distinguishing_keys(settings, among)
-    short = [_name(row, chosen, most) for _, row in settings.iterrows()]
+    short = [_name(row, chosen, MOST) for _, row in settings.iterrows()]
     # Better long than the same for two.
     return [
         name if short.count(name) == 1 else _name(row, chosen, len(chosen))
@@ -109,7 +109,7 @@ def _name(row: pd.Series, chosen: Sequence[str], most: int) -> str:
     return ", ".join([*parts, *(["..."] if len(chosen) > most else [])])
 
 
-def _follows(settings: pd.DataFrame, tied: str, key: str) -> bool:
+def follows(settings: pd.DataFrame, tied: str, key: str) -> bool:
     """Whether each value of `key` has one value of `tied`."""
     return bool(settings.groupby(key, dropna=False)[tied].nunique(dropna=False).max() == 1)
 

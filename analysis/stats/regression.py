@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from analysis.stats.binomial import FloatArray
 
@@ -32,6 +33,15 @@ class LogitFit:
     chi_square: float
     freedom: int
     extra: float = 0.0
+
+    @property
+    def misfit(self) -> float:
+        """Standard deviation of the observations beyond the known one: seeds and misfit together."""
+        return math.sqrt(self.extra)
+
+    def t(self, confidence: float = 0.95) -> float:
+        """Return the two-sided quantile of Student's t; the normal one where no residual has freedom."""
+        return float(special.stdtrit(self.freedom if self.freedom > 0 else np.inf, 0.5 + confidence / 2))
 
 
 def weighted_least_squares(

@@ -3,14 +3,12 @@
 import math
 from collections.abc import Sequence
 
-import pandas as pd
-
 from analysis.inference.importance import Ranking
 from analysis.inference.main_effects import Change
 from analysis.inference.memorization_time import memorization_times, scaling_groups, time_scaling
 from analysis.runs.effects import odds_text
 from analysis.runs.factors import size_text, title_of, value_text
-from analysis.runs.labels import names
+from analysis.runs.groups import short_titles
 from analysis.runs.runs import Runs
 from analysis.stats.significance import CONFIDENCE
 from analysis.tables.table import Column, Table, plural
@@ -66,7 +64,7 @@ def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> T
 def importance_table(ranking: Ranking) -> Table:
     """Return the share of the ratio's variance that each setting explains (fANOVA)."""
     rows = [
-        [title_of(each.factor), each.importance, each.low, each.high, each.values, each.scale]  # noqa: PD011
+        [title_of(each.factor), each.importance, each.low, each.high, each.values, each.scale]
         for each in ranking.factors
     ]
     kinds = [
@@ -88,11 +86,9 @@ MAX_ROWS = 40
 
 def memorization_time_table(runs: Runs, level: float = 0.5) -> Table:
     """Return the slopes of time over |D|, a row per setting of which two sizes pass the level, a ratio in (0, 1)."""
-    every = scaling_groups(runs, level)
-    found, fixed = every[:MAX_ROWS], pd.DataFrame([group.fixed for group in every])
-    titles = names(fixed[:MAX_ROWS], among=fixed) if len(found) > 1 else [group.title for group in found]
+    found = scaling_groups(runs, level)
     rows = []
-    for group, title in zip(found, titles, strict=True):
+    for group, title in zip(found, short_titles(found, MAX_ROWS), strict=False):
         times = memorization_times(group.runs, level, "images_seen")
         scaling = time_scaling(times)
         sizes = times.loc[times["kind"] == "passed", "data.size"]

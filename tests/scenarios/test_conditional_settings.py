@@ -8,7 +8,7 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.inference.emm import comparable_runs
 from analysis.inference.importance import rank
-from analysis.inference.main_effects import changes
+from analysis.inference.main_effects import contrasts
 from analysis.inference.prediction import ask
 from analysis.report.overview import describe, setting_text
 from analysis.results.load import load
@@ -37,7 +37,7 @@ def pooled(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 def test_both_factors_have_their_effects(pooled: pd.DataFrame) -> None:
-    found = changes(make_cells(Runs.of(pooled).finished.best))
+    found, _ = contrasts(make_cells(Runs.of(pooled).finished.best))
     steps = {(change.key, change.before, change.after) for change in found}
     assert {("data.labels", "none", "true"), ("data.labels", "none", "random")} <= steps
     assert {("data.num_labels", 1, after) for after in (10, 100, 1000)} <= steps

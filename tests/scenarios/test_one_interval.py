@@ -5,9 +5,8 @@ import re
 import pandas as pd
 import pytest
 
-from analysis.figures.epochs import epochs_data
 from analysis.figures.factor import factor_data
-from analysis.figures.size import size_data
+from analysis.figures.metric import epochs_data, size_data
 from analysis.inference.findings import verdicts
 from analysis.report import build
 from analysis.runs.effects import Effect, ln, make_cells, trend

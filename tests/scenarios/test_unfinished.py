@@ -16,7 +16,7 @@ def test_diverged_trials_are_not_drawn_where_nothing_has_finished(monkeypatch: p
     data = frame(grid(model__width=(64, 128), data__size=SIZES)).assign(status="running")
     data["failure"] = (data["trial_id"] == "p_00000").map({True: "diverged", False: None})
     drawn: list[Runs] = []
-    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda runs, _: drawn.append(runs) or ([], []))
+    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda runs, _: drawn.append(runs) or ({"": []}, []))
     html = build(Runs.of(data), resamples=2)
     assert set(drawn[0].best["trial_id"]) == {"p_00001", "p_00002", "p_00003"}
     assert "No trial has finished yet" in html

@@ -126,11 +126,12 @@ class Planner:
                 return size, "repeat"
         low = found.low if found.low is not None else goal.min_size
         high = found.high if found.high is not None else goal.max_size
-        # An end nobody ran yet, once the bracket has closed onto it.
-        if np.log(high / low) <= 2 * np.arcsinh(goal.tolerance) or high - low <= 1:
-            for end, known in ((low, found.low), (high, found.high)):
-                if known is None and self._usable(end):
-                    return end, "limit"
+        # An end nobody ran yet, once the bracket has closed onto it, or nothing else is left.
+        open_ends = [
+            end for end, known in ((low, found.low), (high, found.high)) if known is None and self._usable(end)
+        ]
+        if open_ends and (np.log(high / low) <= 2 * np.arcsinh(goal.tolerance) or high - low <= 1):
+            return open_ends[0], "limit"
         marks = sorted({low, high, *(p.size for p in self.state.pending), *found.undecided})
         marks = [m for m in marks if low <= m <= high]
         gaps = sorted(pairwise(marks), key=lambda g: g[0] / g[1])
@@ -142,10 +143,7 @@ class Planner:
             for size in dict.fromkeys(round(middle * f) for f in (1.0, 0.97, 1.03, 0.94, 1.06)):
                 if left < size < right and self._usable(size) and not self.state.trainings_at(size):
                     return size, "bisection"
-        for end, known in ((low, found.low), (high, found.high)):
-            if known is None and self._usable(end):
-                return end, "limit"
-        return None, "none"
+        return (open_ends[0], "limit") if open_ends else (None, "none")
 
     def _first_size(self) -> int:
         """The first training: a size of the bisection's grid, large enough that its ratio is informative."""

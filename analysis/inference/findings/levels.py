@@ -43,8 +43,8 @@ def paper_level(cells: Cells, settings: Mapping[str, Any], asks: str, above: flo
         below: the greatest ratio, 0..1.
 
     Returns:
-        Yes where the whole 95% interval lies between the limits, no where it lies outside them; unasked where the
-        setting was not run.
+        Yes where the whole 95% interval lies between the limits, no where it lies outside them; not applicable where
+        the setting was not run.
     """
 
     setting = {**PAPER_SETTING, **settings}
@@ -53,5 +53,5 @@ def paper_level(cells: Cells, settings: Mapping[str, Any], asks: str, above: flo
     matches = cells.where(lambda rows: np.logical_and.reduce([is_value(*item)(rows) for item in setting.items()]))
     level = mean_ratio(matches, "ratio")
     if level is None:
-        return Question(asks, "unasked", None, "the paper's setting was not run")
+        return Question(asks, "not applicable", None, "the paper's setting was not run")
     return within(asks, level, 100 * above, 100 * below if below < 1 else math.inf)

@@ -2,18 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from analysis.runs.effects import Effect, Saturated
 
-Answer = Literal["yes", "no", "open", "unasked"]
-"""`unasked`: a level that the paper states for a setting that was not run, so that only the direction is tested."""
+Answer = Literal["yes", "no", "open", "not applicable"]
+"""`not applicable`: a level that the paper states for a setting that was not run: only the direction is tested."""
 Measured = Effect | Saturated | None
 """An effect, or why there is none: all that was compared is saturated, or nothing was run."""
 Outcome = Literal["supported", "contradicted", "undecided"]
 
-ANSWERS: Mapping[Answer, str] = {"yes": "yes", "no": "no", "open": "not decided", "unasked": "not asked"}
+ANSWERS: Mapping[Answer, str] = {"yes": "yes", "no": "no", "open": "not decided", "not applicable": "not asked"}
 """In words."""
 
 WEAK = math.log(2)
@@ -35,12 +35,6 @@ class Question:
     missing: str = ""
     """What the data lack, where there is no effect."""
 
-    def __str__(self) -> str:
-        answer = ANSWERS[self.answer]
-        if self.effect is None:
-            return f"{self.asks}: {answer} ({self.missing})"
-        return f"{self.asks}: {answer}; {self.effect}"
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -58,7 +52,7 @@ class Verdict:
     @property
     def headline(self) -> str:
         """`supported`, `supported (direction only)`, `contradicted` or `undecided: too little data`."""
-        if self.outcome == "supported" and any(question.answer == "unasked" for question in self.questions):
+        if self.outcome == "supported" and any(question.answer == "not applicable" for question in self.questions):
             return "supported (direction only)"
         return "undecided: too little data" if self.outcome == "undecided" else self.outcome
 
@@ -67,14 +61,10 @@ class Verdict:
         """The first effect that was measured."""
         return next((question.effect for question in self.questions if question.effect is not None), None)
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "verdict": self.headline}
-
 
 def decide(questions: Sequence[Question]) -> Outcome:
     """Supported where all answers are yes, contradicted where one is no; what does not apply does not count."""
-    answers = {question.answer for question in questions} - {"unasked"}
+    answers = {question.answer for question in questions} - {"not applicable"}
     if "no" in answers:
         return "contradicted"
     return "supported" if answers == {"yes"} else "undecided"

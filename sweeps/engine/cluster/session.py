@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -146,6 +147,17 @@ def stop(seconds: float = 10) -> None:
 def remove_stale() -> int:
     """Remove the session folders of sweeps whose drivers were killed; returns how many. `start` calls it."""
     return folders.remove_stale(temporary_folder())
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[str]:
+    """Make a folder for what is thrown away, within Ray's own where that is on this machine: it goes with it."""
+    node = ray._private.worker.global_worker.node
+    folder = tempfile.mkdtemp(prefix="memosweep-", dir=None if node is None else node.get_session_dir_path())
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _to_join(address: str | None) -> str | None:

@@ -1,8 +1,6 @@
 """Go on with a run from what its folder holds, which of a new one is nothing, and write what it leaves behind."""
 
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -63,23 +61,24 @@ def go_on(factor: Factor, manifest: Manifest, run_path: str, limits: Limits, reu
     broken: str | None = None
     try:
         source = TrialSource(searcher, journal, replayed, known, slots, limits.max_concurrent)
-        broken = _fit(manifest, run_path, limits, source, known)
+        broken = _fit(manifest, run_path, limits, source, journal, known)
         journal.write()
     except MemosweepError as error:
         broken = f"the sweep broke off: {first_line(error)}"
     return _conclude(manifest, run_path, searcher, journal, known, broken)
 
 
-def _fit(manifest: Manifest, run_path: str, limits: Limits, source: TrialSource, known: KnownTrials) -> str | None:
+def _fit(
+    manifest: Manifest, run_path: str, limits: Limits, source: TrialSource, journal: Journal, known: KnownTrials
+) -> str | None:
     """Run Tune to the end; returns why it ended before, None where it did not."""
     board = Board()
     board.start()
     display = _display(manifest.plan, run_path, known, board)
-    scratch = tempfile.mkdtemp(prefix="memosweep-")
-    start = Start(run_path, scratch, known.renamed, source, display, board, limits)
     interruption = Interruption(limits.time_budget)
     try:
-        with interruption:
+        with ray_session.scratch_folder() as scratch, interruption:
+            start = Start(run_path, scratch, known.renamed, source, journal, display, board, limits)
             tuner_of(manifest, start, interruption).fit()
     except (Interrupted, SystemError, RayError, TuneError, RuntimeError, OSError) as error:
         if interruption.reason is not None:
@@ -91,7 +90,6 @@ def _fit(manifest: Manifest, run_path: str, limits: Limits, source: TrialSource,
         # What signals have ended would not answer; a board ends with its driver.
         if interruption.reason is None:
             board.stop()
-        shutil.rmtree(scratch, ignore_errors=True)
     return None
 
 

@@ -12,8 +12,10 @@ from memo_core.experiment import FlatExperiment
 from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.names import METRIC, experiment_id, trial_directory, trial_title
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
+from sweeps.engine.search.journal import Journal
 from sweeps.engine.tune.board import Board
 from sweeps.engine.tune.failures import Failures
+from sweeps.engine.tune.heartbeat import Heartbeat
 from sweeps.engine.tune.interruption import Interruption
 from sweeps.engine.tune.progress import LiveProgress
 from sweeps.engine.tune.source import TrialSource
@@ -30,6 +32,7 @@ class Start:
     folders: Mapping[str, str]
     """By identity, the folders of trials that have another one than `trial_directory` gives."""
     source: TrialSource
+    journal: Journal
     display: LiveProgress
     board: Board
     limits: Limits
@@ -65,7 +68,7 @@ def tuner_of(manifest: Manifest, start: Start, interruption: Interruption) -> tu
             storage_path=start.scratch,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=start.limits.max_failures),
-            callbacks=[start.display, Failures(start.run_path, folder), interruption],
+            callbacks=[start.display, Failures(start.run_path, folder), Heartbeat(start.journal), interruption],
         ),
     )
 

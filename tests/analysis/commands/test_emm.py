@@ -70,13 +70,13 @@ def test_trials_that_differ_otherwise_are_not_mixed(write_sweep, capsys):
     deep = [({**changes, "model.depth": 6}, min(1.0, 1.3 * ratio)) for changes, ratio in two_widths()]
     assert main(["emm", str(write_sweep([*two_widths(), *deep])), "--factor", "width", "--format", "json"]) == 0
     rows = rows_of(capsys)
-    assert {(row["panel"], row["among"]) for row in rows} == {(0, "Depth = 2"), (1, "Depth = 6")}
+    assert {(row["group"], row["among"]) for row in rows} == {(0, "Depth = 2"), (1, "Depth = 6")}
     assert {row["trainings"] for row in rows} == {4}
     assert main(["emm", str(write_sweep([*two_widths(), *deep], name="again"))]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["Among", "Width"]
 
 
-def test_panels_that_share_a_short_title_are_told_apart(write_sweep, tmp_path, capsys, monkeypatch):
+def test_groups_that_share_a_short_title_are_told_apart(write_sweep, tmp_path, capsys, monkeypatch):
     others = ({}, {"model.depth": 6}, {"training.epochs": 20_000.0}, {"training.batch_size": 64},
               {"training.learning_rate": 1e-3})  # fmt: skip
     trials = [({**changes, **other}, ratio) for other in others for changes, ratio in two_widths()]
@@ -87,11 +87,11 @@ def test_panels_that_share_a_short_title_are_told_apart(write_sweep, tmp_path, c
         main(["emm", folder, "--factor", "width", "--format", "json", "--zeta", "0.1", "0.5", "--figure", figure]) == 0
     )
     rows = rows_of(capsys)
-    assert {row["panel"] for row in rows} == set(range(len(others)))
+    assert {row["group"] for row in rows} == set(range(len(others)))
     assert len({row["among"] for row in rows}) == len(others)
     assert sum("..." not in row["among"] and "Learning rate = 0.001" in row["among"] for row in rows) > 0
     assert {row["trainings"] for row in rows} == {4}
-    assert drawn[0]["panel"].unique().tolist() == [0]
+    assert drawn[0]["group"].unique().tolist() == [0]
     assert not drawn[0].duplicated(["value", "zeta"]).any()
 
 

@@ -208,10 +208,16 @@ def test_the_figure_of_a_search_holds_trainings_curves_and_crossings_of_each_val
     data = search_figure(search)
     assert len(data.trainings) == 15 and len(data.crossings) == 3
     assert data.crossings["emm"].tolist() == [found.emm for found in search.estimates()]
-    for rows in (data.curves, data.trainings):
-        assert ((rows["ratio_low"] <= rows["ratio"]) & (rows["ratio"] <= rows["ratio_high"])).all()
+    assert (
+        (data.curves["ratio_low"] <= data.curves["ratio"]) & (data.curves["ratio"] <= data.curves["ratio_high"])
+    ).all()
     for _, curve in data.curves.groupby("value"):
         assert curve["ratio"].is_monotonic_decreasing
+    drawn = [container for container in draw_emm(data).axes[0].containers if container.has_yerr]
+    assert len(drawn) == 3
+    for points, _, (bars,) in drawn:
+        for ratio, bar in zip(points.get_ydata(), bars.get_segments(), strict=True):
+            assert bar[0, 1] <= ratio <= bar[1, 1]
 
 
 @pytest.mark.parametrize("method", ["isotonic", "logistic"])

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from analysis.emm.estimate import emm
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
-from analysis.figures.emm import emm_by_zeta, zeta_data
-from analysis.figures.epochs import epochs_data, metric_over_epochs
+from analysis.figures.emm import emm_by_zeta
 from analysis.figures.factor import factor_data, metric_over_factor, metric_over_skips, skips_data, trials_over_factor
 from analysis.figures.gallery import GalleryRow, gallery, gallery_data, gallery_rows
 from analysis.figures.memorization_time import memorization_time, memorization_time_data
-from analysis.figures.size import metric_over_size, size_data
+from analysis.figures.metric import epochs_data, metric_over_epochs, metric_over_size, size_data
+from analysis.inference.emm import group_crossings
+from analysis.runs.groups import Group
 from analysis.runs.runs import Runs
 from tests.fakes import make_table
 
@@ -75,7 +76,7 @@ def test_one_curve_over_size_where_nothing_else_moves() -> None:
 @pytest.mark.parametrize("ratios", [[0.8, 0.95, 0.5], [0.88, 0.95, 0.5], [0.99, 0.7, 0.92, 0.4], [0.99, 0.97, 0.7]])
 def test_figures_mark_the_crossing_of_the_emm_table(ratios: list[float]) -> None:
     frame = make_table({(64, 1000 * 2**index): ratio for index, ratio in enumerate(ratios)}, epochs=(400.0,))
-    marked = zeta_data(Runs.of(frame), "model.width", (0.1,)).iloc[0]
+    marked = group_crossings(Group("model.width", {}, Runs.of(frame)), (0.1,)).iloc[0]
     table = emm(frame, "model.width", 0.1, ["isotonic"], size="data.size").iloc[0]
     assert (marked["kind"], marked["emm"]) == (table["kind"], pytest.approx(table["emm"]))
 
@@ -150,7 +151,7 @@ def test_skip_connections_by_resolution_and_place() -> None:
 
 def test_emm_by_zeta_draws_points_and_arrows_for_bounds() -> None:
     frame = make_table(FINALS)
-    data = zeta_data(Runs.of(frame), "model.width", (0.1, 0.5))
+    data = group_crossings(Group("model.width", {}, Runs.of(frame)), (0.1, 0.5))
     assert data["kind"].tolist() == ["uncertain", "lower_bound", "measured", "lower_bound"]
     axes = emm_by_zeta(data, "model.width").axes[0]
     assert axes.get_yscale() == "log"

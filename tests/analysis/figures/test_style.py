@@ -3,10 +3,11 @@ import math
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
-from analysis.figures.style import new_figure, plain_log_axis, round_log_axis, spaced
+from analysis.figures.style import new_figure, place_of, plain_log_axis, round_log_axis, spaced
 
 
 @pytest.mark.parametrize("values", [(1234.0, 1300.0), (0.031, 0.4), (3.0, 3.0), (150.0, 9e6)])
@@ -47,3 +48,11 @@ def test_sample_sizes_have_round_ticks() -> None:
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["5", "10", "20", "50", "100", "200"]
     round_log_axis(axes, [10, 100_000])
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["10", "100", "1k", "10k", "100k"]
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, pd.NA])
+def test_a_missing_value_has_a_place_of_its_own(missing: object) -> None:
+    values = [missing, "1,0,0", missing]
+    assert place_of(values, "1,0,0") == 1
+    assert place_of(values, missing) == 0
+    assert place_of(["1,0,0", missing], pd.NA) == 1

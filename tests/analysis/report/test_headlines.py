@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.inference.findings import Effect, SeedSpread, size_slope
-from analysis.inference.main_effects import Change, changes
+from analysis.inference.main_effects import Change, contrasts
 from analysis.report.headlines import headlines
 from analysis.report.overview import describe
 from analysis.runs.effects import make_cells
@@ -24,7 +24,7 @@ def sentences(found: list[Change], slope: Effect | None) -> str:
 def null_changes(seed: int, runs: pd.DataFrame) -> list[Change]:
     """Contrasts of a factor without an effect, from runs that spread by 0.2 in logits as is assumed."""
     noise = 0.2 * np.random.default_rng(seed).standard_normal(len(runs))
-    return changes(make_cells(runs.assign(memorization_ratio=1 / (1 + np.exp(-noise))), SeedSpread(0.2, 0)))
+    return contrasts(make_cells(runs.assign(memorization_ratio=1 / (1 + np.exp(-noise))), SeedSpread(0.2, 0)))[0]
 
 
 def test_the_best_of_many_contrasts_without_effect_is_not_announced() -> None:
@@ -39,7 +39,7 @@ def test_the_best_of_many_contrasts_without_effect_is_not_announced() -> None:
 def test_a_planted_effect_is_announced_and_marked() -> None:
     data = frame(grid(model__width=(64, 128, 256), data__size=(1000, 2000)), lambda s: s["model.width"] / 64)
     cells = make_cells(best(data))
-    found = changes(cells)
+    found, _ = contrasts(cells)
     text = sentences(found, size_slope(cells))
     assert "The strongest effect beside |D|" in text
     assert f"Holm's test over {len(found)} contrasts" in text
@@ -65,5 +65,5 @@ def test_no_effect_of_size_is_claimed_where_its_interval_holds_none() -> None:
 
 
 def test_no_contrast_has_no_p_value() -> None:
-    assert changes(make_cells(best(frame(grid())), SeedSpread(0.2, 0))) == []
+    assert contrasts(make_cells(best(frame(grid())), SeedSpread(0.2, 0))) == ([], [])
     assert isinstance(effects_table([]).rows, list)

@@ -315,7 +315,7 @@ def test_figures_show_finished_runs_only(monkeypatch: pytest.MonkeyPatch) -> Non
     cut = data["trial_id"] == "p_00000"
     data.loc[cut, "status"] = "interrupted"
     drawn: list[Runs] = []
-    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda runs, _: drawn.append(runs) or ([], []))
+    monkeypatch.setattr("analysis.report.page.figure_blocks", lambda runs, _: drawn.append(runs) or ({"": []}, []))
     build(Runs.of(data), resamples=2)
     build(Runs.of(data.assign(status="running")), resamples=2)
     assert "p_00000" not in set(drawn[0].best["trial_id"])

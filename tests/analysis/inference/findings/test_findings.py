@@ -120,7 +120,7 @@ def verdict(name: str, data: pd.DataFrame) -> Verdict:
 @pytest.mark.parametrize(("name", "trials", "shift"), SUPPORT, ids=[case[0] for case in SUPPORT])
 def test_planted_effects_support_the_finding(name: str, trials: Sequence[Settings], shift: Shift) -> None:
     answer = verdict(name, frame(trials, shift))
-    assert answer.headline == "supported", [str(question) for question in answer.questions]
+    assert answer.headline == "supported", answer.questions
     assert answer.effect is not None
     assert answer.effect.low <= answer.effect.value <= answer.effect.high
 

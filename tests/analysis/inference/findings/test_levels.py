@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from analysis.inference.findings import Verdict, verdicts
+from analysis.inference.findings.verdict import ANSWERS
 from analysis.runs.runs import Runs
 from tests.fakes import SIZES, Settings, frame, grid
 
@@ -37,7 +38,8 @@ def test_elsewhere_only_the_direction_is_supported(change: dict[str, Any]) -> No
     trials = [{**settings, **change} for settings in ARCHITECTURES]
     answer = verdict("ncsnpp_below_ddpmpp", frame(trials, ncsnpp(-0.55)))
     assert (answer.outcome, answer.headline) == ("supported", "supported (direction only)")
-    assert "not asked (the paper's setting was not run)" in str(answer.questions[1])
+    level = answer.questions[1]
+    assert (ANSWERS[level.answer], level.missing) == ("not asked", "the paper's setting was not run")
 
 
 def test_a_growing_ratio_of_random_labels_must_reach_its_level() -> None:

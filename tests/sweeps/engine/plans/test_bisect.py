@@ -8,7 +8,7 @@ from sweeps.data_size import FACTOR as DATA_SIZE
 from sweeps.engine.plans.bisect import bisect_plan
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.plan import EMMSearchOptions
-from sweeps.engine.tune.tuner import searcher_of
+from sweeps.engine.search.build import searcher_of
 from sweeps.num_classes import FACTOR as NUM_CLASSES
 from sweeps.random_labels import FACTOR as RANDOM_LABELS
 from sweeps.width import FACTOR as WIDTH
@@ -57,29 +57,21 @@ def test_a_search_that_cannot_be_is_refused(selection, options, message):
 
 
 def reported(experiment, ratio):
-    """The last report of a trial that trained to its end, as Tune passes it on."""
-    return {
-        "training/size": experiment["data.size"],
-        "training/seed": 0,
-        "training/ratio": ratio,
-        "training/num_samples": 256,
-    }
+    """The last report of a trial that trained to its end."""
+    return {"training": {"size": experiment["data.size"], "seed": 0, "ratio": ratio, "num_samples": 256}}
 
 
-def test_the_searcher_saved_and_restored_proposes_what_it_would_have_proposed(tmp_path):
+def test_a_searcher_with_the_same_calls_proposes_the_same():
     plan = bisect_plan(WIDTH, LAPTOP_SELECTION, EMMSearchOptions())
-    one = searcher_of(WIDTH, plan)
-    first = one.suggest("a")
-    second = one.suggest("b")
-    assert {first["model.width"], second["model.width"]} <= {4, 8, 16}
-    one.on_trial_complete("a", reported(first, 0.95))
-    one.save(str(tmp_path / "state"))
-    other = searcher_of(WIDTH, plan)
-    other.restore(str(tmp_path / "state"))
+    one, other = searcher_of(WIDTH, plan), searcher_of(WIDTH, plan)
+    first, second = ([searcher.suggest(key) for key in "ab"] for searcher in (one, other))
+    assert first == second
+    assert {trial["model.width"] for trial in first} <= {4, 8, 16}
     for searcher in (one, other):
-        searcher.on_trial_complete("b", reported(second, 0.4))
-    for trial in "cdef":
-        assert one.suggest(trial) == other.suggest(trial)
+        searcher.complete("b", reported(first[1], 0.4))
+        searcher.complete("a", reported(first[0], 0.95))
+    for key in "cdef":
+        assert one.suggest(key) == other.suggest(key)
 
 
 def test_a_failing_trial_is_not_asked_for_for_ever():
@@ -88,7 +80,7 @@ def test_a_failing_trial_is_not_asked_for_for_ever():
         suggested = searcher.suggest(str(number))
         if not isinstance(suggested, dict):
             break
-        searcher.on_trial_complete(str(number), error=True)
+        searcher.complete(str(number), None)
     assert suggested == "FINISHED"
 
 

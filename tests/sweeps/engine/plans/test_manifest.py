@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from memo_core.errors import MemosweepError
 from sweeps.engine.plans import manifest as manifest_module
 from sweeps.engine.plans.factor import Selection
-from sweeps.engine.plans.manifest import FILE, Manifest, describe_run
+from sweeps.engine.plans.manifest import FILE, Limits, Manifest, describe_run
 from sweeps.engine.plans.plan import grid_plan
 from sweeps.width import FACTOR as WIDTH
 
@@ -17,7 +17,7 @@ PLAN = grid_plan(WIDTH, Selection("laptop", values=[8], sizes=[10]))
 
 
 def describe():
-    return describe_run(PLAN, {"cpu": 1.0}, max_failures=2)
+    return describe_run(PLAN, {"cpu": 1.0}, Limits(max_failures=2))
 
 
 def test_the_command_can_be_typed_again(monkeypatch, tmp_path):
@@ -109,8 +109,9 @@ def with_space(**space):
                                                       {"name": "a", "key": "seed", "dependent": ["x"]})),
         {"plan": {"preset": "desktop"}}, {"plan": {"surplus": 1}}, {"started": 3}, {"command": "x"},
         {"resources": {"cpu": "1"}}, {"resources": {"cpu": -1}}, {"resources": {"cpu": float("nan")}},
-        {"resources": {"tpu": 1}}, {"resources": [1]}, {"max_failures": -1}, {"max_failures": 1.5},
-        {"max_failures": 10**400}, {"versions": {"ray": 2}}, {"git_commit": 7}, {"surplus": 1},
+        {"resources": {"tpu": 1}}, {"resources": [1]}, {"limits": {"max_failures": -1}},
+        {"limits": {"max_failures": 1.5}},
+        {"limits": {"max_failures": 10**400}}, {"versions": {"ray": 2}}, {"git_commit": 7}, {"surplus": 1},
         {"git_dirty": "yes"}, {"workers": "one"}, {"images": {"digits": "abc"}}, {"images": ["digits"]},
         *({"plan": {"search": search}} for search in (
             None, "grid", {}, {"kind": "random"}, {"kind": "grid", "zeta": 0.1},

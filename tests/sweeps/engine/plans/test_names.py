@@ -1,14 +1,12 @@
 """Names of trials and their folders."""
 
-from types import SimpleNamespace
-
 import pytest
 
-from sweeps.engine.plans.names import short_name, trial_directory
+from sweeps.engine.plans.names import experiment_id, identity_of, short_name, trial_directory
 
 
 def directory(value):
-    return trial_directory(SimpleNamespace(config={"data.dataset": value}, trial_id="ab12_00003"), ["data.dataset"])
+    return trial_directory({"data.dataset": value}, ["data.dataset"])
 
 
 @pytest.mark.parametrize(
@@ -21,7 +19,9 @@ def directory(value):
     ],
 )
 def test_a_folder_is_named_by_what_any_file_system_takes(value, folder):
-    assert directory(value) == f"{folder}_ab12_00003"
+    identity = experiment_id({"data.dataset": value})
+    assert directory(value) == f"{folder}_{identity}"
+    assert identity_of(directory(value)) == identity
     assert set(directory(value)).isdisjoint('/\\[]*?#%:"<>|\n\0')
 
 
@@ -40,3 +40,10 @@ def test_different_values_have_different_names(one, other):
 
 def test_masks_and_round_numbers_stay_short():
     assert short_name({"a.mask": [1, 0, 1], "a.rate": 1e-2}, ["a.mask", "a.rate"]) == "mask=101 rate=0.01"
+
+
+def test_an_identity_depends_on_the_settings_and_on_nothing_else():
+    one = experiment_id({"a": 1, "b": [1, 2]})
+    assert experiment_id({"b": (1, 2), "a": 1}) == one
+    assert experiment_id({"a": 2, "b": [1, 2]}) != one
+    assert (len(one), set(one) <= set("0123456789abcdef")) == (12, True)

@@ -10,7 +10,7 @@ from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import OptunaOptions
 from sweeps.engine.plans.ranges import Choices, Range, split_ranges
-from sweeps.engine.tune.tuner import searcher_of
+from sweeps.engine.search.build import searcher_of
 from sweeps.random_labels import FACTOR as RANDOM_LABELS
 from sweeps.resolution import FACTOR as RESOLUTION
 from sweeps.skip_connections import FACTOR as SKIP_CONNECTIONS

@@ -1,7 +1,7 @@
 """Disturb sweeps at random until they are done, and compare them with undisturbed ones.
 
-    python -m benchmarks.faults                            the whole: a grid of 40 trials, an EMM search, an Optuna search
-    python -m benchmarks.faults --only grid --trials 6     small
+    python -m benchmarks.faults                           a grid of 40 trials, an EMM search, an Optuna search
+    python -m benchmarks.faults --only grid --trials 6    small
 
 Every few seconds of training a fault is really caused, and after each end of its driver the sweep is started again by
 the same command line (`--auto-resume --name`) until it exits with 0. Every training step, checkpoint and fault is
@@ -61,9 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the faults (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=["grid", "emm", "optuna"], default=["grid", "emm", "optuna"])
     parser.add_argument("--trials", type=int, default=40, help="of the grid (default: %(default)s)")
-    parser.add_argument("--images", type=int, default=4800, help="that a trial trains on (default: %(default)s)")
-    parser.add_argument("--between", type=float, nargs=2, default=(1.0, 5.0), metavar=("LOW", "HIGH"),
-                        help="seconds of training between two faults (default: 1 5)")  # fmt: skip
+    parser.add_argument("--images", type=int, default=1600, help="that a trial trains on (default: %(default)s)")
+    parser.add_argument("--between", type=float, nargs=2, default=(2.0, 6.0), metavar=("LOW", "HIGH"),
+                        help="seconds of training between two faults (default: 2 6)")  # fmt: skip
+    parser.add_argument(
+        "--most", type=int, default=100, metavar="N", help="faults of each sweep (default: %(default)s)"
+    )
     parser.add_argument("--starts", type=int, default=200, help="after so many a sweep is given up")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the outputs of all drivers here")
     parser.add_argument("--write", action="store_true", help=f"write the numbers to {RESULTS.relative_to(REPOSITORY)}")
@@ -114,9 +117,9 @@ def settings(images: int) -> list[str]:
         "training.images": images,
         "training.batch_size": 16,
         "training.warmup_epochs": 2,
-        "evaluation.count": 10,
-        "evaluation.num_samples": 100,
-        "evaluation.steps": 5,
+        "evaluation.count": 6,
+        "evaluation.num_samples": 60,
+        "evaluation.steps": 4,
         # Else nothing would be memorized by so small a network, and all ratios would be equal.
         "evaluation.threshold": 0.9,
     }
@@ -136,7 +139,8 @@ def disturb(sweep: Sweep, options: argparse.Namespace) -> dict[str, Any]:
             place = Place(root / "b", disk)
             faults = Faults(place, options.seed, kinds)
             try:
-                soak = run_with_faults(place, sweep.arguments, faults, tuple(options.between), options.starts)
+                between = (options.between[0], options.between[1])
+                soak = run_with_faults(place, sweep.arguments, faults, between, options.starts, options.most)
                 counts = differences(undisturbed.run, place.run)
             finally:
                 for process in place.processes():

@@ -66,7 +66,7 @@ class Faults:
 
     def is_for_later(self, kind: str) -> bool:
         """Whether a fault waits until no driver runs, which it ends first."""
-        return kind == FOLDER_MOVED or (kind not in (TRIAL_KILLED, *ENDS_DRIVER) and self._random.random() < 0.5)
+        return kind == FOLDER_MOVED or (kind not in (TRIAL_KILLED, *ENDS_DRIVER) and self._random.random() < 0.35)
 
     def end_of_driver(self) -> str:
         """Return one of the faults that end a driver."""

@@ -53,7 +53,7 @@ def run_undisturbed(place: Place, arguments: Sequence[str]) -> float:
 
 
 def run_with_faults(
-    place: Place, arguments: Sequence[str], faults: Faults, between: tuple[float, float], starts: int
+    place: Place, arguments: Sequence[str], faults: Faults, between: tuple[float, float], starts: int, most: int = 10**6
 ) -> Soak:
     """Run a sweep to its end while faults are caused, each some seconds of training after the one before.
 
@@ -63,6 +63,7 @@ def run_with_faults(
         faults: what is caused.
         between: the shortest and longest time between two faults, in seconds.
         starts: after so many the sweep is given up.
+        most: faults; after so many the sweep is left alone.
 
     Raises:
         SoakError: it is given up, or hangs.
@@ -71,7 +72,7 @@ def run_with_faults(
     while soak.starts < starts:
         soak.starts += 1
         driver = Driver(place, arguments, soak.starts)
-        pending = _until_its_end(place, driver, faults, between, soak)
+        pending = _until_its_end(place, driver, faults, between, soak, most)
         code = driver.poll()
         assert code is not None
         soak.exit_codes[code] += 1
@@ -105,7 +106,7 @@ def _until_its_end(place: Place, driver: Driver, faults: Faults, between: tuple[
             is_training, last = True, now
         if faults.is_full and now - last > (_FULL_SECONDS if is_training else _MOST_FULL_SECONDS):
             faults.make_room()
-        if terminated or not is_training or now - last < pause:
+        if terminated or not is_training or now - last < pause or sum(faults.counts.values()) >= most:
             continue
         kind = faults.next_kind()
         if faults.is_for_later(kind):

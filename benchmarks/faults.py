@@ -129,7 +129,7 @@ def settings(images: int) -> list[str]:
 def disturb(sweep: Sweep, options: argparse.Namespace) -> dict[str, Any]:
     """Run a sweep without and with faults; returns what is reported of it."""
     # Short, for Ray's sockets.
-    root = Path(tempfile.mkdtemp(prefix="f", dir="/tmp"))
+    root = Path(tempfile.mkdtemp(prefix="mf-", dir="/tmp"))
     try:
         undisturbed = Place(root / "a")
         seconds = run_undisturbed(undisturbed, sweep.arguments)

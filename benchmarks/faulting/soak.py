@@ -90,7 +90,9 @@ def run_with_faults(
     raise SoakError(f"not done after {starts} starts; the last output:\n{driver.text()}")
 
 
-def _until_its_end(place: Place, driver: Driver, faults: Faults, between: tuple[float, float], soak: Soak) -> list[str]:
+def _until_its_end(
+    place: Place, driver: Driver, faults: Faults, between: tuple[float, float], soak: Soak, most: int
+) -> list[str]:
     """Cause faults until the driver has ended; returns those that wait for its end."""
     pending: list[str] = []
     pause, earlier = faults.pause(*between), _logs(place)

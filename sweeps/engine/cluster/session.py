@@ -194,13 +194,18 @@ def _start_own() -> None:
 
 @contextlib.contextmanager
 def _kept_sigterm() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM: Ray sets one that exits with 15, and its C++ part one that aborts."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """Leave SIGTERM to this process alone, with the handler that it has.
+
+    Ray sets a handler that exits with 15, and its C++ part one that aborts. Its processes inherit that the signal is
+    blocked: one to the whole process group would end them, and the driver would wait in C++ code for what is gone.
+    """
+    handler, mask = signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _own_folders(root: Path) -> Iterator[Path]:

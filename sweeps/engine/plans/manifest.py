@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from analysis.results.store import join_url, open_location
+from analysis.results.store import is_local, join_url, local_path, open_location
 from memo_core.errors import MemosweepError, first_line, quoted
+from memo_core.files import write_atomically
 from sweeps.engine.cluster.hardware import describe_hardware
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.plans.ranges import STRICT
@@ -89,9 +90,14 @@ class Manifest(BaseModel):
             MemosweepError: the place cannot be written.
         """
         with unreachable(f"--storage-path: {run_path} cannot be written"):
+            content = json.dumps(self.model_dump(mode="json"), indent=1).encode()
+            if is_local(run_path):
+                # A full disk or a kill amid it must not take the one that an extension replaces.
+                write_atomically(Path(local_path(run_path)) / FILE, content)
+                return
             filesystem, path = open_location(run_path)
             filesystem.makedirs(path, exist_ok=True)
-            filesystem.pipe_file(f"{path}/{FILE}", json.dumps(self.model_dump(mode="json"), indent=1).encode())
+            filesystem.pipe_file(f"{path}/{FILE}", content)
 
     @classmethod
     def read(cls, run_path: str) -> "Manifest":

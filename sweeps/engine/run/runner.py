@@ -53,7 +53,7 @@ def go_on(factor: Factor, manifest: Manifest, run_path: str, limits: Limits, reu
     searcher = searcher_of(factor, plan)
     journal = Journal.read(run_path)
     replayed = replay(searcher, journal.events)
-    if replayed.events != journal.events:
+    if journal.is_damaged or replayed.events != journal.events:
         journal = Journal(run_path, replayed.events)
         journal.write()
     known = KnownTrials(run_path, manifest, {name: event for name, (event, _) in replayed.ended.items()}, reuse)

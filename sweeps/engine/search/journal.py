@@ -89,6 +89,8 @@ class Journal:
 
     def __init__(self, run_path: str, events: list[Event]) -> None:
         self.events = list(events)
+        self.is_damaged = False
+        """The file holds more than these events: a part of a line, behind which none could be read."""
         self._location = join_url(run_path, JOURNAL_FILE)
         self._written = 0.0
 
@@ -106,10 +108,13 @@ class Journal:
             except FileNotFoundError:
                 content = b""
         events: list[Event] = []
+        lines = content.splitlines()
         with contextlib.suppress(ValidationError):
-            for line in content.splitlines():
+            for line in lines:
                 events.append(_EVENT.validate_json(line))
-        return cls(run_path, events)
+        journal = cls(run_path, events)
+        journal.is_damaged = len(events) < len(lines) or content[-1:] not in (b"", b"\n")
+        return journal
 
     def append(self, event: Event) -> None:
         """Write an event behind the others, to the disk before this returns where the run is a local folder."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
@@ -92,6 +93,16 @@ def test_a_signal_to_the_whole_group_leaves_nothing_and_says_nothing(driver):
     assert not [part for part in family if part.is_running()]
     assert not folder.exists()
     assert not (folder.parent / "session_latest").is_symlink()
+
+
+@pytest.mark.ray
+def test_a_polite_signal_is_for_the_driver_alone(driver):
+    # Without the parts that it reaches a driver would wait for a minute in Ray's C++ code, and be aborted there.
+    _, folder = driver
+    for part in processes_in(folder):
+        part.terminate()
+    time.sleep(2)
+    assert {"gcs_server", "raylet"} <= {process.name() for process in processes_in(folder)}
 
 
 @pytest.mark.ray

@@ -1,3 +1,4 @@
+import errno
 import json
 import subprocess
 
@@ -6,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, strategies
 from hypothesis import settings as hypothesis_settings
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, StorageFullError
 from sweeps.engine.plans import manifest as manifest_module
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.manifest import FILE, Limits, Manifest, describe_run
@@ -26,6 +27,21 @@ def test_the_command_can_be_typed_again(monkeypatch, tmp_path):
     assert manifest.command == ["python", "sweeps/width.py", "--preset", "laptop"]
     manifest.write(str(tmp_path))
     assert Manifest.read(str(tmp_path)).model_dump_json() == manifest.model_dump_json()
+
+
+def test_a_disk_that_is_full_leaves_the_manifest_that_was_there(monkeypatch, tmp_path):
+    describe().write(str(tmp_path))
+    before = (tmp_path / FILE).read_bytes()
+
+    def full(path, content):
+        path.write_bytes(content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("memo_core.files._write_checked", full)
+    with pytest.raises(StorageFullError, match="No space left"):
+        describe().model_copy(update={"started": "later"}).write(str(tmp_path))
+    assert (tmp_path / FILE).read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [FILE]
 
 
 def test_what_the_numbers_depend_on_is_recorded(tmp_path):

@@ -1,0 +1,1 @@
+"""Sweeps under faults that are really caused, and what they cost."""

@@ -146,7 +146,7 @@ def _write_results(folder: Path) -> None:
         config = experiment.to_flat()
         trial = TrialFolder(str(folder), trial_directory(config, manifest.plan.varied), config)
         trainer, checkpoints = Trainer(experiment), Checkpoints(trial.path)
-        rows = []
+        rows: list[dict[str, Any]] = []
         for evaluation in trainer.evaluations():
             checkpoints.save(trainer)
             rows.append(_row(evaluation.metrics, config, len(rows)))

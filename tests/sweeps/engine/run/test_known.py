@@ -148,7 +148,9 @@ def test_trials_under_the_early_stops_of_an_emm_search_are_taken_by_the_same_kin
     (tmp_path / "new").mkdir()
 
     def takes(plan):
-        return KnownTrials(str(tmp_path / "new"), manifest(plan), {}, [str(tmp_path / "other")]).result(flat) is not None
+        return (
+            KnownTrials(str(tmp_path / "new"), manifest(plan), {}, [str(tmp_path / "other")]).result(flat) is not None
+        )
 
     search = bisect_plan(WIDTH, Selection("laptop", values=[8]), EMMSearchOptions())
     manifest(search).write(str(tmp_path / "other"))

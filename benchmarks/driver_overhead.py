@@ -12,6 +12,7 @@ of `fit()`, without the start of Ray, which both have.
 import argparse
 import json
 import os
+import resource
 import runpy
 import statistics
 import subprocess
@@ -160,18 +161,24 @@ def measure(storage: Path, which: str, trials: int) -> Fit:
     return Fit(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def resume(storage: Path) -> float:
-    """Resume the engine's finished run; returns the seconds until its table is written, with the start of Ray.
+def resume(storage: Path) -> dict[str, float]:
+    """Resume the engine's finished run.
+
+    Returns:
+        seconds until its table is written, and computing_seconds of the driver and all that it waited for; both with
+        the start of Ray.
 
     Raises:
         subprocess.CalledProcessError: it fails.
     """
     table = storage / "engine/table.csv"
     table.unlink()
-    begun = time.time()
+    begun, computed = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, str(_SCRIPT), "--resume", "--storage-path", str(storage), "--name", "engine"]
     subprocess.run(command, cwd=REPOSITORY, env=_environment(), check=True, stdout=subprocess.DEVNULL)
-    return round(table.stat().st_mtime - begun, 2)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    computing = used.ru_utime + used.ru_stime - computed.ru_utime - computed.ru_stime
+    return {"seconds": round(table.stat().st_mtime - begun, 1), "computing_seconds": round(computing, 1)}
 
 
 def _environment() -> dict[str, str]:
@@ -202,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(asdict(FITS[options.child](options.storage, options.trials))), flush=True)
         return 0
     fits: dict[str, list[Fit]] = {"engine": [], "bare": []}
-    resumes: list[float] = []
+    resumes: list[dict[str, float]] = []
     for round_number in range(options.rounds):
         with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
             # Which is first changes, since the machine's other work does.
@@ -212,13 +219,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if round_number == options.rounds - 1:
                 resumes = [resume(Path(folder)) for _ in range(options.resumes)]
     report = report_of(fits, resumes, options.trials)
-    print(json.dumps(report, indent=1))
+    # A line for each entry, however many numbers it has.
+    text = "{\n" + ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in report.items()) + "\n}\n"
+    print(text, end="")
     if options.write:
-        RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+        RESULTS.write_text(text)
     return 0
 
 
-def report_of(fits: dict[str, list[Fit]], resumes: Sequence[float], trials: int) -> dict[str, Any]:
+def report_of(fits: dict[str, list[Fit]], resumes: Sequence[dict[str, float]], trials: int) -> dict[str, Any]:
     """Return what is reported of the runs of both."""
     ratios = [one.seconds / other.seconds for one, other in zip(fits["engine"], fits["bare"], strict=True)]
     computing = [
@@ -236,7 +245,7 @@ def report_of(fits: dict[str, list[Fit]], resumes: Sequence[float], trials: int)
         "driver_ratio": [round(ratio, 2) for ratio in computing],
         "memory_mib": {name: [list(fit.memory) for fit in part] for name, part in fits.items()},
         "memory_growth_mib": {name: [growth(fit.memory) for fit in part] for name, part in fits.items()},
-        "resume_seconds": list(resumes),
+        "resumes": list(resumes),
     }
 
 

@@ -11,6 +11,7 @@ import pytest
 import analysis
 from analysis.errors import AnalysisError, SkippedResultsWarning
 from analysis.report.overview import describe
+from analysis.results.records import parse_trial
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
 from analysis.runs.settings import varied_keys
@@ -347,3 +348,13 @@ def test_reading_changes_nothing_but_the_cache(sweep: Path) -> None:
     assert set(after) - set(before) == {str(sweep / ".memosweep-cache.parquet")}
     assert {name: after[name] for name in before} == before
     assert all(modified == LONG_AGO for _, modified in before.values())
+
+
+def test_a_trial_without_any_readable_line_is_known_by_its_folder():
+    for folder, identity in {
+        "width=8,size=50000_0123456789ab": "0123456789ab",
+        "width=8,size=50000_012345678901": "012345678901",
+        "width=8_ec31f_00006": "ec31f_00006",
+        "notes": "notes",
+    }.items():
+        assert parse_trial(folder, b"").trial_id == identity

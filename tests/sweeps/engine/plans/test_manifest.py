@@ -127,7 +127,8 @@ def with_space(**space):
         {"resources": {"cpu": "1"}}, {"resources": {"cpu": -1}}, {"resources": {"cpu": float("nan")}},
         {"resources": {"tpu": 1}}, {"resources": [1]}, {"limits": None}, {"limits": {"max_failures": -1}},
         {"limits": {"max_failures": 1.5}}, {"limits": {"max_failures": 10**400}}, {"limits": {"max_concurrent": 0}},
-        {"limits": {"time_budget": 0}}, {"limits": {"checkpoint_every": -1}}, {"limits": {"time_budget": "8h"}}, {"versions": {"ray": 2}}, {"git_commit": 7}, {"surplus": 1},
+        {"limits": {"time_budget": 0}}, {"limits": {"checkpoint_every": -1}}, {"limits": {"time_budget": "8h"}},
+        {"versions": {"ray": 2}}, {"git_commit": 7}, {"surplus": 1},
         {"git_dirty": "yes"}, {"workers": "one"}, {"images": {"digits": "abc"}}, {"images": ["digits"]},
         *({"plan": {"search": search}} for search in (
             None, "grid", {}, {"kind": "random"}, {"kind": "grid", "zeta": 0.1},

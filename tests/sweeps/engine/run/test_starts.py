@@ -39,7 +39,8 @@ def dumped(plan):
          "its trials[1].model.width is 16, here it is 32"),
         (grid_plan(WIDTH, Selection("laptop", values=[8, 16], sizes=[12])),
          "its trials[0].data.size is 10, here it is 12"),
-        (grid_plan(DATA_SIZE, Selection("laptop", values=[8, 16])), "its factor.name is 'width', here it is 'data_size'"),
+        (grid_plan(DATA_SIZE, Selection("laptop", values=[8, 16])),
+         "its factor.name is 'width', here it is 'data_size'"),
     ],
 )  # fmt: skip
 def test_the_first_difference_of_two_plans_is_named_with_both_values(typed, words):

@@ -1,5 +1,6 @@
 """Failures count since a trial's last progress; what a dead process cannot leave is left for it."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -32,7 +33,7 @@ def failures(run):
 
 def fail(failures, trial, error="Failure # 1 (occurred at 2026)\nThe worker died.\n"):
     """Fail as Tune does; returns the count behind it."""
-    with open(f"{trial.local_path}/error.txt", "a") as file:
+    with Path(trial.local_path, "error.txt").open("a") as file:
         file.write(error)
     trial.run_metadata.num_failures += 1
     failures.on_trial_recover(iteration=0, trials=[trial], trial=trial)

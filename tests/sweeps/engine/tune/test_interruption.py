@@ -29,7 +29,7 @@ def steps(interrupted, seconds=5.0):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_between_two_steps(number):
     within = Interruption(None)
-    with pytest.raises(Interrupted, match="^interrupted$"), within:
+    with pytest.raises(Interrupted, match=r"^interrupted$"), within:
         within.on_step_begin(0, [])
         os.kill(os.getpid(), number)
         # The step is finished before anything is raised.
@@ -75,7 +75,7 @@ def test_the_time_budget_ends_it_and_a_signal_behind_it_changes_no_words():
         os.kill(os.getpid(), signal.SIGTERM)
         steps(within)
     within = Interruption(0.3)
-    with pytest.raises(Interrupted, match="^interrupted$"), within:
+    with pytest.raises(Interrupted, match=r"^interrupted$"), within:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.05)
         steps(within)

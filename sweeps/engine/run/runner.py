@@ -78,7 +78,8 @@ def _fit(
     interruption = Interruption(limits.time_budget)
     try:
         with ray_session.scratch_folder() as scratch, interruption:
-            start = Start(run_path, scratch, known.renamed, source, journal, display, board, limits)
+            earlier = {trial_id: record.rows for trial_id, record in known.records.items()}
+            start = Start(run_path, scratch, known.renamed, earlier, source, journal, display, board, limits)
             tuner_of(manifest, start, interruption).fit()
     except (Interrupted, SystemError, RayError, TuneError, RuntimeError, OSError) as error:
         if interruption.reason is not None:

@@ -137,8 +137,6 @@ class RemoteStore:
     def __init__(self, url: str) -> None:
         try:
             self._filesystem, self._path = open_location(url)
-            # The object may have been listed before it grew.
-            self._filesystem.invalidate_cache()
             found = self._filesystem.isdir(self._path)
         except ImportError as error:
             raise AnalysisError(f"{url}: its file system needs another package ({error})") from None
@@ -249,6 +247,8 @@ def open_location(location: str) -> tuple[Any, str]:
         except ImportError:
             pass
         else:
+            # What it listed before has changed: trials write from other processes.
+            filesystem.invalidate_cache()
             return filesystem, str(path)
     from pyarrow import fs  # noqa: PLC0415
 

@@ -81,8 +81,12 @@ def _is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
     run_path = join_url(folder.absolute(options.storage_path), options.name)
     if not folder.exists(run_path):
         return False
-    stored = read_run(factor, run_path).plan
-    found = difference(stored.model_dump(mode="json"), plan.with_absolute_paths().model_dump(mode="json"))
+    manifest = read_run(factor, run_path)
+    stored = manifest.plan.model_dump(mode="json")
+    found = difference(stored, plan.with_absolute_paths().model_dump(mode="json"))
+    for name, typed in (("cpu", options.cpus_per_trial), ("gpu", options.gpus_per_trial)):
+        if typed is not None:
+            found = found or difference(manifest.resources.get(name, 0), typed, f"--{name}s-per-trial")
     if found is not None:
         raise MemosweepError(f"--auto-resume: {run_path} was begun with other options: {found}")
     return True

@@ -83,7 +83,12 @@ def extended_plan(factor: Factor, options: argparse.Namespace, stored: Plan) -> 
         return stored.model_copy(update={"search": _typed(OptunaOptions, **{**dict(search), "num_trials": trials})})
     selection = stored.selection.extended(_selection(factor, options, stored.preset, settings))
     if isinstance(search, EMMSearchOptions):
-        return bisect_plan(factor, selection, _typed(EMMSearchOptions, **{**dict(search), **_typed_search(options)}))
+        larger = _typed(EMMSearchOptions, **{**dict(search), **_typed_search(options)})
+        for name in ("zeta", *EARLY_STOPS):
+            if getattr(larger, name) != getattr(search, name):
+                option = f"--{name.replace('_', '-')}"
+                raise MemosweepError(f"--extend with another {option}: trials were stopped by it, start a new run")
+        return bisect_plan(factor, selection, larger)
     plan = grid_plan(factor, selection)
     _check_larger(options.extend, stored, plan)
     return plan

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from analysis.results.store import JOURNAL_FILE, is_local, join_url, local_path, open_location
 from memo_core.experiment import FlatExperiment
+from memo_core.files import write_atomically
 from sweeps.engine.plans.manifest import unreachable
 from sweeps.engine.plans.names import METRIC, experiment_id
 from sweeps.engine.plans.ranges import STRICT
@@ -89,8 +90,6 @@ class Journal:
 
     def __init__(self, run_path: str, events: list[Event]) -> None:
         self.events = list(events)
-        self.is_damaged = False
-        """The file holds more than these events: a part of a line, behind which none could be read."""
         self._location = join_url(run_path, JOURNAL_FILE)
         self._written = 0.0
 
@@ -108,13 +107,10 @@ class Journal:
             except FileNotFoundError:
                 content = b""
         events: list[Event] = []
-        lines = content.splitlines()
         with contextlib.suppress(ValidationError):
-            for line in lines:
+            for line in content.splitlines():
                 events.append(_EVENT.validate_json(line))
-        journal = cls(run_path, events)
-        journal.is_damaged = len(events) < len(lines) or content[-1:] not in (b"", b"\n")
-        return journal
+        return cls(run_path, events)
 
     def append(self, event: Event) -> None:
         """Write an event behind the others, to the disk before this returns where the run is a local folder."""
@@ -133,10 +129,7 @@ class Journal:
         content = "".join(f"{event.model_dump_json()}\n" for event in self.events).encode()
         with unreachable(f"{self._location}: cannot be written"):
             if is_local(self._location):
-                path = Path(local_path(self._location))
-                part = path.with_name(f".{path.name}.part")
-                part.write_bytes(content)
-                part.replace(path)
+                write_atomically(local_path(self._location), content)
             else:
                 filesystem, path_there = open_location(self._location)
                 filesystem.pipe_file(path_there, content)

@@ -13,7 +13,7 @@ import torch
 from ray import tune
 
 from analysis.emm.stopping.rules import NextBatch, StoppingRules
-from memo_core.errors import DivergedError, ExhaustedError, MemosweepError, first_line
+from memo_core.errors import DivergedError, ExhaustedError, MemosweepError, StorageError, first_line
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
 from memo_core.training.checkpoint import save_samples
@@ -57,17 +57,19 @@ def train_trial(config: dict[str, Any], options: TrialOptions) -> None:
         config: a complete flat experiment (dotted keys).
         options: of the run.
     """
-    folder = TrialFolder(options.run_path, Path(tune.get_context().get_trial_dir()).name, config)
+    # Tune's working folder of a trial lies within Ray's own, which is removed also where this process is killed.
+    folder = TrialFolder(options.run_path, Path(tune.get_context().get_trial_dir()).name, config, Path.cwd())
     attempt = _Attempt(folder, options)
     try:
         attempt.run(Experiment.from_flat(config))
     except DivergedError as error:
         attempt.fail({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
-    except ExhaustedError:
+    except (ExhaustedError, StorageError):
         # Of the machine and not of the trial.
         attempt.leave_traceback()
         raise
     except MemosweepError as error:
+        attempt.leave_traceback()
         attempt.fail({"failure": "failed", "cause": first_line(error)})
     except Exception as error:
         attempt.leave_traceback()
@@ -162,7 +164,8 @@ class _Attempt:
         here = {"error": error, "images_seen": self._saved}
         before = self._folder.read(LAST_ERROR_FILE)
         self._folder.write(LAST_ERROR_FILE, json.dumps(here).encode())
-        return before is not None and json.loads(before) == here
+        # As it would be written: what is damaged is equal to nothing.
+        return before == json.dumps(here).encode()
 
 
 class _Timer:

@@ -21,7 +21,7 @@ from typing import Any
 
 from analysis.results.store import RESULT_FILE, is_local, join_url, local_path, open_location
 from memo_core.experiment import FlatExperiment
-from memo_core.files import write_atomically
+from memo_core.files import UNFINISHED, write_atomically
 from sweeps.engine.plans.manifest import unreachable
 from sweeps.engine.plans.names import experiment_id, identity_of
 
@@ -113,21 +113,25 @@ class TrialFolder:
         run_path: folder or URL of the run.
         name: of the trial's folder.
         experiment: of the trial.
+        copies: where a local copy of a folder behind a URL is made; None takes the system's temporary folder.
 
     Raises:
         MemosweepError: the place cannot be reached or written.
     """
 
-    def __init__(self, run_path: str, name: str, experiment: FlatExperiment) -> None:
+    def __init__(self, run_path: str, name: str, experiment: FlatExperiment, copies: Path | None = None) -> None:
         self.location = join_url(run_path, name)
         self._name, self._experiment = name, experiment
         self._local = is_local(run_path)
-        self.path = (
-            Path(local_path(self.location)) if self._local else Path(tempfile.mkdtemp(prefix="memosweep-trial-"))
+        self.path = Path(
+            local_path(self.location) if self._local else tempfile.mkdtemp(prefix="memosweep-trial-", dir=copies)
         )
         """A local folder that holds what the trial's folder holds, or a copy of it."""
         with unreachable(f"{self.location}: cannot be written"):
             self.path.mkdir(parents=True, exist_ok=True)
+            for file in self.path.iterdir():
+                if UNFINISHED.fullmatch(file.name):
+                    file.unlink()
             if not self._local:
                 self._download()
 

@@ -11,11 +11,12 @@ from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, with_settings
 from memo_core.training.checkpoints import Checkpoints
 from memo_core.training.trainer import Trainer
+from sweeps.engine.plans.bisect import bisect_plan
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.manifest import Limits, describe_run
 from sweeps.engine.plans.names import experiment_id, trial_directory
 from sweeps.engine.plans.optuna import optuna_plan
-from sweeps.engine.plans.plan import OptunaOptions, grid_plan
+from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, grid_plan
 from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.search.journal import Ended
 from sweeps.engine.tune.trial_folder import TrialFolder
@@ -91,6 +92,12 @@ def test_folders_that_were_named_when_other_settings_varied_are_found(tmp_path):
     assert known.renamed == {IDENTITIES[0]: trial_directory(TRIALS[0], ("data.size",))}
 
 
+def test_folders_of_trials_without_results_are_found_by_their_identity(tmp_path):
+    (tmp_path / trial_directory(TRIALS[0], ("data.size",)) / f"checkpoint_{16:012d}").mkdir(parents=True)
+    known = KnownTrials(str(tmp_path), manifest(), {})
+    assert known.renamed == {IDENTITIES[0]: trial_directory(TRIALS[0], ("data.size",))}
+
+
 @pytest.fixture
 def trained(tmp_path):
     """A run whose trial was trained on images of its own; returns its folder, experiment and images."""
@@ -134,6 +141,30 @@ def test_an_equal_trial_of_another_run_is_taken_whole_and_marked(trained, tmp_pa
     again = KnownTrials(str(tmp_path / "new"), manifest(), {})
     assert again.result(flat)["images_seen"] == 32
     assert not again.reused
+
+
+def test_trials_under_the_early_stops_of_an_emm_search_are_taken_by_the_same_kind_of_search_alone(trained, tmp_path):
+    _, flat, _ = trained
+    (tmp_path / "new").mkdir()
+
+    def takes(plan):
+        return (
+            KnownTrials(str(tmp_path / "new"), manifest(plan), {}, [str(tmp_path / "other")]).result(flat) is not None
+        )
+
+    search = bisect_plan(WIDTH, Selection("laptop", values=[8]), EMMSearchOptions())
+    manifest(search).write(str(tmp_path / "other"))
+    assert not takes(PLAN)
+    assert not takes(bisect_plan(WIDTH, Selection("laptop", values=[8]), EMMSearchOptions(zeta=0.2)))
+    assert takes(search)
+
+
+def test_a_trial_is_taken_into_the_folder_that_it_has(trained, tmp_path):
+    folder, flat, _ = trained
+    (tmp_path / "new" / f"trial_{experiment_id(flat)}").mkdir(parents=True)
+    known = KnownTrials(str(tmp_path / "new"), manifest(), {}, [str(tmp_path / "other")])
+    assert known.result(flat) is not None
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [f"trial_{experiment_id(flat)}"]
 
 
 def test_other_images_behind_the_same_path_are_not_taken(trained, tmp_path):

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 
 from memo_core.errors import MemosweepError
 from sweeps.data_size import FACTOR as DATA_SIZE
+from sweeps.engine.cluster.session import Cluster
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.manifest import Limits, describe_run
 from sweeps.engine.plans.names import trial_directory
-from sweeps.engine.plans.plan import grid_plan
+from sweeps.engine.plans.optuna import optuna_plan
+from sweeps.engine.plans.plan import OptunaOptions, grid_plan
+from sweeps.engine.plans.ranges import Range
 from sweeps.engine.run import starts
 from sweeps.engine.run.starts import check_images, difference, read_run
 from sweeps.engine.tune.trial_folder import TrialFolder, read_records
@@ -103,3 +106,30 @@ def test_further_values_leave_the_folders_of_the_others_as_they_are(tmp_path):
     before = {path.name for path in tmp_path.iterdir()}
     starts._continue_folders(str(tmp_path), grid_plan(WIDTH, Selection("laptop", values=[8, 16, 32], sizes=[10, 12])))
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_budgets_that_a_search_tried_are_trials_of_their_own(tmp_path):
+    ranges = {"training.images": Range(low=1000, high=2000, integer=True)}
+    plan = optuna_plan(WIDTH, Selection("laptop", values=[8, 16]), ranges, OptunaOptions())
+    (base,) = plan.trials
+    flat = {**base.to_flat(), "training.images": 1500, "training.epochs": None}
+    TrialFolder(str(tmp_path), trial_directory(flat, plan.varied), flat).write_results([ROW], done=True)
+    starts._continue_folders(str(tmp_path), plan)
+    assert [path.name for path in tmp_path.iterdir()] == [trial_directory(flat, plan.varied)]
+
+
+def test_images_at_the_ends_of_a_searched_space_are_checked_again_by_each_start(tmp_path):
+    ranges = {"data.size": Range(low=4, high=20, integer=True)}
+    plan = optuna_plan(WIDTH, Selection("laptop", values=[8, 16]), ranges, OptunaOptions())
+    describe_run(plan, {"cpu": 1.0}, Limits()).write(str(tmp_path))
+    stored = read_run(WIDTH, str(tmp_path)).plan
+    assert not stored.probes
+    assert starts._to_check(WIDTH, stored) == [*plan.trials, *plan.probes]
+    assert max(trial.data.size for trial in starts._to_check(WIDTH, stored)) == 20
+
+
+def test_a_cluster_that_can_never_hold_a_trial_is_refused():
+    manifest = describe_run(PLAN, {"cpu": 2.0, "gpu": 1.0}, Limits())
+    starts._check_room(manifest, Cluster(2, 1, "this machine has 2 CPUs and 1 GPUs"))
+    with pytest.raises(MemosweepError, match="takes 1 GPUs, and this machine has 8 CPUs and 0 GPUs"):
+        starts._check_room(manifest, Cluster(8, 0, "this machine has 8 CPUs and 0 GPUs"))

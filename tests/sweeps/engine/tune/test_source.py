@@ -13,6 +13,7 @@ from sweeps.engine.tune.source import TrialSource, nested
 TRIALS = [Experiment.from_flat(with_settings(LAPTOP, {"data.size": size})) for size in (4, 5, 6)]
 FLATS = [trial.to_flat() for trial in TRIALS]
 RESULT = {"best_memorization_ratio": 0.5, "images_seen": 100}
+FAILED = {"failure": "failed", "cause": "no such file"}
 DIVERGED = {"failure": "diverged", "cause": "the loss is nan", "images_seen": 50}
 
 
@@ -148,6 +149,31 @@ def test_failed_trials_are_tried_again_by_the_next_start_alone(start):
     assert [source.suggest(name) for name in "xy"] == FLATS[:2]
     source.on_trial_complete("x", RESULT)
     assert (searcher.told, events(journal)[-1]) == ([], (None, "terminated"))
+
+
+def test_a_trial_that_fails_in_every_start_is_tried_again_by_each(start):
+    source, *_ = start()
+    source.suggest("a")
+    source.on_trial_complete("a", FAILED)
+    for _ in range(3):
+        source, searcher, journal = start()
+        assert source.suggest("a") == FLATS[0]
+        source.on_trial_complete("a", FAILED)
+        assert (searcher.told, events(journal)[-1]) == ([], (None, "error"))
+
+
+def test_what_is_proposed_again_while_it_runs_is_not_run_twice(tmp_path):
+    journal = Journal(str(tmp_path), [])
+    searcher = Listener([TRIALS[0], TRIALS[0], TRIALS[1]])
+    source = TrialSource(searcher, journal, replay(searcher, []), Known())
+    assert [source.suggest(name) for name in "ab"] == FLATS[:2]
+    # Its driver is killed, and the next one begins with both.
+    searcher = Listener([TRIALS[0], TRIALS[0], TRIALS[1]])
+    source = TrialSource(searcher, journal, replay(searcher, journal.events), Known())
+    assert [source.suggest(name) for name in "ab"] == FLATS[:2]
+    source.on_trial_complete("a", RESULT)
+    assert searcher.told == [("0", RESULT), ("1", RESULT)]
+    assert [event.key for event in journal.events if not isinstance(event, Begun)] == ["0", "1"]
 
 
 def test_no_more_run_at_once_than_is_allowed(start):

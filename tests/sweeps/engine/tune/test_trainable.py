@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from analysis.emm.stopping.rules import StoppingRules
-from memo_core.errors import DivergedError, MemosweepError, StorageFullError
+from memo_core.errors import DivergedError, MemosweepError, StorageError, StorageFullError
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, with_settings
 from sweeps.engine.plans.names import trial_directory
@@ -181,6 +181,8 @@ def test_an_error_that_cannot_change_is_reported_and_not_raised(attempt, monkeyp
     failing(monkeypatch, MemosweepError("/a.zip: not there\nand more"))
     assert attempt() == [{"failure": "failed", "cause": "/a.zip: not there"}]
     assert (record(tmp_path).done, record(tmp_path).failure) == (True, "failed")
+    # The last lines of the sweep name this file.
+    assert "/a.zip: not there" in (tmp_path / NAME / "error.txt").read_text()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error"), OSError("I/O"), ValueError("a bug"), KeyError("x")])
@@ -218,13 +220,14 @@ def test_the_same_error_after_progress_and_another_one_are_tried_again(attempt, 
             attempt()
 
 
-def test_an_exhausted_machine_is_raised_however_often(attempt, monkeypatch, tmp_path):
-    failing(monkeypatch, *(StorageFullError("/x: cannot be written (full)") for _ in range(3)))
+@pytest.mark.parametrize("kind", [StorageFullError, StorageError])
+def test_an_exhausted_machine_and_a_lost_disk_are_raised_however_often(kind, attempt, monkeypatch, tmp_path):
+    failing(monkeypatch, *(kind("/x: cannot be written (full)") for _ in range(3)))
     for _ in range(3):
-        with pytest.raises(StorageFullError):
+        with pytest.raises(kind):
             attempt()
     assert not record(tmp_path).done
-    assert "StorageFullError" in (tmp_path / NAME / "error.txt").read_text()
+    assert kind.__name__ in (tmp_path / NAME / "error.txt").read_text()
 
 
 def test_a_failure_behind_evaluations_keeps_their_rows(attempt, monkeypatch, tmp_path):

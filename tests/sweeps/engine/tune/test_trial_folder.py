@@ -1,9 +1,11 @@
 """A trial's folder: what it says counts as far as it is whole, on a disk and behind a URL."""
 
 import json
+from types import SimpleNamespace
 
 import fsspec
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, with_settings
 from sweeps.engine.plans.names import experiment_id, trial_directory
+from sweeps.engine.tune.tensorboard import tensorboard_log
 from sweeps.engine.tune.trial_folder import (
     EXTENDED_FILE,
     Stopwatch,
@@ -156,6 +159,19 @@ def test_behind_a_url_the_next_attempt_finds_results_checkpoints_and_errors(url)
     second.close()
 
 
+def test_copies_lie_where_they_are_wanted_and_what_killed_writers_leave_goes(url, tmp_path):
+    (tmp_path / "copies").mkdir()
+    folder = TrialFolder(url, NAME, FLAT, tmp_path / "copies")
+    assert folder.path.parent == tmp_path / "copies"
+    folder.close()
+    assert not list((tmp_path / "copies").iterdir())
+    left = tmp_path / "run" / NAME / ".0123456789abcdef.part"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    TrialFolder(str(tmp_path / "run"), NAME, FLAT)
+    assert not left.exists()
+
+
 def test_behind_a_url_old_checkpoints_are_removed_and_one_of_the_same_place_is_replaced(url, tmp_path):
     folder = TrialFolder(url, NAME, FLAT)
     old = checkpoint(folder, 100)
@@ -173,8 +189,9 @@ def test_behind_a_url_old_checkpoints_are_removed_and_one_of_the_same_place_is_r
 
 def test_logs_for_tensorboard_get_behind_a_url(url, tmp_path):
     folder = TrialFolder(url, NAME, FLAT)
-    with folder.tensorboard() as log:
-        log(ROWS[0])
+    images = torch.zeros(4, 3, 8, 8)
+    with tensorboard_log(folder) as log:
+        log(ROWS[0], SimpleNamespace(generated=images, nearest=images))
     names = [name.rpartition("/")[2] for name in fsspec.filesystem("memory").find(str(tmp_path / "run" / NAME))]
     assert len(names) == 1
     assert names[0].startswith("events.out.tfevents")

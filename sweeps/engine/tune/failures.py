@@ -41,7 +41,7 @@ class Failures(Callback):  # type: ignore[misc] # ray ships no types
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
         """Count from a checkpoint on: before the next failure, of which Tune decides before it says anything."""
-        if not self._newest or self._clock() - self._looked < _LOOK_SECONDS:
+        if self._clock() - self._looked < _LOOK_SECONDS:
             return
         self._looked = self._clock()
         for trial in trials:

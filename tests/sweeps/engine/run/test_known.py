@@ -160,7 +160,7 @@ def test_trials_under_the_early_stops_of_an_emm_search_are_taken_by_the_same_kin
 
 
 def test_a_trial_is_taken_into_the_folder_that_it_has(trained, tmp_path):
-    folder, flat, _ = trained
+    _folder, flat, _ = trained
     (tmp_path / "new" / f"trial_{experiment_id(flat)}").mkdir(parents=True)
     known = KnownTrials(str(tmp_path / "new"), manifest(), {}, [str(tmp_path / "other")])
     assert known.result(flat) is not None

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from analysis.commands.reading import add_paths, check_zeta, read_runs, write_text, writing
 from analysis.emm.estimate import METHODS, Method
 from analysis.emm.kinds import KINDS
-from analysis.errors import AnalysisError
 from analysis.figures.emm import EmmFigureData, draw_emm, emm_by_zeta
 from analysis.figures.style import spaced
 from analysis.inference.emm import (
@@ -29,6 +28,7 @@ from analysis.runs.groups import Group, once_a_seed
 from analysis.runs.runs import Runs
 from analysis.tables.emm import emm_table
 from analysis.tables.writers import write
+from memo_core.errors import MemosweepError
 
 FORMATS = ("text", "csv", "json", "markdown")
 FIGURES = (".png", ".pdf", ".svg")
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     for zeta in arguments.zeta:
         check_zeta(zeta)
     if arguments.figure is not None and arguments.figure.suffix not in FIGURES:
-        raise AnalysisError(f"--figure {arguments.figure}: expected a file ending in {', '.join(FIGURES)}")
+        raise MemosweepError(f"--figure {arguments.figure}: expected a file ending in {', '.join(FIGURES)}")
     zetas = list(dict.fromkeys(arguments.zeta))
     runs = read_runs(arguments)
     key = find_factor(runs, arguments.factor)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from analysis.commands.reading import add_paths, read_final_runs, writing
-from analysis.errors import AnalysisError
+from memo_core.errors import MemosweepError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,14 +37,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_writable(target: Path) -> None:
-    """Raise AnalysisError in one line where a file cannot be written."""
+    """Raise MemosweepError in one line where a file cannot be written."""
     folder = target.parent
     if target.is_dir():
-        raise AnalysisError(f"--out {target} is a folder: give a file such as {target / 'report.html'}")
+        raise MemosweepError(f"--out {target} is a folder: give a file such as {target / 'report.html'}")
     if not folder.is_dir():
-        raise AnalysisError(f"--out {target} cannot be written: there is no folder {folder}")
+        raise MemosweepError(f"--out {target} cannot be written: there is no folder {folder}")
     if not os.access(target if target.exists() else folder, os.W_OK):
-        raise AnalysisError(f"--out {target} cannot be written (permission denied)")
+        raise MemosweepError(f"--out {target} cannot be written (permission denied)")
 
 
 def _write_whole(target: Path, text: str) -> None:

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.errors import AnalysisError
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.emm import ZETAS, emm_by_zeta
 from analysis.figures.factor import factor_data, metric_over_factor, metric_over_skips, skips_data
@@ -24,6 +23,7 @@ from analysis.runs.final import METRICS
 from analysis.runs.groups import Group, short_titles
 from analysis.runs.labels import names
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 
 _MAX_GROUPS = 4
 """So many groups of one kind are drawn; a pooled table can have hundreds."""
@@ -71,10 +71,10 @@ def figures(runs: Runs, metric: str = "memorization_ratio", zeta: float = 0.1) -
         zeta: see `analysis.figures.metric`.
 
     Raises:
-        AnalysisError: an unknown metric.
+        MemosweepError: an unknown metric.
     """
     if metric not in METRICS:
-        raise AnalysisError(f"metric {metric} is unknown: {', '.join(METRICS)} are known")
+        raise MemosweepError(f"metric {metric} is unknown: {', '.join(METRICS)} are known")
     rows = runs.counted.evaluations
     if metric not in rows or rows[metric].isna().all():
         yield Missing(f"all figures of {metric}", f"no run reports {metric}")

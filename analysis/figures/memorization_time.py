@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.errors import AnalysisError
 from analysis.figures.style import colors, legend, new_figure, plain_log_axis, size_axis
 from analysis.inference.memorization_time import Clock, Scaling, memorization_times, predicted, time_scaling
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 
 
 def memorization_time_data(
@@ -17,7 +17,7 @@ def memorization_time_data(
     times = memorization_times(runs, level, clock)
     try:
         return times, time_scaling(times)
-    except AnalysisError:
+    except MemosweepError:
         return times, None
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import jinja2
 import pandas as pd
 
-from analysis.errors import AnalysisError
 from analysis.inference.emm import emm_of_results
 from analysis.inference.findings import Effect, Verdict, size_slope, verdicts
 from analysis.inference.findings.verdict import ANSWERS
@@ -27,6 +26,7 @@ from analysis.tables.paper import cell_tables, paper_tables
 from analysis.tables.table import Table, plural
 from analysis.tables.trials import replication_table, trials_table
 from analysis.tables.writers import write
+from memo_core.errors import MemosweepError
 
 REACH = 5.0
 """Logits at the ends of the small interval plots."""
@@ -50,13 +50,13 @@ def build(
         say: called with what is being done, in a few words.
 
     Raises:
-        AnalysisError: there is no evaluation at all, or all trials were stopped early as they will not reach a target.
+        MemosweepError: there is no evaluation at all, or all trials were stopped early as they will not reach a target.
     """
     if runs.evaluations.empty:
-        raise AnalysisError("no trial has reported yet: nothing to write about")
+        raise MemosweepError("no trial has reported yet: nothing to write about")
     # The best ratio of half a training would stand beside those of whole ones; with nothing finished, show what is.
     if runs.counted.evaluations.empty:
-        raise AnalysisError(NO_FINAL_RATIO)
+        raise MemosweepError(NO_FINAL_RATIO)
     say("effects and verdicts")
     overview = describe(runs)
     ended = runs.finished
@@ -129,7 +129,7 @@ def emm_frame(runs: Runs) -> pd.DataFrame:
             continue
         try:
             part = emm_of_results(found[:1], [ZETA])
-        except AnalysisError:  # fewer numbers than the estimators need
+        except MemosweepError:  # fewer numbers than the estimators need
             continue
         parts.append(part.assign(key=key, among=short_titles(found, len(found))[0]))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
@@ -150,7 +150,7 @@ def _importances(runs: Runs, resamples: int) -> list[Table]:
     """Return their table where there are enough runs over two settings at least."""
     try:
         ranking = rank(runs, resamples)
-    except AnalysisError:
+    except MemosweepError:
         return []
     return [importance_table(ranking)] if len(ranking.factors) > 1 else []
 

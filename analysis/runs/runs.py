@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.errors import AnalysisError
 from analysis.results.load import read
 from analysis.results.schema import OPTIMUM
 from analysis.runs.factors import declare
@@ -16,6 +15,7 @@ from analysis.runs.final import NO_FINAL_RATIO, best_rows, failed, is_counted, i
 from analysis.runs.groups import Group, group_trials, studied_keys
 from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import setting_keys, varied_keys
+from memo_core.errors import MemosweepError
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +71,13 @@ class Runs:
         """Return the runs that count.
 
         Raises:
-            AnalysisError: there is none, or none with a memorization ratio.
+            MemosweepError: there is none, or none with a memorization ratio.
         """
         if len(self.best):
             return self.counted
         if self.evaluations["memorization_ratio"].notna().any():
-            raise AnalysisError(NO_FINAL_RATIO)
-        raise AnalysisError("no trial has reported a memorization ratio yet")
+            raise MemosweepError(NO_FINAL_RATIO)
+        raise MemosweepError("no trial has reported a memorization ratio yet")
 
     @cached_property
     def finished(self) -> "Runs":

@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.errors import AnalysisError
 from analysis.runs.factors import inside_sentence, ratio_text, size_text, value_text
 from analysis.runs.groups import summary
 from analysis.runs.runs import Runs
 from analysis.tables.published import BLOCKS, CAPTIONS, Block, published
 from analysis.tables.table import HIGH, LOW, Column, Table, at_least
 from analysis.tables.writers import Format, write
+from memo_core.errors import MemosweepError
 
 NUMBERS = tuple(BLOCKS)
 LOWER_BOUND = ">= marks a lower bound: a trial was stopped on reaching its target"
@@ -50,10 +50,10 @@ def paper_table(number: int, runs: Runs | None = None) -> PaperTable:
             factor alone. Cells of another data set than the paper's get no difference.
 
     Raises:
-        AnalysisError: there is no such table.
+        MemosweepError: there is no such table.
     """
     if number not in BLOCKS:
-        raise AnalysisError(f"the paper has no Table {number}: 1 to 8 are known")
+        raise MemosweepError(f"the paper has no Table {number}: 1 to 8 are known")
     blocks = tuple((block, _cells(block, runs)) for block in BLOCKS[number])
     return PaperTable(number, CAPTIONS[number], blocks)
 

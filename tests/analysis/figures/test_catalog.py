@@ -3,10 +3,10 @@ import io
 import pandas as pd
 import pytest
 
-from analysis.errors import AnalysisError
 from analysis.figures.catalog import Drawn, Missing, figures
 from analysis.results.columns import joined
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 from tests.fakes import make_table
 
 
@@ -54,7 +54,7 @@ def test_what_cannot_be_drawn_says_why() -> None:
 
 
 def test_an_unknown_metric_is_refused() -> None:
-    with pytest.raises(AnalysisError, match="metric ratio is unknown"):
+    with pytest.raises(MemosweepError, match="metric ratio is unknown"):
         list(figures(Runs.of(make_table({(128, 1000): 0.9})), "ratio"))
 
 

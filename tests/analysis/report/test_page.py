@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from analysis.commands.main import main
-from analysis.errors import AnalysisError
 from analysis.inference.findings import published, verdicts
 from analysis.report import build
 from analysis.report.gallery import data_uri, gallery
@@ -21,6 +20,7 @@ from analysis.report.svg import embed
 from analysis.results.load import load
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 from tests.fakes import SIZES, Settings, frame, grid, write_sweep
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "line"}
@@ -228,7 +228,7 @@ def test_a_page_can_be_made_of_one_running_trial() -> None:
     page = Page(build(Runs.of(data)))
     assert "undecided: too little data" in page.words
     assert "0 / 1" in page.words
-    with pytest.raises(AnalysisError, match="no trial has reported"):
+    with pytest.raises(MemosweepError, match="no trial has reported"):
         build(Runs.of(pd.DataFrame()))
 
 

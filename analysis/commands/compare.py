@@ -58,5 +58,6 @@ def as_text(answer: Comparison) -> str:
     for name, count in zip("AB", answer.lower_bounds, strict=True):
         if count:
             parts.append(f"Lower bounds in {name}: {count} trials were stopped early on reaching the target.")
-    parts.append(f"{answer.method} Between training seeds the ratio spreads by {answer.spread}.")
+    if answer.matches:
+        parts.append(f"{answer.method} Between training seeds the ratio spreads by {answer.spread}.")
     return "\n\n".join(parts)

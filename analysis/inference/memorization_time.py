@@ -43,13 +43,15 @@ def memorization_times(runs: Runs, level: float = 0.5, clock: Clock = "epoch") -
         raise MemosweepError(f"a level of {level:g} is not a memorization ratio between 0 and 1, such as 0.5")
     frame = runs.counted.evaluations
     usable = frame.dropna(subset=["memorization_ratio", clock])
-    rows = []
-    for (experiment, trial), part in usable.sort_values(clock).groupby(["experiment", "trial_id"], sort=True):
-        found = _first_passage(part[clock].to_numpy(dtype=float), part["memorization_ratio"].to_numpy(), level)
-        keys = {key: part[key].iloc[0] for key in experiment_keys(frame)}
-        rows.append({"experiment": experiment, "trial_id": trial, **keys, **found})
-    columns = ["experiment", "trial_id", *experiment_keys(frame), "time", "low", "high", "kind"]
-    return pd.DataFrame(rows, columns=columns).sort_values("data.size", kind="stable", ignore_index=True)
+    ident = ["experiment", "trial_id"]
+    ordered = usable.sort_values([*ident, clock], kind="stable")
+    trials = ordered.drop_duplicates(ident)[[*ident, *experiment_keys(frame)]].reset_index(drop=True)
+    found = [
+        _first_passage(part[clock].to_numpy(dtype=float), part["memorization_ratio"].to_numpy(dtype=float), level)
+        for _, part in ordered[[*ident, clock, "memorization_ratio"]].groupby(ident, sort=True)
+    ]
+    passages = pd.DataFrame(found, columns=["time", "low", "high", "kind"])
+    return pd.concat([trials, passages], axis=1).sort_values("data.size", kind="stable", ignore_index=True)
 
 
 def _first_passage(times: NDArray[np.float64], ratios: NDArray[np.float64], level: float) -> dict[str, float | str]:

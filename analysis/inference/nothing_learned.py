@@ -28,7 +28,7 @@ def nothing_learned(evaluations: pd.DataFrame) -> str | None:
     if fall >= _STILL_FALLING:
         over = f"by {100 * fall:.0f}% over the last evaluation"
         return f"{found} and the distances to the nearest training images still fall ({over}): {longer}"
-    change = f"they fell by {100 * fall:.1f}%" if fall > 0 else f"they rose by {-100 * fall:.1f}%"
+    change = f"they fell by {100 * fall:.1f}%" if fall >= 0 else f"they rose by {-100 * fall:.1f}%"
     return (
         f"{found} although the distances to the nearest training images no longer fall ({change} over the last "
         "evaluation): a longer training would hardly help, lower data.size or take a larger network"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.inference.nothing_learned import nothing_learned
 from analysis.inference.pooled_fit import PooledFit, Prediction, fit_pooled
 from analysis.results.schema import CONDITIONAL, DEFAULTS, experiment_keys
 from analysis.runs.factors import DEPENDENT
@@ -81,9 +82,10 @@ def ask(results: Runs, settings: Sequence[str]) -> Answer:
 
     Raises:
         MemosweepError: an unknown key, a key that is missing or never varied, a value that is not a number where one is
-            needed or was never run, or too few runs for the keys that vary.
+            needed or was never run, too few runs for the keys that vary, or nothing was memorized in any of them.
     """
-    runs = results.checked().networks.best
+    counted = results.checked().networks
+    runs = counted.best
     keys = experiment_keys(runs)
     given = _parse(settings, keys)
     varied = [key for key in varied_keys(runs, keys) if key not in (*REPEATS, *MEASURING)]
@@ -117,6 +119,9 @@ def ask(results: Runs, settings: Sequence[str]) -> Answer:
         raise MemosweepError(f"missing, since these differ among the runs: {options}")
     if not varying:
         raise MemosweepError("all runs have the same settings: there is nothing to predict from")
+    unlearned = nothing_learned(counted.evaluations)
+    if unlearned is not None:
+        raise MemosweepError(f"there is nothing to predict from: {unlearned}")
     setting = {key: _value(key, given[key], runs[key]) for key in varying}
     try:
         fit = fit_pooled(table, varying, size=SIZE)

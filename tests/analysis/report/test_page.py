@@ -179,7 +179,7 @@ def test_figures_are_described_and_keep_their_text(page: Page, html: str) -> Non
     drawings = [a for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]
     assert len(drawings) >= 2
     assert all(a["aria-label"] for a in drawings)
-    assert "Ratio (%) of memorization" in page.words
+    assert "Memorization ratio (%)" in page.words
     assert "#262626" not in html  # colors follow the theme
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `report`."""
     add_paths(parser)
     parser.add_argument("--out", default="report.html", metavar="FILE", help="the page; default: report.html")
-    parser.add_argument("--no-figures", action="store_true", help="leave them out, for a quick look")
+    parser.add_argument("--no-figures", action="store_true", help="leave out figures and importances, for a quick look")
     parser.add_argument("--title", default="", help="its heading; default: from the experiments")
 
 
@@ -27,10 +28,17 @@ def run(arguments: argparse.Namespace) -> int:
     runs = read_final_runs(arguments)
     from analysis.report import build  # noqa: PLC0415 (what a wrong path need not wait for)
 
-    # Shown on a terminal only, and gone when the page is there.
-    with Console(stderr=True).status("report: reading") as status:
-        html = build(runs, arguments.title, draw=not arguments.no_figures,
-                     say=lambda doing: status.update(f"report: {escape(doing)}"))  # fmt: skip
+    console = Console(stderr=True)
+    with console.status("report: reading") as status:
+
+        def say(doing: str) -> None:
+            # A terminal has one line, which is gone when the page is there; a log has a line each.
+            if console.is_terminal:
+                status.update(f"report: {escape(doing)}")
+            else:
+                print(f"report: {doing}", file=sys.stderr, flush=True)
+
+        html = build(runs, arguments.title, draw=not arguments.no_figures, say=say)
     _write_whole(target, html)
     print(f"{target}: {runs.num_trials:,} trials, {len(html.encode()) / 1e6:.2f} MB")
     return 0

@@ -83,7 +83,7 @@ def rank(runs: Runs, resamples: int = RESAMPLES, seed: int = 0) -> Ranking:
     """
     if resamples < 2:
         raise MemosweepError(f"--resamples {resamples}: an interval needs 2 at least")
-    ended = runs.finished
+    ended = runs.evidence
     best = ended.networks.best
     if len(best) < MINIMUM_RUNS:
         raise MemosweepError(f"{len(best)} finished runs: importances need {MINIMUM_RUNS} at least")

@@ -11,7 +11,16 @@ import pandas as pd
 from analysis.results.load import read
 from analysis.results.schema import OPTIMUM
 from analysis.runs.factors import declare
-from analysis.runs.final import NO_FINAL_RATIO, best_rows, failed, is_counted, is_finished, left_out, stopped_early
+from analysis.runs.final import (
+    NO_FINAL_RATIO,
+    best_rows,
+    failed,
+    is_counted,
+    is_finished,
+    left_out,
+    still_learning,
+    stopped_early,
+)
 from analysis.runs.groups import Group, group_trials, studied_keys
 from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import setting_keys, varied_keys
@@ -83,6 +92,11 @@ class Runs:
     def finished(self) -> "Runs":
         """The trials with a final ratio or a lower bound of it; see `analysis.runs.final.is_finished`."""
         return self.where(self.is_finished)
+
+    @cached_property
+    def evidence(self) -> "Runs":
+        """The finished trials but those that had not begun to memorize; see `analysis.runs.final.still_learning`."""
+        return self.finished.where(~self._root._still_learning.loc[self.finished.evaluations.index])
 
     @cached_property
     def networks(self) -> "Runs":
@@ -166,6 +180,10 @@ class Runs:
     @cached_property
     def _is_counted(self) -> "pd.Series[bool]":
         return is_counted(self.evaluations)
+
+    @cached_property
+    def _still_learning(self) -> "pd.Series[bool]":
+        return still_learning(self.evaluations)
 
     @cached_property
     def _stopped_early(self) -> "pd.Series[bool]":

@@ -8,7 +8,7 @@ between runs that are equal in all other settings, pooled over the settings at w
 at 95% each: of twenty, one may be wrong by chance. Runs that are not finished are left out, and so are those that were
 stopped early as they would not reach a target; those that were stopped on reaching it count with the ratio that they
 had, a lower bound of the final one. Runs of the closed-form optimum, on which no setting has an effect, answer the
-first finding alone.
+first finding alone. Trials that had not begun to memorize (`analysis.runs.final.still_learning`) are no evidence.
 """
 
 import csv
@@ -71,7 +71,7 @@ def verdicts(runs: Runs, ids: Collection[str] | None = None) -> list[Verdict]:
     Returns:
         One verdict per finding, in the paper's order.
     """
-    usable = runs.finished
+    usable = runs.evidence
     trained = usable.networks
     cells = make_cells(trained.best, runs.seed_spread) if len(usable.best) else None
     answers = []

@@ -17,6 +17,7 @@ from analysis.runs.final import is_lower_bound
 from analysis.runs.labels import names
 from analysis.runs.runs import Runs
 
+_CAPTION = "Above: generated samples; below: the nearest training image of each; framed: replicas."
 _GAP = 0.08
 """White between images, as a share of a place."""
 
@@ -94,6 +95,7 @@ def gallery(rows: Sequence[GalleryRow], columns: int = 16) -> Figure:
             for line in (0, 1):
                 corner = (column + _GAP / 2, line + _GAP / 2)
                 axes.add_patch(Rectangle(corner, 1 - _GAP, 1 - _GAP, fill=False, edgecolor=color, linewidth=2.2))
+    figure.supxlabel(_CAPTION, fontsize=7, color="0.35")
     return figure
 
 

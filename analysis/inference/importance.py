@@ -86,7 +86,9 @@ def rank(runs: Runs, resamples: int = RESAMPLES, seed: int = 0) -> Ranking:
     ended = runs.evidence
     best = ended.networks.best
     if len(best) < MINIMUM_RUNS:
-        raise MemosweepError(f"{len(best)} finished runs: importances need {MINIMUM_RUNS} at least")
+        learning = len(runs.finished.networks.best) - len(best)
+        but = f", {learning} others had not begun to memorize" if learning > 0 else ""
+        raise MemosweepError(f"{len(best)} finished runs{but}: importances need {MINIMUM_RUNS} at least")
     axes = _axes(best)
     if not axes:
         raise MemosweepError("all runs have the same settings: nothing to rank")

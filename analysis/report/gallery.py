@@ -17,6 +17,8 @@ from analysis.runs.runs import Runs
 from analysis.tables.table import plural
 
 ROWS = 8
+SIDE = 52
+"""CSS pixels a side that an image is enlarged to, as nearly as a whole multiple allows."""
 COLUMNS = 16
 
 
@@ -36,7 +38,8 @@ class Row:
 
     title: str
     note: str
-    pixels: int
+    side: int
+    """CSS pixels a side: a whole multiple of the image's own, so that all of its pixels are equally large."""
     pairs: tuple[Pair, ...]
 
 
@@ -61,7 +64,11 @@ def _row(title: str, samples: Mapping[str, NDArray[np.generic]], size: int) -> R
         Pair(data_uri(image), data_uri(other), bool(replica), f"sample {index + 1}{', a replica' if replica else ''}")
         for index, (image, other, replica) in enumerate(zip(generated, nearest, memorized, strict=False))
     )
-    return Row(title, _concentration(samples, memorized, size), int(generated.shape[-1]), pairs)
+    return Row(title, _concentration(samples, memorized, size), _side(int(generated.shape[-1])), pairs)
+
+
+def _side(pixels: int) -> int:
+    return pixels * max(1, round(SIDE / pixels))
 
 
 def _concentration(samples: Mapping[str, NDArray[np.generic]], memorized: NDArray[np.bool_], size: int) -> str:

@@ -74,12 +74,13 @@ def verdicts(runs: Runs, ids: Collection[str] | None = None) -> list[Verdict]:
     usable = runs.evidence
     trained = usable.networks
     cells = make_cells(trained.best, runs.seed_spread) if len(usable.best) else None
+    none = "none had begun to memorize" if len(runs.finished.best) else "there is none"
     answers = []
     for row in published():
         if ids is not None and row["id"] not in ids:
             continue
         test, needs = TESTS[row["id"]]
-        questions: tuple[Question, ...] = (Question("any finished run", "open", None, "there is none"),)
+        questions: tuple[Question, ...] = (Question("any finished run", "open", None, none),)
         if cells is not None:
             questions = tuple(test(cells, usable if test is data_findings.optimum_replicates else trained))
         answers.append(Verdict(row["id"], row["source"], row["claim"], decide(questions), questions, needs))

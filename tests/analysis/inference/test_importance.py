@@ -62,6 +62,9 @@ def test_too_little_data_are_an_error_that_says_what_is_needed() -> None:
         rank(Runs.of(frame(grid(model__width=(64,) * 9))))
     flat = frame(TRIALS)
     flat["memorization_ratio"] = 0.0
+    with pytest.raises(MemosweepError, match=r"^0 finished runs, \d+ others had not begun to memorize"):
+        rank(Runs.of(flat))
+    flat["knn_distance"] = 30.0
     with pytest.raises(MemosweepError, match="nothing to explain"):
         rank(Runs.of(flat))
 

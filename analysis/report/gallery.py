@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from analysis.figures.gallery import shown_trials
 from analysis.report.overview import Overview, setting_text
-from analysis.results.samples import best_samples
 from analysis.runs.factors import ratio_text
 from analysis.runs.final import is_lower_bound
 from analysis.runs.runs import Runs
@@ -44,16 +44,12 @@ class Row:
 
 
 def gallery(runs: Runs, overview: Overview) -> list[Row]:
-    """Rows for finished trials that left samples, spread evenly from the highest ratio to the lowest."""
-    ordered = runs.finished.best.sort_values("memorization_ratio", ascending=False, kind="stable")
+    """Rows for finished trials that left samples; see `analysis.figures.gallery.shown_trials`."""
     found = []
-    for place in np.linspace(0, len(ordered) - 1, min(ROWS, len(ordered))).round().astype(int):
-        run = ordered.iloc[place]
-        samples = best_samples(run["folder"])
-        if samples is not None:
-            ratio = ratio_text(100 * run["memorization_ratio"], is_lower_bound(run), 1)
-            title = f"{setting_text(run, overview.varied, overview.base)}: ratio {ratio}%"
-            found.append(_row(title, samples, int(run["data.size"])))
+    for run, samples in shown_trials(runs.finished, ROWS):
+        ratio = ratio_text(100 * run["memorization_ratio"], is_lower_bound(run), 1)
+        title = f"{setting_text(run, overview.varied, overview.base)}: ratio {ratio}%"
+        found.append(_row(title, samples, int(run["data.size"])))
     return found
 
 

@@ -11,13 +11,13 @@ from analysis.emm.estimate import emm
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.emm import emm_by_zeta
 from analysis.figures.factor import factor_data, metric_over_factor, metric_over_skips, skips_data, trials_over_factor
-from analysis.figures.gallery import GalleryRow, gallery, gallery_data, gallery_rows
+from analysis.figures.gallery import GalleryRow, gallery, gallery_data, gallery_rows, shown_trials
 from analysis.figures.memorization_time import memorization_time, memorization_time_data
 from analysis.figures.metric import epochs_data, metric_over_epochs, metric_over_size, size_data
 from analysis.inference.emm import group_crossings
 from analysis.runs.groups import Group
 from analysis.runs.runs import Runs
-from tests.fakes import make_table
+from tests.fakes import grid, make_table, write_sweep
 
 FINALS = {(128, 500): 0.95, (128, 1000): 0.85, (256, 500): 0.98, (256, 1000): 0.93, (256, 2000): 0.6}
 
@@ -235,3 +235,10 @@ def test_gallery_rows_name_the_factor_of_their_sweep(sweep: Path) -> None:
         assert "Weight decay = " in row.title
     titles = [row.title for row in gallery_rows(runs, varied=["data.size"])]
     assert titles and all(title.startswith("Weight decay = ") for title in titles)
+
+
+def test_the_gallery_has_a_trial_of_each_value_where_they_differ_most(tmp_path: Path) -> None:
+    trials = grid(model__width=(64, 128, 256), data__size=(500, 2000), seed=(0, 1))
+    folder = write_sweep(tmp_path / "width", trials, lambda settings: settings["model.width"] / 100)
+    shown = shown_trials(Runs.read(folder, cache=False), limit=8)
+    assert [(run["model.width"], run["data.size"]) for run, _ in shown] == [(256, 2000), (128, 2000), (64, 2000)]

@@ -1,8 +1,11 @@
 """The command line that every sweep script has."""
 
 import argparse
+import contextlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from memo_core.command_line import parse_duration, run
@@ -25,7 +28,28 @@ def main(
     """
     parser = _parser(factor, description, search)
     options = parser.parse_args(arguments)
-    sys.exit(run(lambda: _checked(factor, parser, options)))
+    with _sigterm_as_ctrl_c():
+        status = run(lambda: _checked(factor, parser, options))
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let a polite kill while Ray starts, or while the tables are written, end like Ctrl-C: Ray is ended, exit 130."""
+
+    def interrupt(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    # Python hands signals to the main thread alone.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        if before is not None:  # none that Python has set
+            signal.signal(signal.SIGTERM, before)
 
 
 def _checked(factor: Factor, parser: Parser, options: argparse.Namespace) -> int:

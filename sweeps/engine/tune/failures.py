@@ -1,5 +1,7 @@
 """Failures of trials under Tune: counted since the last progress, and left where users look for them."""
 
+import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from sweeps.engine.tune.trial_folder import CHECKPOINTS, ERROR_FILE
 
 _FULL = StorageFullError.__name__
 _TUNE_ERROR_FILE = "error.txt"
+_LOOK_SECONDS = 5.0
 
 
 class Failures(Callback):  # type: ignore[misc] # ray ships no types
@@ -23,9 +26,13 @@ class Failures(Callback):  # type: ignore[misc] # ray ships no types
         folder: from a trial's experiment to the name of its folder.
     """
 
-    def __init__(self, run_path: str, folder: Callable[[dict[str, Any]], str]) -> None:
-        self._run_path, self._folder = run_path, folder
+    def __init__(
+        self, run_path: str, folder: Callable[[dict[str, Any]], str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._run_path, self._folder, self._clock = run_path, folder, clock
         self._newest: dict[str, str] = {}
+        """By Tune's name of a trial that failed, its newest checkpoint then."""
+        self._looked = clock()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
@@ -38,8 +45,21 @@ class Failures(Callback):  # type: ignore[misc] # ray ships no types
         self._see(trial)
         newest = self._newest_checkpoint(trial)
         if newest != self._newest.get(trial.trial_id, ""):
-            self._newest[trial.trial_id] = newest
             trial.run_metadata.num_failures = 1
+        self._newest[trial.trial_id] = newest
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        """Look now and then for progress of trials that failed: Tune gives a trial up before it is asked for."""
+        if self._clock() - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = self._clock()
+        for trial in trials:
+            if trial.run_metadata.num_failures and trial.trial_id in self._newest:
+                with contextlib.suppress(OSError):  # a place that is out of reach for a moment
+                    newest = self._newest_checkpoint(trial)
+                    if newest != self._newest[trial.trial_id]:
+                        self._newest[trial.trial_id] = newest
+                        trial.run_metadata.num_failures = 0
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Keep the error of a trial that is given up, where its process could not."""

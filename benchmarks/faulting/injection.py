@@ -190,10 +190,9 @@ def _is_whole(checkpoint: Path) -> bool:
     """Whether the files of a checkpoint are those that its sums are of, by no code of the sweep's."""
     try:
         lines = (checkpoint / "checkpoint.sha256").read_text().splitlines()
-        sums = dict(reversed(line.split(maxsplit=1)) for line in lines)
+        sums = [line.split(maxsplit=1) for line in lines]
         return bool(sums) and all(
-            hashlib.sha256((checkpoint / name.lstrip("*")).read_bytes()).hexdigest() == value
-            for name, value in sums.items()
+            hashlib.sha256((checkpoint / name.lstrip("*")).read_bytes()).hexdigest() == value for value, name in sums
         )
     except (OSError, ValueError):
         return False

@@ -1,5 +1,6 @@
 """A sweep under faults, started again by the same command line until it is done."""
 
+import getpass
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +12,8 @@ from benchmarks.faulting.injection import FOLDER_MOVED, GROUP_TERMINATED, Faults
 
 _FULL_SECONDS, _MOST_FULL_SECONDS = 4.0, 60.0
 """A full disk gets room again after so many seconds of training, and after so many in any case."""
+_CACHES = ("ray", f"torchinductor_{getpass.getuser()}")
+"""What Ray and PyTorch keep, one for all runs."""
 _HANG_SECONDS = 300.0
 _LOOK_SECONDS = 0.05
 
@@ -134,7 +137,7 @@ def left_behind(place: Place) -> dict[str, int]:
         return {
             "processes": len(place.processes()),
             "session_folders": len(list(place.temporary.glob("ray/session_2*"))),
-            "other_temporary_files": len([file for file in place.temporary.iterdir() if file.name != "ray"]),
+            "other_temporary_files": len([file for file in place.temporary.iterdir() if file.name not in _CACHES]),
         }
 
     _wait_for(lambda: not any(found().values()))

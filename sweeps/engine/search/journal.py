@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from analysis.results.store import JOURNAL_FILE, is_local, join_url, local_path, open_location
+from memo_core.errors import MemosweepError
 from memo_core.experiment import FlatExperiment
 from memo_core.files import write_atomically
 from sweeps.engine.plans.manifest import unreachable
@@ -117,7 +118,7 @@ class Journal:
         self.events.append(event)
         if not is_local(self._location):
             if time.monotonic() - self._written > _REMOTE_SECONDS:
-                self.write()
+                self._try_to_write()
             return
         with unreachable(f"{self._location}: cannot be written"), Path(local_path(self._location)).open("a") as file:
             file.write(f"{event.model_dump_json()}\n")
@@ -136,12 +137,17 @@ class Journal:
         self._written = time.monotonic()
 
     def touch(self) -> None:
-        """Give the file the present time; an object store gets it anew."""
-        if not is_local(self._location):
+        """Give the file the present time; an object store, and a folder where it got lost, get it anew."""
+        if is_local(self._location):
+            with contextlib.suppress(OSError):
+                os.utime(local_path(self._location))
+                return
+        self._try_to_write()
+
+    def _try_to_write(self) -> None:
+        """Write all events, unless the place is out of reach at present: the next time will do."""
+        with contextlib.suppress(MemosweepError):
             self.write()
-            return
-        with unreachable(f"{self._location}: cannot be written"):
-            os.utime(local_path(self._location))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sweeps.engine.tune.trial_folder import CHECKPOINTS, ERROR_FILE
 
 _FULL = StorageFullError.__name__
 _TUNE_ERROR_FILE = "error.txt"
-_LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 10.0
 
 
 class Failures(Callback):  # type: ignore[misc] # ray ships no types
@@ -31,7 +31,7 @@ class Failures(Callback):  # type: ignore[misc] # ray ships no types
     ) -> None:
         self._run_path, self._folder, self._clock = run_path, folder, clock
         self._newest: dict[str, str] = {}
-        """By Tune's name of a trial that failed, its newest checkpoint then."""
+        """By Tune's id of a trial, its newest checkpoint at its last failure."""
         self._looked = clock()
 
     def on_trial_result(
@@ -40,26 +40,24 @@ class Failures(Callback):  # type: ignore[misc] # ray ships no types
         """Count from a report on."""
         trial.run_metadata.num_failures = 0
 
+    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        """Count from a checkpoint on: before the next failure, of which Tune decides before it says anything."""
+        if self._clock() - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = self._clock()
+        for trial in trials:
+            failed = trial.status == Trial.RUNNING and trial.run_metadata.num_failures > 0
+            with contextlib.suppress(OSError):  # a store that is out of reach at present
+                if failed and self._newest_checkpoint(trial) != self._newest.get(trial.trial_id, ""):
+                    trial.run_metadata.num_failures = 0
+
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Count from the newest checkpoint on, where the failure before it was earlier."""
         self._see(trial)
         newest = self._newest_checkpoint(trial)
         if newest != self._newest.get(trial.trial_id, ""):
+            self._newest[trial.trial_id] = newest
             trial.run_metadata.num_failures = 1
-        self._newest[trial.trial_id] = newest
-
-    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
-        """Look now and then for progress of trials that failed: Tune gives a trial up before it is asked for."""
-        if self._clock() - self._looked < _LOOK_SECONDS:
-            return
-        self._looked = self._clock()
-        for trial in trials:
-            if trial.run_metadata.num_failures and trial.trial_id in self._newest:
-                with contextlib.suppress(OSError):  # a place that is out of reach for a moment
-                    newest = self._newest_checkpoint(trial)
-                    if newest != self._newest[trial.trial_id]:
-                        self._newest[trial.trial_id] = newest
-                        trial.run_metadata.num_failures = 0
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Keep the error of a trial that is given up, where its process could not."""

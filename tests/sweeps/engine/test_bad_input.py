@@ -18,7 +18,7 @@ from sweeps.width import FACTOR as WIDTH
         (["--set", "data.siez=3"], "did you mean data.size"),
         (["--preset", "desktop"], "invalid choice: 'desktop'"),
         (["--sizes", "1"], "data.size = 1"),
-        (["--sizes", "2000"], "digits has 1,797 images"),
+        (["--sizes", "2000"], "digits has only 1,797 images"),
         (["--sizes", "9" * 5000], "data.size = '999"),
         (["--values", "9" * 5000], "training.weight_decay = '999"),
         (["--sizes", "many"], "data.size = 'many'"),

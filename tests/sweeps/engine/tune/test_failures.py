@@ -22,6 +22,7 @@ def trial(tmp_path):
         trial_id="ab12_00000",
         config={"seed": 0},
         local_path=str(tmp_path / "scratch"),
+        status="RUNNING",
         run_metadata=SimpleNamespace(num_failures=0),
     )
 
@@ -56,17 +57,17 @@ def test_they_count_anew_from_the_first_one_after_a_new_checkpoint(failures, tri
     assert [fail(failures, trial) for _ in range(2)] == [1, 2]
 
 
-def test_progress_after_the_last_failure_that_is_allowed_counts_before_the_next_one(trial, run):
+def test_a_checkpoint_counts_before_tune_decides_of_the_next_failure(run, trial):
     now = [0.0]
-    failures = Failures(str(run), lambda config: "trial_0", lambda: now[0])
+    failures = Failures(str(run), lambda config: f"trial_{config['seed']}", clock=lambda: now[0])
     assert [fail(failures, trial) for _ in range(3)] == [1, 2, 3]
-    for seconds, seen, count in ((10, None, 3), (1, 100, 3), (10, None, 0), (10, None, 0)):
-        now[0] += seconds
-        if seen:
-            checkpoint(run, seen)
-        failures.on_step_end(iteration=0, trials=[trial])
-        assert trial.run_metadata.num_failures == count
-    assert [fail(failures, trial) for _ in range(2)] == [1, 2]
+    now[0] = 100.0
+    failures.on_step_end(iteration=0, trials=[trial])
+    assert trial.run_metadata.num_failures == 3
+    checkpoint(run, 100)
+    now[0] = 200.0
+    failures.on_step_end(iteration=0, trials=[trial])
+    assert trial.run_metadata.num_failures == 0
 
 
 def test_a_report_takes_all_of_them_away(failures, trial):

@@ -111,7 +111,7 @@ def without_ray() -> Iterator[None]:
         raise TrialsWouldStart
 
     with (
-        mock.patch.object(ray_session, "start"),
+        mock.patch.object(ray_session, "start", return_value=ray_session.Cluster(10**7, 10**7, "there is enough")),
         mock.patch.object(starts, "describe_nodes", list),
         mock.patch.object(starts, "go_on", go_on),
     ):

@@ -1,8 +1,11 @@
 """The command line that every sweep script has."""
 
 import argparse
+import contextlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from memo_core.command_line import parse_duration, run
@@ -25,7 +28,28 @@ def main(
     """
     parser = _parser(factor, description, search)
     options = parser.parse_args(arguments)
-    sys.exit(run(lambda: _checked(factor, parser, options)))
+    with _sigterm_as_ctrl_c():
+        status = run(lambda: _checked(factor, parser, options))
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM while Ray starts, or while the tables are written, end like Ctrl-C: Ray is ended, exit 130."""
+
+    def interrupt(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    # Python hands signals to the main thread alone.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        if before is not None:  # none that Python has set
+            signal.signal(signal.SIGTERM, before)
 
 
 def _checked(factor: Factor, parser: Parser, options: argparse.Namespace) -> int:
@@ -115,7 +139,7 @@ def _add_optuna_arguments(group: Any) -> None:
 LIMITS = ("max_concurrent", "time_budget", "checkpoint_every", "max_failures")
 _OF_ANY_START = ("name", "storage_path", "reuse", *LIMITS)
 _MODES = ("resume", "auto_resume", "extend")
-_MOST = 10**6
+_MAX_COUNT = 10**6
 """Of numbers of trials, as in a manifest."""
 
 
@@ -152,8 +176,8 @@ def _check_options(parser: Parser, options: argparse.Namespace) -> None:
             setattr(options, name, parse_duration(getattr(options, name), _option(name)))
     for name, least in (("repeats", 1), ("max_concurrent", 1), ("max_failures", 0)):
         value = getattr(options, name)
-        if value is not None and not least <= value <= _MOST:
-            raise MemosweepError(f"{_option(name)} {quoted(value)}: expected from {least} to {_MOST:,}")
+        if value is not None and not least <= value <= _MAX_COUNT:
+            raise MemosweepError(f"{_option(name)} {quoted(value)}: expected from {least} to {_MAX_COUNT:,}")
     if options.name is not None and (not options.name.strip(". ") or "/" in options.name):
         raise MemosweepError(f"--name {options.name}: expected the name of a folder, without a slash")
 

@@ -84,10 +84,13 @@ def _is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
     manifest = read_run(factor, run_path)
     stored = manifest.plan.model_dump(mode="json")
     found = difference(stored, plan.with_absolute_paths().model_dump(mode="json"))
-    known = {str(name): amount for name, amount in manifest.resources.items()}
-    for name, typed in (("cpu", options.cpus_per_trial), ("gpu", options.gpus_per_trial)):
-        if typed is not None:
-            found = found or difference(known.get(name, 0), typed, f"--{name}s-per-trial")
+    cpus, gpus = (manifest.resources.get(name, 0.0) for name in ("cpu", "gpu"))
+    for option, begun, typed in (
+        ("--cpus-per-trial", cpus, options.cpus_per_trial),
+        ("--gpus-per-trial", gpus, options.gpus_per_trial),
+    ):
+        # Left out, it is what the run has, whatever this machine would give.
+        found = found or (None if typed is None else difference(begun, typed, option))
     if found is not None:
         raise MemosweepError(f"--auto-resume: {run_path} was begun with other options: {found}")
     return True

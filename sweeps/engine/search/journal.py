@@ -50,7 +50,7 @@ class Ended(BaseModel):
 
     event: Literal["ended"] = "ended"
     key: str | None
-    """None where the searcher had heard of an end before, as of a trial whose results got lost."""
+    """None where the searcher has learned from an earlier end, as of a trial whose results got lost."""
     trial_id: Identity
     status: Literal["terminated", "diverged", "error"]
     cause: str | None = None

@@ -1,5 +1,6 @@
 """Failures of trials under Tune: counted since the last progress, and left where users look for them."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,8 +47,9 @@ class Failures(Callback):  # type: ignore[misc] # ray ships no types
         self._looked = self._clock()
         for trial in trials:
             failed = trial.status == Trial.RUNNING and trial.run_metadata.num_failures > 0
-            if failed and self._newest_checkpoint(trial) != self._newest.get(trial.trial_id, ""):
-                trial.run_metadata.num_failures = 0
+            with contextlib.suppress(OSError):  # a store that is out of reach at present
+                if failed and self._newest_checkpoint(trial) != self._newest.get(trial.trial_id, ""):
+                    trial.run_metadata.num_failures = 0
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Count from the newest checkpoint on, where the failure before it was earlier."""

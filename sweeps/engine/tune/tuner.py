@@ -85,12 +85,12 @@ def _trainable(manifest: Manifest, start: Start) -> Any:
     return tune.with_resources(tune.with_parameters(train_trial, options=options), manifest.resources)
 
 
-def scheduler_of(plan: Plan, earlier: Reports) -> TrialScheduler | None:
+def scheduler_of(plan: Plan, earlier: Reports | None = None) -> TrialScheduler | None:
     """Return ASHA where it was requested, else none; `earlier` are the reports of trials before this start."""
     if not (isinstance(plan.search, OptunaOptions) and plan.search.asha):
         return None
     budget = plan.trials[0].total_images
     # At a quarter and at half of its budget a trial below the median of those before it is stopped.
     return ContinuedASHA(
-        earlier, time_attr="images_seen", max_t=budget, grace_period=max(1, budget // 4), reduction_factor=2
+        earlier or {}, time_attr="images_seen", max_t=budget, grace_period=max(1, budget // 4), reduction_factor=2
     )

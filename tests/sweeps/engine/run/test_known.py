@@ -148,9 +148,8 @@ def test_trials_under_the_early_stops_of_an_emm_search_are_taken_by_the_same_kin
     (tmp_path / "new").mkdir()
 
     def takes(plan):
-        return (
-            KnownTrials(str(tmp_path / "new"), manifest(plan), {}, [str(tmp_path / "other")]).result(flat) is not None
-        )
+        known = KnownTrials(str(tmp_path / "new"), manifest(plan), {}, [str(tmp_path / "other")])
+        return known.result(flat) is not None
 
     search = bisect_plan(WIDTH, Selection("laptop", values=[8]), EMMSearchOptions())
     manifest(search).write(str(tmp_path / "other"))
@@ -160,7 +159,7 @@ def test_trials_under_the_early_stops_of_an_emm_search_are_taken_by_the_same_kin
 
 
 def test_a_trial_is_taken_into_the_folder_that_it_has(trained, tmp_path):
-    _folder, flat, _ = trained
+    _, flat, _ = trained
     (tmp_path / "new" / f"trial_{experiment_id(flat)}").mkdir(parents=True)
     known = KnownTrials(str(tmp_path / "new"), manifest(), {}, [str(tmp_path / "other")])
     assert known.result(flat) is not None

@@ -57,7 +57,7 @@ def test_a_space_without_a_valid_point_ends_the_search():
 @pytest.mark.parametrize(("direction", "better", "worse"), [("max", 0.9, 0.1), ("min", 0.1, 0.9)])
 def test_asha_stops_a_trial_that_is_below_the_median(direction, better, worse):
     plan = optuna_plan(WIDTH, Selection("laptop"), {}, OptunaOptions(direction=direction, asha=True))
-    scheduler = scheduler_of(plan, {})
+    scheduler = scheduler_of(plan)
     scheduler.set_search_properties("best_memorization_ratio", direction)
     decisions = []
     for number, ratio in enumerate([better, better, worse]):
@@ -66,7 +66,7 @@ def test_asha_stops_a_trial_that_is_below_the_median(direction, better, worse):
         report = {"images_seen": 8000, "best_memorization_ratio": ratio}
         decisions.append(scheduler.on_trial_result(None, trial, report))
     assert decisions == [TrialScheduler.CONTINUE, TrialScheduler.CONTINUE, TrialScheduler.STOP]
-    assert scheduler_of(optuna_plan(WIDTH, Selection("laptop"), {}, OptunaOptions()), {}) is None
+    assert scheduler_of(optuna_plan(WIDTH, Selection("laptop"), {}, OptunaOptions())) is None
 
 
 CHOICES = {

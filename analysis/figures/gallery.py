@@ -85,8 +85,8 @@ def _by_value(runs: Runs) -> pd.DataFrame:
     """The trials of `shown_trials`, whether they left samples or not; all where no factor has groups."""
     ordered = runs.best.sort_values("memorization_ratio", ascending=False, kind="stable")
     studied = {str(sweep.get("key")) for sweep in runs.sweeps.values()} & {*runs.factors, "data.size"}
-    key = next(iter(sorted(studied)), None) if len(studied) == 1 else next(iter(runs.factors), "data.size")
-    found = runs.groups(key) if key is not None else []
+    key = min(studied) if len(studied) == 1 else next(iter(runs.factors), "data.size")
+    found = runs.groups(key)
     if found:
         part = found[0].runs.best.sort_values("memorization_ratio", ascending=False, kind="stable")
         if key != "data.size":

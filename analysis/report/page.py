@@ -125,7 +125,9 @@ def _notes(runs: Runs, overview: Overview, optimum: int) -> list[str]:
         optimum: finished runs of the closed-form optimum beside networks.
     """
     lines = [line.removeprefix("note: ") for line in runs.excluded()]
-    learning = runs.finished.where(~runs.finished.evaluations.index.isin(runs.evidence.evaluations.index)).best
+    finished = runs.finished.evaluations
+    no_evidence = ~finished.index.to_series().isin(runs.evidence.evaluations.index)
+    learning = runs.finished.where(no_evidence).best
     if len(learning):
         names = some_of([setting_text(row, overview.varied, overview.base) for _, row in learning.iterrows()])
         lines.append(

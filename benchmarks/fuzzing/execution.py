@@ -150,7 +150,7 @@ def _resume(arguments: list[str]) -> int:
         manifest = Manifest.read(str(folder))
         replayed = replay(searcher_of(FACTOR, manifest.plan), Journal.read(str(folder)).events)
         KnownTrials(str(folder), manifest, {name: event for name, (event, _) in replayed.ended.items()})
-        scheduler_of(manifest.plan)
+        scheduler_of(manifest.plan, {})
 
     return run(plan)
 

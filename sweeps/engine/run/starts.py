@@ -88,7 +88,7 @@ def resume_sweep(
         _check_room(manifest, _start_ray())
         # Where a start that extended the run was killed amid it.
         _continue_folders(run_path, manifest.plan)
-        return go_on(factor, manifest, run_path, manifest.limits.model_copy(update=dict(changed)), reuse)
+        return go_on(factor, manifest, run_path, limits_of(manifest, changed), reuse)
 
 
 def extend_sweep(
@@ -107,7 +107,7 @@ def extend_sweep(
         images = check_data(_to_check(factor, plan))
         print(f"extending {run_path}", flush=True)
         _check_room(before, _start_ray())
-        limits = before.limits.model_copy(update=dict(changed))
+        limits = limits_of(before, changed)
         manifest = before.model_copy(update={"plan": plan, "images": {**before.images, **images}})
         manifest.write(run_path)
         _continue_folders(run_path, plan)
@@ -125,6 +125,11 @@ def read_run(factor: Factor, run_path: str) -> Manifest:
     if (plan.factor.name, plan.factor.key) != (factor.name, factor.key):
         raise MemosweepError(f"{run_path} is a run of {plan.factor.name} ({plan.factor.key}), not of {factor.name}")
     return manifest
+
+
+def limits_of(manifest: Manifest, changed: Mapping[str, Any]) -> Limits:
+    """Return the limits of a further start: those of the run, but for the time budget, which is that of one start."""
+    return manifest.limits.model_copy(update={"time_budget": None, **changed})
 
 
 def _to_check(factor: Factor, plan: Plan) -> list[Experiment]:

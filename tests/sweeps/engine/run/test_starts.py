@@ -128,6 +128,14 @@ def test_images_at_the_ends_of_a_searched_space_are_checked_again_by_each_start(
     assert max(trial.data.size for trial in starts._to_check(WIDTH, stored)) == 20
 
 
+def test_a_time_budget_is_that_of_one_start():
+    manifest = describe_run(PLAN, {"cpu": 1.0}, Limits(time_budget=60, max_concurrent=2))
+    assert starts.limits_of(manifest, {}) == Limits(max_concurrent=2)
+    assert starts.limits_of(manifest, {"time_budget": 30.0, "max_concurrent": 1}) == Limits(
+        time_budget=30, max_concurrent=1
+    )
+
+
 def test_a_cluster_that_can_never_hold_a_trial_is_refused():
     manifest = describe_run(PLAN, {"cpu": 2.0, "gpu": 1.0}, Limits())
     starts._check_room(manifest, Cluster(2, 1, "this machine has 2 CPUs and 1 GPUs"))

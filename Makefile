@@ -1,5 +1,5 @@
-# `make demo` and `make test` need Python 3.11 and make only; the rest comes from the package registry.
-PYTHON ?= python3.11
+# `make demo` and `make test` need Python 3.11 or newer and make only; the rest comes from the package registry.
+PYTHON ?= $(firstword $(shell for python in python3.11 python3.12 python3.13 python3 python; do command -v $$python; done))
 VENV ?= .venv
 BIN := $(VENV)/bin
 
@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed  ## the weight-decay study on the embedded digits, under 8 minutes on 2 cores
 	$(BIN)/python sweeps/weight_decay.py
 
-test: $(VENV)/.installed  ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed  ## the whole test suite, in two processes with a Ray cluster each
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.installed  ## the tests that do not start Ray
 	$(BIN)/python -m pytest -m "not ray"
@@ -26,6 +26,8 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 $(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(or $(PYTHON),python): expected Python 3.11 or newer; name one: make PYTHON=..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'

@@ -3,15 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.errors import AnalysisError, SkippedResultsWarning
+    from analysis.errors import SkippedResultsWarning
     from analysis.results.load import load
     from analysis.runs.final import best, finished
     from analysis.runs.runs import Runs
 
-__all__ = ["AnalysisError", "Runs", "SkippedResultsWarning", "best", "finished", "load"]
+__all__ = ["Runs", "SkippedResultsWarning", "best", "finished", "load"]
 
 _HOMES = {
-    "AnalysisError": "analysis.errors",
     "Runs": "analysis.runs.runs",
     "SkippedResultsWarning": "analysis.errors",
     "best": "analysis.runs.final",

@@ -1,14 +1,8 @@
-"""What goes wrong while results are read."""
+"""What is skipped while results are read, and how it is named. Bad input is `memo_core.errors.MemosweepError`."""
 
 from collections.abc import Sequence
 
-from memo_core.errors import MemosweepError
-
 _MAX_NAMED = 3
-
-
-AnalysisError = MemosweepError
-"""Also for results that cannot be read."""
 
 
 class SkippedResultsWarning(UserWarning):

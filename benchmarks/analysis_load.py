@@ -1,4 +1,4 @@
-"""How fast results are read: a synthetic experiment folder as Tune writes it, loaded without and with its cache.
+"""How fast results are read: a made-up run's folder, loaded without and with its cache.
 
     python -m benchmarks.analysis_load --trials 10000 --evaluations 20
 
@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 
 import analysis
+from sweeps.engine.plans.names import experiment_id, trial_directory
+from sweeps.engine.search.journal import Begun, ended
+from sweeps.engine.tune.trial_folder import result_lines
 
 CONFIG: dict[str, Any] = {
     "data.dataset": "cifar10", "data.size": 1000, "data.resolution": None, "data.classes": None,
@@ -35,66 +38,48 @@ SIZES = (500, 1000, 2000, 3000, 4000, 5000, 8000, 16000)
 WIDTHS = (128, 192, 256, 320)
 
 
-def write_experiment(folder: Path, trials: int, evaluations: int, state: bool = True) -> None:
-    """Write an experiment folder of made-up logistic ratio curves, deterministic.
+def write_experiment(folder: Path, trials: int, evaluations: int) -> None:
+    """Write a run's folder of made-up logistic ratio curves, deterministic.
 
     Args:
         folder: is created.
         trials: number of trial folders.
         evaluations: lines of each `result.json`.
-        state: write `experiment_state-*.json` too, of Tune's size (26 kB a trial).
     """
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
-    states = []
+    events = []
     for index in range(trials):
-        trial_id = f"0ab1c_{index:05d}"
         size, width = SIZES[index % len(SIZES)], WIDTHS[index // len(SIZES) % len(WIDTHS)]
         config = {**CONFIG, "data.size": size, "model.width": width, "seed": index // (len(SIZES) * len(WIDTHS))}
-        results = _results(config, trial_id, evaluations, random)
-        inner = folder / f"size={size},width={width},seed={config['seed']}_{trial_id}"
+        name = trial_directory(config, ("data.size", "model.width", "seed"))
+        rows = _rows(config, evaluations, random)
+        # Not by `TrialFolder`, which waits for the disk after each of them.
+        inner = folder / name
         inner.mkdir()
-        (inner / "result.json").write_text("".join(json.dumps(result) + "\n" for result in results))
-        (inner / "params.json").write_text(json.dumps(config, indent=2, sort_keys=True))
-        states.append(_state(config, results[-1], trial_id))
+        (inner / "result.json").write_text("".join(result_lines(rows, config, done=True)))
+        begun = Begun(key=str(index), trial_id=experiment_id(config))
+        events += [begun, ended(begun, rows[-1])]
     manifest = {"plan": {"factor": {"name": "width", "key": "model.width"}, "preset": "paper"}}
     (folder / "sweep.json").write_text(json.dumps({**manifest, "started": "2025-02-01T00:00:00+00:00"}))
-    if state:
-        content = json.dumps({"trial_data": states, "runner_data": {}, "stats": {}})
-        (folder / "experiment_state-2025-02-01_00-00-00.json").write_text(content)
+    (folder / "trials.jsonl").write_text("".join(f"{event.model_dump_json()}\n" for event in events))
 
 
-def _results(config: dict[str, Any], trial_id: str, count: int, random: np.random.Generator) -> list[dict[str, Any]]:
-    results, highest = [], 0.0
+def _rows(config: dict[str, Any], count: int, random: np.random.Generator) -> list[dict[str, Any]]:
+    rows, highest = [], 0.0
     final = 1 / (1 + (config["data.size"] / (10 * config["model.width"])) ** 2)
     for step in range(1, count + 1):
         ratio = round(10_000 * final / (1 + math.exp(4 - 8 * step / count)) + random.integers(0, 50)) / 10_050
         highest = max(highest, ratio)
         images = 2_500_000 * step
-        results.append({
+        rows.append({
             "epoch": images / config["data.size"], "images_seen": images, "loss": float(random.random()),
             "memorization_ratio": ratio, "memorization_ratio_low": max(0.0, ratio - 0.009),
             "memorization_ratio_high": min(1.0, ratio + 0.009), "knn_distance": 40 * (1 - ratio),
             "num_samples": 10_000, "best_memorization_ratio": highest, "images_per_second": 812.3456789,
-            "timestamp": 1738368000 + step, "checkpoint_dir_name": f"checkpoint_{step:06d}",
-            "should_checkpoint": True, "done": False, "training_iteration": step, "trial_id": trial_id,
-            "date": "2025-02-01_00-00-00", "time_this_iter_s": 3077.5, "time_total_s": 3077.5 * step, "pid": 1234,
-            "hostname": "node", "node_ip": "10.0.0.1", "config": config,
-            "time_since_restore": 3077.5 * step, "iterations_since_restore": step,
+            "timestamp": 1738368000 + step, "time_total_s": 3077.5 * step,
         })  # fmt: skip
-    return results
-
-
-def _state(config: dict[str, Any], last: dict[str, Any], trial_id: str) -> list[str]:
-    description = {
-        "stub": False, "trainable_name": "train_trial", "trial_id": trial_id, "config": config,
-        "_Trial__unresolved_config": config, "evaluated_params": {}, "status": "TERMINATED", "storage": "80" * 900,
-    }  # fmt: skip
-    analyzed = {key: dict.fromkeys(("max", "min", "avg", "last", "last-5-avg", "last-10-avg"), 0.123456789012)
-                for key in (*last, *config)}  # fmt: skip
-    runtime = {"start_time": 0.0, "last_result": {**last, "done": True}, "metric_analysis": analyzed,
-               "metric_n_steps": dict.fromkeys(last, "80" * 60)}  # fmt: skip
-    return [json.dumps(description, indent=2), json.dumps(runtime, indent=2)]
+    return rows
 
 
 def main() -> None:

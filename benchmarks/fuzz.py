@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -53,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     started = time.monotonic()
     targets = [target for target in TARGETS if not options.only or target.name in options.only]
+    # Networks as small as those of the seed files are slower with more, above all on a busy machine.
+    torch.set_num_threads(1)
     # Imports take longer than many runs: one process does them, and the others are its copies.
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(_IMPORTED))
     with tempfile.TemporaryDirectory() as scratch:

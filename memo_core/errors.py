@@ -20,6 +20,10 @@ class OtherTrainingError(MemosweepError):
     """A checkpoint of a training with other settings, or of other images behind the same path; it is not damaged."""
 
 
+class StorageError(MemosweepError):
+    """A place that cannot be reached or written at present, such as a network disk; later it may be."""
+
+
 class ExhaustedError(MemosweepError):
     """The machine ran out of something; the experiment itself is not at fault, and with more room it goes on.
 

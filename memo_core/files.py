@@ -11,10 +11,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from memo_core.errors import MemosweepError, StorageFullError, quoted
+from memo_core.errors import MemosweepError, StorageError, StorageFullError, quoted
 
 _URL = re.compile(r"(?i)(?:(?:https?|ftp|s3|gs|hf)://?[^/]|file:/)")
 """One slash as well as two, which is what a URL becomes as a path."""
+
+UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")
+"""Names of the files that a killed `write_atomically` leaves."""
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
@@ -75,14 +78,14 @@ def write_errors(path: Path, size: int) -> Iterator[None]:
 
     Raises:
         StorageFullError: the disk is full, or a quota is used up.
-        MemosweepError: any other error of the file system.
+        StorageError: any other error of the file system.
     """
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise MemosweepError(f"{path}: cannot be written ({reason})") from None
+            raise StorageError(f"{path}: cannot be written ({reason})") from None
         free = "" if error.errno == errno.EDQUOT else f", {_free_space(path)} free"
         raise StorageFullError(
             f"{path}: cannot be written ({reason}; {_as_size(size)} needed{free}); "

@@ -1,4 +1,4 @@
-"""Sweeps that were never trained, as frames and as Tune folders.
+"""Sweeps that were never trained, as frames and as the folders of runs.
 
 `grid` with `frame` or `write_sweep`: realistic curves with planted effects; `make_table` and `write_trials`: ratios as
 a test states them.
@@ -123,12 +123,11 @@ def write_sweep(
     samples: bool = True,
     **manifest: Any,
 ) -> Path:
-    """A Tune experiment folder: `sweep.json`, `experiment_state`, results and the samples of the best evaluation.
+    """A run's folder: `sweep.json`, `trials.jsonl`, results and the samples of the best evaluation.
 
     Trials in `unfinished` stop after their first evaluation, with half a line behind it.
     """
     folder.mkdir(parents=True)
-    (folder / ".validate_storage_marker").touch()
     varied = [name for name in BASE if len({json.dumps(trial[name]) for trial in trials}) > 1]
     contents = {
         "plan": {
@@ -139,7 +138,7 @@ def write_sweep(
             "search": {"kind": search},
         },
         "resources": {"cpu": 1.0},
-        "max_failures": 2,
+        "limits": {"max_failures": 2, "max_concurrent": None, "time_budget": None, "checkpoint_every": 600.0},
         "command": [f"{factor}.py", "--preset", "paper", "--name", "a<b&c"],
         "started": "2026-01-02T03:04:05+00:00",
         "hardware": "x86_64",
@@ -148,6 +147,7 @@ def write_sweep(
         **manifest,
     }
     (folder / "sweep.json").write_text(json.dumps(contents))
+    events: list[dict[str, Any]] = []
     for index, settings in enumerate(trials):
         trial_id = f"abcde_{index:05d}"
         trial = folder / f"{factor}={index}_{trial_id}"
@@ -161,9 +161,15 @@ def write_sweep(
             extra = {"time_total_s": row["seconds"], "timestamp": 1_700_000_000 + number, "training_iteration": number}
             lines.append(json.dumps({**reported, **extra, "trial_id": trial_id, "done": done, "config": settings}))
         (trial / "result.json").write_text("\n".join(lines) + ("\n{half" if index in unfinished else "\n"))
-        (trial / "params.json").write_text(json.dumps(settings))
+        events.append({"event": "begun", "key": str(index), "trial_id": trial_id, "full": False})
+        if index not in unfinished:
+            result = {name: rows[-1][name] for name in ("best_memorization_ratio", "images_seen")}
+            end = {"event": "ended", "key": str(index), "trial_id": trial_id, "status": "terminated"}
+            events.append({**end, "cause": None, "result": result})
         if samples:
-            write_samples(trial / "checkpoint_000000", rows[-1]["memorization_ratio"], settings["data.size"], index)
+            checkpoint = trial / f"checkpoint_{rows[-1]['images_seen']:012d}"
+            write_samples(checkpoint, rows[-1]["memorization_ratio"], settings["data.size"], index)
+    (folder / "trials.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     return folder
 
 

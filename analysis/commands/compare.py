@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 from analysis.commands.reading import read_runs
-from analysis.errors import AnalysisError
 from analysis.inference.comparison import Comparison, compare
 from analysis.tables.comparison import differences_table, matches_table, settings_text
 from analysis.tables.writers import write
+from memo_core.errors import MemosweepError
 
 MAX_LISTED = 20
 """Trials of one sweep only that are listed before the rest is counted."""
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Read both, compare, print."""
     names = (arguments.run_a, arguments.run_b)
     if _place(names[0]) == _place(names[1]):
-        raise AnalysisError(f"{names[0]} and {names[1]} are the same folder: give two sweeps")
+        raise MemosweepError(f"{names[0]} and {names[1]} are the same folder: give two sweeps")
     a, b = (read_runs(argparse.Namespace(paths=[name], no_cache=arguments.no_cache)) for name in names)
     answer = compare(a, b, names)
     print(json.dumps(answer.to_dict()) if arguments.json else as_text(answer))
@@ -58,5 +58,6 @@ def as_text(answer: Comparison) -> str:
     for name, count in zip("AB", answer.lower_bounds, strict=True):
         if count:
             parts.append(f"Lower bounds in {name}: {count} trials were stopped early on reaching the target.")
-    parts.append(f"{answer.method} Between training seeds the ratio spreads by {answer.spread}.")
+    if answer.matches:
+        parts.append(f"{answer.method} Between training seeds the ratio spreads by {answer.spread}.")
     return "\n\n".join(parts)

@@ -3,7 +3,8 @@
 import argparse
 import json
 import math
-from collections.abc import Hashable
+import sys
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,7 @@ from matplotlib.figure import Figure
 from analysis.commands.reading import add_paths, check_zeta, read_runs, write_text, writing
 from analysis.emm.estimate import METHODS, Method
 from analysis.emm.kinds import KINDS
-from analysis.errors import AnalysisError
 from analysis.figures.emm import EmmFigureData, draw_emm, emm_by_zeta
-from analysis.figures.style import spaced
 from analysis.inference.emm import (
     SIZE,
     comparable_runs,
@@ -24,14 +23,19 @@ from analysis.inference.emm import (
     emm_of_results,
     find_factor,
 )
-from analysis.runs.factors import factor, size_text, value_label
-from analysis.runs.groups import Group, once_a_seed
+from analysis.runs.factors import dataset_title, factor, inside_sentence, value_label
+from analysis.runs.groups import Group, group_titles, once_a_seed
 from analysis.runs.runs import Runs
 from analysis.tables.emm import emm_table
+from analysis.tables.table import plural
 from analysis.tables.writers import write
+from memo_core.errors import MemosweepError
 
 FORMATS = ("text", "csv", "json", "markdown")
 FIGURES = (".png", ".pdf", ".svg")
+ALL = "all"
+MAX_FIGURES = 4
+"""Groups of runs that are drawn, a figure each."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="an EMM for each value of it, such as model.width; default: what varies")  # fmt: skip
     parser.add_argument("--zeta", type=float, nargs="+", default=[0.1], metavar="Z",
                         help="the ratio at the EMM is 1 - zeta; several for Fig. 22; default: 0.1")  # fmt: skip
-    parser.add_argument("--method", choices=METHODS, help="interpolation, or a line of logits with a slope that all "
-                        "values share; default: both")  # fmt: skip
+    parser.add_argument("--method", choices=(*METHODS, ALL), default=METHODS[0],
+                        help="isotonic: interpolation, the number to quote; logistic: a line of logits with a slope "
+                        "that all values share; all: both; default: %(default)s")  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     parser.add_argument("--out", metavar="FILE", help="write there instead of printing")
     parser.add_argument("--figure", metavar="FILE.png", type=Path,
@@ -54,18 +59,16 @@ def run(arguments: argparse.Namespace) -> int:
     for zeta in arguments.zeta:
         check_zeta(zeta)
     if arguments.figure is not None and arguments.figure.suffix not in FIGURES:
-        raise AnalysisError(f"--figure {arguments.figure}: expected a file ending in {', '.join(FIGURES)}")
+        raise MemosweepError(f"--figure {arguments.figure}: expected a file ending in {', '.join(FIGURES)}")
     zetas = list(dict.fromkeys(arguments.zeta))
     runs = read_runs(arguments)
     key = find_factor(runs, arguments.factor)
     found = comparable_runs(runs, key)
-    methods = METHODS if arguments.method is None else (arguments.method,)
+    methods: tuple[Method, ...] = METHODS if arguments.method == ALL else (arguments.method,)
     estimates = emm_of_results(found, zetas, methods)
     notes = [*emm_notes(estimates, runs, found, methods), *_searched(runs, zetas)]
     if arguments.figure is not None:
-        figure = _figure(found[0], estimates, zetas, methods[0])
-        with writing(f"--figure {arguments.figure}"):
-            figure.savefig(arguments.figure, dpi=160)
+        _draw(arguments.figure, found, estimates, zetas, methods[0])
     if arguments.format == "csv":
         text = estimates.to_csv(index=False).rstrip("\n")
     elif arguments.format == "json":
@@ -98,16 +101,29 @@ def _records(estimates: pd.DataFrame) -> list[dict[Hashable, Any]]:
     return estimates.astype(object).where(known, None).to_dict("records")
 
 
+def _draw(file: Path, found: Sequence[Group], estimates: pd.DataFrame, zetas: list[float], method: Method) -> None:
+    """Write a figure for each of the first groups, and say on stderr which file shows which runs."""
+    titles = group_titles(found)
+    for place, (group, title) in enumerate(zip(found[:MAX_FIGURES], titles, strict=False)):
+        name = file if place == 0 else file.with_stem(f"{file.stem}_{place + 1}")
+        figure = _figure(group, estimates[estimates["group"] == place], zetas, method)
+        with writing(f"--figure {name}"):
+            figure.savefig(name, dpi=160)
+        if len(found) > 1:
+            print(f"{name}: runs with {title}", file=sys.stderr)
+    if len(found) > MAX_FIGURES:
+        further = plural(len(found) - MAX_FIGURES, "further group")
+        print(f"not drawn: {further} of runs; those with most settings are drawn", file=sys.stderr)
+
+
 def _figure(group: Group, estimates: pd.DataFrame, zetas: list[float], method: Method) -> Figure:
-    """The figure of the group with most runs, the first of the estimates, by the first method that was requested."""
-    chosen = estimates[(estimates["group"] == 0) & (estimates["method"] == method)]
+    """The figure of one group's estimates by one method."""
+    chosen = estimates[estimates["method"] == method]
+    heading = ", ".join(filter(None, (dataset_title(group.runs.evaluations), group.title)))
     if len(zetas) > 1:
         # One mark per value and zeta.
-        figure = emm_by_zeta(chosen[chosen["kind"] != "extrapolated"], group.key, group.title)
-        # Its own ticks are the ends of the intervals, which crowd; the sizes run are what the numbers rest on.
-        sizes = spaced(group.runs.evaluations[SIZE])
-        figure.axes[0].set_yticks(sizes, [size_text(int(size)) for size in sizes])
-        return figure
+        sizes = sorted(set(group.runs.evaluations[SIZE]))
+        return emm_by_zeta(chosen[chosen["kind"] != "extrapolated"], group.key, sizes, heading)
     about = factor(group.key).title if group.key != SIZE else ""
 
     def named(values: pd.Series) -> list[str]:
@@ -122,4 +138,6 @@ def _figure(group: Group, estimates: pd.DataFrame, zetas: list[float], method: M
         chosen.assign(value=named(chosen["value"])),
         1 - zetas[0],
     )
-    return draw_emm(data, ", ".join(text for text in (about, group.title) if text))
+    return draw_emm(
+        data, ": ".join(filter(None, ("EMM" + (f" by {inside_sentence(about)}" if about else ""), heading)))
+    )

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from analysis.commands.reading import add_paths, check_zeta, read_final_runs, writing
-from analysis.errors import AnalysisError
 from analysis.figures.catalog import Missing, figures
 from analysis.runs.final import METRICS
+from memo_core.errors import MemosweepError
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -38,5 +38,5 @@ def run(arguments: argparse.Namespace) -> int:
         written += 1
         print(f"{file}: {entry.title}" + (f" ({entry.paper})" if entry.paper else ""))
     if not written:
-        raise AnalysisError("no figure could be drawn from these results")
+        raise MemosweepError("no figure could be drawn from these results")
     return 0

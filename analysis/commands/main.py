@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 
 from analysis.commands import COMMANDS
-from analysis.errors import AnalysisError
+from memo_core.errors import MemosweepError
 from memo_core.terminal import Parser, run
 
 
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _module(name).add_arguments(subparser)
     arguments = parser.parse_args(given)
     name = arguments.command
-    return run(lambda: _module(name).run(arguments), AnalysisError, f"python -m analysis {name}")
+    return run(lambda: _module(name).run(arguments), MemosweepError, f"python -m analysis {name}")
 
 
 def _module(name: str) -> ModuleType:

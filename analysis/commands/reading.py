@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis.errors import AnalysisError
 from analysis.runs.final import NO_FINAL_RATIO
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 
 
 def add_paths(parser: argparse.ArgumentParser) -> None:
@@ -25,14 +25,14 @@ def read_runs(arguments: argparse.Namespace, metric: str = "memorization_ratio")
         metric: what the command reads; where it is never a number, nothing is left.
 
     Raises:
-        AnalysisError: nothing is left to read.
+        MemosweepError: nothing is left to read.
     """
     runs = Runs.read(arguments.paths, cache=not arguments.no_cache)
     for line in runs.skipped:
         print(f"skipped: {line}", file=sys.stderr)
     if metric == "memorization_ratio" and runs.evaluations[metric].isna().all():
         broken = "; ".join(runs.failed())
-        raise AnalysisError("no trial has reported a memorization ratio" + (f": {broken}" if broken else " yet"))
+        raise MemosweepError("no trial has reported a memorization ratio" + (f": {broken}" if broken else " yet"))
     return runs
 
 
@@ -40,20 +40,20 @@ def read_final_runs(arguments: argparse.Namespace, metric: str = "memorization_r
     """The runs as `read_runs` has them; trials without a final ratio or with a lower bound of it are counted on stderr.
 
     Raises:
-        AnalysisError: none has a final ratio.
+        MemosweepError: none has a final ratio.
     """
     runs = read_runs(arguments, metric)
     for line in runs.excluded():
         print(line, file=sys.stderr)
     if runs.counted.evaluations.empty:
-        raise AnalysisError(NO_FINAL_RATIO)
+        raise MemosweepError(NO_FINAL_RATIO)
     return runs
 
 
 def check_zeta(zeta: float) -> None:
-    """Raise AnalysisError where zeta is not in (0, 1)."""
+    """Raise MemosweepError where zeta is not in (0, 1)."""
     if not 0 < zeta < 1:
-        raise AnalysisError(f"--zeta {zeta:g}: between 0 and 1, such as 0.1")
+        raise MemosweepError(f"--zeta {zeta:g}: between 0 and 1, such as 0.1")
 
 
 @contextlib.contextmanager
@@ -62,7 +62,7 @@ def writing(option: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise AnalysisError(f"{option} cannot be written ({error.strerror or error})") from None
+        raise MemosweepError(f"{option} cannot be written ({error.strerror or error})") from None
 
 
 def write_text(text: str, out: str | None) -> None:

@@ -2,20 +2,21 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from analysis.commands.reading import add_paths, read_final_runs, writing
-from analysis.errors import AnalysisError
+from memo_core.errors import MemosweepError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `report`."""
     add_paths(parser)
     parser.add_argument("--out", default="report.html", metavar="FILE", help="the page; default: report.html")
-    parser.add_argument("--no-figures", action="store_true", help="leave them out, for a quick look")
+    parser.add_argument("--no-figures", action="store_true", help="leave out figures and importances, for a quick look")
     parser.add_argument("--title", default="", help="its heading; default: from the experiments")
 
 
@@ -27,24 +28,31 @@ def run(arguments: argparse.Namespace) -> int:
     runs = read_final_runs(arguments)
     from analysis.report import build  # noqa: PLC0415 (what a wrong path need not wait for)
 
-    # Shown on a terminal only, and gone when the page is there.
-    with Console(stderr=True).status("report: reading") as status:
-        html = build(runs, arguments.title, draw=not arguments.no_figures,
-                     say=lambda doing: status.update(f"report: {escape(doing)}"))  # fmt: skip
+    console = Console(stderr=True)
+    with console.status("report: reading") as status:
+
+        def say(doing: str) -> None:
+            # A terminal has one line, which is gone when the page is there; a log has a line each.
+            if console.is_terminal:
+                status.update(f"report: {escape(doing)}")
+            else:
+                print(f"report: {doing}", file=sys.stderr, flush=True)
+
+        html = build(runs, arguments.title, draw=not arguments.no_figures, say=say)
     _write_whole(target, html)
     print(f"{target}: {runs.num_trials:,} trials, {len(html.encode()) / 1e6:.2f} MB")
     return 0
 
 
 def _check_writable(target: Path) -> None:
-    """Raise AnalysisError in one line where a file cannot be written."""
+    """Raise MemosweepError in one line where a file cannot be written."""
     folder = target.parent
     if target.is_dir():
-        raise AnalysisError(f"--out {target} is a folder: give a file such as {target / 'report.html'}")
+        raise MemosweepError(f"--out {target} is a folder: give a file such as {target / 'report.html'}")
     if not folder.is_dir():
-        raise AnalysisError(f"--out {target} cannot be written: there is no folder {folder}")
+        raise MemosweepError(f"--out {target} cannot be written: there is no folder {folder}")
     if not os.access(target if target.exists() else folder, os.W_OK):
-        raise AnalysisError(f"--out {target} cannot be written (permission denied)")
+        raise MemosweepError(f"--out {target} cannot be written (permission denied)")
 
 
 def _write_whole(target: Path, text: str) -> None:

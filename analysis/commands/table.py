@@ -53,7 +53,7 @@ def _table(name: str | None, runs: Runs) -> Table:
             from analysis.runs.effects import make_cells  # noqa: PLC0415
             from analysis.tables.effects import effects_table  # noqa: PLC0415
 
-            return effects_table(*contrasts(make_cells(runs.finished.networks.best, runs.seed_spread)))
+            return effects_table(*contrasts(make_cells(runs.evidence.networks.best, runs.seed_spread)))
         case "findings":
             from analysis.inference.findings import verdicts  # noqa: PLC0415
             from analysis.tables.findings import findings_table  # noqa: PLC0415

@@ -1,6 +1,5 @@
 """Every figure of the study that a table allows, and for the others the reason why not."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,24 +8,27 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.errors import AnalysisError
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.emm import ZETAS, emm_by_zeta
 from analysis.figures.factor import factor_data, metric_over_factor, metric_over_skips, skips_data
 from analysis.figures.gallery import gallery, gallery_data, gallery_rows
 from analysis.figures.memorization_time import memorization_time, memorization_time_data
 from analysis.figures.metric import epochs_data, metric_over_epochs, metric_over_size, size_data
+from analysis.figures.style import DISTINCT
 from analysis.inference.emm import group_crossings
 from analysis.inference.memorization_time import scaling_groups
 from analysis.results.samples import best_samples
-from analysis.runs.factors import factor, in_order
+from analysis.runs.factors import dataset_title, factor, in_order
 from analysis.runs.final import METRICS
 from analysis.runs.groups import Group, short_titles
 from analysis.runs.labels import names
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 
 _MAX_GROUPS = 4
 """So many groups of one kind are drawn; a pooled table can have hundreds."""
+_LEAST_SIZES, _LEAST_EVALUATIONS = 3, 4
+"""Below which times over |D| are too few or too coarse for a slope."""
 _INTERVALS = "Bars are 95% intervals."
 _OVER_SEEDS = "Bars are 95% intervals over training seeds (Student); a single seed has none."
 _OTHER_METRICS = {"fid": (12, 13, 14, 15), "knn_distance": (17, 18, 19, 20)}
@@ -71,10 +73,10 @@ def figures(runs: Runs, metric: str = "memorization_ratio", zeta: float = 0.1) -
         zeta: see `analysis.figures.metric`.
 
     Raises:
-        AnalysisError: an unknown metric.
+        MemosweepError: an unknown metric.
     """
     if metric not in METRICS:
-        raise AnalysisError(f"metric {metric} is unknown: {', '.join(METRICS)} are known")
+        raise MemosweepError(f"metric {metric} is unknown: {', '.join(METRICS)} are known")
     rows = runs.counted.evaluations
     if metric not in rows or rows[metric].isna().all():
         yield Missing(f"all figures of {metric}", f"no run reports {metric}")
@@ -118,10 +120,25 @@ def _bars(metric: str, over_epochs: bool = False) -> str:
     return "Bars span the training seeds; a single seed has none." if over_epochs else _OVER_SEEDS
 
 
-def _titled(found: Sequence[Group]) -> Iterator[tuple[int, Group, str]]:
-    """The groups that are drawn, with their numbers and titles."""
-    for number, title in enumerate(short_titles(found, _MAX_GROUPS)):
+def _titled(found: Sequence[Group], most: int = _MAX_GROUPS) -> Iterator[tuple[int, Group, str]]:
+    """The groups that are drawn, with their numbers and titles: those with most settings."""
+    # A title distinguishes a group from its neighbors, also where these are not drawn.
+    for number, title in enumerate(short_titles(found, max(most, _MAX_GROUPS))[:most]):
         yield number, found[number], title
+
+
+def _further(found: Sequence[Group], title: str, most: int = _MAX_GROUPS) -> Iterator[Missing]:
+    """Say which groups are not drawn, where there are more than `most`."""
+    count = len(found) - most
+    if count > 0:
+        drawn = "the one with most settings is" if most == 1 else f"the {most} with most settings are"
+        further = "1 further group" if count == 1 else f"{count} further groups"
+        yield Missing(f"{title}, {further} of runs", f"{drawn} drawn")
+
+
+def pictured(runs: Runs, name: str) -> str:
+    """Return the title inside a figure, which may be shown without its page: the data set, and what is fixed."""
+    return ": ".join(filter(None, (dataset_title(runs.evaluations), name)))
 
 
 def _heading(*parts: str) -> str:
@@ -139,10 +156,12 @@ def _over_epochs(runs: Runs, keys: list[str], metric: str) -> Iterator[Drawn | M
             yield Missing(f"over epochs by {factor(key).title}", "no two trials differ in it alone")
         for number, group, name in _titled(found):
             title = _heading(f"Training, by {factor(key).title}", name)
+            data = epochs_data(group.runs, key, metric)
+            figure = metric_over_epochs(group.runs, key, metric, pictured(group.runs, name), data)
             yield Drawn(_name("over_epochs_by", key, number, metric), title,
-                        _paper(key, factor(key).over_epochs, metric),
-                        metric_over_epochs(group.runs, key, metric, title=name),
-                        epochs_data(group.runs, key, metric), _bars(metric, over_epochs=True))  # fmt: skip
+                        _paper(key, factor(key).over_epochs, metric), figure, data,
+                        _bars(metric, over_epochs=True))  # fmt: skip
+        yield from _further(found, f"over epochs by {factor(key).title}")
 
 
 def _over_size(runs: Runs, keys: list[str], metric: str, zeta: float) -> Iterator[Drawn | Missing]:
@@ -152,9 +171,11 @@ def _over_size(runs: Runs, keys: list[str], metric: str, zeta: float) -> Iterato
             yield Missing(f"over |D| by {factor(key).title}", "every such trial has the same |D|")
         for number, group, name in _titled(found):
             title = _heading("Over |D|" + (f", by {factor(key).title}" if key != "data.size" else ""), name)
+            data = size_data(group.runs, key, metric)
+            figure = metric_over_size(group.runs, key, metric, zeta, pictured(group.runs, name), data)
             yield Drawn(_name("over_size_by", key, number, metric), title, _paper(key, factor(key).over_size, metric),
-                        metric_over_size(group.runs, key, metric, zeta, title=name),
-                        size_data(group.runs, key, metric), _bars(metric))  # fmt: skip
+                        figure, data, _bars(metric))  # fmt: skip
+        yield from _further(found, f"over |D| by {factor(key).title}")
 
 
 def _with_sizes(runs: Runs, key: str) -> list[Group]:
@@ -166,29 +187,34 @@ def _over_factor(runs: Runs, keys: list[str], metric: str) -> Iterator[Drawn | M
     if not keys:
         yield Missing("over a factor", "no two trials differ in one factor alone, |D| aside")
     for key in keys:
-        for number, group, name in _titled(runs.groups(key)):
+        found = runs.groups(key)
+        for number, group, name in _titled(found):
             data = factor_data(group.runs, key, metric=metric)
             if not data["data.size"].duplicated().any():
                 yield Missing(_heading(f"over {factor(key).title}", name), "no |D| was run with two of its values")
                 continue
             title, paper = _heading(f"Over {factor(key).title}", name), _paper(key, factor(key).over_factor, metric)
-            figure = metric_over_factor(group.runs, key, metric, title=name)
+            figure = metric_over_factor(group.runs, key, metric, title=pictured(group.runs, name), data=data)
             yield Drawn(_name("over", key, number, metric), title, paper, figure, data, _bars(metric))
+        yield from _further(found, f"over {factor(key).title}")
 
 
 def _over_skips(runs: Runs, metric: str) -> Iterator[Drawn | Missing]:
     drawn = 0
-    for _, group, name in _titled(runs.groups("model.skip_connections", within=())):
+    found = runs.groups("model.skip_connections", within=())
+    for _, group, name in _titled(found):
         data = skips_data(group.runs, metric)
         if data.empty:
             continue
         rows = group.runs.evaluations
         resolution = rows["data.resolution"].iloc[0] if "data.resolution" in rows else None
         title = _heading("Skip connections by resolution and place", name)
-        figure = metric_over_skips(data, None if pd.isna(resolution) else int(resolution), metric, name)
+        figure = metric_over_skips(data, None if pd.isna(resolution) else int(resolution), metric,
+                                   pictured(group.runs, name))  # fmt: skip
         paper = _paper("model.skip_connections", "Fig. 4, 8", metric)
         yield Drawn(_name("over", "skip_places", drawn, metric), title, paper, figure, data, _bars(metric))
         drawn += 1
+    yield from _further(found, "skip connections by place")
     if not drawn:
         yield Missing("skip connections by place", "no mask keeps connections of one resolution only")
 
@@ -198,27 +224,42 @@ def _zetas(runs: Runs, keys: list[str]) -> Iterator[Drawn | Missing]:
         found = _with_sizes(runs, key)
         if not found:
             yield Missing(f"EMM by zeta, {factor(key).title}", "every such trial has the same |D|")
-        for number, group, name in itertools.islice(_titled(found), 1):
+        for number, group, name in _titled(found, most=1):
             data = group_crossings(group, ZETAS)
-            if not data["kind"].isin(["measured", "uncertain"]).any():
+            crossing = data[data["kind"].isin(["measured", "uncertain"])]
+            sizes = sorted(set(group.runs.evaluations["data.size"]))
+            if crossing.empty:
                 yield Missing(f"EMM by zeta, {factor(key).title}", "no ratio crosses 1 - zeta between two sizes")
                 continue
-            figure = emm_by_zeta(data, key, name)
+            if ((crossing["emm_low"] <= sizes[0]) & (crossing["emm_high"] >= sizes[-1])).all():
+                yield Missing(f"EMM by zeta, {factor(key).title}", "every interval spans all sizes that were run")
+                continue
+            figure = emm_by_zeta(data, key, sizes, pictured(group.runs, name))
             bars = "Bars are 95% intervals; triangles are bounds and point to where the EMM lies."
             title = _heading(f"EMM by zeta, {factor(key).title}", name)
             yield Drawn(_name("emm_by_zeta", key, number, "emm")[4:], title, "Fig. 22", figure, data, bars)
+        yield from _further(found, f"EMM by zeta, {factor(key).title}", most=1)
 
 
 def _memorization_time(runs: Runs) -> Iterator[Drawn | Missing]:
+    title = "Memorization time"
+    evaluations = runs.evaluations.groupby(["experiment", "trial_id"]).size()
+    if evaluations.max() < _LEAST_EVALUATIONS:
+        yield Missing(title, f"it needs {_LEAST_EVALUATIONS} evaluations a trial at least")
+        return
     usable = scaling_groups(runs)
-    if not usable:
-        yield Missing("memorization time", "no two sizes pass 50% between two evaluations")
-    for number, group, title in _titled(usable):
-        figure = memorization_time(group.runs, clock="images_seen", title=title)
-        name = "memorization_time" + (f"_{number + 1}" if number else "")
-        bars = "Bars span the evaluations before and after the passage; open marks are bounds."
-        data, _ = memorization_time_data(group.runs, clock="images_seen")
-        yield Drawn(name, _heading("Memorization time", title), "", figure, data, bars)
+    parts = {
+        name: memorization_time_data(group.runs, clock="images_seen") for _, group, name in _titled(usable, DISTINCT)
+    }
+    parts = {name: part for name, part in parts.items() if part.sizes_passed >= _LEAST_SIZES}
+    if not parts:
+        yield Missing(title, f"no setting passes 50% between two evaluations at {_LEAST_SIZES} sizes")
+        return
+    data = pd.concat([part.times.assign(setting=name) for name, part in parts.items()], ignore_index=True)
+    bars = "Bars span the evaluations before and after the passage; open marks are bounds; the lines are fitted."
+    figure = memorization_time(parts, clock="images_seen", title=pictured(runs, ""))
+    yield Drawn("memorization_time", title, "", figure, data, bars)
+    yield from _further(usable, "memorization time", DISTINCT)
 
 
 def _from_samples(runs: Runs) -> Iterator[Drawn | Missing]:
@@ -228,6 +269,9 @@ def _from_samples(runs: Runs) -> Iterator[Drawn | Missing]:
         return
     title = "Generated images above their nearest training images"
     yield Drawn("gallery", title, "Fig. 1a-b, 10", gallery(rows), gallery_data(rows), "")
+    if not (runs.best["memorization_ratio"] > 0).any():
+        yield Missing("sample size", "nothing was memorized: at a ratio of 0 every number of samples gives 0")
+        return
     data = bootstrap_data(_memorized(runs))
     bars = "Bars hold the central 95% of the bootstrap draws."
     yield Drawn("sample_size", "Bootstrap of the sample size", "Fig. 6", sample_size_bootstrap(data), data, bars)

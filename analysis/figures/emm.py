@@ -1,5 +1,6 @@
 """The EMM: marked on the ratio over size (Fig. 2a, 3a, 5a; of a search or of a table), and by zeta (Fig. 22)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,14 @@ from analysis.stats.binomial import wilson_interval
 ZETAS = (0.05, 0.1, 0.2, 0.3)
 """Of Fig. 22."""
 
-_READING = "curves with 95% bands: fitted; bars: 95% of a training's samples; diamonds: EMM with its 95% interval"
+_MARKS = {
+    "measured": ("d", "full", "EMM, 95% interval"),
+    "uncertain": ("d", "bottom", "EMM, uncertain: perhaps beyond the sizes run"),
+    "extrapolated": ("d", "none", "EMM, extrapolated"),
+    "lower_bound": (">", "full", "EMM at least the largest size run"),
+    "upper_bound": ("<", "full", "EMM below the smallest size run"),
+}
+"""By kind of EMM: marker, how it is filled, and what the legend says of it."""
 _POINTS = 80
 """Sizes at which a curve is drawn."""
 _CURVE = ["value", "size", "ratio", "ratio_low", "ratio_high"]
@@ -99,7 +107,8 @@ def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
     """Draw the figure; each value has its own color and marker.
 
     A measured EMM is a filled mark with its interval on the line 1 - zeta, an uncertain one half filled; a bound is an
-    arrow pointing to where the EMM lies; an extrapolated one is hollow. Marks at the same height are moved apart.
+    arrow pointing to where the EMM lies; an extrapolated one is hollow. Marks at the same height are moved apart. The
+    legend explains those that the figure has.
     """
     values = list(dict.fromkeys(data.crossings["value"]))
     figure = new_figure()
@@ -121,11 +130,16 @@ def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
                       fmt=MARKERS[i % len(MARKERS)], markersize=5, capsize=2, label=str(value))  # fmt: skip
         for _, row in crossings.iterrows():
             _mark(axes, row, target + 1.6 * (i - (len(values) - 1) / 2), color)
-    axes.axhline(target, color="0.35", linestyle="--", linewidth=1)
+    axes.axhline(target, color="0.35", linestyle="--", linewidth=1, label=f"1 - zeta = {target:g}%")
+    present = set(data.crossings["kind"])
+    for kind, (marker, fill, meaning) in _MARKS.items():
+        if kind in present:
+            axes.plot([], [], marker, color="0.35", fillstyle=fill, markersize=7, linestyle="none", label=meaning)
     size_axis(axes, data.trainings["size"].astype(int).to_list())
     metric_axis(axes, "memorization_ratio")
     axes.set_title(title)
-    figure.supxlabel(_READING, fontsize=7, color="0.35")
+    bands = " with 95% bands" if data.curves["ratio_low"].notna().any() else ""
+    figure.supxlabel(f"Points: trainings, bars: 95% of their samples; curves{bands}: fitted.", fontsize=7, color="0.35")
     legend(axes)
     return figure
 
@@ -133,15 +147,16 @@ def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
 def _mark(axes: Axes, row: pd.Series, height: float, color: tuple[float, float, float]) -> None:
     if not row["kind"].endswith("bound"):
         reach = np.nan_to_num([[row["emm"] - row["emm_low"]], [row["emm_high"] - row["emm"]]], posinf=0.0)
+        marker, fill, _ = _MARKS[row["kind"]]
         face = "white" if row["kind"] == "extrapolated" else color
-        axes.errorbar([row["emm"]], [height], xerr=reach, fmt="d", color=color, markerfacecolor=face, markersize=8,
-                      capsize=4, zorder=5, fillstyle="bottom" if row["kind"] == "uncertain" else "full")  # fmt: skip
+        axes.errorbar([row["emm"]], [height], xerr=reach, fmt=marker, color=color, markerfacecolor=face, markersize=8,
+                      capsize=4, zorder=5, fillstyle="full" if fill == "none" else fill)  # fmt: skip
         return
-    marker = ">" if row["kind"] == "lower_bound" else "<"
+    marker = _MARKS[row["kind"]][0]
     axes.plot([row["emm"]], [height], marker=marker, color=color, markersize=9, zorder=5)
 
 
-def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
+def emm_by_zeta(data: pd.DataFrame, key: str, sizes: Sequence[int], title: str = "") -> Figure:
     """Draw the EMM over the values of a factor, bars per zeta, on a logarithmic axis of |D|.
 
     Args:
@@ -149,12 +164,14 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
             another estimate. A bound is a triangle that points to where the EMM lies; an end at 0 or
             infinity is not drawn.
         key: the factor that `value` belongs to.
+        sizes: |D| of the runs, which the axis has its ticks at.
         title: of the axes.
     """
     figure = new_figure()
     axes = figure.axes[0]
     values, zetas = in_order(key, data["value"]), sorted(set(data["zeta"]))
     width = 0.8 / len(zetas)
+    bounds = {"o": False, "^": False, "v": False}
     for index, zeta in enumerate(zetas):
         part = data[data["zeta"] == zeta]
         x = np.array([place_of(values, value) for value in part["value"]]) + (index - (len(zetas) - 1) / 2) * width
@@ -167,13 +184,16 @@ def emm_by_zeta(data: pd.DataFrame, key: str, title: str = "") -> Figure:
         axes.errorbar(x, emm, np.nan_to_num(errors), fmt="none", capsize=2.5, elinewidth=1.2, ecolor=color)
         for marker, mask in (("o", ~bound), ("^", bound & open_high), ("v", bound & ~open_high)):
             axes.plot(x[mask], emm[mask], marker, markersize=5.5 if marker == "o" else 7, color=color, clip_on=False)
+            bounds[marker] |= bool(mask.any())
         axes.plot([], [], "o", markersize=5.5, color=color, label=f"zeta = {zeta:g}")
+    for marker, meaning in (("^", "at least this"), ("v", "below this")):
+        if bounds[marker]:
+            axes.plot([], [], marker, color="0.35", markersize=7, linestyle="none", label=meaning)
     axes.set_yscale("log")
-    ends = pd.concat([data["emm_low"], data["emm_high"]]).astype(float)
-    ticks = spaced(ends[np.isfinite(ends) & (ends > 0)])
+    ticks = spaced(sizes)
     axes.set_yticks(ticks, [size_text(round(size)) for size in ticks])
     axes.minorticks_off()
     value_ticks(axes, range(len(values)), [value_text(key, value) for value in values])
-    axes.set(xlabel=factor(key).title, ylabel="EMM (training images)", title=title)
+    axes.set(xlabel=factor(key).title, ylabel="EMM (training images; ticks: sizes run)", title=title)
     legend(axes, beside=True)
     return figure

@@ -42,10 +42,18 @@ def factor_data(runs: Runs, key: str, hue: str = "data.size", metric: str = "mem
 
 
 def metric_over_factor(
-    runs: Runs, key: str, metric: str = "memorization_ratio", hue: str = "data.size", title: str = ""
+    runs: Runs,
+    key: str,
+    metric: str = "memorization_ratio",
+    hue: str = "data.size",
+    title: str = "",
+    data: pd.DataFrame | None = None,
 ) -> Figure:
-    """Draw `factor_data` with 95% intervals, a curve per value of `hue`; the factor itself makes a single curve."""
-    data = factor_data(runs, key, hue, metric)
+    """Draw `factor_data` with 95% intervals, a curve per value of `hue`; the factor itself makes a single curve.
+
+    `data` is what that returns, where it is known already.
+    """
+    data = factor_data(runs, key, hue, metric) if data is None else data
     figure = new_figure()
     axes = figure.axes[0]
     values = in_order(key, data[key])

@@ -1,6 +1,6 @@
 """Generated images above their nearest training images, memorized ones marked: Fig. 1a, 1b and 10."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from analysis.runs.final import is_lower_bound
 from analysis.runs.labels import names
 from analysis.runs.runs import Runs
 
+_CAPTION = "Above: generated samples; below: the nearest training image of each; framed: replicas."
+Samples = Mapping[str, NDArray[np.generic]]
 _GAP = 0.08
 """White between images, as a share of a place."""
 
@@ -33,7 +35,7 @@ class GalleryRow:
 
 
 def gallery_rows(runs: Runs, varied: Sequence[str] | None = None, limit: int = 6) -> list[GalleryRow]:
-    """Trials with samples, from most to least memorizing, evenly spaced.
+    """Trials with samples, from most to least memorizing; see `shown_trials`.
 
     Args:
         runs: `folder` says where the samples of each trial are.
@@ -41,10 +43,8 @@ def gallery_rows(runs: Runs, varied: Sequence[str] | None = None, limit: int = 6
         limit: rows at most.
     """
     keys = [key for key in (runs.counted.varied if varied is None else varied) if not key.startswith("evaluation.")]
-    best = runs.best.sort_values("memorization_ratio", ascending=False, kind="stable")
-    step = max(1, round(len(best) / limit))
-    chosen = [(run, best_samples(run["folder"])) for _, run in best.iloc[::step].head(limit).iterrows()]
-    chosen = [(run, samples) for run, samples in chosen if samples is not None]
+    best = runs.best
+    chosen = shown_trials(runs, limit)
     # A single row is named by what distinguishes it from all runs.
     settings = pd.DataFrame([run[keys] for run, _ in chosen])
     settings = settings if len(chosen) > 1 else pd.concat([settings, best[keys]])
@@ -52,12 +52,50 @@ def gallery_rows(runs: Runs, varied: Sequence[str] | None = None, limit: int = 6
     factors = [_factor_to_add(name, run, runs) for name, (run, _) in zip(short_names, chosen, strict=True)]
     rows = []
     for (run, samples), short in zip(chosen, short_names, strict=True):
-        assert samples is not None
         name = _with_factors(short, run, [key for key in dict.fromkeys(factors) if key])
         ratio = f"{ratio_text(100 * run['memorization_ratio'], is_lower_bound(run), 1)}% memorized"
         title = f"{name}: {ratio}" if name else ratio
         rows.append(GalleryRow(title, samples["generated"], samples["nearest"], samples["memorized"].astype(bool)))
     return rows
+
+
+def shown_trials(runs: Runs, limit: int) -> list[tuple[pd.Series, Samples]]:
+    """Return trials that show the effect of the studied factor with their samples, from most to least memorizing.
+
+    One trial for each of its values, at the |D| at which most values were run, and of several such the one at which
+    their ratios differ most. Where two of these left no samples, trials evenly spaced over their ratios.
+
+    Args:
+        runs: the counted ones are shown.
+        limit: trials at most.
+    """
+    found = _with_samples(_by_value(runs), limit)
+    if len(found) > 1:
+        return found
+    return _with_samples(runs.best.sort_values("memorization_ratio", ascending=False, kind="stable"), limit)
+
+
+def _with_samples(trials: pd.DataFrame, limit: int) -> list[tuple[pd.Series, Samples]]:
+    places = np.linspace(0, len(trials) - 1, min(limit, len(trials))).round().astype(int)
+    rows = ((run, best_samples(run["folder"])) for _, run in trials.iloc[places].iterrows())
+    return [(run, samples) for run, samples in rows if samples is not None]
+
+
+def _by_value(runs: Runs) -> pd.DataFrame:
+    """The trials of `shown_trials`, whether they left samples or not; all where no factor has groups."""
+    ordered = runs.best.sort_values("memorization_ratio", ascending=False, kind="stable")
+    studied = {str(sweep.get("key")) for sweep in runs.sweeps.values()} & {*runs.factors, "data.size"}
+    key = min(studied) if len(studied) == 1 else next(iter(runs.factors), "data.size")
+    found = runs.groups(key)
+    if found:
+        part = found[0].runs.best.sort_values("memorization_ratio", ascending=False, kind="stable")
+        if key != "data.size":
+            by_size = part.groupby("data.size")
+            ratios = by_size["memorization_ratio"]
+            order = pd.DataFrame({"values": by_size[key].nunique(dropna=False), "effect": ratios.max() - ratios.min()})
+            part = part[part["data.size"] == order.sort_values(["values", "effect"], kind="stable").index[-1]]
+        ordered = part.drop_duplicates(key)
+    return ordered
 
 
 def _factor_to_add(name: str, run: pd.Series, runs: Runs) -> str:
@@ -94,6 +132,7 @@ def gallery(rows: Sequence[GalleryRow], columns: int = 16) -> Figure:
             for line in (0, 1):
                 corner = (column + _GAP / 2, line + _GAP / 2)
                 axes.add_patch(Rectangle(corner, 1 - _GAP, 1 - _GAP, fill=False, edgecolor=color, linewidth=2.2))
+    figure.supxlabel(_CAPTION, fontsize=7, color="0.35")
     return figure
 
 

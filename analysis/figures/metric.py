@@ -35,10 +35,17 @@ def epochs_data(runs: Runs, hue: str = "data.size", metric: str = "memorization_
 
 
 def metric_over_epochs(
-    runs: Runs, hue: str = "data.size", metric: str = "memorization_ratio", title: str = ""
+    runs: Runs,
+    hue: str = "data.size",
+    metric: str = "memorization_ratio",
+    title: str = "",
+    data: pd.DataFrame | None = None,
 ) -> Figure:
-    """Draw a metric over training, with 95% intervals, a curve per value of `hue`; see `epochs_data`."""
-    data = epochs_data(runs, hue, metric)
+    """Draw a metric over training, with 95% intervals, a curve per value of `hue`; see `epochs_data`.
+
+    `data` is what that returns, where it is known already.
+    """
+    data = epochs_data(runs, hue, metric) if data is None else data
     figure = new_figure()
     axes = figure.axes[0]
     values = list(dict.fromkeys(data[hue]))
@@ -60,13 +67,18 @@ def size_data(runs: Runs, key: str, metric: str = "memorization_ratio") -> pd.Da
 
 
 def metric_over_size(
-    runs: Runs, key: str, metric: str = "memorization_ratio", zeta: float = 0.1, title: str = ""
+    runs: Runs,
+    key: str,
+    metric: str = "memorization_ratio",
+    zeta: float = 0.1,
+    title: str = "",
+    data: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw `size_data` with 95% intervals, a curve per value of `key`; `data.size` itself makes a single curve.
 
-    Ratios have the line 1 - `zeta` and their crossings with it.
+    Ratios have the line 1 - `zeta` and their crossings with it. `data` is that of `size_data`, where it is known.
     """
-    data = size_data(runs, key, metric)
+    data = size_data(runs, key, metric) if data is None else data
     figure = new_figure()
     axes = figure.axes[0]
     values = in_order(key, data[key]) if key != "data.size" else [None]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError
 from analysis.results.schema import with_defaults
 from analysis.runs.effects import Effect, cell_ratio_variances, is_saturated, make_cells, pooled_effect
 from analysis.runs.final import stopped_early, trial_failures
@@ -17,6 +16,7 @@ from analysis.runs.runs import Runs
 from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import REPEATS, setting_keys
 from analysis.stats.significance import CONFIDENCE, holm, normal_quantile, two_sided_p
+from memo_core.errors import MemosweepError
 
 ABOUT = ("factor", "preset", "search", "command", "git_commit", "hardware", "resources", "versions")
 """Of `sweep.json`, what two sweeps are compared by."""
@@ -140,12 +140,12 @@ def compare(a: Runs, b: Runs, names: tuple[str, str] = ("A", "B")) -> Comparison
         names: for the answer.
 
     Raises:
-        AnalysisError: a sweep has no finished run.
+        MemosweepError: a sweep has no finished run.
     """
     runs_a, runs_b = a.finished.best, b.finished.best
     for name, runs in zip(names, (runs_a, runs_b), strict=True):
         if runs.empty:
-            raise AnalysisError(f"{name}: no trial has finished, nothing to compare")
+            raise MemosweepError(f"{name}: no trial has finished, nothing to compare")
     keys = list(dict.fromkeys([*setting_keys(runs_a), *setting_keys(runs_b)]))
     # What a value means may show in the other sweep.
     both = with_defaults(pd.concat([runs_a, runs_b], ignore_index=True), keys)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.emm.estimate import METHODS, Method, emm, fitted_curves
-from analysis.errors import AnalysisError
 from analysis.results.schema import CONDITIONAL, experiment_keys
 from analysis.runs.factors import in_order, value_text
 from analysis.runs.final import stopped_early
 from analysis.runs.groups import Group, group_titles, once_a_seed
 from analysis.runs.runs import Runs
 from analysis.runs.settings import REPEATS
+from memo_core.errors import MemosweepError
 
 SIZE = "data.size"
 
@@ -30,7 +30,7 @@ def find_factor(runs: Runs, requested: str | None = None) -> str:
         The key; `data.size` where nothing but the size varies, which makes one curve.
 
     Raises:
-        AnalysisError: no such key, or several factors to choose from.
+        MemosweepError: no such key, or several factors to choose from.
     """
     keys = experiment_keys(runs.evaluations)
     sweeps = runs.sweeps.values()
@@ -41,13 +41,15 @@ def find_factor(runs: Runs, requested: str | None = None) -> str:
             return found[0]
         near = difflib.get_close_matches(requested, [*keys, *(key.rpartition(".")[2] for key in keys)], n=1)
         hint = f"did you mean {near[0]}?" if near else f"these differ: {', '.join(runs.factors) or 'none'}"
-        raise AnalysisError(f"--factor {requested}: no trial has such a setting, {hint}")
+        raise MemosweepError(f"--factor {requested}: no trial has such a setting, {hint}")
     studied = list(dict.fromkeys(key for sweep in sweeps if (key := str(sweep.get("key"))) in keys))
     candidates = studied or runs.factors or [SIZE]
     if len(candidates) > 1:
         candidates = [key for key in candidates if key != SIZE]
     if len(candidates) > 1:
-        raise AnalysisError(f"several factors differ among the trials: choose one by --factor {' | '.join(candidates)}")
+        raise MemosweepError(
+            f"several factors differ among the trials: choose one by --factor {' | '.join(candidates)}"
+        )
     return candidates[0]
 
 
@@ -55,14 +57,14 @@ def comparable_runs(runs: Runs, key: str) -> list[Group]:
     """Return the trials that count, in groups within which only the factor, the size and seeds differ.
 
     Raises:
-        AnalysisError: no trial has a ratio, or none to which the factor means something.
+        MemosweepError: no trial has a ratio, or none to which the factor means something.
     """
     runs = runs.checked()
     if key in CONDITIONAL:
         runs = runs.where(runs.evaluations[key].notna())
         if runs.evaluations.empty:
             other, value = CONDITIONAL[key]
-            raise AnalysisError(f"--factor {key}: no trial has {other} = {value}, without which it means nothing")
+            raise MemosweepError(f"--factor {key}: no trial has {other} = {value}, without which it means nothing")
     return runs.groups(key, min_values=1)
 
 
@@ -80,7 +82,7 @@ def emm_of_results(found: Sequence[Group], zetas: Sequence[float], methods: Sequ
         group). Sizes in images; an open side of an interval is 0 or infinity.
 
     Raises:
-        AnalysisError: zeta out of range.
+        MemosweepError: zeta out of range.
     """
     parts = []
     for place, (group, among) in enumerate(zip(found, group_titles(found), strict=True)):
@@ -88,7 +90,7 @@ def emm_of_results(found: Sequence[Group], zetas: Sequence[float], methods: Sequ
         try:
             part = emm(runs, about, list(zetas), methods, size=SIZE, seed="training")
         except ValueError as error:
-            raise AnalysisError(f"no EMM: {error}") from None
+            raise MemosweepError(f"no EMM: {error}") from None
         order = {str(value): rank for rank, value in enumerate(in_order(group.key, part["value"]))}
         part = part.sort_values("value", key=lambda values: values.map(str).map(order), kind="stable")
         part.insert(0, "group", place)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError
 from analysis.runs.labels import tied_keys
 from analysis.runs.runs import Runs
 from analysis.runs.settings import REPEATS, for_fits, setting_keys, varies
+from memo_core.errors import MemosweepError
 
 MINIMUM_RUNS = 8
 WIDE = 10.0
@@ -79,17 +79,19 @@ def rank(runs: Runs, resamples: int = RESAMPLES, seed: int = 0) -> Ranking:
         seed: of forests and resampling.
 
     Raises:
-        AnalysisError: fewer than 8 finished runs, or no setting varies.
+        MemosweepError: fewer than 8 finished runs, or no setting varies.
     """
     if resamples < 2:
-        raise AnalysisError(f"--resamples {resamples}: an interval needs 2 at least")
-    ended = runs.finished
+        raise MemosweepError(f"--resamples {resamples}: an interval needs 2 at least")
+    ended = runs.evidence
     best = ended.networks.best
     if len(best) < MINIMUM_RUNS:
-        raise AnalysisError(f"{len(best)} finished runs: importances need {MINIMUM_RUNS} at least")
+        learning = len(runs.finished.networks.best) - len(best)
+        but = f", {learning} others had not begun to memorize" if learning > 0 else ""
+        raise MemosweepError(f"{len(best)} finished runs{but}: importances need {MINIMUM_RUNS} at least")
     axes = _axes(best)
     if not axes:
-        raise AnalysisError("all runs have the same settings: nothing to rank")
+        raise MemosweepError("all runs have the same settings: nothing to rank")
     values = best["memorization_ratio"].to_numpy(dtype=float)
     notes = []
     if len(best) < len(ended.best):
@@ -97,7 +99,7 @@ def rank(runs: Runs, resamples: int = RESAMPLES, seed: int = 0) -> Ranking:
             f"{len(ended.best) - len(best)} runs of the closed-form optimum, which is not trained, are left out"
         )
     if float(np.ptp(values)) == 0:
-        raise AnalysisError(f"all runs have the same memorization_ratio, {values[0]:g}: nothing to explain")
+        raise MemosweepError(f"all runs have the same memorization_ratio, {values[0]:g}: nothing to explain")
     if len(axes) == 1:
         notes.append(f"only {axes[0].name} varies, so that its share says nothing: compare its values instead")
     if len(best) < 10 * len(axes):

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.errors import AnalysisError
 from analysis.results.schema import experiment_keys
 from analysis.runs.groups import Group
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 
 Clock = Literal["epoch", "images_seen"]
 DRAWS = 4000
@@ -37,19 +37,21 @@ def memorization_times(runs: Runs, level: float = 0.5, clock: Clock = "epoch") -
         evaluation, is a lower bound.
 
     Raises:
-        AnalysisError: a level outside (0, 1).
+        MemosweepError: a level outside (0, 1).
     """
     if not 0 < level < 1:
-        raise AnalysisError(f"a level of {level:g} is not a memorization ratio between 0 and 1, such as 0.5")
+        raise MemosweepError(f"a level of {level:g} is not a memorization ratio between 0 and 1, such as 0.5")
     frame = runs.counted.evaluations
     usable = frame.dropna(subset=["memorization_ratio", clock])
-    rows = []
-    for (experiment, trial), part in usable.sort_values(clock).groupby(["experiment", "trial_id"], sort=True):
-        found = _first_passage(part[clock].to_numpy(dtype=float), part["memorization_ratio"].to_numpy(), level)
-        keys = {key: part[key].iloc[0] for key in experiment_keys(frame)}
-        rows.append({"experiment": experiment, "trial_id": trial, **keys, **found})
-    columns = ["experiment", "trial_id", *experiment_keys(frame), "time", "low", "high", "kind"]
-    return pd.DataFrame(rows, columns=columns).sort_values("data.size", kind="stable", ignore_index=True)
+    ident = ["experiment", "trial_id"]
+    ordered = usable.sort_values([*ident, clock], kind="stable")
+    trials = ordered.drop_duplicates(ident)[[*ident, *experiment_keys(frame)]].reset_index(drop=True)
+    found = [
+        _first_passage(part[clock].to_numpy(dtype=float), part["memorization_ratio"].to_numpy(dtype=float), level)
+        for _, part in ordered[[*ident, clock, "memorization_ratio"]].groupby(ident, sort=True)
+    ]
+    passages = pd.DataFrame(found, columns=["time", "low", "high", "kind"])
+    return pd.concat([trials, passages], axis=1).sort_values("data.size", kind="stable", ignore_index=True)
 
 
 def _first_passage(times: NDArray[np.float64], ratios: NDArray[np.float64], level: float) -> dict[str, float | str]:
@@ -92,11 +94,11 @@ def time_scaling(times: pd.DataFrame) -> Scaling:
         times: of `memorization_times`, trials that differ in |D| and seeds only.
 
     Raises:
-        AnalysisError: fewer than two sizes have a trial that passed between two evaluations.
+        MemosweepError: fewer than two sizes have a trial that passed between two evaluations.
     """
     passed = times[times["kind"] == "passed"]
     if passed["data.size"].nunique() < 2:
-        raise AnalysisError("a scaling needs two sizes whose ratio passes the level between two evaluations")
+        raise MemosweepError("a scaling needs two sizes whose ratio passes the level between two evaluations")
     x, y = np.log(passed["data.size"].to_numpy(dtype=float)), np.log(passed["time"].to_numpy(dtype=float))
     centered = x - x.mean()
     slope = float(centered @ y / (centered @ centered))

@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.errors import AnalysisError
+from analysis.inference.nothing_learned import nothing_learned
 from analysis.inference.pooled_fit import PooledFit, Prediction, fit_pooled
 from analysis.results.schema import CONDITIONAL, DEFAULTS, experiment_keys
 from analysis.runs.factors import DEPENDENT
 from analysis.runs.labels import follows
 from analysis.runs.runs import Runs
 from analysis.runs.settings import MEASURING, REPEATS, for_fits, varied_keys, varies
+from memo_core.errors import MemosweepError
 
 SIZE = "data.size"
 MISSING = "none"
@@ -80,10 +81,11 @@ def ask(results: Runs, settings: Sequence[str]) -> Answer:
         settings: `KEY=VALUE` each; every key that differs among the trials has to be given.
 
     Raises:
-        AnalysisError: an unknown key, a key that is missing or never varied, a value that is not a number where one is
-            needed or was never run, or too few runs for the keys that vary.
+        MemosweepError: an unknown key, a key that is missing or never varied, a value that is not a number where one is
+            needed or was never run, too few runs for the keys that vary, or nothing was memorized in any of them.
     """
-    runs = results.checked().networks.best
+    counted = results.checked().networks
+    runs = counted.best
     keys = experiment_keys(runs)
     given = _parse(settings, keys)
     varied = [key for key in varied_keys(runs, keys) if key not in (*REPEATS, *MEASURING)]
@@ -99,7 +101,7 @@ def ask(results: Runs, settings: Sequence[str]) -> Answer:
     for key in pointless & set(given):
         other = CONDITIONAL[key][0]
         if given.pop(key).lower() not in (MISSING, "-"):
-            raise AnalysisError(f"--set {key}: it means nothing where {other} = {given[other]}, leave it out")
+            raise MemosweepError(f"--set {key}: it means nothing where {other} = {given[other]}, leave it out")
     inapplicable = pointless & set(varying)
     given |= {key: str(DEFAULTS[key]) for key in inapplicable}
     for key, text in given.items():
@@ -114,15 +116,18 @@ def ask(results: Runs, settings: Sequence[str]) -> Answer:
     missing = missing or [key for key in varying if key not in given]
     if missing:
         options = "; ".join(f"--set {key}=... ({_values(runs[key])})" for key in missing)
-        raise AnalysisError(f"missing, since these differ among the runs: {options}")
+        raise MemosweepError(f"missing, since these differ among the runs: {options}")
     if not varying:
-        raise AnalysisError("all runs have the same settings: there is nothing to predict from")
+        raise MemosweepError("all runs have the same settings: there is nothing to predict from")
+    unlearned = nothing_learned(counted.evaluations)
+    if unlearned is not None:
+        raise MemosweepError(f"there is nothing to predict from: {unlearned}")
     setting = {key: _value(key, given[key], runs[key]) for key in varying}
     try:
         fit = fit_pooled(table, varying, size=SIZE)
         prediction = fit.predict(setting)
     except ValueError as error:
-        raise AnalysisError(str(error)) from None
+        raise MemosweepError(str(error)) from None
     notes = results.excluded()
     if followers:
         notes.append(f"{', '.join(sorted(followers))} followed another key in every run: as there, so here")
@@ -135,10 +140,10 @@ def _parse(settings: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
     for setting in settings:
         key, equals, text = (part.strip() for part in setting.partition("="))
         if not equals or not text:
-            raise AnalysisError(f"--set {setting}: expected KEY=VALUE, such as data.size=3000")
+            raise MemosweepError(f"--set {setting}: expected KEY=VALUE, such as data.size=3000")
         if key not in keys:
             near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
-            raise AnalysisError(
+            raise MemosweepError(
                 f"--set {setting}: no run has a setting {key}" + (f", did you mean {near[0]}?" if near else "")
             )
         given[key] = text
@@ -168,11 +173,11 @@ def _value(key: str, text: str, column: pd.Series) -> Any:
     try:
         number = float(text)
     except ValueError:
-        raise AnalysisError(f"--set {key}={text}: expected a number") from None
+        raise MemosweepError(f"--set {key}={text}: expected a number") from None
     if not pd.api.types.is_integer_dtype(column):
         return number
     if not number.is_integer():
-        raise AnalysisError(f"--set {key}={text}: expected a whole number")
+        raise MemosweepError(f"--set {key}={text}: expected a whole number")
     return int(number)
 
 
@@ -192,9 +197,9 @@ def _check_constant(runs: pd.DataFrame, key: str, text: str) -> None:
     """Admit a key that the fit does not know only with the value that all runs have."""
     column = runs[key]
     if varies(column):
-        raise AnalysisError(f"--set {key}={text}: the fit does not ask for it: it repeats or measures a run")
+        raise MemosweepError(f"--set {key}={text}: the fit does not ask for it: it repeats or measures a run")
     if _plain(_value(key, text, column)) != _plain(column.iloc[0]):
-        raise AnalysisError(f"--set {key}={text}: all runs have {_values(column)}, so that nothing is known of others")
+        raise MemosweepError(f"--set {key}={text}: all runs have {_values(column)}, so that nothing is known of others")
 
 
 def _values(column: pd.Series) -> str:

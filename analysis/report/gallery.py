@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from analysis.figures.gallery import shown_trials
 from analysis.report.overview import Overview, setting_text
-from analysis.results.samples import best_samples
 from analysis.runs.factors import ratio_text
 from analysis.runs.final import is_lower_bound
 from analysis.runs.runs import Runs
 from analysis.tables.table import plural
 
 ROWS = 8
+SIDE = 52
+"""CSS pixels a side that an image is enlarged to, as nearly as a whole multiple allows."""
 COLUMNS = 16
 
 
@@ -36,21 +38,18 @@ class Row:
 
     title: str
     note: str
-    pixels: int
+    side: int
+    """CSS pixels a side: a whole multiple of the image's own, so that all of its pixels are equally large."""
     pairs: tuple[Pair, ...]
 
 
 def gallery(runs: Runs, overview: Overview) -> list[Row]:
-    """Rows for finished trials that left samples, spread evenly from the highest ratio to the lowest."""
-    ordered = runs.finished.best.sort_values("memorization_ratio", ascending=False, kind="stable")
+    """Rows for finished trials that left samples; see `analysis.figures.gallery.shown_trials`."""
     found = []
-    for place in np.linspace(0, len(ordered) - 1, min(ROWS, len(ordered))).round().astype(int):
-        run = ordered.iloc[place]
-        samples = best_samples(run["folder"])
-        if samples is not None:
-            ratio = ratio_text(100 * run["memorization_ratio"], is_lower_bound(run), 1)
-            title = f"{setting_text(run, overview.varied, overview.base)}: ratio {ratio}%"
-            found.append(_row(title, samples, int(run["data.size"])))
+    for run, samples in shown_trials(runs.finished, ROWS):
+        ratio = ratio_text(100 * run["memorization_ratio"], is_lower_bound(run), 1)
+        title = f"{setting_text(run, overview.varied, overview.base)}: ratio {ratio}%"
+        found.append(_row(title, samples, int(run["data.size"])))
     return found
 
 
@@ -61,7 +60,11 @@ def _row(title: str, samples: Mapping[str, NDArray[np.generic]], size: int) -> R
         Pair(data_uri(image), data_uri(other), bool(replica), f"sample {index + 1}{', a replica' if replica else ''}")
         for index, (image, other, replica) in enumerate(zip(generated, nearest, memorized, strict=False))
     )
-    return Row(title, _concentration(samples, memorized, size), int(generated.shape[-1]), pairs)
+    return Row(title, _concentration(samples, memorized, size), _side(int(generated.shape[-1])), pairs)
+
+
+def _side(pixels: int) -> int:
+    return pixels * max(1, round(SIDE / pixels))
 
 
 def _concentration(samples: Mapping[str, NDArray[np.generic]], memorized: NDArray[np.bool_], size: int) -> str:

@@ -27,6 +27,7 @@ def headlines(
     verdicts: Sequence[Verdict],
     spread: SeedSpread,
     further: Sequence[str] = (),
+    unlearned: str | None = None,
 ) -> list[str]:
     """Return sentences, the most important first.
 
@@ -38,7 +39,10 @@ def headlines(
         verdicts: on the paper's findings.
         spread: of training seeds.
         further: such as the EMMs.
+        unlearned: what to say where nothing was memorized: no setting is then the highest or the strongest.
     """
+    if unlearned is not None:
+        return [f"{unlearned[:1].upper()}{unlearned[1:]}.", _findings(verdicts)]
     return [
         *([_range(best, overview)] if len(best) else []),
         *([_strongest(changes, slope)] if changes else []),
@@ -107,7 +111,10 @@ def _size(slope: Effect) -> str:
 
 
 def emm_headline(estimates: pd.DataFrame) -> list[str]:
-    """The EMMs of the factor with most measured ones in a sentence: numbers with their intervals, and bounds."""
+    """The EMMs of the factor with most measured ones in a sentence: numbers with their intervals, and bounds.
+
+    Of several groups of runs the one with most settings; the others are counted.
+    """
     if estimates.empty:
         return []
     # One row a value: the interpolated crossing, or the bound in its place.
@@ -116,7 +123,9 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
         return []
     crossing = known["kind"].isin(["measured", "uncertain"])
     key = (known[crossing] if crossing.any() else known)["key"].value_counts().index[0]
-    chosen = known[known["key"] == key]
+    of_key = known[known["key"] == key]
+    groups = of_key["group"].unique()
+    chosen = of_key[of_key["group"] == groups[0]]
     texts: dict[str, list[str]] = {}
     for _, row in chosen.iterrows():
         value = "" if key == "data.size" else value_text(key, row["value"])
@@ -125,7 +134,8 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
     more = f"; and {len(parts) - MAX_EMMS} more in the table" if len(parts) > MAX_EMMS else ""
     among = str(chosen["among"].iloc[0])
     name = "" if key == "data.size" else f" by {inside_sentence(factor(key).title)}"
-    name += f" ({among})" if among else ""
+    others = plural(len(groups) - 1, "further group")
+    name += f" ({among}; {others} in the table)" if len(groups) > 1 else f" ({among})" if among else ""
     sentence = f"The EMM (zeta = {ZETA:g}){name}, in training images: {'; '.join(parts[:MAX_EMMS])}{more}."
     if not (chosen["kind"] == "measured").any():
         sentence += (
@@ -150,10 +160,13 @@ def _findings(verdicts: Sequence[Verdict]) -> str:
         [verdict.id for verdict in verdicts if verdict.outcome == outcome] for outcome in ("supported", "contradicted")
     )
     named = f" ({', '.join(contradicted)})" if contradicted else ""
-    undecided = len(verdicts) - len(supported) - len(contradicted)
+    asked = len([verdict for verdict in verdicts if verdict.effect is not None])
+    if not asked:
+        return f"None of the paper's {len(verdicts)} findings can be examined with these runs."
+    undecided = asked - len(supported) - len(contradicted)
     return (
-        f"Of the paper's {len(verdicts)} findings these runs support {len(supported)}, contradict "
-        f"{len(contradicted)}{named} and leave {undecided} undecided for want of data."
+        f"These runs bear on {asked} of the paper's {len(verdicts)} findings: they support {len(supported)}, "
+        f"contradict {len(contradicted)}{named} and leave {undecided} undecided for want of data."
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.results.schema import CONDITIONAL, experiment_keys
-from analysis.runs.factors import in_order, value_label, value_text
+from analysis.runs.factors import dataset_title, in_order, value_label, value_text
 from analysis.runs.runs import Runs
 from analysis.tables.table import number, plural
 
@@ -97,6 +97,34 @@ def describe(runs: Runs) -> Overview:
 
 def _is_planned(sweeps: list[Sweep], line: str) -> bool:
     return any(line.startswith(f"{sweep.name}:") and sweep.planned is not None for sweep in sweeps)
+
+
+def opening(runs: Runs) -> str:
+    """Return what was run in one line: data, network, budget, samples, trials and seeds."""
+    rows = runs.evaluations
+    data = [dataset_title(rows) or _span(rows, "data.dataset"), f"|D| = {_span(rows, 'data.size')}"]
+    network = [_span(rows, "model.architecture")]
+    network += [f"{name} {text}" for name in ("width", "depth") if (text := _span(rows, f"model.{name}"))]
+    budget = [f"{text} {unit}" for unit in ("images", "epochs") if (text := _span(rows, f"training.{unit}"))]
+    trained = f"trained for {' or '.join(budget)}" if budget else ""
+    samples = f"{_span(rows, 'num_samples')} samples an evaluation" if "num_samples" in rows else ""
+    seeds = plural(int(rows["seed"].nunique()), "training seed") if "seed" in rows else ""
+    count = ", ".join(filter(None, (plural(runs.num_trials, "trial"), seeds)))
+    parts = [", ".join(filter(None, data)), ", ".join(filter(None, [*network, trained])), samples, count]
+    return "; ".join(filter(None, parts))
+
+
+def _span(rows: pd.DataFrame, key: str) -> str:
+    """Return the values of a setting in short: one, two or three, or the ends of many numbers; empty without any."""
+    if key not in rows:
+        return ""
+    values = [value for value in in_order(key, rows[key].unique()) if not pd.isna(value)]
+    texts = [
+        value_text(key, value) if isinstance(value, str) or key == "data.size" else short(value) for value in values
+    ]
+    if len(texts) > 3:
+        return f"{texts[0]} to {texts[-1]}" if not isinstance(values[0], str) else f"{len(texts)} values"
+    return ", ".join(texts[:-1]) + (" and " if len(texts) > 1 else "") + texts[-1] if texts else ""
 
 
 def setting_text(

@@ -5,29 +5,33 @@ from collections.abc import Callable, Sequence
 import jinja2
 import pandas as pd
 
-from analysis.errors import AnalysisError
+from analysis.errors import some_of
 from analysis.inference.emm import emm_of_results
 from analysis.inference.findings import Effect, Verdict, size_slope, verdicts
 from analysis.inference.findings.verdict import ANSWERS
 from analysis.inference.importance import RESAMPLES, rank
 from analysis.inference.main_effects import contrasts
+from analysis.inference.nothing_learned import nothing_learned
 from analysis.report.figures import figure_blocks
 from analysis.report.gallery import gallery
 from analysis.report.headlines import ZETA, emm_headline, headlines, tiles
-from analysis.report.overview import describe
+from analysis.report.overview import Overview, describe, opening, setting_text
 from analysis.runs.effects import LOGIT, make_cells
-from analysis.runs.factors import title_of
+from analysis.runs.factors import factor, title_of
 from analysis.runs.final import NO_FINAL_RATIO
 from analysis.runs.groups import short_titles
 from analysis.runs.runs import Runs
 from analysis.tables.effects import effects_table, importance_table, memorization_time_table
 from analysis.tables.emm import emm_table
 from analysis.tables.findings import measured
-from analysis.tables.paper import cell_tables, paper_tables
+from analysis.tables.paper import paper_tables, tables_beside
 from analysis.tables.table import Table, plural
 from analysis.tables.trials import replication_table, trials_table
 from analysis.tables.writers import write
+from memo_core.errors import MemosweepError
 
+MAX_GROUPS = 8
+"""Groups of runs of one factor whose EMMs are estimated, those with most settings."""
 REACH = 5.0
 """Logits at the ends of the small interval plots."""
 ORDER = {"supported": 0, "contradicted": 1, "undecided": 2}
@@ -46,34 +50,36 @@ def build(
         runs: of any number of sweeps.
         title: the heading; the experiments' names where not given.
         resamples: of the runs, for the intervals of importances.
-        draw: whether to draw figures, which takes most of the time.
+        draw: whether to draw figures and to rank the settings, which take most of the time.
         say: called with what is being done, in a few words.
 
     Raises:
-        AnalysisError: there is no evaluation at all, or all trials were stopped early as they will not reach a target.
+        MemosweepError: there is no evaluation at all, or all trials were stopped early as they will not reach a target.
     """
     if runs.evaluations.empty:
-        raise AnalysisError("no trial has reported yet: nothing to write about")
+        raise MemosweepError("no trial has reported yet: nothing to write about")
     # The best ratio of half a training would stand beside those of whole ones; with nothing finished, show what is.
     if runs.counted.evaluations.empty:
-        raise AnalysisError(NO_FINAL_RATIO)
+        raise MemosweepError(NO_FINAL_RATIO)
     say("effects and verdicts")
     overview = describe(runs)
     ended = runs.finished
-    best = ended.networks.best
+    best, evidence = ended.networks.best, runs.evidence.networks.best
     spread = runs.seed_spread
-    cells = make_cells(best, spread) if len(best) else None
+    cells = make_cells(evidence, spread) if len(evidence) else None
     found, saturated = contrasts(cells) if cells is not None else ([], [])
     slope = size_slope(cells) if cells is not None else None
-    estimates = emm_frame(ended.networks)
+    estimates, emm_notes = emm_frame(ended.networks)
     answers = sorted(verdicts(runs), key=_rank)
+    asked = [answer for answer in answers if answer.effect is not None]
     tables = [effects_table(found, saturated)]
-    say("importances")
-    tables += _importances(runs, resamples)
+    if draw:
+        say("importances")
+        tables += _importances(runs, resamples)
     say("tables")
-    tables += [emm_table(estimates)] if len(estimates) else []
+    tables += [emm_table(estimates, emm_notes)] if len(estimates) else []
     tables += [memorization_time_table(runs), replication_table(runs)]
-    tables += [table for known in paper_tables(ended) for table in cell_tables(known)]
+    tables += [table for known in paper_tables(ended) for table in tables_beside(known)]
     tables.append(trials_table(runs))
     drawn, missing = figure_blocks(runs, say) if draw else ({"": []}, [])
     say("gallery")
@@ -84,12 +90,23 @@ def build(
             title=title
             or _title(overview.sweeps[0].facts.get("Studied factor"), [sweep.name for sweep in overview.sweeps]),
             runs=overview,
-            notes=_notes(runs, optimum=len(ended.best) - len(best)),
+            opening=opening(runs),
+            notes=_notes(runs, overview, optimum=len(ended.best) - len(best)),
             tiles=tiles(overview, best),
-            headlines=headlines(overview, best, found, slope, answers, spread, emm_headline(estimates)),
-            verdicts=answers,
+            headlines=headlines(
+                overview,
+                best,
+                found,
+                slope,
+                answers,
+                spread,
+                emm_headline(estimates),
+                nothing_learned(runs.networks.counted.evaluations),
+            ),
+            verdicts=asked,
+            silent=[answer for answer in answers if answer not in asked],
             answers=ANSWERS,
-            counts={outcome: sum(answer.outcome == outcome for answer in answers) for outcome in ORDER},
+            counts={outcome: sum(answer.outcome == outcome for answer in asked) for outcome in ORDER},
             figures=drawn,
             missing_figures=missing,
             tables=[table for table in tables if table.rows or (table is tables[0] and saturated)],
@@ -99,14 +116,25 @@ def build(
     )
 
 
-def _notes(runs: Runs, optimum: int) -> list[str]:
+def _notes(runs: Runs, overview: Overview, optimum: int) -> list[str]:
     """What a reader has to know before the numbers: which trials are left out, and which ratios are no final ones.
 
     Args:
         runs: of the report.
+        overview: of the runs.
         optimum: finished runs of the closed-form optimum beside networks.
     """
     lines = [line.removeprefix("note: ") for line in runs.excluded()]
+    finished = runs.finished.evaluations
+    no_evidence = ~finished.index.to_series().isin(runs.evidence.evaluations.index)
+    learning = runs.finished.where(no_evidence).best
+    if len(learning):
+        names = some_of([setting_text(row, overview.varied, overview.base) for _, row in learning.iterrows()])
+        lines.append(
+            f"{plural(len(learning), 'trial')} had not begun to memorize, with a ratio of 0 while the samples still "
+            f"approached the training images, and {'is' if len(learning) == 1 else 'are'} no evidence in findings, "
+            f"effects and importances: {names}"
+        )
     if optimum:
         lines.append(
             f"{plural(optimum, 'run')} of the closed-form optimum, which no setting moves: in the trial table and in "
@@ -117,22 +145,26 @@ def _notes(runs: Runs, optimum: int) -> list[str]:
     return [_sentence_case(line) for line in lines]
 
 
-def emm_frame(runs: Runs) -> pd.DataFrame:
-    """Return the EMMs of each factor's largest group, as `python -m analysis emm` estimates them, with `key`.
+def emm_frame(runs: Runs) -> tuple[pd.DataFrame, list[str]]:
+    """Return the EMMs of each factor as `python -m analysis emm` estimates them, with `key`, and what is left out.
 
     Empty where no group has two sizes with enough numbers. `runs` are those of trained networks.
     """
-    parts = []
+    parts, notes = [], []
     for key in (runs.factors or ["data.size"]) if len(runs.best) else []:
-        found = runs.groups(key)
-        if not found or len(found[0].runs.evaluations["data.size"].unique()) < 2:
-            continue
+        found = [group for group in runs.groups(key) if len(group.runs.evaluations["data.size"].unique()) > 1]
+        titles = short_titles(found, MAX_GROUPS)
         try:
-            part = emm_of_results(found[:1], [ZETA])
-        except AnalysisError:  # fewer numbers than the estimators need
+            part = emm_of_results(found[:MAX_GROUPS], [ZETA], ["isotonic"]) if found else pd.DataFrame()
+        except MemosweepError:  # fewer numbers than the estimators need
             continue
-        parts.append(part.assign(key=key, among=short_titles(found, len(found))[0]))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        if part.empty:
+            continue
+        parts.append(part.assign(key=key, among=[titles[place] for place in part["group"]]))
+        if len(found) > MAX_GROUPS:
+            left_out = plural(len(found) - MAX_GROUPS, "further group")
+            notes.append(f"Left out of {factor(key).title}: {left_out} of runs with fewer settings.")
+    return (pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()), notes
 
 
 def _rank(verdict: Verdict) -> tuple[int, bool]:
@@ -150,7 +182,7 @@ def _importances(runs: Runs, resamples: int) -> list[Table]:
     """Return their table where there are enough runs over two settings at least."""
     try:
         ranking = rank(runs, resamples)
-    except AnalysisError:
+    except MemosweepError:
         return []
     return [importance_table(ranking)] if len(ranking.factors) > 1 else []
 

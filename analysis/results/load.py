@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError, SkippedResultsWarning
+from analysis.errors import SkippedResultsWarning
 from analysis.results.columns import joined, typed
 from analysis.results.experiment import Results, is_experiment, read_experiment
 from analysis.results.schema import REPORTED, experiment_keys, with_defaults
 from analysis.results.store import RESULT_FILE, Store, join_url, open_store
+from memo_core.errors import MemosweepError
 
 
 def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.DataFrame:
@@ -41,7 +42,7 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
         SkippedResultsWarning: part of a folder could not be read.
 
     Raises:
-        AnalysisError: nothing is left to read; one line.
+        MemosweepError: nothing is left to read; one line.
     """
     frame, _, skipped = read(paths, cache)
     for line in skipped:
@@ -59,12 +60,12 @@ def read(
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not given:
-        raise AnalysisError("no result folder was given")
+        raise MemosweepError("no result folder was given")
     results, skipped = [], []
     for path in given:
         try:
             stores = _experiments(open_store(path))
-        except AnalysisError as error:
+        except MemosweepError as error:
             skipped.append(str(error))
             continue
         for store in stores:
@@ -75,7 +76,7 @@ def read(
             elif not result.skipped:
                 skipped.append(f"{store.location}: no trial has reported yet")
     if not results:
-        raise AnalysisError(f"no results to read: {'; '.join(skipped)}")
+        raise MemosweepError(f"no results to read: {'; '.join(skipped)}")
     results, copies = _without_copies(results)
     named = _distinct(results)
     return _tidy(named), {name: dict(result.manifest) for name, result in named}, [*skipped, *copies]
@@ -86,12 +87,12 @@ def _experiments(store: Store) -> list[Store]:
     if is_experiment(store):
         return [store]
     if RESULT_FILE in store.files():
-        raise AnalysisError(f"{store.location} is one trial: give the experiment folder that it lies in")
+        raise MemosweepError(f"{store.location} is one trial: give the experiment folder that it lies in")
     inner = [open_store(join_url(store.location, name)) for name in store.folders()]
     found = [child for child in inner if is_experiment(child)]
     if not found:
         what = "is empty" if not inner and not store.files() else "holds no Tune experiment"
-        raise AnalysisError(f"{store.location} {what}")
+        raise MemosweepError(f"{store.location} {what}")
     return found
 
 

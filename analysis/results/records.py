@@ -31,7 +31,9 @@ MEASURED = (
 _FIRST_OF_TUNE = ', "timestamp": '
 _TIME = ', "time_total_s": '
 _CONFIG = ', "config": {'
+_IDENTITY = re.compile(r"_([0-9a-f]{12})$")
 _TRIAL_ID = re.compile(r"([0-9a-f]{5,32}_\d{5,})$")
+"""How older runs named their trials."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def parse_trial(folder: str, content: bytes) -> TrialRecords:
         problems.append(f"{cut} line{'s are' if cut > 1 else ' is'} cut short")
     configs = [result["config"] for result in results if isinstance(result.get("config"), dict)]
     config, odd = checked_config(configs[0]) if configs else ({}, set())
-    in_name = _TRIAL_ID.search(folder)
+    in_name = _IDENTITY.search(folder) or _TRIAL_ID.search(folder)
     identities = (str(name) for result in results if _is_id(name := result.get("trial_id")))
     identity = next(identities, in_name.group(1) if in_name else folder)
     trained = config.get("model.architecture") != OPTIMUM

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.errors import AnalysisError
 from analysis.results.store import open_store, read_file
+from memo_core.errors import MemosweepError
 
 SAMPLES_FILE = "best.npz"
 PER_SAMPLE = ("memorized", "nearest_index", "nearest_distance", "second_distance")
@@ -27,7 +27,7 @@ def best_samples(trial_folder: str | Path) -> Mapping[str, NDArray[np.generic]] 
     """
     try:
         store = open_store(trial_folder)
-    except AnalysisError:
+    except MemosweepError:
         return None
     checkpoints = [name for name in store.folders() if name.startswith("checkpoint_")]
     for name in reversed(checkpoints):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from analysis.errors import AnalysisError
+from memo_core.errors import MemosweepError
 
 RESULT_FILE = "result.json"
 JOURNAL_FILE = "trials.jsonl"
@@ -68,7 +68,7 @@ def open_store(path: str | Path) -> Store:
     """The store of a path or URL.
 
     Raises:
-        AnalysisError: there is no such folder, or its file system is not known or not reachable.
+        MemosweepError: there is no such folder, or its file system is not known or not reachable.
     """
     text = str(path)
     return LocalStore(Path(local_path(text))) if is_local(text) else RemoteStore(text.rstrip("/"))
@@ -86,7 +86,7 @@ class LocalStore:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             what = "is a file, not a result folder" if folder.exists() else "does not exist"
-            raise AnalysisError(f"{folder} {what}: give the folder of a Tune experiment")
+            raise MemosweepError(f"{folder} {what}: give the folder of a Tune experiment")
         self._folder, self.location = folder, str(folder)
         self.name = folder.name or folder.resolve().name
 
@@ -137,15 +137,13 @@ class RemoteStore:
     def __init__(self, url: str) -> None:
         try:
             self._filesystem, self._path = open_location(url)
-            # The object may have been listed before it grew.
-            self._filesystem.invalidate_cache()
             found = self._filesystem.isdir(self._path)
         except ImportError as error:
-            raise AnalysisError(f"{url}: its file system needs another package ({error})") from None
+            raise MemosweepError(f"{url}: its file system needs another package ({error})") from None
         except (OSError, ValueError) as error:
-            raise AnalysisError(f"{url} cannot be reached ({error})") from None
+            raise MemosweepError(f"{url} cannot be reached ({error})") from None
         if not found:
-            raise AnalysisError(f"{url} does not exist: give the folder of a Tune experiment")
+            raise MemosweepError(f"{url} does not exist: give the folder of a Tune experiment")
         self.location, self.name = url, _last(self._path)
 
     def result_files(self) -> dict[str, Stamp]:
@@ -249,6 +247,8 @@ def open_location(location: str) -> tuple[Any, str]:
         except ImportError:
             pass
         else:
+            # What it listed before has changed: trials write from other processes.
+            filesystem.invalidate_cache()
             return filesystem, str(path)
     from pyarrow import fs  # noqa: PLC0415
 

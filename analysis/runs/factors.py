@@ -95,7 +95,7 @@ _PLAIN: Mapping[str, str] = {
 }
 
 METRIC_TITLES: Mapping[str, str] = {
-    "memorization_ratio": "Ratio (%) of memorization",
+    "memorization_ratio": "Memorization ratio (%)",
     "fid": "FID",
     "knn_distance": "kNN distance",
 }
@@ -185,3 +185,26 @@ def size_text(size: float) -> str:
     if size >= 1e6:
         return f"{size / 1e6:g}M"
     return f"{size:g}" if size < 1000 else f"{size / 1000:g}k"
+
+
+_DATASET, _RESOLUTION = "data.dataset", "data.resolution"
+_DATASETS = {"cifar10": "CIFAR-10", "digits": "Digits"}
+
+
+def dataset_title(evaluations: pd.DataFrame) -> str:
+    """Return the data set of some runs, such as `CIFAR-10` or `Digits, 4x4`; empty where they are unknown or several.
+
+    Args:
+        evaluations: of `Runs`; several data sets are what distinguishes the runs, and stand where their values do.
+    """
+    names, resolutions = (_distinct(evaluations, key) for key in (_DATASET, _RESOLUTION))
+    if len(names) != 1 or pd.isna(names[0]):
+        return ""
+    name = _DATASETS.get(str(names[0]), value_text(_DATASET, names[0]))
+    if len(resolutions) == 1 and pd.notna(resolutions[0]):
+        return f"{name}, {value_text(_RESOLUTION, resolutions[0])}"
+    return name
+
+
+def _distinct(frame: pd.DataFrame, key: str) -> list[Any]:
+    return frame[key].unique().tolist() if key in frame else []

@@ -115,6 +115,29 @@ def is_finished(frame: pd.DataFrame) -> pd.Series:
     return ((ended & whole) | stopped) & counts
 
 
+STILL_FALLING = 0.01
+"""Share of the distance per evaluation interval; a smaller fall is the noise of the samples."""
+
+
+def still_learning(frame: pd.DataFrame) -> "pd.Series[bool]":
+    """For each row, whether its trial had no replica at all while its samples still approached the training images.
+
+    The samples of a network come nearer to the training images long before the first of them is a replica. A ratio of
+    0 then says that the budget was short, not what the setting does. A trial that was evaluated once, or without
+    `knn_distance`, is not one of these.
+    """
+    ident = ["experiment", "trial_id"]
+    if not {"knn_distance", "memorization_ratio", "images_seen"} <= set(frame.columns):
+        return pd.Series(False, index=frame.index)
+    rows = frame.dropna(subset=["knn_distance", "memorization_ratio"]).sort_values("images_seen", kind="stable")
+    before = rows.groupby([rows[name] for name in ident])["knn_distance"].shift(1)
+    last = rows.assign(before=before).drop_duplicates(ident, keep="last")
+    falls = last["knn_distance"] <= (1 - STILL_FALLING) * last["before"]
+    found = pd.MultiIndex.from_frame(last.loc[falls, ident])
+    highest = frame.groupby(ident)["memorization_ratio"].transform("max")
+    return pd.Series(pd.MultiIndex.from_frame(frame[ident]).isin(found), index=frame.index) & (highest == 0)
+
+
 def finished(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of trials with a final ratio; half-trained ones would pass for a low ratio.
 

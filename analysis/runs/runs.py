@@ -8,14 +8,23 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.errors import AnalysisError
 from analysis.results.load import read
 from analysis.results.schema import OPTIMUM
 from analysis.runs.factors import declare
-from analysis.runs.final import NO_FINAL_RATIO, best_rows, failed, is_counted, is_finished, left_out, stopped_early
+from analysis.runs.final import (
+    NO_FINAL_RATIO,
+    best_rows,
+    failed,
+    is_counted,
+    is_finished,
+    left_out,
+    still_learning,
+    stopped_early,
+)
 from analysis.runs.groups import Group, group_trials, studied_keys
 from analysis.runs.seeds import SeedSpread, seed_spread
 from analysis.runs.settings import setting_keys, varied_keys
+from memo_core.errors import MemosweepError
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,18 +80,23 @@ class Runs:
         """Return the runs that count.
 
         Raises:
-            AnalysisError: there is none, or none with a memorization ratio.
+            MemosweepError: there is none, or none with a memorization ratio.
         """
         if len(self.best):
             return self.counted
         if self.evaluations["memorization_ratio"].notna().any():
-            raise AnalysisError(NO_FINAL_RATIO)
-        raise AnalysisError("no trial has reported a memorization ratio yet")
+            raise MemosweepError(NO_FINAL_RATIO)
+        raise MemosweepError("no trial has reported a memorization ratio yet")
 
     @cached_property
     def finished(self) -> "Runs":
         """The trials with a final ratio or a lower bound of it; see `analysis.runs.final.is_finished`."""
         return self.where(self.is_finished)
+
+    @cached_property
+    def evidence(self) -> "Runs":
+        """The finished trials but those that had not begun to memorize; see `analysis.runs.final.still_learning`."""
+        return self.finished.where(~self._root._still_learning.loc[self.finished.evaluations.index])
 
     @cached_property
     def networks(self) -> "Runs":
@@ -166,6 +180,10 @@ class Runs:
     @cached_property
     def _is_counted(self) -> "pd.Series[bool]":
         return is_counted(self.evaluations)
+
+    @cached_property
+    def _still_learning(self) -> "pd.Series[bool]":
+        return still_learning(self.evaluations)
 
     @cached_property
     def _stopped_early(self) -> "pd.Series[bool]":

@@ -11,7 +11,7 @@ from analysis.runs.factors import size_text, title_of, value_text
 from analysis.runs.groups import short_titles
 from analysis.runs.runs import Runs
 from analysis.stats.significance import CONFIDENCE
-from analysis.tables.table import Column, Table, plural
+from analysis.tables.table import HIGH, LOW, Column, Table, plural
 
 
 def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> Table:
@@ -29,8 +29,8 @@ def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> T
                 title_of(change.key),
                 value_text(first, change.before),
                 value_text(first, change.after),
-                *(change.effect.points or (None, None, None)),
-                math.exp(change.effect.value),
+                change.effect.points[0] if change.effect.points else None,
+                *(math.exp(logit) for logit in (change.effect.value, change.effect.low, change.effect.high)),
                 change.adjusted_p,
                 change.effect.comparisons,
                 change.effect.runs,
@@ -38,16 +38,16 @@ def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> T
         )
     kinds = [
         *Column.texts("Setting", "From", "To"),
-        *Column.with_interval("Change (points)", "+.1f"),
-        Column("Odds times", lambda odds: odds_text(math.log(odds))),
+        Column.formatted("Change (points)", "+.1f"),
+        *(Column(title, lambda odds: odds_text(math.log(odds))) for title in ("Odds times", LOW, HIGH)),
         Column.p_values("Holm p", 1 - CONFIDENCE),
         Column.numbers("Matched"),
         Column.numbers("Runs"),
     ]
     notes = [
-        "The change of the best ratio at equal other settings, in points and as a factor of its odds; 95% intervals "
-        "hold the noise of samples and training seeds, each by itself; Holm's p-values allow for all rows "
-        "(* below 0.05). Matched: how many settings have both values."
+        "The change of the best ratio at equal other settings, in points and as a factor of its odds. The 95% interval "
+        "of the odds holds the noise of samples and training seeds, each row by itself; the p-value is of the same "
+        "effect, and Holm's allows for all rows (* below 0.05). Matched: how many settings have both values."
     ]
     if saturated:
         notes.append(f"Left out, at 0% or at 100% on both sides in every matched setting: {'; '.join(saturated)}.")

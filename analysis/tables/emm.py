@@ -10,10 +10,12 @@ from analysis.runs.factors import factor, inside_sentence, value_text
 from analysis.tables.table import HIGH, LOW, Column, Marked, Table
 
 MARKS = {"lower_bound": ">= ", "upper_bound": "< ", "extrapolated": "~ "}
-WHAT = (
-    "EMM: the largest training set of which a model still replicates 1 - zeta. Where the ratio crosses: interpolated "
-    "(isotonic) or on a line of logits over ln|D| whose slope all values share (logistic)"
-)
+WHAT = "EMM: the largest training set of which a model still replicates 1 - zeta"
+HOW = {
+    "isotonic": "interpolated between the sizes run (isotonic)",
+    "logistic": "on a line of logits over ln|D| whose slope all values share (logistic)",
+}
+"""Where the ratio crosses 1 - zeta, by method."""
 
 
 def emm_table(estimates: pd.DataFrame, notes: Sequence[str] = ()) -> Table:
@@ -26,6 +28,7 @@ def emm_table(estimates: pd.DataFrame, notes: Sequence[str] = ()) -> Table:
     keys = list(estimates["key"].unique())
     alone = len(keys) == 1
     among = bool((estimates["among"] != "").any())
+    methods = list(dict.fromkeys(estimates["method"]))
     rows = []
     for _, row in estimates.iterrows():
         is_bound = str(row["kind"]).endswith("bound")
@@ -36,7 +39,7 @@ def emm_table(estimates: pd.DataFrame, notes: Sequence[str] = ()) -> Table:
                 *([str(row["among"])] if among else []),
                 *([] if keys == [SIZE] else [_value(row, raw=alone)]),
                 row["zeta"],
-                row["method"],
+                *([row["method"]] if len(methods) > 1 else []),
                 Marked(row["emm"], mark) if mark else row["emm"],
                 *((None, None) if is_bound else (row["emm_low"], row["emm_high"])),
                 str(row["kind"]).replace("_", " "),
@@ -49,14 +52,15 @@ def emm_table(estimates: pd.DataFrame, notes: Sequence[str] = ()) -> Table:
         *([Column("Among")] if among else []),
         *([] if keys == [SIZE] else [Column.setting(keys[0]) if alone else Column("Value")]),
         Column.formatted("zeta", "g"),
-        Column("Method"),
+        *([Column("Method")] if len(methods) > 1 else []),
         Column("EMM", images_text),
         Column(LOW, _end),
         Column(HIGH, _end),
         *Column.texts("Kind", "Sizes", "Trainings"),
     ]
     by = f" by {inside_sentence(factor(keys[0]).title)}" if alone and keys != [SIZE] else ""
-    meanings = [WHAT] if len(estimates) else []
+    how = " or ".join(HOW[method] for method in methods)
+    meanings = [f"{WHAT}. Where the ratio crosses: {how}"] if len(estimates) else []
     meanings += [
         f"{kind.replace('_', ' ')}: {text}" for kind, text in KINDS.items() if (estimates["kind"] == kind).any()
     ]

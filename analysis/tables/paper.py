@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.errors import AnalysisError
-from analysis.runs.factors import inside_sentence, ratio_text, size_text, value_text
+from analysis.runs.factors import ratio_text, size_text, value_text
 from analysis.runs.groups import summary
 from analysis.runs.runs import Runs
 from analysis.tables.published import BLOCKS, CAPTIONS, Block, published
-from analysis.tables.table import HIGH, LOW, Column, Table, at_least
+from analysis.tables.table import Column, Table
 from analysis.tables.writers import Format, write
+from memo_core.errors import MemosweepError
 
 NUMBERS = tuple(BLOCKS)
 LOWER_BOUND = ">= marks a lower bound: a trial was stopped on reaching its target"
@@ -50,10 +50,10 @@ def paper_table(number: int, runs: Runs | None = None) -> PaperTable:
             factor alone. Cells of another data set than the paper's get no difference.
 
     Raises:
-        AnalysisError: there is no such table.
+        MemosweepError: there is no such table.
     """
     if number not in BLOCKS:
-        raise AnalysisError(f"the paper has no Table {number}: 1 to 8 are known")
+        raise MemosweepError(f"the paper has no Table {number}: 1 to 8 are known")
     blocks = tuple((block, _cells(block, runs)) for block in BLOCKS[number])
     return PaperTable(number, CAPTIONS[number], blocks)
 
@@ -70,30 +70,15 @@ def write_paper_table(table: PaperTable, form: Format = "text") -> str:
     return "\n\n".join(write(_layout(table, index, *block), form) for index, block in enumerate(table.blocks))
 
 
-def cell_tables(table: PaperTable) -> list[Table]:
-    """Return the blocks that our runs fill, a cell a row: with its interval, to sort and to filter."""
-    kinds = {
-        "dataset": Column("Data set"), "ours": Column.numbers("Ours"), "low": Column.numbers(LOW),
-        "high": Column.numbers(HIGH), "trials": Column.numbers("Trials"), "published": Column.numbers("Published"),
-        "difference": Column.numbers("Difference"),
-    }  # fmt: skip
+def tables_beside(table: PaperTable) -> list[Table]:
+    """Return the blocks in which ours stand beside published numbers, in the paper's layout; rows without ours not."""
     found = []
     for index, (block, cells) in enumerate(table.blocks):
-        if cells["ours"].isna().all():
-            continue
-        reached = cells["reached"] > 0
-        note = f"{table.caption}. Ours beside the published number; a difference where data set and |D| agree."
-        if reached.any():
-            note += f" {LOWER_BOUND}, so that its end is open."
-        bounds = [at_least(value, bound) for value, bound in zip(cells["ours"], reached, strict=True)]
-        shown = cells.drop(columns="reached").assign(
-            ours=pd.Series(bounds, index=cells.index, dtype=object),
-            # An upper end of the interval and a difference would pass for those of a final ratio.
-            high=cells["high"].mask(reached),
-            difference=cells["difference"].mask(reached),
-        )
-        title = f"{block.source}: {inside_sentence(block.caption)}"
-        found.append(Table.of_frame(f"paper{table.number}-{index}", title, shown, kinds, (note,)))
+        keys = list(block.keys)
+        has = cells.groupby(keys, dropna=False)[["ours", "published"]].transform(lambda column: column.notna().any())
+        kept = cells[has["ours"]]
+        if has["published"][has["ours"]].any():
+            found.append(_layout(table, index, block, kept))
     return found
 
 
@@ -137,7 +122,11 @@ def _cell(row: pd.Series | None) -> str:
     if pd.isna(row["ours"]):
         return f"({row['published']:.2f})"
     ours = ratio_text(row["ours"], bool(row["reached"]))
-    return ours if pd.isna(row["published"]) else f"{ours} ({row['published']:.2f}, {row['difference']:+.2f})"
+    if pd.isna(row["published"]):
+        return ours
+    # The difference of a lower bound would pass for that of a final ratio.
+    difference = "" if row["reached"] or pd.isna(row["difference"]) else f", {row['difference']:+.2f}"
+    return f"{ours} ({row['published']:.2f}{difference})"
 
 
 def _cells(block: Block, runs: Runs | None) -> pd.DataFrame:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any, cast
+from unittest import mock
 
 from benchmarks.fuzzing.containers import corrupt
-from benchmarks.fuzzing.seeds import sweep_until_ray
+from benchmarks.fuzzing.seeds import sweep_until_ray, tiny_experiment
 from benchmarks.fuzzing.targets import TARGETS, Target
 
 OUTCOMES = ("exit 0", "exit 2", "other exit", "silent", "traceback", "hang", "crash", "disagreement")
@@ -57,7 +58,7 @@ def run_one(target: Target, index: int, seeds: Path, work: Path, seed: int, time
     command, file = prepare(target, index, seeds, work, seed)
     outcome, message = _in_process(command, file, timeout)
     runs = [Run(target.name, index, outcome, command, message)]
-    if apart and command[0] != "resume":
+    if apart and command[0] in ("memo_core", "analysis"):
         prepare(target, index, seeds, work, seed)
         found, message = _in_subprocess(command, timeout)
         agreed = outcome if found == outcome else "disagreement"
@@ -129,14 +130,17 @@ def _entry_point(program: str) -> Callable[[list[str]], Any]:
         return main
     if program == "analysis":
         return cast("Callable[[list[str]], Any]", import_module("analysis.__main__").main)
-    return _resume
+    return _attempt if program == "attempt" else _resume
 
 
 def _resume(arguments: list[str]) -> int:
-    """`--resume` up to Ray's start, then what is read of the manifest after it."""
+    """`--resume` up to Ray's start, then what is read of the run's folder after it."""
     from memo_core.command_line import run  # noqa: PLC0415
     from sweeps.engine.plans.manifest import Manifest  # noqa: PLC0415
-    from sweeps.engine.tune.tuner import searcher_of, trainable_of  # noqa: PLC0415
+    from sweeps.engine.run.known import KnownTrials  # noqa: PLC0415
+    from sweeps.engine.search.build import searcher_of  # noqa: PLC0415
+    from sweeps.engine.search.journal import Journal, replay  # noqa: PLC0415
+    from sweeps.engine.tune.tuner import scheduler_of  # noqa: PLC0415
     from sweeps.weight_decay import FACTOR  # noqa: PLC0415
 
     folder = Path(arguments[0]).parent
@@ -144,10 +148,27 @@ def _resume(arguments: list[str]) -> int:
 
     def plan() -> None:
         manifest = Manifest.read(str(folder))
-        searcher_of(FACTOR, manifest.plan)
-        trainable_of(manifest)
+        replayed = replay(searcher_of(FACTOR, manifest.plan), Journal.read(str(folder)).events)
+        KnownTrials(str(folder), manifest, {name: event for name, (event, _) in replayed.ended.items()})
+        scheduler_of(manifest.plan, {})
 
     return run(plan)
+
+
+def _attempt(arguments: list[str]) -> int:
+    """Another attempt at a trial, which must end with its last evaluation: another checkpoint serves as well."""
+    from sweeps.engine.tune import trainable  # noqa: PLC0415
+
+    folder = Path(arguments[0]).parents[1]
+    reports: list[dict[str, Any]] = []
+    context = SimpleNamespace(
+        get_trial_dir=lambda: str(folder),
+        get_trial_resources=lambda: SimpleNamespace(required_resources={"CPU": 1.0}),
+    )
+    experiment = tiny_experiment()
+    with mock.patch.object(trainable, "tune", SimpleNamespace(report=reports.append, get_context=lambda: context)):
+        trainable.train_trial(experiment.to_flat(), trainable.TrialOptions(str(folder.parent), 600.0))
+    return int(reports[-1].get("images_seen") != experiment.total_images or "failure" in reports[-1])
 
 
 def work_through(

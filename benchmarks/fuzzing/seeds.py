@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,13 +14,19 @@ import torch
 import analysis
 from benchmarks.fuzzing.snapshots import CONFIG, RESOLUTION, edm_pickle, weights
 from memo_core.data import write_edm_zip, write_npz
-from memo_core.experiment import Experiment
+from memo_core.experiment import Experiment, FlatExperiment
 from memo_core.interop import save_safetensors
 from memo_core.measure.memorization import wilson_interval
 from memo_core.training.checkpoint import save_checkpoint
+from memo_core.training.checkpoints import Checkpoints
 from memo_core.training.trainer import Trainer
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.command import main as sweep
+from sweeps.engine.plans.manifest import Manifest
+from sweeps.engine.plans.names import experiment_id, trial_directory
+from sweeps.engine.run import starts
+from sweeps.engine.search.journal import Begun, Journal, ended
+from sweeps.engine.tune.trial_folder import TrialFolder, read_records
 from sweeps.weight_decay import FACTOR
 
 TINY = {
@@ -37,10 +42,8 @@ TINY = {
 """Settings of a training of a second."""
 
 IMAGES = 12
-STATE_FILE = "experiment_state-2026-01-01_00-00-00.json"
 RUN = "run"
 OTHER_RUN = "other"
-_TRIAL, _OTHER_TRIAL = "0ab1c", "0ab1d"
 SEARCHES = ("grid", "bisect", "optuna")
 
 
@@ -50,7 +53,7 @@ def settings() -> list[str]:
 
 
 def write_seeds(folder: Path) -> None:
-    """Write one folder for each group of files: images, snapshots, training, results, searches."""
+    """Write one folder for each group of files: images, snapshots, training, trial, results, searches."""
     _write_images(folder / "images")
     _write_snapshots(folder / "snapshots")
     _write_searches(folder / "searches")
@@ -58,6 +61,7 @@ def write_seeds(folder: Path) -> None:
     _write_results(folder / "results" / RUN)
     _copy_results(folder / "results" / RUN, folder / "results" / OTHER_RUN)
     _write_training(folder / "training")
+    _write_trial(folder / "trial")
 
 
 def _write_images(folder: Path) -> None:
@@ -82,36 +86,41 @@ def _write_snapshots(folder: Path) -> None:
 def _write_training(folder: Path) -> None:
     """A training interrupted after its first evaluation."""
     torch.manual_seed(0)
-    trainer = Trainer(_experiment())
+    trainer = Trainer(tiny_experiment())
     next(iter(trainer.evaluations()))
     save_checkpoint(trainer, folder)
 
 
-def _experiment() -> Experiment:
+def tiny_experiment() -> Experiment:
+    """Return the experiment of a training of a second."""
     from memo_core.command_line import parse_settings  # noqa: PLC0415
     from memo_core.experiment.presets import PRESETS, with_settings  # noqa: PLC0415
 
     return Experiment.from_flat(with_settings(PRESETS["laptop"], parse_settings(settings()[1::2])))
 
 
-class RayWouldStart(BaseException):
-    """Everything before Ray is done."""
+class TrialsWouldStart(BaseException):
+    """Everything before the first trial is done."""
 
 
 @contextlib.contextmanager
 def without_ray() -> Iterator[None]:
-    """Raise `RayWouldStart` where a sweep would start Ray."""
+    """Raise `TrialsWouldStart` where a sweep would give its trials to Ray."""
 
-    def start(*_: Any, **__: Any) -> None:
-        raise RayWouldStart
+    def go_on(*_: Any, **__: Any) -> None:
+        raise TrialsWouldStart
 
-    with mock.patch.object(ray_session, "start", start):
+    with (
+        mock.patch.object(ray_session, "start", return_value=ray_session.Cluster(10**7, 10**7, "there is enough")),
+        mock.patch.object(starts, "describe_nodes", list),
+        mock.patch.object(starts, "go_on", go_on),
+    ):
         yield
 
 
 def sweep_until_ray(arguments: Sequence[str]) -> None:
-    """Run the weight-decay sweep's command line up to the moment where it would start Ray."""
-    with without_ray(), contextlib.suppress(RayWouldStart):
+    """Run the weight-decay sweep's command line up to the moment where it would give its trials to Ray."""
+    with without_ray(), contextlib.suppress(TrialsWouldStart):
         sweep(FACTOR, "Weight decay.", arguments=arguments)
 
 
@@ -130,39 +139,49 @@ def _write_searches(folder: Path) -> None:
 
 
 def _write_results(folder: Path) -> None:
-    """Trials as Tune leaves them, beside the `sweep.json` of a grid."""
-    manifest = json.loads((folder / "sweep.json").read_text())
-    states = []
-    for index, config in enumerate(manifest["plan"]["trials"]):
-        trial_id = f"{_TRIAL}_{index:05d}"
-        title = f"size={config['data.size']},weight_decay={config['training.weight_decay']:g},seed={config['seed']}"
-        trial = folder / f"{title}_{trial_id}"
-        trainer = Trainer(Experiment.from_flat(config))
-        lines = []
-        for number, evaluation in enumerate(trainer.evaluations()):
-            save_checkpoint(trainer, trial / f"checkpoint_{number:06d}")
-            lines.append(_result(evaluation.metrics, config, trial_id, number, trainer.images_seen))
-        (trial / "result.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        for checkpoint in trial.glob("checkpoint_*/checkpoint.pt"):
+    """The trials of a run that is over, beside the `sweep.json` of a grid."""
+    manifest = Manifest.read(str(folder))
+    journal = Journal(str(folder), [])
+    for experiment in manifest.plan.trials:
+        config = experiment.to_flat()
+        trial = TrialFolder(str(folder), trial_directory(config, manifest.plan.varied), config)
+        trainer, checkpoints = Trainer(experiment), Checkpoints(trial.path)
+        rows: list[dict[str, Any]] = []
+        for evaluation in trainer.evaluations():
+            checkpoints.save(trainer)
+            rows.append(_row(evaluation.metrics, config, len(rows)))
+        trial.write_results(rows, done=True)
+        for checkpoint in trial.path.glob("checkpoint_*/checkpoint.pt"):
             checkpoint.unlink()  # the analysis does not read them
-        states.append(_state(config, lines[-1], trial_id, trial.name))
-    (folder / STATE_FILE).write_text(json.dumps({"trial_data": states, "runner_data": {}, "stats": {}}))
+        _journal(journal, config, rows)
     analysis.load([str(folder)])  # writes its cache
 
 
+def _journal(journal: Journal, config: FlatExperiment, rows: Sequence[dict[str, Any]]) -> None:
+    begun = Begun(key=str(len(journal.events) // 2), trial_id=experiment_id(config))
+    journal.append(begun)
+    journal.append(ended(begun, rows[-1]))
+
+
 def _copy_results(run: Path, other: Path) -> None:
-    """The same trials of other seeds, under other ids, to compare with."""
-    for file in sorted(file for file in run.rglob("*") if file.is_file() and not file.name.startswith(".")):
-        target = other / str(file.relative_to(run)).replace(_TRIAL, _OTHER_TRIAL)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        content = file.read_bytes()
-        if file.suffix == ".json":
-            for old, new in ((_TRIAL, _OTHER_TRIAL), ('"seed": 0', '"seed": 2'), ('"seed": 1', '"seed": 3')):
-                content = content.replace(old.encode(), new.encode())
-        target.write_bytes(content)
+    """The same trials of other seeds, to compare with."""
+    manifest = Manifest.read(str(run))
+    plan = manifest.plan
+    trials = [{**trial.to_flat(), "seed": trial.seed + 2} for trial in plan.trials]
+    plan = plan.model_copy(update={"trials": tuple(map(Experiment.from_flat, trials))})
+    manifest.model_copy(update={"plan": plan}).write(str(other))
+    journal = Journal(str(other), [])
+    for record in read_records(str(run)).values():
+        config = {**record.result["config"], "seed": record.result["config"]["seed"] + 2}
+        trial = TrialFolder(str(other), trial_directory(config, plan.varied), config)
+        rows = [dict(row) for row in record.rows]
+        trial.write_results(rows, done=True)
+        for checkpoint in (run / record.folder).glob("checkpoint_*"):
+            shutil.copytree(checkpoint, trial.path / checkpoint.name)
+        _journal(journal, config, rows)
 
 
-def _result(metrics: Any, config: dict[str, Any], trial_id: str, number: int, seen: int) -> dict[str, Any]:
+def _row(metrics: dict[str, Any], config: FlatExperiment, number: int) -> dict[str, Any]:
     # So short a training copies nothing, and ratios that are all 0 would keep the analysis from most of its work.
     decayed = 2 if config["training.weight_decay"] else 0
     memorized = max(0, 10 - config["data.size"] // 2 - config["seed"] - decayed + number)
@@ -174,18 +193,18 @@ def _result(metrics: Any, config: dict[str, Any], trial_id: str, number: int, se
         "memorization_ratio_high": high,
         "best_memorization_ratio": memorized / metrics["num_samples"],
         "timestamp": 1_795_561_315 + number,
-        "checkpoint_dir_name": f"checkpoint_{number:06d}",
-        "should_checkpoint": True,
-        "done": seen >= config["training.images"],
-        "training_iteration": number + 1,
-        "trial_id": trial_id,
         "time_total_s": 1.5 * (number + 1),
-        "config": config,
     }
 
 
-def _state(config: dict[str, Any], last: dict[str, Any], trial_id: str, folder: str) -> list[str]:
-    description = {"stub": False, "trainable_name": "train_trial", "trial_id": trial_id, "config": config,
-                   "status": "TERMINATED", "relative_logdir": folder}  # fmt: skip
-    runtime = {"start_time": 1_795_561_300.0, "num_failures": 0, "last_result": last}
-    return [json.dumps(description), json.dumps(runtime)]
+def _write_trial(folder: Path) -> None:
+    """A trial of a sweep that was interrupted after its second checkpoint."""
+    experiment = tiny_experiment()
+    config = experiment.to_flat()
+    trial = TrialFolder(str(folder), trial_directory(config, ()), config)
+    trainer, checkpoints = Trainer(experiment), Checkpoints(trial.path)
+    evaluations = iter(trainer.evaluations())
+    for _ in range(2):
+        next(evaluations)
+        checkpoints.save(trainer)
+    trial.write_results(trainer.rows, done=False)

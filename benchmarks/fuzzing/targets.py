@@ -6,10 +6,10 @@ from pathlib import Path
 
 from benchmarks.fuzzing import containers
 from benchmarks.fuzzing.corruption import Random
-from benchmarks.fuzzing.seeds import OTHER_RUN, RUN, SEARCHES, STATE_FILE, settings
+from benchmarks.fuzzing.seeds import OTHER_RUN, RUN, SEARCHES, settings
 
 Command = tuple[str, ...]
-"""A program (`memo_core`, `analysis`, `sweep`) and its arguments; `{}` stands for the working folder."""
+"""A program (`memo_core`, `analysis`, `resume`, `attempt`) and its arguments; `{}` stands for the working folder."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ TARGETS: tuple[Target, ...] = (
     Target(
         "best.npz, analyzed",
         "results",
-        (f"{RUN}/*/checkpoint_000002/best.npz",),
+        (f"{RUN}/*/checkpoint_000000000096/best.npz",),
         containers.damage_zip,
         _SAMPLES_COMMANDS,
     ),
@@ -102,7 +102,20 @@ TARGETS: tuple[Target, ...] = (
         containers.damage_json_file,
         (("resume", "{file}"),),
     ),
-    Target("Tune's state", "results", (f"{RUN}/{STATE_FILE}",), containers.damage_json_file, _LIGHT_COMMANDS),
+    Target(
+        "trials.jsonl",
+        "results",
+        (f"{RUN}/trials.jsonl",),
+        containers.damage_json_lines_file,
+        (("resume", "{file}"), *_LIGHT_COMMANDS),
+    ),
+    Target(
+        "a trial's newest checkpoint",
+        "trial",
+        ("*/checkpoint_000000000064/checkpoint.pt",),
+        containers.damage_checkpoint,
+        (("attempt", "{file}"),),
+    ),
     Target(
         "cache of the analysis",
         "results",

@@ -160,13 +160,13 @@ def _lines(numbers: dict[str, Any]) -> list[str]:
         f"kNN distance {numbers['knn_distance']:.3f}",
         f"calibrated distance {numbers['calibrated_distance']:.4f}, below 1 for {numbers['calibrated_ratio']:.4f} "
         "of the samples",
-        f"coverage {numbers['coverage']:.4f} of the training images are replicated "
-        f"(at random: {numbers['coverage_if_uniform']:.4f})",
     ]
     if numbers["replicas"]:
-        lines[-1] += (
-            f"; Gini {numbers['replica_gini']:.3f}; the top 1% hold {numbers['replica_share_top_1_percent']:.1%} and "
-            f"the top 10% {numbers['replica_share_top_10_percent']:.1%} of {numbers['replicas']:,} replicas"
+        lines.append(
+            f"coverage {numbers['coverage']:.4f} of the training images are replicated "
+            f"(at random: {numbers['coverage_if_uniform']:.4f}); "
+            f"Gini {numbers['replica_gini']:.3f}; the top 1% hold {numbers['replica_share_top_1_percent']:.1%} "
+            f"and the top 10% {numbers['replica_share_top_10_percent']:.1%} of {numbers['replicas']:,} replicas"
         )
         lines.append("most replicated training images:")
         lines += [
@@ -176,6 +176,8 @@ def _lines(numbers: dict[str, Any]) -> list[str]:
         ]
         if more := numbers["replicated_images"] - len(numbers["most_replicated"]):
             lines.append(f"  and {more:,} more")
+    else:
+        lines.append("coverage: no sample is a replica, so that no training image is covered")
     if numbers["exact_duplicates"]:
         lines.append(
             f"{numbers['exact_duplicates']:,} training images are exact duplicates of others: their replicas cannot "

@@ -1,6 +1,5 @@
 """Training sets: sources, nested balanced subsets, resizing, blending and labels."""
 
-from memo_core.data.fingerprint import source_sha256
 from memo_core.data.image_sets import write_edm_zip, write_npz
 from memo_core.data.sources import ImageSource, open_source
 from memo_core.data.training_set import TrainingSet, load_training_set
@@ -10,7 +9,6 @@ __all__ = [
     "TrainingSet",
     "load_training_set",
     "open_source",
-    "source_sha256",
     "write_edm_zip",
     "write_npz",
 ]

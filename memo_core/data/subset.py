@@ -64,7 +64,8 @@ def balanced_order(source: ImageSource, size: int, classes: Classes, seed: int) 
         return _permutation(source.size, seed, "subset")[:size]
     members = [np.flatnonzero(source.labels == label) for label in turns]
     members = [own[_permutation(len(own), seed, "subset", label)] for own, label in zip(members, turns, strict=True)]
-    _check_size(size, sum(map(len, members)), f"{source.name}, {len(turns)} classes,")
+    among = source.name if classes is None else f"{source.name} restricted to {_count(len(turns))}"
+    _check_size(size, sum(map(len, members)), among)
     if classes is not None:
         for position, (own, label) in enumerate(zip(members, turns, strict=True)):
             share = (size - position + len(turns) - 1) // len(turns)
@@ -81,7 +82,11 @@ def balanced_order(source: ImageSource, size: int, classes: Classes, seed: int) 
 
 def _check_size(size: int, available: int, what: str) -> None:
     if size > available:
-        raise MemosweepError(f"data.size = {size}: {what} has {available:,} images")
+        raise MemosweepError(f"data.size = {size}: {what} has only {available:,} images")
+
+
+def _count(classes: int) -> str:
+    return "1 class" if classes == 1 else f"{classes} classes"
 
 
 def from_second_source(size: int, blend_ratio: float) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":

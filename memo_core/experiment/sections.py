@@ -91,7 +91,7 @@ class DataConfig(Section):
         known = EMBEDDED_SIZE.get(self.dataset)
         # A blended set has more images than its first source only where the second is another one.
         if known is not None and self.size > known and (self.blend_ratio == 0 or self.blend_dataset == self.dataset):
-            raise ValueError(f"data.size = {self.size}: {self.dataset} has {known:,} images, ask for fewer")
+            raise ValueError(f"data.size = {self.size}: {self.dataset} has only {known:,} images")
         native = EMBEDDED_RESOLUTION.get(self.dataset)
         if native is not None and self.resolution is not None and self.resolution > native:
             raise ValueError(

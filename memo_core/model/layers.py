@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from memo_core.errors import MemosweepError
+from memo_core.experiment.network_size import norm_groups
 from memo_core.randomness import named_generator
 
 RESIDUAL_SCALE = math.sqrt(0.5)
@@ -116,13 +116,7 @@ class GroupNorm(nn.GroupNorm):
     """Group normalization over min(32, channels / 4) groups, eps 1e-6."""
 
     def __init__(self, channels: int) -> None:
-        groups = min(32, channels // 4)
-        if channels % groups:
-            raise MemosweepError(
-                f"model.width: it gives a layer of {channels} channels, which {groups} groups cannot share; "
-                "choose a multiple of 32"
-            )
-        super().__init__(groups, channels, eps=NORM_EPS)
+        super().__init__(norm_groups(channels), channels, eps=NORM_EPS)
 
 
 class UNetBlock(nn.Module):

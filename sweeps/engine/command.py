@@ -1,15 +1,18 @@
 """The command line that every sweep script has."""
 
 import argparse
+import contextlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from memo_core.command_line import parse_duration, run
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, quoted
 from memo_core.terminal import Parser
 from sweeps.engine.plans.factor import Factor
-from sweeps.engine.plans.names import EARLY_STOPS
+from sweeps.engine.plans.names import BISECT_OPTIONS, EARLY_STOPS, OPTUNA_OPTIONS
 
 
 def main(
@@ -25,7 +28,28 @@ def main(
     """
     parser = _parser(factor, description, search)
     options = parser.parse_args(arguments)
-    sys.exit(run(lambda: _checked(factor, parser, options)))
+    with _sigterm_as_ctrl_c():
+        status = run(lambda: _checked(factor, parser, options))
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM while Ray starts, or while the tables are written, end like Ctrl-C: Ray is ended, exit 130."""
+
+    def interrupt(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    # Python hands signals to the main thread alone.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        if before is not None:  # none that Python has set
+            signal.signal(signal.SIGTERM, before)
 
 
 def _checked(factor: Factor, parser: Parser, options: argparse.Namespace) -> int:
@@ -112,11 +136,11 @@ def _add_optuna_arguments(group: Any) -> None:
     group.add_argument("--asha", action="store_true", default=None, help="stop the worse half of the trials early")
 
 
-_BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", *EARLY_STOPS)
-_OPTUNA_OPTIONS = ("trials", "direction", "asha")
 LIMITS = ("max_concurrent", "time_budget", "checkpoint_every", "max_failures")
 _OF_ANY_START = ("name", "storage_path", "reuse", *LIMITS)
 _MODES = ("resume", "auto_resume", "extend")
+_MAX_COUNT = 10**6
+"""Of numbers of trials, as in a manifest."""
 
 
 def _check_options(parser: Parser, options: argparse.Namespace) -> None:
@@ -135,8 +159,11 @@ def _check_options(parser: Parser, options: argparse.Namespace) -> None:
         raise MemosweepError("--auto-resume needs --name, by which the run is found again")
     if options.extend is not None and options.name is not None:
         raise MemosweepError("--extend with --name: --extend itself takes the name of the run")
+    for name in ("search", "gpus_per_trial", "cpus_per_trial"):
+        if options.extend is not None and name in explicit:
+            raise MemosweepError(f"--extend with {_option(name)}: an extended run keeps what it has, leave it out")
     searches = options.search if options.extend is None else None
-    for search, names in (("bisect", _BISECT_OPTIONS), ("optuna", _OPTUNA_OPTIONS)):
+    for search, names in (("bisect", BISECT_OPTIONS), ("optuna", OPTUNA_OPTIONS)):
         for name in names:
             if name in explicit and searches not in (search, None):
                 raise MemosweepError(f"{_option(name)} goes with --search {search}")
@@ -149,8 +176,8 @@ def _check_options(parser: Parser, options: argparse.Namespace) -> None:
             setattr(options, name, parse_duration(getattr(options, name), _option(name)))
     for name, least in (("repeats", 1), ("max_concurrent", 1), ("max_failures", 0)):
         value = getattr(options, name)
-        if value is not None and value < least:
-            raise MemosweepError(f"{_option(name)} {value}: expected at least {least}")
+        if value is not None and not least <= value <= _MAX_COUNT:
+            raise MemosweepError(f"{_option(name)} {quoted(value)}: expected from {least} to {_MAX_COUNT:,}")
     if options.name is not None and (not options.name.strip(". ") or "/" in options.name):
         raise MemosweepError(f"--name {options.name}: expected the name of a folder, without a slash")
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.errors import AnalysisError
 from analysis.inference.emm import comparable_runs
 from analysis.inference.importance import rank
 from analysis.inference.main_effects import contrasts
@@ -14,6 +13,7 @@ from analysis.report.overview import describe, setting_text
 from analysis.results.load import load
 from analysis.runs.effects import make_cells
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 from tests.fakes import grid, write_sweep
 
 SIZES = (1000, 2000, 4000)
@@ -66,9 +66,9 @@ def test_where_there_are_no_random_labels_their_number_is_not_asked_for(pooled: 
 
 def test_a_number_of_labels_that_means_nothing_is_refused(pooled: pd.DataFrame) -> None:
     for runs in (pooled, pooled[pooled["experiment"] == "conditioning"].reset_index(drop=True)):
-        with pytest.raises(AnalysisError, match=r"it means nothing where data\.labels = none"):
+        with pytest.raises(MemosweepError, match=r"it means nothing where data\.labels = none"):
             ask(Runs.of(runs), ["data.labels=none", "data.size=3000", "data.num_labels=77"])
-    with pytest.raises(AnalysisError) as caught:
+    with pytest.raises(MemosweepError) as caught:
         ask(Runs.of(pooled), ["data.size=3000"])
     assert "data.num_labels" not in str(caught.value)
 
@@ -81,7 +81,7 @@ def test_runs_without_random_labels_have_no_emm_by_their_number(pooled: pd.DataF
     ]
     assert set(values) == {1, 10, 100, 1000}
     unlabeled = pooled[pooled["data.labels"] != "random"].reset_index(drop=True)
-    with pytest.raises(AnalysisError, match=r"no trial has data\.labels = random"):
+    with pytest.raises(MemosweepError, match=r"no trial has data\.labels = random"):
         comparable_runs(Runs.of(unlabeled), "data.num_labels")
 
 
@@ -92,7 +92,7 @@ def test_a_number_that_all_random_runs_share_may_be_named(pooled: pd.DataFrame) 
         ask(Runs.of(conditioning), [*asked, "data.num_labels=10"]).prediction
         == ask(Runs.of(conditioning), asked).prediction
     )
-    with pytest.raises(AnalysisError, match="all runs have 10"):
+    with pytest.raises(MemosweepError, match="all runs have 10"):
         ask(Runs.of(conditioning), [*asked, "data.num_labels=20"])
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from analysis.commands.main import main
-from analysis.errors import AnalysisError
 from analysis.report import build
 from analysis.runs.runs import Runs
 from analysis.tables.trials import trials_table
+from memo_core.errors import MemosweepError
 from tests.fakes import SIZES, frame, grid, write_sweep
 
 
@@ -30,7 +30,7 @@ def test_a_finished_sweep_has_no_such_note() -> None:
 
 
 def test_nothing_is_left_where_all_diverged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(AnalysisError, match="no final ratio: all trials diverged or failed"):
+    with pytest.raises(MemosweepError, match="no final ratio: all trials diverged or failed"):
         build(Runs.of(frame(grid(data__size=SIZES)).assign(failure="diverged")))
     folder = write_sweep(tmp_path / "diverged", grid(data__size=SIZES))
     for file in folder.glob("width=*/result.json"):

@@ -6,13 +6,11 @@
             search.observe(proposal, train_and_measure(proposal.value, proposal.size, proposal.seed))
     search.estimate("none").emm
 
-Everything it decides follows from its trainings and pending proposals, so a search that is saved
-as JSON and restored proposes what it would have proposed.
+Everything it decides follows from its arguments and the calls so far, so that a search which gets the same calls again
+proposes what it proposed.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from analysis.emm.search.estimate import Estimate, summarize
@@ -23,8 +21,6 @@ from analysis.emm.search.prior import CurvePrior, pooled_slope_prior
 from analysis.emm.search.trainings import Goal, Proposal, Scalar, Training, ValueTrainings, plain, value_key
 
 __all__ = ["CurvePrior", "Estimate", "Proposal", "Search", "Training"]
-
-FORMAT = 1
 
 
 class Search:
@@ -177,46 +173,6 @@ class Search:
         """`estimate` of every value."""
         return [self.estimate(value) for value in self.values]
 
-    def to_json(self) -> str:
-        """The whole state of the search, as JSON."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "arguments": {
-                    "values": self.values,
-                    **vars(self.goal),
-                    "seed": self.seed,
-                    "max_failures": self.max_failures,
-                    "max_pending_per_value": self.max_pending_per_value,
-                },
-                "prior": vars(self.prior),
-                "next_id": self._next_id,
-                "states": [asdict(state) for state in self._states.values()],
-            },
-            allow_nan=False,
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> "Search":
-        """The search that `to_json` wrote.
-
-        Raises:
-            ValueError: not the JSON of a search, or of another format.
-        """
-        try:
-            saved = json.loads(text)
-            if saved["format"] != FORMAT:
-                raise ValueError(f"this search was saved in format {saved['format']}, expected {FORMAT}")
-            search = cls(**saved["arguments"], prior=CurvePrior(**saved["prior"]))
-            search._next_id = saved["next_id"]
-            states = {value_key(s["value"]): _restored(s) for s in saved["states"]}
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"this is not a saved search: {error}") from error
-        if list(states) != list(search._states):
-            raise ValueError(f"this is not a saved search: it searches {search.values} and holds {list(states)}")
-        search._states = states
-        return search
-
     def _state(self, value: Scalar) -> ValueTrainings:
         try:
             return self._states[value_key(value)]
@@ -277,14 +233,3 @@ class Search:
         goal = self.goal
         counting = 1 / (goal.num_samples * goal.target * (1 - goal.target))
         return goal.num_samples * (4 if repeats and counting > self.prior.seed_spread**2 else 1)
-
-
-def _restored(saved: dict[str, Any]) -> ValueTrainings:
-    """The trainings of a value as `asdict` stored them; keys of JSON are strings."""
-    return ValueTrainings(
-        saved["value"],
-        [Training(**training) for training in saved["trainings"]],
-        [Proposal(**proposal) for proposal in saved["pending"]],
-        {int(size): int(count) for size, count in saved["failures"].items()},
-        list(saved["closed"]),
-    )

@@ -8,7 +8,7 @@ between runs that are equal in all other settings, pooled over the settings at w
 at 95% each: of twenty, one may be wrong by chance. Runs that are not finished are left out, and so are those that were
 stopped early as they would not reach a target; those that were stopped on reaching it count with the ratio that they
 had, a lower bound of the final one. Runs of the closed-form optimum, on which no setting has an effect, answer the
-first finding alone.
+first finding alone. Trials that had not begun to memorize (`analysis.runs.final.still_learning`) are no evidence.
 """
 
 import csv
@@ -71,15 +71,16 @@ def verdicts(runs: Runs, ids: Collection[str] | None = None) -> list[Verdict]:
     Returns:
         One verdict per finding, in the paper's order.
     """
-    usable = runs.finished
+    usable = runs.evidence
     trained = usable.networks
     cells = make_cells(trained.best, runs.seed_spread) if len(usable.best) else None
+    none = "none had begun to memorize" if len(runs.finished.best) else "there is none"
     answers = []
     for row in published():
         if ids is not None and row["id"] not in ids:
             continue
         test, needs = TESTS[row["id"]]
-        questions: tuple[Question, ...] = (Question("any finished run", "open", None, "there is none"),)
+        questions: tuple[Question, ...] = (Question("any finished run", "open", None, none),)
         if cells is not None:
             questions = tuple(test(cells, usable if test is data_findings.optimum_replicates else trained))
         answers.append(Verdict(row["id"], row["source"], row["claim"], decide(questions), questions, needs))

@@ -178,8 +178,8 @@ def _start_own() -> None:
     existed, before = root.exists(), set(_own_folders(root))
     try:
         with _in_one_line("Ray does not start"), _quiet_screen(), _kept_sigterm():
-            # Its dashboard takes a sixth of the memory of an idle Ray, and leaves a folder in the temporary one.
-            context = ray.init(address="local", num_cpus=granted_cpus(), include_dashboard=False, **_QUIET)
+            # With its dashboard, which people watch.
+            context = ray.init(address="local", num_cpus=granted_cpus(), **_QUIET)
             folder = Path(context.address_info["session_dir"])
             _own = _OwnRay(folder, folders.mark(folder), watch.watch(folder))
     except BaseException:

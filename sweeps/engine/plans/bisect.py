@@ -18,7 +18,9 @@ def bisect_plan(factor: Factor, selection: Selection, options: EMMSearchOptions)
     Raises:
         MemosweepError: limits that are not a range, sizes beyond the data, or options that a search does not take.
     """
-    if selection.sizes or "data.size" in selection.settings or (factor.key == "data.size" and selection.values):
+    sizes = [*selection.sizes, *selection.more_sizes]
+    sizes += [*selection.values, *selection.more_values] if factor.key == "data.size" else []
+    if sizes or "data.size" in selection.settings:
         raise MemosweepError("--search bisect chooses the sizes itself: limit them with --min-size and --max-size")
     if selection.repeats != 1:
         raise MemosweepError("--search bisect repeats trainings where they are needed: leave --repeats out")

@@ -121,11 +121,17 @@ class Selection:
     """By which a run is extended, behind the others."""
     more_sizes: Sequence[int] = ()
 
+    def __post_init__(self) -> None:
+        # As JSON gives them back: equal selections are equal however they were made.
+        for name in ("figures", "values", "sizes", "more_values", "more_sizes"):
+            object.__setattr__(self, name, _union(getattr(self, name), ()))
+
     def extended(self, more: "Selection") -> "Selection":
         """Return this selection with the values, sizes, figures, repeats and settings of another one added."""
         return replace(
             self,
-            figures=_union(self.figures, more.figures),
+            # None are all of them.
+            figures=_union(self.figures, more.figures) if self.figures else (),
             more_values=_union(self.more_values, more.values),
             more_sizes=_union(self.more_sizes, more.sizes),
             settings={**self.settings, **more.settings},

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from analysis.results.store import is_local, join_url, local_path, open_location
-from memo_core.errors import MemosweepError, first_line, quoted
+from memo_core.errors import MemosweepError, StorageError, first_line, quoted
 from memo_core.files import write_atomically
 from sweeps.engine.cluster.hardware import describe_hardware
 from sweeps.engine.plans.plan import Plan
@@ -42,7 +42,7 @@ def unreachable(message: str) -> Iterator[None]:
     except MemosweepError:
         raise
     except (OSError, ValueError, ImportError) as error:
-        raise MemosweepError(f"{message} ({first_line(error)})") from None
+        raise StorageError(f"{message} ({first_line(error)})") from None
 
 
 class Limits(BaseModel):

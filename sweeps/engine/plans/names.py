@@ -10,8 +10,13 @@ from memo_core.experiment import FlatExperiment
 
 METRIC = "best_memorization_ratio"
 """What searchers, schedulers and displays take for the result of a trial."""
+CHECKPOINTS_KEPT = 2
+"""Of each trial."""
 EARLY_STOPS = ("early_success", "sequential_sampling")
 """The options of an EMM search that save work within a trial; `--protocol paper` switches them off."""
+BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", *EARLY_STOPS)
+OPTUNA_OPTIONS = ("trials", "direction", "asha")
+"""The options of one kind of search alone, by their names in Python."""
 
 
 def short_name(config: Mapping[str, Any], varied: Sequence[str]) -> str:
@@ -33,6 +38,12 @@ def _value_text(value: Any) -> str:
 def experiment_id(experiment: FlatExperiment) -> str:
     """Return the identity of a trial, 12 hexadecimal digits: equal for equal settings, wherever they run."""
     return hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def without_budget(experiment: FlatExperiment) -> str:
+    """Return what is the same of two trials that differ in their budget and their evaluations alone."""
+    free = ("training.epochs", "training.images", "evaluation.")
+    return json.dumps({key: value for key, value in experiment.items() if not key.startswith(free)}, sort_keys=True)
 
 
 def trial_title(config: Mapping[str, Any], varied: Sequence[str]) -> str:

@@ -41,7 +41,7 @@ def optuna_plan(factor: Factor, selection: Selection, ranges: SearchSpace, optio
     if options.asha and searched:
         raise MemosweepError(f"--asha compares trials of one budget: leave it out where {searched[0]} is searched")
     base = _base_of(factor, replace(selection, figures=[study.figure]), own)
-    probes = _probes(factor, base, space)
+    probes = probes_of(factor, base, space)
     check_effects(factor, selection, probes)
     for key in space:
         check_effect(key, probes)
@@ -103,7 +103,12 @@ def _base_of(factor: Factor, selection: Selection, own: Span) -> Experiment:
     return min(trials_of(factor, replace(selection, values=values, sizes=sizes)), key=lambda trial: trial.data.size)
 
 
-def _probes(factor: Factor, base: Experiment, space: SearchSpace) -> tuple[Experiment, ...]:
+def probes_of(factor: Factor, base: Experiment, space: SearchSpace) -> tuple[Experiment, ...]:
+    """Return the experiments at the ends of a space, in all combinations.
+
+    Raises:
+        MemosweepError: one of them is invalid.
+    """
     probes = []
     for values in combinations(space):
         try:

@@ -9,18 +9,18 @@ from matplotlib.figure import Figure
 
 from analysis.emm.search.estimate import PAPER_GRID, emm_table
 from analysis.emm.search.search import Search
-from analysis.errors import AnalysisError
 from analysis.figures.emm import draw_emm, search_figure
 from analysis.figures.factor import metric_over_factor, trials_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
 from analysis.inference.emm import images_text
+from analysis.inference.nothing_learned import nothing_learned
 from analysis.results.store import open_location
 from analysis.runs.factors import factor, inside_sentence, value_text
 from analysis.runs.groups import group_titles
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.plan import OptunaOptions, Plan
-from sweeps.engine.run.nothing_learned import nothing_learned
 
 _DOUBTS = {
     "extrapolated": ", extrapolated and not measured",
@@ -41,7 +41,7 @@ def write_artifacts(run_path: str, manifest: Manifest, search: Search | None = N
     plan = manifest.plan
     try:
         runs = Runs.read(run_path)
-    except AnalysisError:
+    except MemosweepError:
         print("no trial has reached an evaluation, so there is no table", flush=True)
         return
     filesystem, path = open_location(run_path)

@@ -3,17 +3,14 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Literal
 
-import torch
-
-from memo_core.experiment import EMBEDDED_RESOLUTION, Experiment, FlatExperiment, ModelConfig
-from memo_core.model import build_network
+from memo_core.experiment import EMBEDDED_RESOLUTION, Experiment, FlatExperiment
+from memo_core.experiment.network_size import parameter_count
 from sweeps.engine.plans.factor import Factor
+from sweeps.engine.plans.names import CHECKPOINTS_KEPT
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.search.build import searcher_of
-from sweeps.engine.tune.trainable import CHECKPOINTS_KEPT
 
 _BYTES_PER_PARAMETER = 16
 """float32: the parameters, their average, and Adam's two moments."""
@@ -65,15 +62,8 @@ def trial_bytes(trial: Experiment) -> int:
         return samples + _BYTES_BESIDE
     resolution = trial.data.resolution or EMBEDDED_RESOLUTION.get(trial.data.dataset, _USUAL_RESOLUTION)
     labels = trial.data.num_labels if trial.data.labels != "none" else 0
-    checkpoint = _BYTES_PER_PARAMETER * _parameters(trial.model, resolution, labels) + samples
+    checkpoint = _BYTES_PER_PARAMETER * parameter_count(trial.model, resolution, 3, labels) + samples
     return CHECKPOINTS_KEPT * checkpoint + _BYTES_BESIDE
-
-
-@cache
-def _parameters(model: ModelConfig, resolution: int, num_labels: int) -> int:
-    # Shapes alone, no memory.
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in build_network(model, resolution, 3, num_labels).parameters())
 
 
 def _text(size: float) -> str:

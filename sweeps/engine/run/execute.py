@@ -81,8 +81,16 @@ def _is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
     run_path = join_url(folder.absolute(options.storage_path), options.name)
     if not folder.exists(run_path):
         return False
-    stored = read_run(factor, run_path).plan
-    found = difference(stored.model_dump(mode="json"), plan.with_absolute_paths().model_dump(mode="json"))
+    manifest = read_run(factor, run_path)
+    stored = manifest.plan.model_dump(mode="json")
+    found = difference(stored, plan.with_absolute_paths().model_dump(mode="json"))
+    cpus, gpus = (manifest.resources.get(name, 0.0) for name in ("cpu", "gpu"))
+    for option, begun, typed in (
+        ("--cpus-per-trial", cpus, options.cpus_per_trial),
+        ("--gpus-per-trial", gpus, options.gpus_per_trial),
+    ):
+        # Left out, it is what the run has, whatever this machine would give.
+        found = found or (None if typed is None else difference(begun, typed, option))
     if found is not None:
         raise MemosweepError(f"--auto-resume: {run_path} was begun with other options: {found}")
     return True

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from analysis.results.store import is_local, join_url, local_path, open_location
 from memo_core.errors import MemosweepError, quoted
+from memo_core.files import UNFINISHED
 from sweeps.engine.plans.manifest import FILE as MANIFEST
 from sweeps.engine.plans.manifest import Manifest, unreachable
 from sweeps.engine.tune.trial_folder import NOTES_FILE, TrialRecord
@@ -104,7 +105,7 @@ def exists(run_path: str) -> bool:
 def refuse_existing(run_path: str) -> None:
     """Raise MemosweepError for a run, or a folder of something else.
 
-    A lock alone is that of this start, or of one that was killed before it had written anything.
+    A lock alone is that of this start, or of one that was killed before it had written anything, or while it did.
     """
     with unreachable(f"--storage-path: {run_path} cannot be reached"):
         filesystem, path = open_location(run_path)
@@ -112,7 +113,7 @@ def refuse_existing(run_path: str) -> None:
     inside = {str(name).rstrip("/").rpartition("/")[2] for name in names}
     if MANIFEST in inside:
         raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
-    if inside - {LOCK}:
+    if any(name != LOCK and not UNFINISHED.fullmatch(name) for name in inside):
         raise MemosweepError(f"{run_path} exists and is not the run of a sweep: give another --name or --storage-path")
 
 

@@ -15,7 +15,7 @@ from memo_core.experiment import Experiment, FlatExperiment
 from memo_core.training.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from sweeps.engine.plans.manifest import Manifest, unreachable
 from sweeps.engine.plans.names import experiment_id, trial_directory
-from sweeps.engine.plans.plan import OptunaOptions, Plan
+from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.run.folder import name_of
 from sweeps.engine.search.journal import Ended
 from sweeps.engine.tune.trial_folder import CHECKPOINTS, TrialRecord, read_records
@@ -42,13 +42,13 @@ class KnownTrials:
         self.renamed = {
             trial_id: record.folder
             for trial_id, record in self.records.items()
-            if record.rows and trial_directory(record.result["config"], self._plan.varied) != record.folder
+            if not record.rows or trial_directory(record.result["config"], self._plan.varied) != record.folder
         }
-        """By identity, the folders that were named when the run varied other settings."""
+        """By identity, the folders that were, or may have been, named when the run varied other settings."""
         over = (record for record in self.records.values() if is_over(record, ended.get(record.trial_id), self._plan))
         # What failed may succeed now, after an error that its user has mended.
         self._results = {record.trial_id: record.result for record in over if record.failure != "failed"}
-        self._elsewhere = _finished_elsewhere(run_path, reuse)
+        self._elsewhere = _finished_elsewhere(run_path, self._plan, reuse)
         self.reused: dict[str, str] = {}
         """From identities to the run that the trial was taken from."""
 
@@ -72,7 +72,8 @@ class KnownTrials:
 
     def _take(self, source: "_Source", experiment: FlatExperiment) -> None:
         """Copy a trial of another run, whose name is added to each of its results."""
-        name, run = trial_directory(experiment, self._plan.varied), name_of(source.run_path)
+        trial_id, run = source.record.trial_id, name_of(source.run_path)
+        name = self.renamed.get(trial_id) or trial_directory(experiment, self._plan.varied)
         there, path = open_location(join_url(source.run_path, source.record.folder))
         here, target = open_location(join_url(self._run_path, name))
         with unreachable(f"{join_url(self._run_path, name)}: cannot be written"):
@@ -85,7 +86,6 @@ class KnownTrials:
             here.makedirs(target, exist_ok=True)
             # Behind the others: a trial whose copy is not whole is not done.
             here.pipe_file(f"{target}/{RESULT_FILE}", "".join(f"{json.dumps(row)}\n" for row in rows).encode())
-        trial_id = source.record.trial_id
         self.reused[trial_id] = run
         self._results[trial_id] = source.record.result
 
@@ -101,25 +101,39 @@ class _Source:
         """Return whether the trial was trained on the images that an experiment names now, as its checkpoint says."""
         images = load_training_set(Experiment.from_flat(experiment).data).pixels_sha256
         filesystem, path = open_location(join_url(self.run_path, self.record.folder))
-        with tempfile.TemporaryDirectory() as place, contextlib.suppress(MemosweepError, OSError):
+        with tempfile.TemporaryDirectory() as place:
             for folder in sorted(map(str, filesystem.ls(path, detail=False)), reverse=True):
-                if folder.rstrip("/").rpartition("/")[2].startswith(CHECKPOINTS):
+                if not folder.rstrip("/").rpartition("/")[2].startswith(CHECKPOINTS):
+                    continue
+                # Of a damaged one, or of none, the one before may tell.
+                with contextlib.suppress(MemosweepError, OSError):
                     file = Path(place) / CHECKPOINT_FILE
                     filesystem.get_file(f"{folder.rstrip('/')}/{CHECKPOINT_FILE}", str(file))
                     return bool(read_checkpoint(file).get("pixels_sha256") == images)
         return False
 
 
-def _finished_elsewhere(run_path: str, reuse: Sequence[str]) -> dict[str, _Source]:
-    """Return the trials that other runs have finished, by identity."""
+def _finished_elsewhere(run_path: str, plan: Plan, reuse: Sequence[str]) -> dict[str, _Source]:
+    """Return the trials that other runs have finished under the same rules as those of `plan`, by identity."""
     found: dict[str, _Source] = {}
     for other in reuse:
         if other == run_path:
             continue
-        for trial_id, record in read_records(other).items():
+        records = read_records(other)
+        if _rules(Manifest.read(other).plan) != _rules(plan):
+            continue
+        for trial_id, record in records.items():
             if record.done and record.failure is None:
                 found.setdefault(trial_id, _Source(other, record))
     return found
+
+
+def _rules(plan: Plan) -> tuple[float, bool, bool] | None:
+    """Return what the rows of a trial depend on beside its experiment: the early stops of an EMM search."""
+    search = plan.search
+    if not isinstance(search, EMMSearchOptions):
+        return None
+    return search.target, search.early_success, search.sequential_sampling
 
 
 def is_over(record: TrialRecord, ended: Ended | None, plan: Plan) -> bool:
@@ -127,5 +141,6 @@ def is_over(record: TrialRecord, ended: Ended | None, plan: Plan) -> bool:
     if record.done:
         return True
     # ASHA stops a trial from outside, which its own results cannot say.
-    asha = isinstance(plan.search, OptunaOptions) and plan.search.asha
-    return asha and bool(record.rows) and ended is not None and ended.status == "terminated"
+    if not (isinstance(plan.search, OptunaOptions) and plan.search.asha) or ended is None or ended.result is None:
+        return False
+    return bool(record.result.get("images_seen", -1) >= ended.result.get("images_seen", 0))

@@ -9,7 +9,7 @@ from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment import Experiment, FlatExperiment, parse_value
 from sweeps.engine.plans.bisect import bisect_plan
 from sweeps.engine.plans.factor import Factor, Preset, Selection, absolute_paths, absolute_value
-from sweeps.engine.plans.names import EARLY_STOPS
+from sweeps.engine.plans.names import BISECT_OPTIONS, EARLY_STOPS, OPTUNA_OPTIONS, without_budget
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan, grid_plan
 from sweeps.engine.plans.ranges import split_ranges
@@ -67,25 +67,62 @@ def extended_plan(factor: Factor, options: argparse.Namespace, stored: Plan) -> 
     Raises:
         MemosweepError: an option changes what has been trained already.
     """
-    settings, _ = split_ranges(options.set)
-    wrong = next((key for key in settings if not key.startswith(("training.epochs", "training.images"))), None)
+    settings, ranges = split_ranges(options.set)
+    grow = ("training.epochs", "training.images")
+    wrong = next(iter(ranges), None) or next((key for key in settings if key not in grow), None)
     if wrong is not None:
         raise MemosweepError(f"--extend with --set {wrong}: only training.epochs or training.images can grow")
     if options.preset not in ("auto", stored.preset):
         raise MemosweepError(f"--extend with --preset {options.preset}: the run has the preset {stored.preset}")
-    if isinstance(stored.search, OptunaOptions) and (options.values or options.sizes or settings):
-        raise MemosweepError("--extend of an Optuna search takes --trials alone")
+    _check_kind(options, stored, settings)
     if stored.selection is None:
         raise MemosweepError(f"--extend {options.extend}: its sweep.json does not say what was selected")
-    selection = stored.selection.extended(_selection(factor, options, stored.preset, settings))
     search = stored.search
     if isinstance(search, OptunaOptions):
-        search = _typed(OptunaOptions, **{**dict(search), "num_trials": options.trials or search.num_trials})
-        spans = {key: span for key, span in search.space.items() if key != factor.key}
-        return optuna_plan(factor, stored.selection, spans, search)
+        trials = search.num_trials if options.trials is None else options.trials
+        return stored.model_copy(update={"search": _typed(OptunaOptions, **{**dict(search), "num_trials": trials})})
+    selection = stored.selection.extended(_selection(factor, options, stored.preset, settings))
     if isinstance(search, EMMSearchOptions):
-        return bisect_plan(factor, selection, _typed(EMMSearchOptions, **{**dict(search), **_typed_search(options)}))
-    return grid_plan(factor, selection)
+        larger = _typed(EMMSearchOptions, **{**dict(search), **_typed_search(options)})
+        for name in ("zeta", *EARLY_STOPS):
+            if getattr(larger, name) != getattr(search, name):
+                option = f"--{name.replace('_', '-')}"
+                raise MemosweepError(f"--extend with another {option}: trials were stopped by it, start a new run")
+        return bisect_plan(factor, selection, larger)
+    plan = grid_plan(factor, selection)
+    _check_larger(options.extend, stored, plan)
+    return plan
+
+
+def _check_kind(options: argparse.Namespace, stored: Plan, settings: FlatExperiment) -> None:
+    """Refuse options of another kind of search than a run's."""
+    kind = stored.search.kind
+    others = {"grid": (*BISECT_OPTIONS, *OPTUNA_OPTIONS), "bisect": OPTUNA_OPTIONS, "optuna": BISECT_OPTIONS}[kind]
+    wrong = next((name for name in others if getattr(options, name) is not None), None)
+    if wrong is not None:
+        what = {"grid": "a grid", "bisect": "an EMM search", "optuna": "an Optuna search"}[kind]
+        raise MemosweepError(f"--extend with --{wrong.replace('_', '-')}: the run is {what}")
+    if kind == "bisect" and settings:
+        raise MemosweepError(
+            f"--extend with --set {next(iter(settings))}: an EMM is that of one budget, start a new run"
+        )
+    if kind == "optuna" and (
+        options.values or options.sizes or options.figure or settings or options.repeats > 1
+        or options.direction is not None or options.asha is not None
+    ):  # fmt: skip
+        raise MemosweepError("--extend of an Optuna search takes --trials alone")
+
+
+def _check_larger(name: str, stored: Plan, plan: Plan) -> None:
+    """Refuse a plan that lacks trials of a run, or gives them less to train."""
+    budgets = {without_budget(trial.to_flat()): trial.total_images for trial in plan.trials}
+    lost = [trial for trial in stored.trials if without_budget(trial.to_flat()) not in budgets]
+    if lost:
+        raise MemosweepError(f"--extend {name}: these options leave out {len(lost)} of its {len(stored.trials)} trials")
+    for trial in stored.trials:
+        now = budgets[without_budget(trial.to_flat())]
+        if now < trial.total_images:
+            raise MemosweepError(f"--extend {name}: its trials see {trial.total_images:,} images, more than {now:,}")
 
 
 def _typed_search(options: argparse.Namespace) -> dict[str, Any]:

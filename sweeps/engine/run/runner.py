@@ -1,7 +1,7 @@
 """Go on with a run from what its folder holds, which of a new one is nothing, and write what it leaves behind."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+import errno
+from collections.abc import Sequence
 from functools import partial
 
 from ray.exceptions import RayError
@@ -53,13 +53,13 @@ def go_on(factor: Factor, manifest: Manifest, run_path: str, limits: Limits, reu
     searcher = searcher_of(factor, plan)
     journal = Journal.read(run_path)
     replayed = replay(searcher, journal.events)
-    if journal.is_damaged or replayed.events != journal.events:
-        journal = Journal(run_path, replayed.events)
-        journal.write()
+    journal = Journal(run_path, replayed.events)
     known = KnownTrials(run_path, manifest, {name: event for name, (event, _) in replayed.ended.items()}, reuse)
     slots = partial(ray_session.trials_at_once, manifest.resources)
     broken: str | None = None
     try:
+        # Anew, which leaves out what is damaged; and its time says that the run is at work again.
+        journal.write()
         source = TrialSource(searcher, journal, replayed, known, slots, limits.max_concurrent)
         broken = _fit(manifest, run_path, limits, source, journal, known)
         journal.write()
@@ -78,7 +78,8 @@ def _fit(
     interruption = Interruption(limits.time_budget)
     try:
         with ray_session.scratch_folder() as scratch, interruption:
-            start = Start(run_path, scratch, known.renamed, source, journal, display, board, limits)
+            earlier = {trial_id: record.rows for trial_id, record in known.records.items()}
+            start = Start(run_path, scratch, known.renamed, earlier, source, journal, display, board, limits)
             tuner_of(manifest, start, interruption).fit()
     except (Interrupted, SystemError, RayError, TuneError, RuntimeError, OSError) as error:
         if interruption.reason is not None:
@@ -135,8 +136,13 @@ def _conclude(
     plan, again = manifest.plan, f"--resume --name {folder.name_of(run_path)}"
     records = read_records(run_path)
     counted = tally(plan, records, journal.events)
-    with _readable(broken):
+    try:
         write_artifacts(run_path, manifest, searcher.search if isinstance(searcher, EMMSearcher) else None)
+    except (MemosweepError, OSError) as error:
+        # A run that broke off ends with that reason and no other.
+        if broken is None and not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+            raise
+        broken = broken or f"the tables cannot be written ({first_line(error)})"
     for line in [*folder.notes(run_path, records), *counted.failure_lines(run_path)]:
         print(line, flush=True)
     if known.reused:
@@ -144,22 +150,15 @@ def _conclude(
         what = "1 trial was" if count == 1 else f"{count} trials were"
         where = "another run" if len(runs) == 1 else "other runs"
         print(f"{what} taken from {where}: {', '.join(runs)}", flush=True)
-    if searcher.ended is not None and not counted.missing:
+    # An Optuna search has more to propose, unless it says why not.
+    more = (plan.total or 0) - counted.begun if searcher.ended is None else 0
+    missing = counted.missing + max(0, more)
+    if searcher.ended is not None and not missing:
         print(f"ended after {counted.begun} of {plan.total} trials: {searcher.ended}", flush=True)
-    if broken is not None or counted.missing:
-        left = f" with {counted.missing} of {plan.total} trials unfinished" if plan.total is not None else ""
+    if broken is not None or missing:
+        left = f" with {missing} of {plan.total} trials unfinished" if plan.total is not None else ""
         print(f"{broken or 'interrupted'}{left}; finish it with {again}", flush=True)
         return INTERRUPTED
     if any(failure.kind == "failed" for failure in counted.failures):
         print(f"{again} tries the failed trials again, from their checkpoints", flush=True)
     return 1 if counted.failures else 0
-
-
-@contextlib.contextmanager
-def _readable(broken: str | None) -> Iterator[None]:
-    """Let a run that broke off, over a full disk perhaps, end with that reason and no other."""
-    try:
-        yield
-    except (MemosweepError, OSError):
-        if broken is None:
-            raise

@@ -2,18 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
-from analysis.results.store import join_url
+from analysis.results.store import is_local, join_url
 from memo_core.errors import MemosweepError, quoted
-from memo_core.experiment import FlatExperiment
+from memo_core.experiment import Experiment
+from memo_core.files import check_output_folder
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.cluster.hardware import describe_nodes
-from sweeps.engine.plans.checks import check_data, check_networks
+from sweeps.engine.plans.checks import check_networks
+from sweeps.engine.plans.data_checks import check_data
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Limits, Manifest, describe_run
-from sweeps.engine.plans.names import trial_directory
-from sweeps.engine.plans.plan import Plan
+from sweeps.engine.plans.names import experiment_id, trial_directory, without_budget
+from sweeps.engine.plans.optuna import probes_of
+from sweeps.engine.plans.plan import GridOptions, OptunaOptions, Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.runner import go_on
 from sweeps.engine.tune.trial_folder import continue_folder, read_records
@@ -39,6 +43,8 @@ def start_sweep(
         MemosweepError: bad data, an unwritable place, a run of this name that exists, or no Ray.
     """
     storage = folder.absolute(storage)
+    if is_local(storage):
+        check_output_folder(Path(storage), "--storage-path")
     if name is not None:
         folder.check_name(storage, name)
         folder.refuse_existing(join_url(storage, name))
@@ -75,10 +81,13 @@ def resume_sweep(
     run_path = join_url(storage, name)
     manifest = read_run(factor, run_path)
     with folder.only_driver(run_path):
-        check_networks(manifest.plan.trials)
-        check_images(manifest, check_data(manifest.plan.trials))
+        trials = _to_check(factor, manifest.plan)
+        check_networks(trials)
+        check_images(manifest, check_data(trials))
         print(f"resuming {run_path}", flush=True)
-        _start_ray()
+        _check_room(manifest, _start_ray())
+        # Where a start that extended the run was killed amid it.
+        _continue_folders(run_path, manifest.plan)
         return go_on(factor, manifest, run_path, manifest.limits.model_copy(update=dict(changed)), reuse)
 
 
@@ -94,10 +103,10 @@ def extend_sweep(
     before = read_run(factor, run_path)
     plan = plan.with_absolute_paths()
     with folder.only_driver(run_path):
-        check_images(before, check_data(before.plan.trials))
-        images = check_data([*plan.trials, *plan.probes])
+        check_images(before, check_data(_to_check(factor, before.plan)))
+        images = check_data(_to_check(factor, plan))
         print(f"extending {run_path}", flush=True)
-        _start_ray()
+        _check_room(before, _start_ray())
         limits = before.limits.model_copy(update=dict(changed))
         manifest = before.model_copy(update={"plan": plan, "images": {**before.images, **images}})
         manifest.write(run_path)
@@ -116,6 +125,25 @@ def read_run(factor: Factor, run_path: str) -> Manifest:
     if (plan.factor.name, plan.factor.key) != (factor.name, factor.key):
         raise MemosweepError(f"{run_path} is a run of {plan.factor.name} ({plan.factor.key}), not of {factor.name}")
     return manifest
+
+
+def _to_check(factor: Factor, plan: Plan) -> list[Experiment]:
+    """Return the experiments that a plan was checked by when it was made, which `sweep.json` has in part."""
+    if not isinstance(plan.search, OptunaOptions):
+        return list(plan.trials)
+    return [*plan.trials, *probes_of(factor, plan.trials[0], plan.search.space)]
+
+
+def _check_room(manifest: Manifest, cluster: ray_session.Cluster) -> None:
+    """Refuse a cluster that can never hold a trial of a run: Tune would wait for ever.
+
+    Raises:
+        MemosweepError: what a trial takes, and what is there.
+    """
+    there = {"cpu": cluster.cpus, "gpu": cluster.gpus}
+    for name, amount in manifest.resources.items():
+        if amount > there[name]:
+            raise MemosweepError(f"a trial of this run takes {amount:g} {name.upper()}s, and {cluster.description}")
 
 
 def check_images(manifest: Manifest, images: Mapping[str, str]) -> None:
@@ -155,27 +183,22 @@ def difference(stored: Any, typed: Any, place: str = "") -> str | None:
 
 def _continue_folders(run_path: str, plan: Plan) -> None:
     """Let trials with a longer budget go on in the folders of those that differ from them in nothing else."""
+    if not isinstance(plan.search, GridOptions):
+        return  # its trials are templates, and each budget that was searched is a trial of its own
     records = read_records(run_path)
-    wanted = {trial_directory(flat, plan.varied): flat for flat in (trial.to_flat() for trial in plan.trials)}
+    wanted = {experiment_id(flat): flat for flat in (trial.to_flat() for trial in plan.trials)}
     free = {
-        _without_budget(config): record
-        for record in records.values()
-        if record.rows
-        and record.trial_id not in {name.rpartition("_")[2] for name in wanted}
-        and (config := record.rows[-1].get("config"))
+        without_budget(record.result["config"]): record
+        for trial_id, record in records.items()
+        if record.rows and trial_id not in wanted
     }
-    for name, flat in wanted.items():
-        record = free.pop(_without_budget(flat), None) if name.rpartition("_")[2] not in records else None
+    for trial_id, flat in wanted.items():
+        record = free.pop(without_budget(flat), None) if trial_id not in records else None
         if record is not None:
-            continue_folder(run_path, record.folder, name)
+            continue_folder(run_path, record.folder, trial_directory(flat, plan.varied))
 
 
-def _without_budget(flat: FlatExperiment) -> str:
-    free = ("training.epochs", "training.images", "evaluation.")
-    return repr(sorted((key, value) for key, value in flat.items() if not key.startswith(free)))
-
-
-def _start_ray() -> None:
+def _start_ray() -> ray_session.Cluster:
     """Ray takes seconds to start, half a minute on a busy machine."""
     print("starting Ray ...", flush=True)
-    ray_session.start()
+    return ray_session.start()

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.emm.search.search import Proposal, Search, Training
+from analysis.emm.search.search import CurvePrior, Proposal, Search, Training
 from memo_core.experiment import FlatExperiment
+from sweeps.engine.plans.plan import EMMSearchOptions, Plan
 from sweeps.engine.search.base import FINISHED, Suggestion
 
 
@@ -56,3 +57,19 @@ class EMMSearcher:
             self.search.fail(proposal)
             return
         self.search.observe(proposal, Training(**result["training"]))
+
+
+def search_of(options: EMMSearchOptions, plan: Plan, seed_spread: float) -> Search:
+    """Return the search of a plan; `seed_spread` as for `CurvePrior`."""
+    assert options.min_size is not None
+    assert options.max_size is not None
+    return Search(
+        plan.labels,
+        options.min_size,
+        options.max_size,
+        options.target,
+        tolerance=options.tolerance,
+        num_samples=plan.trials[0].evaluation.num_samples,
+        seed=plan.trials[0].seed,
+        prior=CurvePrior(seed_spread=seed_spread),
+    )

@@ -15,7 +15,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from analysis.results.store import JOURNAL_FILE, is_local, join_url, local_path, open_location
+from memo_core.errors import MemosweepError
 from memo_core.experiment import FlatExperiment
+from memo_core.files import write_atomically
 from sweeps.engine.plans.manifest import unreachable
 from sweeps.engine.plans.names import METRIC, experiment_id
 from sweeps.engine.plans.ranges import STRICT
@@ -48,7 +50,7 @@ class Ended(BaseModel):
 
     event: Literal["ended"] = "ended"
     key: str | None
-    """None where the searcher had heard of an end before, as of a trial whose results got lost."""
+    """None where the searcher has learned from an earlier end, as of a trial whose results got lost."""
     trial_id: Identity
     status: Literal["terminated", "diverged", "error"]
     cause: str | None = None
@@ -89,8 +91,6 @@ class Journal:
 
     def __init__(self, run_path: str, events: list[Event]) -> None:
         self.events = list(events)
-        self.is_damaged = False
-        """The file holds more than these events: a part of a line, behind which none could be read."""
         self._location = join_url(run_path, JOURNAL_FILE)
         self._written = 0.0
 
@@ -108,20 +108,17 @@ class Journal:
             except FileNotFoundError:
                 content = b""
         events: list[Event] = []
-        lines = content.splitlines()
         with contextlib.suppress(ValidationError):
-            for line in lines:
+            for line in content.splitlines():
                 events.append(_EVENT.validate_json(line))
-        journal = cls(run_path, events)
-        journal.is_damaged = len(events) < len(lines) or content[-1:] not in (b"", b"\n")
-        return journal
+        return cls(run_path, events)
 
     def append(self, event: Event) -> None:
         """Write an event behind the others, to the disk before this returns where the run is a local folder."""
         self.events.append(event)
         if not is_local(self._location):
             if time.monotonic() - self._written > _REMOTE_SECONDS:
-                self.write()
+                self._try_to_write()
             return
         with unreachable(f"{self._location}: cannot be written"), Path(local_path(self._location)).open("a") as file:
             file.write(f"{event.model_dump_json()}\n")
@@ -133,22 +130,24 @@ class Journal:
         content = "".join(f"{event.model_dump_json()}\n" for event in self.events).encode()
         with unreachable(f"{self._location}: cannot be written"):
             if is_local(self._location):
-                path = Path(local_path(self._location))
-                part = path.with_name(f".{path.name}.part")
-                part.write_bytes(content)
-                part.replace(path)
+                write_atomically(local_path(self._location), content)
             else:
                 filesystem, path_there = open_location(self._location)
                 filesystem.pipe_file(path_there, content)
         self._written = time.monotonic()
 
     def touch(self) -> None:
-        """Give the file the present time; an object store gets it anew."""
-        if not is_local(self._location):
+        """Give the file the present time; an object store, and a folder where it got lost, get it anew."""
+        if is_local(self._location):
+            with contextlib.suppress(OSError):
+                os.utime(local_path(self._location))
+                return
+        self._try_to_write()
+
+    def _try_to_write(self) -> None:
+        """Write all events, unless the place is out of reach at present: the next time will do."""
+        with contextlib.suppress(MemosweepError):
             self.write()
-            return
-        with unreachable(f"{self._location}: cannot be written"):
-            os.utime(local_path(self._location))
 
 
 @dataclass(frozen=True)

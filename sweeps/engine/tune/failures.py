@@ -1,5 +1,7 @@
 """Failures of trials under Tune: counted since the last progress, and left where users look for them."""
 
+import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from sweeps.engine.tune.trial_folder import CHECKPOINTS, ERROR_FILE
 
 _FULL = StorageFullError.__name__
 _TUNE_ERROR_FILE = "error.txt"
+_LOOK_SECONDS = 10.0
 
 
 class Failures(Callback):  # type: ignore[misc] # ray ships no types
@@ -23,15 +26,30 @@ class Failures(Callback):  # type: ignore[misc] # ray ships no types
         folder: from a trial's experiment to the name of its folder.
     """
 
-    def __init__(self, run_path: str, folder: Callable[[dict[str, Any]], str]) -> None:
-        self._run_path, self._folder = run_path, folder
+    def __init__(
+        self, run_path: str, folder: Callable[[dict[str, Any]], str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._run_path, self._folder, self._clock = run_path, folder, clock
         self._newest: dict[str, str] = {}
+        """By Tune's id of a trial, its newest checkpoint at its last failure."""
+        self._looked = clock()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
     ) -> None:
         """Count from a report on."""
         trial.run_metadata.num_failures = 0
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        """Count from a checkpoint on: before the next failure, of which Tune decides before it says anything."""
+        if self._clock() - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = self._clock()
+        for trial in trials:
+            failed = trial.status == Trial.RUNNING and trial.run_metadata.num_failures > 0
+            with contextlib.suppress(OSError):  # a store that is out of reach at present
+                if failed and self._newest_checkpoint(trial) != self._newest.get(trial.trial_id, ""):
+                    trial.run_metadata.num_failures = 0
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Count from the newest checkpoint on, where the failure before it was earlier."""

@@ -1,4 +1,4 @@
-"""The sign of life by which readers of results know a sweep that is at work from one that was killed."""
+"""Keeps the journal's time fresh, by which readers of results distinguish a sweep at work from one that was killed."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Ctrl-C, a polite kill and the end of the time budget end a sweep at once: what it has trained is on the disk."""
+"""Ctrl-C, SIGTERM and the end of the time budget end a sweep at once: what it has trained is on the disk."""
 
 import signal
 from types import TracebackType

@@ -50,6 +50,8 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
         self._slots, self._max_concurrent = slots, max_concurrent
         self._begun = sum(isinstance(event, Begun) for event in journal.events)
         self._live: dict[str, tuple[Begun, bool]] = {}
+        self._same: dict[str, list[Begun]] = {}
+        """By identity, what the searcher proposed while the same trial ran: a folder takes one worker at a time."""
         self._interrupted: list[tuple[Begun, FlatExperiment, bool]] = []
         """The beginning, the experiment, and whether the searcher waits for its result."""
         self.finished = False
@@ -63,14 +65,17 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
         again = {begun.trial_id for begun, _, _ in self._interrupted}
         for event, experiment in replayed.ended.values():
             if event.trial_id not in again and known.result(experiment) is None:
-                self._interrupted.append((Begun(key=event.key, trial_id=event.trial_id), experiment, False))
+                # Its end stands without a key where it was tried again before.
+                self._interrupted.append((Begun(key=event.key or "", trial_id=event.trial_id), experiment, False))
 
     def suggest(self, trial_id: str) -> FlatExperiment | str | None:
         """The next trial's experiment; None to wait for running ones; FINISHED at the end."""
         if self._max_concurrent is not None and len(self._live) >= self._max_concurrent:
             return None
-        if self._interrupted:
+        while self._interrupted:
             begun, experiment, waits = self._interrupted.pop(0)
+            if waits and self._is_answered(begun, experiment):
+                continue
             self._live[trial_id] = begun, waits
             return experiment
         while True:
@@ -85,17 +90,26 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
             self._begun += 1
             begun = Begun(key=key, trial_id=experiment_id(suggestion), full=full)
             self._journal.append(begun)
-            result = self._known.result(suggestion)
-            if result is None:
+            if not self._is_answered(begun, suggestion):
                 self._live[trial_id] = begun, True
                 return suggestion
+
+    def _is_answered(self, begun: Begun, experiment: FlatExperiment) -> bool:
+        """Return whether the result of a trial is known, or will be that of the same trial, which runs already."""
+        if any(begun.trial_id == live.trial_id for live, _ in self._live.values()):
+            self._same.setdefault(begun.trial_id, []).append(begun)
+            return True
+        result = self._known.result(experiment)
+        if result is not None:
             self._end(begun, result, None)
+        return result is not None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Pass the end of a trial on."""
         begun, waits = self._live.pop(trial_id)
         report = None if error else nested(result or {})
-        self._end(begun, report, "its process failed too often" if error else None, waits)
+        for one, is_awaited in [(begun, waits), *((same, True) for same in self._same.pop(begun.trial_id, []))]:
+            self._end(one, report, "its process failed too often" if error else None, is_awaited)
 
     def _end(self, begun: Begun, result: Mapping[str, Any] | None, cause: str | None, waits: bool = True) -> None:
         event = ended(begun if waits else begun.model_copy(update={"key": None}), result, cause)

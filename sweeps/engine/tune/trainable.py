@@ -13,13 +13,14 @@ import torch
 from ray import tune
 
 from analysis.emm.stopping.rules import NextBatch, StoppingRules
-from memo_core.errors import DivergedError, ExhaustedError, MemosweepError, first_line
+from memo_core.errors import DivergedError, ExhaustedError, MemosweepError, StorageError, first_line
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
 from memo_core.training.checkpoint import save_samples
 from memo_core.training.checkpoints import Checkpoints
 from memo_core.training.trainer import Trainer
-from sweeps.engine.plans.names import experiment_id
+from sweeps.engine.plans.names import CHECKPOINTS_KEPT, experiment_id
+from sweeps.engine.tune.tensorboard import tensorboard_log
 from sweeps.engine.tune.trial_folder import (
     CHECKPOINTS,
     ERROR_FILE,
@@ -29,8 +30,6 @@ from sweeps.engine.tune.trial_folder import (
     Stopwatch,
     TrialFolder,
 )
-
-CHECKPOINTS_KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,19 @@ def train_trial(config: dict[str, Any], options: TrialOptions) -> None:
         config: a complete flat experiment (dotted keys).
         options: of the run.
     """
-    folder = TrialFolder(options.run_path, Path(tune.get_context().get_trial_dir()).name, config)
+    # Tune's working folder of a trial lies within Ray's own, which is removed also where this process is killed.
+    folder = TrialFolder(options.run_path, Path(tune.get_context().get_trial_dir()).name, config, Path.cwd())
     attempt = _Attempt(folder, options)
     try:
         attempt.run(Experiment.from_flat(config))
     except DivergedError as error:
         attempt.fail({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
-    except ExhaustedError:
+    except (ExhaustedError, StorageError):
         # Of the machine and not of the trial.
         attempt.leave_traceback()
         raise
     except MemosweepError as error:
+        attempt.leave_traceback()
         attempt.fail({"failure": "failed", "cause": first_line(error)})
     except Exception as error:
         attempt.leave_traceback()
@@ -86,6 +87,7 @@ class _Attempt:
     def __init__(self, folder: TrialFolder, options: TrialOptions) -> None:
         self._folder, self._options = folder, options
         self._rows: list[dict[str, Any]] = []
+        """What was reported."""
         self._checkpoints = Checkpoints(folder.path, CHECKPOINTS_KEPT)
         self._saved = 0
         """The images seen of the newest checkpoint."""
@@ -105,27 +107,27 @@ class _Attempt:
         self._train(trainer)
 
     def _train(self, trainer: Trainer) -> None:
-        rules, self._rows, self._saved = self._options.rules, trainer.rows, trainer.images_seen
+        rules, self._saved = self._options.rules, trainer.images_seen
         watch = Stopwatch(trainer.rows)
         if trainer.rows:
             # What was reported and did not get to the disk, or was lost there.
-            over = _is_over(trainer)
-            self._folder.write_results(trainer.rows, over)
+            self._rows, over = _reported(trainer, rules)
+            self._folder.write_results(self._rows, over)
             if over:
-                tune.report(_report(trainer.rows[-1]))
+                tune.report(_without_times(self._rows[-1]))
                 return
         report = self._options.reporter and self._options.reporter(experiment_id(trainer.experiment.to_flat()))
         due = _Timer(self._options.checkpoint_seconds)
-        with self._folder.tensorboard() as log:
-            for _ in trainer.evaluations(report, _sampling(trainer, rules), due, lambda: self._save(trainer)):
+        with tensorboard_log(self._folder) as log:
+            for evaluation in trainer.evaluations(report, _sampling(trainer, rules), due, lambda: self._save(trainer)):
                 # The checkpoint holds the whole row, so that results that get lost can be written again.
-                trainer.rows[-1] |= {**_training_record(trainer, rules), **watch.times()}
+                trainer.rows[-1] |= watch.times()
                 self._save(trainer)
                 due.restart()
-                row, over = trainer.rows[-1], _is_over(trainer)
-                self._folder.write_results(trainer.rows, over)
-                log(row)
-                tune.report(_report(row))
+                self._rows, over = _reported(trainer, rules)
+                self._folder.write_results(self._rows, over)
+                log(self._rows[-1], evaluation)
+                tune.report(_without_times(self._rows[-1]))
                 if over:
                     return
 
@@ -136,7 +138,7 @@ class _Attempt:
     def _measure_optimum(self, experiment: Experiment, device: str) -> None:
         record = self._folder.record()
         if record.done:
-            tune.report(_report(record.result))
+            tune.report(_without_times(record.result))
             return
         watch = Stopwatch([])
         evaluation = evaluate_optimum(experiment, device)
@@ -162,7 +164,8 @@ class _Attempt:
         here = {"error": error, "images_seen": self._saved}
         before = self._folder.read(LAST_ERROR_FILE)
         self._folder.write(LAST_ERROR_FILE, json.dumps(here).encode())
-        return before is not None and json.loads(before) == here
+        # As it would be written: what is damaged is equal to nothing.
+        return before == json.dumps(here).encode()
 
 
 class _Timer:
@@ -184,12 +187,6 @@ class _Timer:
         return True
 
 
-def _is_over(trainer: Trainer) -> bool:
-    return (
-        bool(trainer.rows[-1].get("stopped_early")) or trainer.images_seen >= trainer.experiment.evaluation_points[-1]
-    )
-
-
 def _sampling(trainer: Trainer, rules: StoppingRules | None) -> NextBatch | None:
     if rules is None:
         return None
@@ -197,19 +194,24 @@ def _sampling(trainer: Trainer, rules: StoppingRules | None) -> NextBatch | None
     return rules.sampling(lambda: (trainer.history, trainer.images_seen), budget, samples)
 
 
-def _training_record(trainer: Trainer, rules: StoppingRules | None) -> dict[str, Any]:
-    """The training as an EMM search learns of it, and the column by which tables know a lower bound.
+def _reported(trainer: Trainer, rules: StoppingRules | None) -> tuple[list[dict[str, Any]], bool]:
+    """Return the reports of all evaluations so far, and whether the last one ends the trial.
 
-    Nothing in other sweeps.
+    In an EMM search each holds the training as the search learns of it, and the column by which tables know a lower
+    bound; they follow from the rows, and no checkpoint needs to hold them.
     """
-    if rules is None:
-        return {}
-    experiment = trainer.experiment
-    size, samples = experiment.data.size, experiment.evaluation.num_samples
-    record = rules.training(trainer.history, size, experiment.seed, experiment.total_images, samples)
-    return {"stopped_early": record.stopped_early, "training": asdict(record)}
+    experiment, history = trainer.experiment, trainer.history
+    rows: list[dict[str, Any]] = [dict(row) for row in trainer.rows]
+    for number, row in enumerate(rows, 1):
+        if rules is not None:
+            size, samples = experiment.data.size, experiment.evaluation.num_samples
+            record = rules.training(history[:number], size, experiment.seed, experiment.total_images, samples)
+            row |= {"stopped_early": record.stopped_early, "training": asdict(record)}
+    # Not the trainer's own position: a checkpoint may have been saved just before the last evaluation.
+    over = rows[-1].get("stopped_early", False) or rows[-1]["images_seen"] >= experiment.evaluation_points[-1]
+    return rows, over
 
 
-def _report(row: Mapping[str, Any]) -> dict[str, Any]:
+def _without_times(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row for Tune, which has its own times."""
     return {name: value for name, value in row.items() if name not in TIMES}

@@ -7,24 +7,21 @@ TITLE_IDENTITY/
   events.out.tfevents...      for TensorBoard
 """
 
-import contextlib
 import json
 import os
 import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
-
 from analysis.results.store import RESULT_FILE, is_local, join_url, local_path, open_location
 from memo_core.experiment import FlatExperiment
-from memo_core.files import write_atomically
+from memo_core.files import UNFINISHED, write_atomically
 from sweeps.engine.plans.manifest import unreachable
 from sweeps.engine.plans.names import experiment_id, identity_of
 
@@ -33,6 +30,7 @@ LAST_ERROR_FILE = "error.json"
 """The last error of the trial and where it happened, to see that it happens again."""
 NOTES_FILE = "notes.txt"
 """What a user should know of the trial's attempts, such as a damaged checkpoint, a line each."""
+EXTENDED_FILE = "result_before_extension.json"
 CHECKPOINTS = "checkpoint_"
 _OWN_FILES = (RESULT_FILE, ERROR_FILE, LAST_ERROR_FILE, NOTES_FILE)
 
@@ -115,21 +113,25 @@ class TrialFolder:
         run_path: folder or URL of the run.
         name: of the trial's folder.
         experiment: of the trial.
+        copies: where a local copy of a folder behind a URL is made; None takes the system's temporary folder.
 
     Raises:
         MemosweepError: the place cannot be reached or written.
     """
 
-    def __init__(self, run_path: str, name: str, experiment: FlatExperiment) -> None:
+    def __init__(self, run_path: str, name: str, experiment: FlatExperiment, copies: Path | None = None) -> None:
         self.location = join_url(run_path, name)
         self._name, self._experiment = name, experiment
         self._local = is_local(run_path)
-        self.path = (
-            Path(local_path(self.location)) if self._local else Path(tempfile.mkdtemp(prefix="memosweep-trial-"))
+        self.path = Path(
+            local_path(self.location) if self._local else tempfile.mkdtemp(prefix="memosweep-trial-", dir=copies)
         )
         """A local folder that holds what the trial's folder holds, or a copy of it."""
         with unreachable(f"{self.location}: cannot be written"):
             self.path.mkdir(parents=True, exist_ok=True)
+            for file in self.path.iterdir():
+                if UNFINISHED.fullmatch(file.name):
+                    file.unlink()
             if not self._local:
                 self._download()
 
@@ -144,21 +146,7 @@ class TrialFolder:
             rows: the reports so far.
             done: the last one is the trial's last.
         """
-        about = {"hostname": socket.gethostname(), "pid": os.getpid(), "config": self._experiment}
-        lines = []
-        for number, row in enumerate(rows, 1):
-            metrics = {name: value for name, value in row.items() if name not in TIMES}
-            times = {name: row[name] for name in TIMES if name in row}
-            own = {
-                "timestamp": times.get("timestamp", 0),
-                "done": done and number == len(rows),
-                "training_iteration": number,
-                "trial_id": experiment_id(self._experiment),
-                "time_total_s": times.get("time_total_s", 0.0),
-            }
-            # In the order in which Tune writes its own: readers find the parts of a line by it.
-            lines.append(json.dumps({**metrics, **own, **about}) + "\n")
-        self.write(RESULT_FILE, "".join(lines).encode())
+        self.write(RESULT_FILE, "".join(result_lines(rows, self._experiment, done)).encode())
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file of the folder, whole or not at all."""
@@ -180,7 +168,13 @@ class TrialFolder:
             return
         with unreachable(f"{self.location}: cannot be written"):
             filesystem, path = open_location(self.location)
-            filesystem.put(str(self.path / name), f"{path}/{name}", recursive=(self.path / name).is_dir())
+            source = self.path / name
+            # File by file: a folder that is there already would get the new one inside it.
+            for file in [source] if source.is_file() else sorted(source.rglob("*")):
+                if file.is_file():
+                    place = f"{path}/{file.relative_to(self.path).as_posix()}"
+                    filesystem.makedirs(place.rpartition("/")[0], exist_ok=True)
+                    filesystem.put_file(str(file), place)
 
     def upload_checkpoint(self, folder: Path) -> None:
         """Copy a checkpoint to where it belongs, and remove there what is no longer here."""
@@ -193,21 +187,6 @@ class TrialFolder:
                 name = str(entry).rstrip("/").rpartition("/")[2]
                 if name.startswith(CHECKPOINTS) and not (self.path / name).exists():
                     filesystem.rm(f"{path}/{name}", recursive=True)
-
-    @contextlib.contextmanager
-    def tensorboard(self) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-        """Open a log for TensorBoard, which takes one row after the other."""
-        with SummaryWriter(str(self.path)) as writer:
-
-            def log(row: Mapping[str, Any]) -> None:
-                for name, value in row.items():
-                    if isinstance(value, float | int) and name not in TIMES:
-                        writer.add_scalar(name, value, int(row["images_seen"]))
-                writer.flush()
-                for file in self.path.glob("events.out.tfevents*"):
-                    self.upload(file.name)
-
-            yield log
 
     def _download(self) -> None:
         filesystem, path = open_location(self.location)
@@ -222,6 +201,30 @@ class TrialFolder:
         """Remove the copy, where there is one."""
         if not self._local:
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def result_lines(rows: Sequence[Mapping[str, Any]], experiment: FlatExperiment, done: bool) -> list[str]:
+    """Return the lines of `result.json`.
+
+    Args:
+        rows: the reports so far.
+        experiment: of the trial.
+        done: the last report is the trial's last.
+    """
+    about = {"hostname": socket.gethostname(), "pid": os.getpid(), "config": experiment}
+    lines = []
+    for number, row in enumerate(rows, 1):
+        metrics = {name: value for name, value in row.items() if name not in TIMES}
+        own = {
+            "timestamp": row.get("timestamp", 0),
+            "done": done and number == len(rows),
+            "training_iteration": number,
+            "trial_id": experiment_id(experiment),
+            "time_total_s": row.get("time_total_s", 0.0),
+        }
+        # In the order in which Tune writes its own: readers find the parts of a line by it.
+        lines.append(json.dumps({**metrics, **own, **about}) + "\n")
+    return lines
 
 
 TIMES = ("timestamp", "time_total_s")
@@ -247,5 +250,6 @@ def continue_folder(run_path: str, old: str, new: str) -> None:
     """
     with unreachable(f"{join_url(run_path, new)}: cannot be written"):
         filesystem, path = open_location(run_path)
-        filesystem.mv(f"{path}/{old}/{RESULT_FILE}", f"{path}/{old}/result_before_extension.json")
+        # In this order: a folder without results would not be found by the next attempt at the extension.
         filesystem.mv(f"{path}/{old}", f"{path}/{new}", recursive=True)
+        filesystem.mv(f"{path}/{new}/{RESULT_FILE}", f"{path}/{new}/{EXTENDED_FILE}")

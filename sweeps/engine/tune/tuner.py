@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
 from analysis.emm.stopping.rules import StoppingRules
 from memo_core.experiment import FlatExperiment
@@ -13,6 +13,7 @@ from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.names import METRIC, experiment_id, trial_directory, trial_title
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.search.journal import Journal
+from sweeps.engine.tune.asha import ContinuedASHA, Reports
 from sweeps.engine.tune.board import Board
 from sweeps.engine.tune.failures import Failures
 from sweeps.engine.tune.heartbeat import Heartbeat
@@ -31,6 +32,8 @@ class Start:
     """Where Tune keeps its own state, which is thrown away."""
     folders: Mapping[str, str]
     """By identity, the folders of trials that have another one than `trial_directory` gives."""
+    earlier: Reports
+    """What trials reported before this start."""
     source: TrialSource
     journal: Journal
     display: LiveProgress
@@ -41,7 +44,7 @@ class Start:
 def tuner_of(manifest: Manifest, start: Start, interruption: Interruption) -> tune.Tuner:
     """Return the tuner of a run; it goes on where the run's folder says that it stopped."""
     plan = manifest.plan
-    scheduler = scheduler_of(plan)
+    scheduler = scheduler_of(plan, start.earlier)
     # Searchers know the metric already, but a scheduler does not.
     metric = {"metric": METRIC, "mode": plan.search.direction} if isinstance(plan.search, OptunaOptions) else {}
 
@@ -82,10 +85,12 @@ def _trainable(manifest: Manifest, start: Start) -> Any:
     return tune.with_resources(tune.with_parameters(train_trial, options=options), manifest.resources)
 
 
-def scheduler_of(plan: Plan) -> TrialScheduler | None:
-    """Return ASHA where it was requested, else none."""
+def scheduler_of(plan: Plan, earlier: Reports | None = None) -> TrialScheduler | None:
+    """Return ASHA where it was requested, else none; `earlier` are the reports of trials before this start."""
     if not (isinstance(plan.search, OptunaOptions) and plan.search.asha):
         return None
     budget = plan.trials[0].total_images
     # At a quarter and at half of its budget a trial below the median of those before it is stopped.
-    return ASHAScheduler(time_attr="images_seen", max_t=budget, grace_period=max(1, budget // 4), reduction_factor=2)
+    return ContinuedASHA(
+        earlier or {}, time_attr="images_seen", max_t=budget, grace_period=max(1, budget // 4), reduction_factor=2
+    )

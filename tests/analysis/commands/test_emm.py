@@ -38,7 +38,7 @@ def test_the_emm_of_each_value_is_where_the_best_ratio_crosses(write_sweep, caps
 
 def test_bounds_are_no_numbers_and_extrapolations_are_marked(write_sweep, capsys):
     folder = str(write_sweep([trial for trial in two_widths() if trial[0]["data.size"] >= 2000]))
-    assert main(["emm", folder]) == 0
+    assert main(["emm", folder, "--method", "all"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[3:8] for line in lines if line.startswith("128")] == [
         ["<", "2,000", "upper", "bound", "2"],
@@ -54,6 +54,14 @@ def test_bounds_are_no_numbers_and_extrapolations_are_marked(write_sweep, capsys
     assert {(row["emm"], row["emm_low"], row["emm_high"]) for row in bounds} == {(4000, 4000, None)}
 
 
+def test_a_value_has_one_row_and_all_methods_on_request(write_sweep, capsys):
+    folder = str(write_sweep(two_widths()))
+    assert main(["emm", folder, "--format", "json"]) == 0
+    assert [(row["value"], row["method"]) for row in rows_of(capsys)] == [(128, "isotonic"), (256, "isotonic")]
+    assert main(["emm", folder, "--format", "json", "--method", "all"]) == 0
+    assert [row["method"] for row in rows_of(capsys)] == ["isotonic", "logistic"] * 2
+
+
 def test_several_zeta_and_formats(write_sweep, tmp_path, capsys):
     folder, out = str(write_sweep(two_widths())), tmp_path / "emm.csv"
     options = [folder, "--zeta", "0.1", "0.2", "0.5", "--method", "isotonic"]
@@ -63,7 +71,7 @@ def test_several_zeta_and_formats(write_sweep, tmp_path, capsys):
     for _, row in table.groupby("value"):
         assert row["emm"].is_monotonic_increasing
     assert main(["emm", *options, "--format", "markdown"]) == 0
-    assert "| 128 | 0.2 | isotonic |" in capsys.readouterr().out
+    assert "| 128 | 0.2 | 1," in capsys.readouterr().out
 
 
 def test_trials_that_differ_otherwise_are_not_mixed(write_sweep, capsys):
@@ -86,13 +94,17 @@ def test_groups_that_share_a_short_title_are_told_apart(write_sweep, tmp_path, c
     assert (
         main(["emm", folder, "--factor", "width", "--format", "json", "--zeta", "0.1", "0.5", "--figure", figure]) == 0
     )
-    rows = rows_of(capsys)
+    output = capsys.readouterr()
+    assert f"{figure}: runs with " in output.err
+    assert "not drawn: 1 further group of runs" in output.err
+    rows = json.loads(output.out)["rows"]
     assert {row["group"] for row in rows} == set(range(len(others)))
     assert len({row["among"] for row in rows}) == len(others)
     assert sum("..." not in row["among"] and "Learning rate = 0.001" in row["among"] for row in rows) > 0
     assert {row["trainings"] for row in rows} == {4}
-    assert drawn[0]["group"].unique().tolist() == [0]
-    assert not drawn[0].duplicated(["value", "zeta"]).any()
+    assert [data["group"].unique().tolist() for data in drawn] == [[0], [1], [2], [3]]
+    assert not any(data.duplicated(["value", "zeta"]).any() for data in drawn)
+    assert {file.name for file in tmp_path.glob("*.svg")} == {"emm.svg", "emm_2.svg", "emm_3.svg", "emm_4.svg"}
 
 
 def test_a_crossing_whose_interval_is_open_is_not_called_measured(write_sweep, capsys):
@@ -131,7 +143,7 @@ def test_where_only_the_size_moves_there_is_one_curve(write_sweep, capsys):
     assert row["value"] is None
     assert row["emm"] == pytest.approx(1500, rel=0.02)
     assert main(["emm", folder]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["zeta", "Method", "EMM"]
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["zeta", "EMM"]
 
 
 def test_sweeps_of_two_factors_ask_which(write_sweep, capsys):
@@ -206,7 +218,7 @@ def test_values_that_have_a_line_are_not_said_to_lack_it(
     moved = {} if key == "data.size" else {key.replace(".", "__"): values}
     trials = grid(data__labels=("random",), data__size=(500, 1000, 2000, 4000), **moved)
     sweep = write_sweep(tmp_path / "sweep", trials, factor="any", key=key, samples=False)
-    assert main(["emm", str(sweep), "--factor", key]) == 0
+    assert main(["emm", str(sweep), "--factor", key, "--method", "all"]) == 0
     output = capsys.readouterr().out
     assert output.count(" logistic ") == len(values)
     assert "no logistic EMM" not in output

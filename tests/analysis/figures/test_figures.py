@@ -11,13 +11,13 @@ from analysis.emm.estimate import emm
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.emm import emm_by_zeta
 from analysis.figures.factor import factor_data, metric_over_factor, metric_over_skips, skips_data, trials_over_factor
-from analysis.figures.gallery import GalleryRow, gallery, gallery_data, gallery_rows
+from analysis.figures.gallery import GalleryRow, gallery, gallery_data, gallery_rows, shown_trials
 from analysis.figures.memorization_time import memorization_time, memorization_time_data
 from analysis.figures.metric import epochs_data, metric_over_epochs, metric_over_size, size_data
 from analysis.inference.emm import group_crossings
 from analysis.runs.groups import Group
 from analysis.runs.runs import Runs
-from tests.fakes import make_table
+from tests.fakes import grid, make_table, write_sweep
 
 FINALS = {(128, 500): 0.95, (128, 1000): 0.85, (256, 500): 0.98, (256, 1000): 0.93, (256, 2000): 0.6}
 
@@ -36,7 +36,7 @@ def test_ratio_over_epochs_draws_a_curve_per_size_in_percent() -> None:
     drawn = curves(figure.axes[0])
     assert drawn["|D| = 500"] == pytest.approx(np.array([(100, 22.5), (200, 45), (400, 90)]))
     assert drawn["|D| = 1k"][-1] == pytest.approx(np.array((400, 50)))
-    assert figure.axes[0].get_ylabel() == "Ratio (%) of memorization"
+    assert figure.axes[0].get_ylabel() == "Memorization ratio (%)"
 
 
 def test_epochs_data_averages_seeds_and_keeps_the_interval() -> None:
@@ -153,14 +153,14 @@ def test_emm_by_zeta_draws_points_and_arrows_for_bounds() -> None:
     frame = make_table(FINALS)
     data = group_crossings(Group("model.width", {}, Runs.of(frame)), (0.1, 0.5))
     assert data["kind"].tolist() == ["uncertain", "lower_bound", "measured", "lower_bound"]
-    axes = emm_by_zeta(data, "model.width").axes[0]
+    axes = emm_by_zeta(data, "model.width", [500, 1000, 2000]).axes[0]
     assert axes.get_yscale() == "log"
     marks = {kind: [y for line in axes.lines if line.get_marker() == mark for y in line.get_ydata()]
              for kind, mark in (("crossing", "o"), ("lower_bound", "^"), ("upper_bound", "v"))}  # fmt: skip
     kinds = data["kind"].replace({"measured": "crossing", "uncertain": "crossing"})
     for kind, drawn in marks.items():
         assert drawn == pytest.approx(data["emm"][kinds == kind].tolist())
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["zeta = 0.1", "zeta = 0.5"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["zeta = 0.1", "zeta = 0.5", "at least this"]
 
 
 def test_the_bootstrap_has_the_mean_and_the_deviation_of_a_proportion() -> None:
@@ -176,13 +176,13 @@ def test_the_bootstrap_has_the_mean_and_the_deviation_of_a_proportion() -> None:
 
 def test_memorization_time_over_size_with_its_slope() -> None:
     frame = make_table({(1, 500): 0.99, (1, 1000): 0.8, (1, 2000): 0.6, (1, 4000): 0.3})
-    times, scaling = memorization_time_data(Runs.of(frame))
-    axes = memorization_time(Runs.of(frame)).axes[0]
-    assert scaling is not None
-    drawn = curves(axes)
-    assert drawn["ratio passes 50%"][:, 1] == pytest.approx(times["time"].tolist()[:3])
-    assert drawn["never passed (lower bound)"].tolist() == [[4000, 400]]
-    assert any(f"slope {scaling.slope:.2f}" in str(line.get_label()) for line in axes.lines)
+    part = memorization_time_data(Runs.of(frame))
+    axes = memorization_time({"": part}).axes[0]
+    assert part.scaling is not None
+    ((label, points),) = curves(axes).items()
+    assert label.startswith(f"ratio passes 50%: slope {part.scaling.slope:.2f}")
+    assert points[:, 1] == pytest.approx(part.times["time"].tolist()[:3])
+    assert [4000, 400] in [line.get_xydata().tolist()[0] for line in axes.lines if len(line.get_xydata()) == 1]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
 
 
@@ -235,3 +235,10 @@ def test_gallery_rows_name_the_factor_of_their_sweep(sweep: Path) -> None:
         assert "Weight decay = " in row.title
     titles = [row.title for row in gallery_rows(runs, varied=["data.size"])]
     assert titles and all(title.startswith("Weight decay = ") for title in titles)
+
+
+def test_the_gallery_has_a_trial_of_each_value_where_they_differ_most(tmp_path: Path) -> None:
+    trials = grid(model__width=(64, 128, 256), data__size=(500, 2000), seed=(0, 1))
+    folder = write_sweep(tmp_path / "width", trials, lambda settings: settings["model.width"] / 100)
+    shown = shown_trials(Runs.read(folder, cache=False), limit=8)
+    assert [(run["model.width"], run["data.size"]) for run, _ in shown] == [(256, 2000), (128, 2000), (64, 2000)]

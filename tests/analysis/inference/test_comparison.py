@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from analysis.errors import AnalysisError
 from analysis.inference.comparison import compare
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 from tests.fakes import SIZES, frame, grid
 
 AXES = {"data__size": SIZES, "seed": (0, 1)}
@@ -114,9 +114,9 @@ def test_multiple_settings_do_not_raise_false_alarms() -> None:
 
 def test_a_sweep_without_finished_trials_is_an_error() -> None:
     data = frame(grid(**AXES))
-    with pytest.raises(AnalysisError, match="B: no trial has finished"):
+    with pytest.raises(MemosweepError, match="B: no trial has finished"):
         compare(Runs.of(data), Runs.of(data.assign(status="running")))
-    with pytest.raises(AnalysisError, match="A: no trial"):
+    with pytest.raises(MemosweepError, match="A: no trial"):
         compare(Runs.of(pd.DataFrame()), Runs.of(data))
 
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from analysis.errors import AnalysisError
 from analysis.inference.importance import rank
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 from tests.fakes import frame, grid
 
 TRIALS = grid(
@@ -56,13 +56,16 @@ def test_one_factor_is_ranked_with_a_word_of_warning() -> None:
 
 
 def test_too_little_data_are_an_error_that_says_what_is_needed() -> None:
-    with pytest.raises(AnalysisError, match="3 finished runs: importances need 8"):
+    with pytest.raises(MemosweepError, match="3 finished runs: importances need 8"):
         rank(Runs.of(frame(grid(model__width=(64, 128, 256)))))
-    with pytest.raises(AnalysisError, match="nothing to rank"):
+    with pytest.raises(MemosweepError, match="nothing to rank"):
         rank(Runs.of(frame(grid(model__width=(64,) * 9))))
     flat = frame(TRIALS)
     flat["memorization_ratio"] = 0.0
-    with pytest.raises(AnalysisError, match="nothing to explain"):
+    with pytest.raises(MemosweepError, match=r"^0 finished runs, \d+ others had not begun to memorize"):
+        rank(Runs.of(flat))
+    flat["knn_distance"] = 30.0
+    with pytest.raises(MemosweepError, match="nothing to explain"):
         rank(Runs.of(flat))
 
 

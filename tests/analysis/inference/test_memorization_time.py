@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from analysis.errors import AnalysisError
 from analysis.inference.memorization_time import memorization_times, predicted, scaling_groups, time_scaling
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 from tests.fakes import make_table
 
 
@@ -42,13 +42,13 @@ def test_censored_trials_are_counted_and_two_points_have_no_interval() -> None:
 
 
 def test_one_size_has_no_scaling() -> None:
-    with pytest.raises(AnalysisError, match="two sizes"):
+    with pytest.raises(MemosweepError, match="two sizes"):
         time_scaling(memorization_times(Runs.of(make_table({(128, 1000): 0.9}))))
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 50])
 def test_a_level_outside_0_and_1_is_refused(level: float) -> None:
-    with pytest.raises(AnalysisError, match="not a memorization ratio"):
+    with pytest.raises(MemosweepError, match="not a memorization ratio"):
         memorization_times(Runs.of(make_table({(128, 1000): 0.9})), level)
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from analysis.commands.main import main
-from analysis.errors import AnalysisError
 from analysis.inference.findings import published, verdicts
 from analysis.report import build
 from analysis.report.gallery import data_uri, gallery
@@ -21,6 +20,7 @@ from analysis.report.svg import embed
 from analysis.results.load import load
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 from tests.fakes import SIZES, Settings, frame, grid, write_sweep
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "line"}
@@ -134,8 +134,12 @@ def test_every_trial_stands_in_the_table_with_its_numbers(page: Page, sweep: Pat
 
 def test_every_finding_stands_there_with_its_verdict(page: Page, sweep: Path) -> None:
     rows = page.tables["findings-table"][1:]
-    assert len(rows) == len(published()) == 19
     by_id = {answer.id: answer for answer in verdicts(Runs.read(sweep, cache=False))}
+    asked = {answer.id for answer in by_id.values() if answer.effect is not None}
+    assert len(rows) == len(asked)
+    # What no run asks is one folded line with what it would take.
+    assert f"Findings that these runs do not bear on ({len(published()) - len(asked)})" in page.words
+    assert all(answer.needs in page.words for answer in by_id.values())
     for row in rows:
         ident = next(name for name in by_id if name in row[1].split())
         assert by_id[ident].headline in row[0]
@@ -179,7 +183,7 @@ def test_figures_are_described_and_keep_their_text(page: Page, html: str) -> Non
     drawings = [a for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]
     assert len(drawings) >= 2
     assert all(a["aria-label"] for a in drawings)
-    assert "Ratio (%) of memorization" in page.words
+    assert "Memorization ratio (%)" in page.words
     assert "#262626" not in html  # colors follow the theme
 
 
@@ -226,9 +230,10 @@ def test_a_hundred_trials_stay_below_two_megabytes(tmp_path: Path) -> None:
 def test_a_page_can_be_made_of_one_running_trial() -> None:
     data = frame(grid(data__size=(1000,))).assign(status="running")
     page = Page(build(Runs.of(data)))
-    assert "undecided: too little data" in page.words
+    assert "None of the findings can be examined with these runs (19)" in page.words
+    assert "findings-table" not in page.tables
     assert "0 / 1" in page.words
-    with pytest.raises(AnalysisError, match="no trial has reported"):
+    with pytest.raises(MemosweepError, match="no trial has reported"):
         build(Runs.of(pd.DataFrame()))
 
 
@@ -353,13 +358,42 @@ def test_paper_tables_mark_lower_bounds() -> None:
     data = frame(grid(training__weight_decay=(0, 1e-2), data__size=SIZES))
     stopped = (data["training.weight_decay"] == 0) & (data["data.size"] == SIZES[0])
     heading, *rows = Page(build(Runs.of(data.assign(stopped_early=stopped)), draw=False)).tables["paper2-0-table"]
-    ours, high, difference = (heading.index(name) for name in ("Ours", "95% high", "Difference"))
-    bounds = [row for row in rows if row[ours].startswith(">=")]
-    assert len(bounds) == 1
-    assert bounds[0][high] == bounds[0][difference] == ""
-    others = [row for row in rows if row[ours] and row not in bounds]
-    assert len(others) == 3
-    assert all(row[high] and row[difference] for row in others)
+    # A row of the paper for each of our values, a column for each |D|; a bound has no difference.
+    assert [row[0] for row in rows] == ["0", "0.01"]
+    cells = {(row[0], size): cell for row in rows for size, cell in zip(heading[1:], row[1:], strict=True)}
+    assert re.fullmatch(r">=\d+\.\d\d \(92\.09\)", cells["0", "|D| = 1k"])
+    assert re.fullmatch(r"\d+\.\d\d \(60\.93, [+-]\d+\.\d\d\)", cells["0", "|D| = 2k"]), cells
+
+
+def test_the_page_opens_with_what_was_run(page: Page) -> None:
+    words = page.words
+    line = (
+        "CIFAR-10, |D| = 1k and 2k; DDPM++, width 64, 128 and 256, depth 2, trained for 40,000 epochs; "
+        "2,000 samples an evaluation; 12 trials, 2 training seeds"
+    )
+    assert words.index(line) < words.index("Summary The highest") < words.index("Each bar shows an effect")
+
+
+def test_where_nothing_was_memorized_no_setting_is_the_highest() -> None:
+    data = frame(grid(model__width=(64, 128), data__size=SIZES)).assign(memorization_ratio=0.0)
+    page = Page(build(Runs.of(data), draw=False))
+    assert "Nothing was memorized yet: all 16 ratios are 0" in page.words
+    assert "highest memorization ratio is" not in page.words
+
+
+def test_trials_that_had_not_begun_to_memorize_are_named_and_no_evidence() -> None:
+    data = frame(grid(model__width=(64, 128), data__size=SIZES, seed=(0, 1)))
+    cut = data["model.width"] == 64
+    data.loc[cut, ["memorization_ratio", "knn_distance"]] = (0.0, 36.0)
+    whole = {answer.id: answer for answer in verdicts(Runs.of(data))}
+    assert whole["width_monotonic"].effect is not None
+    # Half of the distance is left at each evaluation.
+    data.loc[cut, "knn_distance"] = 64.0 * 0.5 ** data.loc[cut].groupby("trial_id").cumcount()
+    learning = {answer.id: answer for answer in verdicts(Runs.of(data))}
+    assert learning["width_monotonic"].effect is None
+    words = Page(build(Runs.of(data), draw=False)).words
+    assert "4 trials had not begun to memorize" in words
+    assert "no evidence in findings, effects and importances: |D| = 1k, Width = 64" in words
 
 
 def test_the_report_says_what_it_does() -> None:
@@ -367,3 +401,6 @@ def test_the_report_says_what_it_does() -> None:
     build(Runs.of(frame(grid(model__width=(64, 128), data__size=SIZES))), resamples=2, say=said.append)
     assert said[0] == "effects and verdicts"
     assert any(line.startswith("figure 1: ") for line in said)
+    said.clear()
+    build(Runs.of(frame(grid(model__width=(64, 128), data__size=SIZES))), draw=False, say=said.append)
+    assert "importances" not in said

@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.errors import AnalysisError, SkippedResultsWarning
+from analysis.errors import SkippedResultsWarning
 from analysis.report.overview import describe
+from analysis.results.records import parse_trial
 from analysis.runs.final import best
 from analysis.runs.runs import Runs
 from analysis.runs.settings import varied_keys
+from memo_core.errors import MemosweepError
 from tests.analysis.conftest import LONG_AGO, fail
 from tests.fakes import make_table
 
@@ -155,13 +157,13 @@ def test_an_empty_result_file_is_a_trial_without_evaluation(tmp_path: Path) -> N
 )
 def test_where_nothing_is_left_there_is_one_clear_line(tmp_path: Path, make: Any, message: str) -> None:
     make(tmp_path / "run")
-    with pytest.raises(AnalysisError, match=message) as caught:
+    with pytest.raises(MemosweepError, match=message) as caught:
         analysis.load(tmp_path / "run")
     assert "\n" not in str(caught.value)
 
 
 def test_a_trial_folder_is_answered_with_what_to_give(sweep: Path) -> None:
-    with pytest.raises(AnalysisError, match="is one trial: give the experiment folder"):
+    with pytest.raises(MemosweepError, match="is one trial: give the experiment folder"):
         analysis.load(next(sweep.glob("size=*")))
 
 
@@ -248,7 +250,7 @@ def test_a_trial_without_a_size_is_left_out_in_words(tmp_path: Path, config: dic
 
 def test_where_no_trial_has_a_size_that_is_the_error(tmp_path: Path) -> None:
     folder = write_trial(tmp_path / "run", {**result(100), "config": {"model.width": 8}})
-    with pytest.raises(AnalysisError, match="1 trial names no whole number"):
+    with pytest.raises(MemosweepError, match="1 trial names no whole number"):
         analysis.load(folder)
 
 
@@ -320,7 +322,7 @@ def test_an_fsspec_url_reads_the_same_as_a_folder(sweep: Path) -> None:
 
 
 def test_an_unknown_url_is_one_clear_line() -> None:
-    with pytest.raises(AnalysisError, match="nosuchprotocol://x"):
+    with pytest.raises(MemosweepError, match="nosuchprotocol://x"):
         analysis.load("nosuchprotocol://x/y")
 
 
@@ -347,3 +349,13 @@ def test_reading_changes_nothing_but_the_cache(sweep: Path) -> None:
     assert set(after) - set(before) == {str(sweep / ".memosweep-cache.parquet")}
     assert {name: after[name] for name in before} == before
     assert all(modified == LONG_AGO for _, modified in before.values())
+
+
+def test_a_trial_without_any_readable_line_is_known_by_its_folder():
+    for folder, identity in {
+        "width=8,size=50000_0123456789ab": "0123456789ab",
+        "width=8,size=50000_012345678901": "012345678901",
+        "width=8_ec31f_00006": "ec31f_00006",
+        "notes": "notes",
+    }.items():
+        assert parse_trial(folder, b"").trial_id == identity

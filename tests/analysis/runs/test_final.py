@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from analysis.errors import AnalysisError
 from analysis.runs.final import best, finished, is_finished, is_lower_bound, left_out, stopped_early
 from analysis.runs.runs import Runs
+from memo_core.errors import MemosweepError
 from tests.fakes import make_table
 
 
@@ -58,7 +58,7 @@ def test_the_best_evaluation_says_that_its_trial_was_stopped() -> None:
 
 
 def test_where_all_diverged_that_is_said() -> None:
-    with pytest.raises(AnalysisError, match="all trials diverged or failed"):
+    with pytest.raises(MemosweepError, match="all trials diverged or failed"):
         Runs.of(searched(a=(False, False)).assign(failure="diverged")).checked()
 
 

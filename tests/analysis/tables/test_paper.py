@@ -3,11 +3,11 @@ import io
 import pandas as pd
 import pytest
 
-from analysis.errors import AnalysisError
 from analysis.results.columns import joined
 from analysis.runs.runs import Runs
 from analysis.tables.paper import NUMBERS, paper_table, paper_tables, write_paper_table
 from analysis.tables.writers import FORMATS
+from memo_core.errors import MemosweepError
 from tests.fakes import make_table
 
 
@@ -79,5 +79,5 @@ def test_only_tables_that_our_runs_fill_are_listed(real: pd.DataFrame) -> None:
 
 
 def test_there_is_no_table_9() -> None:
-    with pytest.raises(AnalysisError, match="no Table 9"):
+    with pytest.raises(MemosweepError, match="no Table 9"):
         paper_table(9)

@@ -68,7 +68,9 @@ def test_what_is_undefined_without_replicas_is_null(tmp_path, capsys):
     numbers = json.loads(capsys.readouterr().out)
     assert (numbers["replicas"], numbers["coverage"], numbers["replica_gini"]) == (0, 0, None)
     assert main(arguments) == 0
-    assert "Gini" not in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "coverage: no sample is a replica, so that no training image is covered\n" in text
+    assert "Gini" not in text
 
 
 def test_samples_of_the_optimum_are_all_memorized(capsys):

@@ -54,7 +54,12 @@ def test_the_whole_unequal_set_can_be_taken():
 
 @pytest.mark.parametrize(
     ("size", "classes", "message"),
-    [(1798, None, "1,797 images"), (400, (8,), "174 images"), (355, (1, 8), "equal shares"), (5, (10,), "no class 10")],
+    [
+        (1798, None, "1,797 images"),
+        (400, (8,), "data.size = 400: digits restricted to 1 class has only 174 images"),
+        (355, (1, 8), "equal shares"),
+        (5, (10,), "no class 10"),
+    ],
 )
 def test_what_the_source_cannot_give_is_refused(size, classes, message):
     with pytest.raises(MemosweepError, match=message):

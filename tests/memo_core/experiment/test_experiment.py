@@ -44,7 +44,7 @@ def test_the_paper_preset_is_the_basic_setup_of_appendix_b():
         ({"data.size": 10**5000}, "data.size = a number of thousands of digits: expected a number below 2^63"),
         ({"seed": 10**18}, "seed = 1000000000000000000"),
         ({"data.labels": "a\x1b" * 10**6}, "data.labels = 'a\\x1ba"),
-        ({"data.size": 1798}, "digits has 1,797 images"),
+        ({"data.size": 1798}, "digits has only 1,797 images"),
         ({"training.learning_rate": -1e-3}, "training.learning_rate = -0.001"),
         ({"training.learning_rate": float("nan")}, "training.learning_rate = nan"),
         ({"training.weight_decay": float("nan")}, "training.weight_decay = nan"),
@@ -69,7 +69,7 @@ def test_the_paper_preset_is_the_basic_setup_of_appendix_b():
         ({**BLEND, "data.blend_classes": [2, 3]}, "would be there twice"),
         (
             {**BLEND, "data.size": 3000, "data.classes": [1, 2], "data.blend_classes": [3]},
-            "data.size = 3000: digits has 1,797 images",
+            "data.size = 3000: digits has only 1,797 images",
         ),
         ({"data.classes": [3, 3]}, "named twice"),
         ({"data.classes": 5, "data.size": 4}, "data.classes = 5: more classes than the 4 images"),

@@ -5,6 +5,11 @@ import pytest
 from PIL import Image
 
 from memo_core.data import write_npz
+from sweeps.engine.plans.factor import Selection
+from sweeps.engine.plans.manifest import Limits, describe_run
+from sweeps.engine.plans.plan import grid_plan
+from sweeps.weight_decay import FACTOR as WEIGHT_DECAY
+from sweeps.width import FACTOR as WIDTH
 
 
 @pytest.mark.parametrize(
@@ -13,7 +18,7 @@ from memo_core.data import write_npz
         (["--set", "data.siez=3"], "did you mean data.size"),
         (["--preset", "desktop"], "invalid choice: 'desktop'"),
         (["--sizes", "1"], "data.size = 1"),
-        (["--sizes", "2000"], "digits has 1,797 images"),
+        (["--sizes", "2000"], "digits has only 1,797 images"),
         (["--sizes", "9" * 5000], "data.size = '999"),
         (["--values", "9" * 5000], "training.weight_decay = '999"),
         (["--sizes", "many"], "data.size = 'many'"),
@@ -61,6 +66,27 @@ from memo_core.data import write_npz
         (["--resume"], "holds no run of weight_decay"),
         (["--resume", "--name", "x", "--sizes", "3"], "keeps its trials"),
         (["--name", "a/b"], "--name a/b"),
+        (["--resume", "--extend", "run"], "--resume with --extend: give one of them"),
+        (["--resume", "--auto-resume", "--name", "x"], "--resume with --auto-resume: give one of them"),
+        (["--auto-resume", "--extend", "run"], "--auto-resume with --extend: give one of them"),
+        (["--auto-resume"], "--auto-resume needs --name"),
+        (["--extend", "run", "--name", "x"], "--extend itself takes the name"),
+        (["--extend", "absent"], "is not the run of a sweep"),
+        (["--extend", "run", "--search", "optuna"], "--extend with --search"),
+        (["--extend", "run", "--gpus-per-trial", "1"], "--extend with --gpus-per-trial"),
+        (["--extend", "run", "--cpus-per-trial", "1"], "--extend with --cpus-per-trial"),
+        (["--reuse", "/nowhere"], "/nowhere does not exist, or is not the run of a sweep"),
+        (["--reuse", "foo://x"], "foo://x: sweep.json cannot be read"),
+        (["--resume", "--name", "x", "--reuse", "/nowhere"], "/nowhere does not exist"),
+        (["--max-concurrent", "0"], "--max-concurrent 0: expected from 1 to 1,000,000"),
+        (["--max-concurrent", "9" * 30], "expected from 1 to 1,000,000"),
+        (["--max-failures", "9999999"], "--max-failures 9999999: expected from 0"),
+        (["--max-concurrent", "many"], "invalid int value: 'many'"),
+        *(
+            ([option, text], f"{option} '{text}': expected a time above 0 with its unit")
+            for option in ("--time-budget", "--checkpoint-every")
+            for text in ("8", "0s", "1h30", "8 weeks", "nan", "inf h", "9999999999h", "1e3s", "")
+        ),
     ],
 )
 def test_it_is_refused_in_one_line(arguments, message, script, tmp_path, monkeypatch):
@@ -72,6 +98,42 @@ def test_it_is_refused_in_one_line(arguments, message, script, tmp_path, monkeyp
     assert message in errors
     assert errors.count("\n") == 1
     assert not list(tmp_path.rglob("*"))
+
+
+@pytest.fixture
+def storage(tmp_path):
+    """A storage path with runs of a grid and of another factor."""
+    for factor in (WEIGHT_DECAY, WIDTH):
+        plan = grid_plan(factor, Selection("laptop"))
+        describe_run(plan, {"cpu": 1.0}, Limits()).write(str(tmp_path / factor.name))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--extend", "width", "--repeats", "2"], "is a run of width (model.width), not of weight_decay"),
+        (["--resume", "--name", "width"], "is a run of width (model.width), not of weight_decay"),
+        (["--auto-resume", "--name", "width", "--preset", "laptop"], "is a run of width"),
+        (["--auto-resume", "--name", "weight_decay", "--preset", "laptop", "--sizes", "10"],
+         "was begun with other options: it has"),
+        (["--auto-resume", "--name", "weight_decay", "--preset", "laptop", "--set", "model.width=12"],
+         "was begun with other options: its trials[0].model.width is 16, here it is 12"),
+        (["--extend", "weight_decay", "--set", "model.width=16"], "only training.epochs or training.images can grow"),
+        (["--extend", "weight_decay", "--set", "training.images=16"], "images, more than 16"),
+        (["--extend", "weight_decay", "--trials", "3"], "--extend with --trials: the run is a grid"),
+        (["--extend", "weight_decay", "--zeta", "0.3"], "--extend with --zeta: the run is a grid"),
+        (["--extend", "weight_decay", "--preset", "paper"], "the run has the preset laptop"),
+        (["--extend", "weight_decay", "--values", "-1"], "training.weight_decay = -1"),
+    ],
+)  # fmt: skip
+def test_a_run_is_not_gone_on_with_by_what_does_not_fit_it(arguments, message, script, storage, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    before = {path: path.read_bytes() for path in storage.rglob("*") if path.is_file()}
+    code, _, errors = script("weight_decay", *arguments, "--storage-path", str(storage))
+    assert (code, errors.count("\n")) == (2, 1)
+    assert message in errors
+    assert {path: path.read_bytes() for path in storage.rglob("*") if path.is_file()} == before
 
 
 @pytest.fixture

@@ -1,6 +1,4 @@
-"""The search finds the crossing, says how sure it is, ends, and can be stopped and resumed anywhere."""
-
-import json
+"""The search finds the crossing, says how sure it is, ends, and repeats itself where its calls are repeated."""
 
 import numpy as np
 import pytest
@@ -219,40 +217,39 @@ def test_waiting_for_pending_trainings_proposes_nothing_twice():
 
 
 @pytest.mark.parametrize("slots", [1, 3])
-def test_restored_from_json_it_proposes_what_it_would_have_proposed(slots):
+def test_a_search_with_the_same_calls_proposes_the_same(slots):
     curve = {"none": logistic(1100, 2.9), None: logistic(4000, 2.4), 3: lambda n: 0.99 if n < 900 else 0.0}
-    search = Search(list(curve), LOW, HIGH, prior=CurvePrior(seed_spread=0.1))
+    search, twin = (Search(list(curve), LOW, HIGH, prior=CurvePrior(seed_spread=0.1)) for _ in range(2))
     for _ in range(100):
         if search.finished:
             break
-        before = search.to_json()
-        twin = Search.from_json(before)
-        assert twin.to_json() == before
         proposals = search.propose(slots)
+        # Estimates in between, as tables and displays ask for them, change nothing.
+        search.estimates()
         assert twin.propose(slots) == proposals
-        again = Search.from_json(search.to_json())
-        assert again.pending == search.pending
+        assert twin.pending == search.pending
         for p in proposals:
-            search.observe(p, curve[p.value](p.size))
+            for each in (search, twin):
+                each.observe(p, curve[p.value](p.size))
     assert search.finished
-    restored = Search.from_json(search.to_json())
-    assert restored.finished and restored.estimates() == search.estimates()
+    assert twin.finished and twin.estimates() == search.estimates()
 
 
 @QUICK
 @given(st.lists(st.tuples(st.integers(LOW, HIGH), st.floats(0, 1), st.integers(1, 10_000)), max_size=6))
-def test_any_history_survives_json(history):
-    search = Search(["a"], LOW, HIGH)
+def test_after_any_history_a_fresh_search_proposes_what_one_that_was_asked_all_along_does(history):
+    search, twin = Search(["a"], LOW, HIGH), Search(["a"], LOW, HIGH)
     for i, (size, ratio, samples) in enumerate(history):
-        search.observe(Proposal(-1 - i, "a", size, i, samples), ratio)
-    twin = Search.from_json(search.to_json())
+        for each in (search, twin):
+            each.observe(Proposal(-1 - i, "a", size, i, samples), ratio)
+        search.fit("a")
     assert twin.propose(2) == search.propose(2)
     assert twin.estimate("a") == search.estimate("a")
 
 
-def test_values_out_of_a_table_survive_json_too():
+def test_values_out_of_a_table_become_pythons_own():
     search = Search(list(np.array([8, 16])), LOW, HIGH)
-    assert Search.from_json(search.to_json()).values == [8, 16]
+    assert [type(value) for value in search.values] == [int, int]
     assert search.propose(1)[0].value == 8
 
 
@@ -350,22 +347,10 @@ def test_bad_trainings_are_named():
         search.estimate("b")
 
 
-@pytest.mark.parametrize("text", ["{}", "no json", json.dumps({"format": 99})])
-def test_foreign_json_is_rejected(text):
-    with pytest.raises(ValueError, match="saved"):
-        Search.from_json(text)
-
-
 @pytest.mark.parametrize("size", [0, -3, 2.5, "x", True, 10**16])
 def test_sizes_that_are_no_number_of_images_are_refused(size):
     with pytest.raises(ValueError, match="not a whole number of images"):
         Proposal(0, "a", size, 0, 1000)
-
-
-def test_a_saved_search_that_holds_other_values_than_it_searches_is_refused():
-    text = Search(["a", "b"], 100, 5000).to_json().replace('"value": "b"', '"value": "c"')
-    with pytest.raises(ValueError, match="not a saved search"):
-        Search.from_json(text)
 
 
 def test_a_limit_that_the_noise_does_not_decide_bounds_only_what_it_decides():

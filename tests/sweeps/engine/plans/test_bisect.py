@@ -56,24 +56,6 @@ def test_a_search_that_cannot_be_is_refused(selection, options, message):
         bisect_plan(WIDTH, selection, options)
 
 
-def reported(experiment, ratio):
-    """The last report of a trial that trained to its end."""
-    return {"training": {"size": experiment["data.size"], "seed": 0, "ratio": ratio, "num_samples": 256}}
-
-
-def test_a_searcher_with_the_same_calls_proposes_the_same():
-    plan = bisect_plan(WIDTH, LAPTOP_SELECTION, EMMSearchOptions())
-    one, other = searcher_of(WIDTH, plan), searcher_of(WIDTH, plan)
-    first, second = ([searcher.suggest(key) for key in "ab"] for searcher in (one, other))
-    assert first == second
-    assert {trial["model.width"] for trial in first} <= {4, 8, 16}
-    for searcher in (one, other):
-        searcher.complete("b", reported(first[1], 0.4))
-        searcher.complete("a", reported(first[0], 0.95))
-    for key in "cdef":
-        assert one.suggest(key) == other.suggest(key)
-
-
 def test_a_failing_trial_is_not_asked_for_for_ever():
     searcher = searcher_of(DATA_SIZE, bisect_plan(DATA_SIZE, LAPTOP_SELECTION, EMMSearchOptions()))
     for number in range(200):

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from memo_core.errors import MemosweepError
-from sweeps.engine.run.folder import claim_name
+from sweeps.engine.run.folder import LOCK, claim_name, refuse_existing
 
 
 def test_starts_at_one_moment_have_different_names(tmp_path):
@@ -14,6 +14,15 @@ def test_starts_at_one_moment_have_different_names(tmp_path):
     assert len(set(names)) == 16
     assert {"width-20260101-000000", "width-20260101-000000-2"} < set(names)
     assert {folder.name for folder in (tmp_path / "new").iterdir()} == set(names)
+
+
+def test_what_a_start_leaves_that_is_killed_before_its_manifest_is_whole_is_no_run(tmp_path):
+    (tmp_path / LOCK).touch()
+    (tmp_path / ".0123456789abcdef.part").touch()
+    refuse_existing(str(tmp_path))
+    (tmp_path / "notes.part").touch()
+    with pytest.raises(MemosweepError, match="is not the run of a sweep"):
+        refuse_existing(str(tmp_path))
 
 
 def test_behind_a_url_too():

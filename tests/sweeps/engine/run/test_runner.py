@@ -7,7 +7,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from sweeps.engine.tune.trainable import CHECKPOINTS_KEPT
+from sweeps.engine.plans.names import CHECKPOINTS_KEPT
 from tests.sweeps.conftest import evaluations, kill, settings, wait_for
 
 TWO = ["--values", "0", "1e-2", "--sizes", "10", "--preset", "laptop"]

@@ -61,7 +61,7 @@ def test_asha_stops_a_trial_that_is_below_the_median(direction, better, worse):
     scheduler.set_search_properties("best_memorization_ratio", direction)
     decisions = []
     for number, ratio in enumerate([better, better, worse]):
-        trial = SimpleNamespace(trial_id=str(number))
+        trial = SimpleNamespace(trial_id=str(number), config={})
         scheduler.on_trial_add(None, trial)
         report = {"images_seen": 8000, "best_memorization_ratio": ratio}
         decisions.append(scheduler.on_trial_result(None, trial, report))

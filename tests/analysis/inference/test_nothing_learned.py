@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from sweeps.engine.run.nothing_learned import nothing_learned
+from analysis.inference.nothing_learned import nothing_learned
 
 
 def sweep(*trials, ratio=0.0, **settings):

@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-_STILL_FALLING = 0.01
-"""Share of the distance per evaluation interval; a smaller fall is the noise of the samples."""
+from analysis.runs.final import STILL_FALLING
 
 
 def nothing_learned(evaluations: pd.DataFrame) -> str | None:
@@ -25,10 +24,10 @@ def nothing_learned(evaluations: pd.DataFrame) -> str | None:
     fall = _last_fall(rows)
     if fall is None:
         return f"{found}, and no trial was evaluated twice, which would show whether it still learns: {longer}"
-    if fall >= _STILL_FALLING:
+    if fall >= STILL_FALLING:
         over = f"by {100 * fall:.0f}% over the last evaluation"
         return f"{found} and the distances to the nearest training images still fall ({over}): {longer}"
-    change = f"they fell by {100 * fall:.1f}%" if fall > 0 else f"they rose by {-100 * fall:.1f}%"
+    change = f"they fell by {100 * fall:.1f}%" if fall >= 0 else f"they rose by {-100 * fall:.1f}%"
     return (
         f"{found} although the distances to the nearest training images no longer fall ({change} over the last "
         "evaluation): a longer training would hardly help, lower data.size or take a larger network"

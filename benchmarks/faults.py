@@ -130,8 +130,8 @@ def disturb(sweep: Sweep, options: argparse.Namespace) -> dict[str, Any]:
     """Run a sweep without and with faults; returns what is reported of it."""
     # Short, for Ray's sockets.
     root = Path(tempfile.mkdtemp(prefix="mf-", dir="/tmp"))
+    undisturbed = place = Place(root / "a")
     try:
-        undisturbed = Place(root / "a")
         seconds = run_undisturbed(undisturbed, sweep.arguments)
         _log.info("%s: %.0f s without faults", sweep.name, seconds)
         with small_disk(root / "disk", _DISK_MEBIBYTES) as disk:
@@ -143,14 +143,16 @@ def disturb(sweep: Sweep, options: argparse.Namespace) -> dict[str, Any]:
                 soak = run_with_faults(place, sweep.arguments, faults, between, options.starts, options.most)
                 counts = differences(undisturbed.run, place.run)
             finally:
-                for process in place.processes():
-                    process.kill()
                 if options.keep is not None:
                     shutil.copytree(place.output, options.keep / sweep.name, dirs_exist_ok=True)
                     shutil.copytree(place.witness, options.keep / f"{sweep.name}-events", dirs_exist_ok=True)
-                    shutil.copytree(place.run, options.keep / f"{sweep.name}-run", dirs_exist_ok=True)
+                    for name, run in (("undisturbed", undisturbed.run), ("run", place.run)):
+                        shutil.copytree(run, options.keep / f"{sweep.name}-{name}", dirs_exist_ok=True)
             return _report(sweep, seconds, soak, faults, counts, place)
     finally:
+        # Of a benchmark that was broken off; what a sweep leaves behind was counted before.
+        for process in [*undisturbed.processes(), *place.processes()]:
+            process.kill()
         shutil.rmtree(root, ignore_errors=True)
 
 

@@ -103,7 +103,7 @@ def _until_its_end(
     while driver.poll() is None:
         time.sleep(_LOOK_SECONDS)
         now = time.monotonic()
-        if now - last > _HANG_SECONDS:
+        if time.time() - max(driver.started, _last_sign(place)) > _HANG_SECONDS:
             driver.kill()
             raise SoakError(f"the driver hangs; its output:\n{driver.text()}")
         if not is_training and _logs(place) - earlier:
@@ -123,6 +123,11 @@ def _until_its_end(
     if terminated:
         soak.end_seconds.append(round(time.monotonic() - terminated, 1))
     return pending
+
+
+def _last_sign(place: Place) -> float:
+    """Return when a trial's process did something last, in seconds since the epoch."""
+    return max((file.stat().st_mtime for file in _logs(place)), default=0.0)
 
 
 def _logs(place: Place) -> set[Path]:

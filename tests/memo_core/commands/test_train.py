@@ -21,6 +21,14 @@ SETTINGS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def sigint():
+    """Ctrl-C as at a terminal: test runners in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def train(folder, *options):
     return main(["train", *SETTINGS, "--out", str(folder), "--device", "cpu", *options])
 

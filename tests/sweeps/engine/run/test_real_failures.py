@@ -75,7 +75,9 @@ def test_an_error_that_cannot_change_is_not_tried_again(cluster, script, tmp_pat
     (row,) = last_rows(tmp_path / "run")
     assert (row["failure"], row["training_iteration"]) == ("failed", 1)
     assert "gone.zip" in row["cause"]
-    assert not list((tmp_path / "run").glob("*/error.txt"))
+    (log,) = (tmp_path / "run").glob("*/error.txt")
+    assert "gone.zip" in log.read_text()
+    assert str(log) in output
 
 
 def test_relative_paths_and_places_that_look_like_patterns(cluster, script, tmp_path, monkeypatch):

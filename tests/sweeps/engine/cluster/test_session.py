@@ -90,7 +90,7 @@ def test_a_signal_to_the_whole_group_leaves_nothing_and_says_nothing(driver):
             part.kill()
     assert process.communicate(timeout=60) == ("True False\n", "")
     assert process.returncode == 0
-    assert not [part for part in family if part.is_running()]
+    wait_for(lambda: not [part for part in family if part.is_running()], seconds=30)
     assert not folder.exists()
     assert not (folder.parent / "session_latest").is_symlink()
 

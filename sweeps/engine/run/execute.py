@@ -25,9 +25,7 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     """Run what the checked options ask for; returns the exit code."""
     ray_session.fix_data_root()
     changed = {name: value for name in Limits.model_fields if (value := getattr(options, name)) is not None}
-    reuse = [folder.absolute(run) for run in options.reuse]
-    for run in reuse:
-        Manifest.read(run)  # found missing here, and not when it is needed
+    reuse = _runs([folder.absolute(run) for run in options.reuse])
     if options.resume:
         return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
     if options.extend is not None:
@@ -70,6 +68,18 @@ def _extend(factor: Factor, options: argparse.Namespace, changed: dict[str, Any]
         dry_run(factor, plan, manifest.resources, 1, lambda trial: known.result(trial) is None)
         return 0
     return extend_sweep(factor, plan, options.storage_path, options.extend, changed, reuse)
+
+
+def _runs(paths: list[str]) -> list[str]:
+    """Return those paths that are runs: a shell's `results/*` gives others too.
+
+    Raises:
+        MemosweepError: none of them is a run, or one is damaged.
+    """
+    runs = [path for path in paths if folder.exists(path)]
+    for path in runs or paths[:1]:
+        Manifest.read(path)
+    return runs
 
 
 def _is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:

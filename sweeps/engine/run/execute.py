@@ -1,6 +1,7 @@
 """What a sweep's command line asks for, done: a dry run, a new run, or one that goes on."""
 
 import argparse
+import contextlib
 import math
 import sys
 from collections.abc import Sequence
@@ -76,7 +77,10 @@ def _runs(paths: list[str]) -> list[str]:
     Raises:
         MemosweepError: none of them is a run, or one is damaged.
     """
-    runs = [path for path in paths if folder.exists(path)]
+    runs = []
+    for path in paths:
+        with contextlib.suppress(MemosweepError):
+            runs += [path] if folder.exists(path) else []
     for path in runs or paths[:1]:
         Manifest.read(path)
     return runs

@@ -144,7 +144,7 @@ class RemoteStore:
             raise MemosweepError(f"{url} cannot be reached ({error})") from None
         if not found:
             raise MemosweepError(f"{url} does not exist: give the folder of a Tune experiment")
-        self.location, self.name = url, _last(self._path)
+        self.location, self.name = url, last_part(self._path)
 
     def result_files(self) -> dict[str, Stamp]:
         """See `Store`."""
@@ -158,13 +158,13 @@ class RemoteStore:
     def files(self) -> dict[str, Stamp]:
         """See `Store`."""
         listed = self._filesystem.ls(self._path, detail=True)
-        found = {_last(info["name"]): _stamp(info) for info in listed if info["type"] == "file"}
+        found = {last_part(info["name"]): _stamp(info) for info in listed if info["type"] == "file"}
         return dict(sorted(found.items()))
 
     def folders(self) -> list[str]:
         """See `Store`."""
         listed = self._filesystem.ls(self._path, detail=True)
-        return sorted(_last(info["name"]) for info in listed if info["type"] == "directory")
+        return sorted(last_part(info["name"]) for info in listed if info["type"] == "directory")
 
     def read(self, names: Iterable[str]) -> Iterable[tuple[str, bytes | OSError]]:
         """See `Store`."""
@@ -189,7 +189,8 @@ def _stat_stamp(status: os.stat_result) -> Stamp:
     return Stamp(status.st_size, status.st_mtime, status.st_ctime)
 
 
-def _last(path: str) -> str:
+def last_part(path: str) -> str:
+    """Return the name of a file or folder from its path, as file systems list it."""
     return path.rstrip("/").rpartition("/")[2]
 
 

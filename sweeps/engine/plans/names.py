@@ -57,6 +57,11 @@ def trial_directory(config: FlatExperiment, varied: Sequence[str]) -> str:
     return f"{safe[:120]}_{experiment_id(config)}"
 
 
+def folder_name(experiment: FlatExperiment, varied: Sequence[str], renamed: Mapping[str, str]) -> str:
+    """Return a trial's folder in a run: of `renamed`, by identity, where it has a name of its own."""
+    return renamed.get(experiment_id(experiment)) or trial_directory(experiment, varied)
+
+
 def identity_of(folder: str) -> str:
     """Return the identity that a trial's folder is named by."""
     return folder.rpartition("_")[2]

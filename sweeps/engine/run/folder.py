@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from analysis.results.store import is_local, join_url, local_path, open_location
+from analysis.results.store import is_local, join_url, last_part, local_path, open_location
 from memo_core.errors import MemosweepError, quoted
 from memo_core.files import UNFINISHED
 from sweeps.engine.plans.manifest import FILE as MANIFEST
@@ -110,7 +110,7 @@ def refuse_existing(run_path: str) -> None:
     with unreachable(f"--storage-path: {run_path} cannot be reached"):
         filesystem, path = open_location(run_path)
         names = filesystem.ls(path, detail=False) if filesystem.exists(path) else []
-    inside = {str(name).rstrip("/").rpartition("/")[2] for name in names}
+    inside = set(map(last_part, names))
     if MANIFEST in inside:
         raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
     if any(name != LOCK and not UNFINISHED.fullmatch(name) for name in inside):
@@ -146,8 +146,7 @@ def notes(run_path: str, records: Mapping[str, TrialRecord]) -> list[str]:
     with unreachable(f"{run_path}: cannot be read"):
         filesystem, path = open_location(run_path)
         for record in records.values():
-            file = f"{path}/{record.folder}/{NOTES_FILE}"
-            if filesystem.exists(file):
-                text = bytes(filesystem.cat_file(file)).decode(errors="replace")
+            with contextlib.suppress(FileNotFoundError):
+                text = bytes(filesystem.cat_file(f"{path}/{record.folder}/{NOTES_FILE}")).decode(errors="replace")
                 lines += [f"{record.folder}: {line}" for line in text.splitlines()]
     return lines

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.results.store import RESULT_FILE, join_url, open_location
+from analysis.results.store import RESULT_FILE, join_url, last_part, open_location
 from memo_core.data import load_training_set
 from memo_core.errors import MemosweepError
-from memo_core.experiment import Experiment, FlatExperiment
+from memo_core.experiment import DataConfig, Experiment, FlatExperiment
 from memo_core.training.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from sweeps.engine.plans.manifest import Manifest, unreachable
-from sweeps.engine.plans.names import experiment_id, trial_directory
+from sweeps.engine.plans.names import experiment_id, folder_name, trial_directory
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.run.folder import name_of
 from sweeps.engine.search.journal import Ended
@@ -51,13 +51,14 @@ class KnownTrials:
         self._elsewhere = _finished_elsewhere(run_path, self._plan, reuse)
         self.reused: dict[str, str] = {}
         """From identities to the run that the trial was taken from."""
+        self._pixels: dict[DataConfig, str] = {}
 
     def result(self, experiment: FlatExperiment) -> Mapping[str, Any] | None:
         """Return the last report of the trial of an experiment, where that is over; None where it must be trained."""
         trial_id = experiment_id(experiment)
         if trial_id not in self._results and trial_id in self._elsewhere:
             source = self._elsewhere.pop(trial_id)
-            if source.has_images_of(experiment):
+            if source.has_images(self._pixels_of(Experiment.from_flat(experiment).data)):
                 self._take(source, experiment)
         return self._results.get(trial_id)
 
@@ -70,10 +71,16 @@ class KnownTrials:
         """Add a trial, by its identity, that is over now."""
         self._results[trial_id] = result
 
+    def _pixels_of(self, data: DataConfig) -> str:
+        """Return the SHA-256 of a training set as it is now; it is read once for all trials on it."""
+        if data not in self._pixels:
+            self._pixels[data] = load_training_set(data).pixels_sha256
+        return self._pixels[data]
+
     def _take(self, source: "_Source", experiment: FlatExperiment) -> None:
         """Copy a trial of another run, whose name is added to each of its results."""
         trial_id, run = source.record.trial_id, name_of(source.run_path)
-        name = self.renamed.get(trial_id) or trial_directory(experiment, self._plan.varied)
+        name = folder_name(experiment, self._plan.varied, self.renamed)
         there, path = open_location(join_url(source.run_path, source.record.folder))
         here, target = open_location(join_url(self._run_path, name))
         with unreachable(f"{join_url(self._run_path, name)}: cannot be written"):
@@ -97,19 +104,18 @@ class _Source:
     run_path: str
     record: TrialRecord
 
-    def has_images_of(self, experiment: FlatExperiment) -> bool:
-        """Return whether the trial was trained on the images that an experiment names now, as its checkpoint says."""
-        images = load_training_set(Experiment.from_flat(experiment).data).pixels_sha256
+    def has_images(self, pixels_sha256: str) -> bool:
+        """Return whether the trial was trained on these images, as its checkpoint says."""
         filesystem, path = open_location(join_url(self.run_path, self.record.folder))
         with tempfile.TemporaryDirectory() as place:
             for folder in sorted(map(str, filesystem.ls(path, detail=False)), reverse=True):
-                if not folder.rstrip("/").rpartition("/")[2].startswith(CHECKPOINTS):
+                if not last_part(folder).startswith(CHECKPOINTS):
                     continue
                 # Of a damaged one, or of none, the one before may tell.
                 with contextlib.suppress(MemosweepError, OSError):
                     file = Path(place) / CHECKPOINT_FILE
                     filesystem.get_file(f"{folder.rstrip('/')}/{CHECKPOINT_FILE}", str(file))
-                    return bool(read_checkpoint(file).get("pixels_sha256") == images)
+                    return bool(read_checkpoint(file).get("pixels_sha256") == pixels_sha256)
         return False
 
 

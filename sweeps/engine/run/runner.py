@@ -1,18 +1,19 @@
 """Go on with a run from what its folder holds, which of a new one is nothing, and write what it leaves behind."""
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ray.exceptions import RayError
 from ray.tune import TuneError
 
 from memo_core.errors import MemosweepError, first_line
+from memo_core.experiment import FlatExperiment
 from memo_core.terminal import INTERRUPTED
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Limits, Manifest
-from sweeps.engine.plans.names import METRIC, experiment_id, trial_directory
+from sweeps.engine.plans.names import METRIC, experiment_id, folder_name
 from sweeps.engine.plans.plan import EMMSearchOptions, Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.artifacts import write_artifacts
@@ -74,12 +75,13 @@ def _fit(
     """Run Tune to the end; returns why it ended before, None where it did not."""
     board = Board()
     board.start()
-    display = _display(manifest.plan, run_path, known, board)
+    folder_of = partial(folder_name, varied=manifest.plan.varied, renamed=known.renamed)
+    display = _display(manifest.plan, run_path, known, board, folder_of)
     interruption = Interruption(limits.time_budget)
     try:
         with ray_session.scratch_folder() as scratch, interruption:
             earlier = {trial_id: record.rows for trial_id, record in known.records.items()}
-            start = Start(run_path, scratch, known.renamed, earlier, source, journal, display, board, limits)
+            start = Start(run_path, scratch, folder_of, earlier, source, journal, display, board, limits)
             tuner_of(manifest, start, interruption).fit()
     except (Interrupted, SystemError, RayError, TuneError, RuntimeError, OSError) as error:
         if interruption.reason is not None:
@@ -94,7 +96,9 @@ def _fit(
     return None
 
 
-def _display(plan: Plan, run_path: str, known: KnownTrials, board: Board) -> LiveProgress:
+def _display(
+    plan: Plan, run_path: str, known: KnownTrials, board: Board, folder_of: Callable[[FlatExperiment], str]
+) -> LiveProgress:
     """Return the live display, which shows what the run's folder holds already."""
     wanted = {experiment_id(trial.to_flat()) for trial in plan.trials} if plan.search.kind == "grid" else None
     earlier = [
@@ -115,9 +119,7 @@ def _display(plan: Plan, run_path: str, known: KnownTrials, board: Board) -> Liv
         plan.total,
         plan.search.target if isinstance(plan.search, EMMSearchOptions) else None,
         run_path=run_path,
-        folder=lambda config: (
-            known.renamed.get(experiment_id(dict(config))) or trial_directory(dict(config), plan.varied)
-        ),
+        folder=lambda config: folder_of(dict(config)),
         identity=lambda config: experiment_id(dict(config)),
         earlier=earlier,
         total_images=images,

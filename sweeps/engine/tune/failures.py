@@ -9,7 +9,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from analysis.results.store import join_url, open_location
+from analysis.results.store import join_url, last_part, open_location
 from memo_core.errors import StorageFullError
 from sweeps.engine.tune.trial_folder import CHECKPOINTS, ERROR_FILE
 
@@ -79,5 +79,5 @@ class Failures(Callback):  # type: ignore[misc] # ray ships no types
 
     def _newest_checkpoint(self, trial: Trial) -> str:
         filesystem, path = open_location(join_url(self._run_path, self._folder(trial.config)))
-        names = [str(name).rstrip("/").rpartition("/")[2] for name in filesystem.ls(path, detail=False)]
+        names = map(last_part, filesystem.ls(path, detail=False))
         return max((name for name in names if name.startswith(CHECKPOINTS)), default="")

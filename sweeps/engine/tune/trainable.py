@@ -17,12 +17,11 @@ from memo_core.errors import DivergedError, ExhaustedError, MemosweepError, Stor
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
 from memo_core.training.checkpoint import save_samples
-from memo_core.training.checkpoints import Checkpoints
+from memo_core.training.checkpoints import Checkpoints, checkpoint_name
 from memo_core.training.trainer import Trainer
 from sweeps.engine.plans.names import CHECKPOINTS_KEPT, experiment_id
 from sweeps.engine.tune.tensorboard import tensorboard_log
 from sweeps.engine.tune.trial_folder import (
-    CHECKPOINTS,
     ERROR_FILE,
     LAST_ERROR_FILE,
     NOTES_FILE,
@@ -142,7 +141,7 @@ class _Attempt:
             return
         watch = Stopwatch([])
         evaluation = evaluate_optimum(experiment, device)
-        place = self._folder.path / f"{CHECKPOINTS}{0:012d}"
+        place = self._folder.path / checkpoint_name(0)
         save_samples(evaluation.arrays(), place)
         self._folder.upload(place.name)
         self._rows = [{**evaluation.metrics, **watch.times()}]
@@ -161,11 +160,11 @@ class _Attempt:
 
     def fails_again(self, error: str) -> bool:
         """Whether the trial failed with the same error before, and has made no progress since."""
-        here = {"error": error, "images_seen": self._saved}
+        here = json.dumps({"error": error, "images_seen": self._saved}).encode()
         before = self._folder.read(LAST_ERROR_FILE)
-        self._folder.write(LAST_ERROR_FILE, json.dumps(here).encode())
-        # As it would be written: what is damaged is equal to nothing.
-        return before == json.dumps(here).encode()
+        self._folder.write(LAST_ERROR_FILE, here)
+        # As it was written: what is damaged is equal to nothing.
+        return before == here
 
 
 class _Timer:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.results.store import RESULT_FILE, is_local, join_url, local_path, open_location
+from analysis.results.store import RESULT_FILE, is_local, join_url, last_part, local_path, open_location
 from memo_core.experiment import FlatExperiment
 from memo_core.files import UNFINISHED, write_atomically
 from sweeps.engine.plans.manifest import unreachable
@@ -71,7 +71,7 @@ def read_records(run_path: str) -> dict[str, TrialRecord]:
     with unreachable(f"{run_path}: cannot be read"):
         filesystem, path = open_location(run_path)
         entries = filesystem.ls(path, detail=True) if filesystem.isdir(path) else []
-        names = [str(entry["name"]).rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
+        names = [last_part(entry["name"]) for entry in entries if entry["type"] == "directory"]
 
         def read(name: str) -> TrialRecord:
             try:
@@ -184,7 +184,7 @@ class TrialFolder:
         with unreachable(f"{self.location}: cannot be written"):
             filesystem, path = open_location(self.location)
             for entry in filesystem.ls(path, detail=False):
-                name = str(entry).rstrip("/").rpartition("/")[2]
+                name = last_part(entry)
                 if name.startswith(CHECKPOINTS) and not (self.path / name).exists():
                     filesystem.rm(f"{path}/{name}", recursive=True)
 
@@ -193,7 +193,7 @@ class TrialFolder:
         if not filesystem.isdir(path):
             return
         for entry in filesystem.ls(path, detail=False):
-            name = str(entry).rstrip("/").rpartition("/")[2]
+            name = last_part(entry)
             if name.startswith((CHECKPOINTS, *_OWN_FILES)):
                 filesystem.get(f"{path}/{name}", str(self.path / name), recursive=True)
 

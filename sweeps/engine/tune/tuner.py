@@ -1,6 +1,6 @@
 """From a manifest to a `tune.Tuner`: trainable, scheduler, names, display."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from ray.tune.schedulers import TrialScheduler
 from analysis.emm.stopping.rules import StoppingRules
 from memo_core.experiment import FlatExperiment
 from sweeps.engine.plans.manifest import Limits, Manifest
-from sweeps.engine.plans.names import METRIC, experiment_id, trial_directory, trial_title
+from sweeps.engine.plans.names import METRIC, trial_title
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.search.journal import Journal
 from sweeps.engine.tune.asha import ContinuedASHA, Reports
@@ -30,8 +30,8 @@ class Start:
     run_path: str
     scratch: str
     """Where Tune keeps its own state, which is thrown away."""
-    folders: Mapping[str, str]
-    """By identity, the folders of trials that have another one than `trial_directory` gives."""
+    folder: Callable[[FlatExperiment], str]
+    """From a trial's experiment to the name of its folder; picklable, since Tune copies what names trials."""
     earlier: Reports
     """What trials reported before this start."""
     source: TrialSource
@@ -47,13 +47,8 @@ def tuner_of(manifest: Manifest, start: Start, interruption: Interruption) -> tu
     scheduler = scheduler_of(plan, start.earlier)
     # Searchers know the metric already, but a scheduler does not.
     metric = {"metric": METRIC, "mode": plan.search.direction} if isinstance(plan.search, OptunaOptions) else {}
-
-    # By value, since Tune copies what names trials for each of them.
-    folders, varied = dict(start.folders), plan.varied
-
-    def folder(experiment: FlatExperiment) -> str:
-        return folders.get(experiment_id(experiment)) or trial_directory(experiment, varied)
-
+    # Each by itself, since Tune copies what names trials, and a start holds what cannot be copied.
+    folder, varied = start.folder, plan.varied
     return tune.Tuner(
         _trainable(manifest, start),
         tune_config=tune.TuneConfig(

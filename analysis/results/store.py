@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from memo_core.errors import MemosweepError
 
 RESULT_FILE = "result.json"
 JOURNAL_FILE = "trials.jsonl"
 """What a run began and how it ended, an event a line."""
+_S3_OPTIONS = ("endpoint_override", "region", "scheme")
+"""In the query of a URL."""
 
 
 @dataclass(frozen=True)
@@ -228,8 +230,10 @@ def join_url(location: str, name: str) -> str:
 def open_location(location: str) -> tuple[Any, str]:
     """Return the fsspec file system of a path or URL, and the path inside it.
 
-    Ray writes through pyarrow, which takes options from a URL's query (`endpoint_override`, `region`, ...); fsspec
-    does not. URLs with a query are therefore opened by pyarrow, and so are URLs whose fsspec package is not installed.
+    Options may stand in the query of a URL, under pyarrow's names. S3 with `endpoint_override`, `region` and `scheme`
+    is opened by s3fs where that is installed, which can write an object only where there is none (the lock of a run).
+    Everything else with a query is opened by pyarrow, and so are URLs whose fsspec package is not installed. Of S3,
+    nothing is taken from lists of earlier calls: other machines write too.
 
     Raises:
         ImportError: a package that the URL needs is missing.
@@ -242,16 +246,70 @@ def open_location(location: str) -> tuple[Any, str]:
     if is_local(location):
         # Not by `url_to_fs`, which gives `::` and `~` in a path a meaning.
         return LocalFileSystem(), os.path.abspath(local_path(location))  # noqa: PTH100 - a name, not a file
-    if "?" not in location:
+    base, _, query = location.partition("?")
+    options = _s3_options(base, query)
+    if options is not None or not query:
         try:
-            filesystem, path = fsspec.core.url_to_fs(location)
+            filesystem, path = fsspec.core.url_to_fs(base, **(options or {}))
         except ImportError:
             pass
         else:
             # What it listed before has changed: trials write from other processes.
             filesystem.invalidate_cache()
-            return filesystem, str(path)
+            return _OSErrors(filesystem), str(path)
     from pyarrow import fs  # noqa: PLC0415
 
     filesystem, path = fs.FileSystem.from_uri(location)
-    return ArrowFSWrapper(filesystem), str(path)
+    return _OSErrors(ArrowFSWrapper(filesystem)), str(path)
+
+
+def _s3_options(base: str, query: str) -> dict[str, Any] | None:
+    """Return the options of s3fs for a URL; None for one that is not its: of another scheme, or with other options."""
+    asked = dict(parse_qsl(query, keep_blank_values=True))
+    bucket = base.partition("://")[2].partition("/")[0]
+    if not base.startswith(("s3://", "s3a://")) or "@" in bucket or asked.keys() - set(_S3_OPTIONS):
+        return None
+    options: dict[str, Any] = {"use_listings_cache": False, "config_kwargs": {"connect_timeout": 10}}
+    if "region" in asked:
+        options["client_kwargs"] = {"region_name": asked["region"]}
+    if "endpoint_override" in asked:
+        endpoint = asked["endpoint_override"]
+        options["endpoint_url"] = endpoint if "://" in endpoint else f"{asked.get('scheme', 'https')}://{endpoint}"
+    return options
+
+
+class _OSErrors:
+    """A file system whose errors are OSError: each object store has errors of its own, and no common base."""
+
+    def __init__(self, filesystem: Any) -> None:
+        self._filesystem = filesystem
+
+    @property
+    def creates_exclusively(self) -> bool:
+        """Whether the store itself refuses `pipe_file(..., mode="create")` where an object is."""
+        return type(self._filesystem).__module__.partition(".")[0] in ("s3fs", "gcsfs")
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._filesystem, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            try:
+                return found(*arguments, **options)
+            except (OSError, ValueError):
+                raise
+            except Exception as error:
+                if type(error).__module__ == "builtins":
+                    raise
+                raise OSError(_in_words(error)) from error
+
+        return call
+
+
+def _in_words(error: Exception) -> str:
+    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError"):
+        return (
+            f"{error}: expected AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws/credentials, or an instance's role"
+        )
+    return str(error) or type(error).__name__

@@ -92,7 +92,14 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
                        help="a fraction shares a GPU (default: 1 where there are any)")  # fmt: skip
     where.add_argument("--cpus-per-trial", type=float, metavar="N",
                        help="also its number of threads (default: 1, or a share per GPU)")  # fmt: skip
+    where.add_argument("--address", default="auto", metavar="auto|local|HOST:PORT",
+                       help="the Ray to use; auto: $RAY_ADDRESS, else the one that this machine runs, else a new one "
+                            "(default: auto)")  # fmt: skip
+    where.add_argument("--max-gpus", type=int, metavar="N",
+                       help="that a cluster can grow to, where it does not say so itself")  # fmt: skip
     where.add_argument("--storage-path", default="results", metavar="DIR|URL", help="(default: results)")
+    where.add_argument("--shared-storage", action="store_true",
+                       help="all nodes of the cluster have the folder of --storage-path (NFS)")  # fmt: skip
     where.add_argument("--name", help=f"folder of this run (default: {factor.name}-DATE-TIME)")
     where.add_argument("--resume", action="store_true", help="finish the run of --name, or the latest of this factor")
     where.add_argument("--auto-resume", action="store_true",
@@ -137,7 +144,7 @@ def _add_optuna_arguments(group: Any) -> None:
 
 
 LIMITS = ("max_concurrent", "time_budget", "checkpoint_every", "max_failures")
-_OF_ANY_START = ("name", "storage_path", "reuse", *LIMITS)
+_OF_ANY_START = ("name", "storage_path", "reuse", "address", "max_gpus", "shared_storage", *LIMITS)
 _MODES = ("resume", "auto_resume", "extend")
 _MAX_COUNT = 10**6
 """Of numbers of trials, as in a manifest."""

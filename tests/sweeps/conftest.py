@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# Ray's workers have the environment of its start. Nothing of a real account is ever used.
+os.environ |= {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_EC2_METADATA_DISABLED": "true"}
+
 REPOSITORY = Path(__file__).parents[2]
 TINY = {
     "model.width": 8,

@@ -1,30 +1,97 @@
-"""Whether a Ray cluster answers at an address, found out before Ray itself tries for a quarter of an hour."""
+"""Which Ray to join, and whether it answers, found out before Ray itself tries for a quarter of an hour."""
 
+import os
 import re
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
+
 from memo_core.errors import MemosweepError, first_line, quoted
+from sweeps.engine.cluster.folders import MARKER
 from sweeps.engine.cluster.limited import limited
+from sweeps.engine.cluster.temporary import temporary_folder
 
 _CONNECT_SECONDS = 4.0
-_JOIN_SECONDS = 15.0
+_JOIN_SECONDS = 22.0
 _PROBE = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level=50)"
 _EXPECTED = "expected host:port, ray://host:port, auto or local"
 
 
-def check_address(address: str) -> None:
-    """Check that a Ray cluster can be joined, within 30 seconds.
+_ADDRESS_FILE = "ray_current_cluster"
+"""In Ray's temporary folder: what `ray start` began or joined last on this machine, whether or not it still runs."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A cluster to join."""
+
+    address: str
+    """`host:port`, `ray://host:port`, or `auto` for Ray's own choice."""
+    origin: str
+    """Where it was found, in words."""
+    named: str
+    """For messages."""
+
+
+def target(chosen: str = "auto") -> Target | None:
+    """Return the cluster to join; None to start a Ray of our own.
 
     Args:
-        address: as in `$RAY_ADDRESS`: `host:port`, `ray://host:port`, or `auto` for the Ray that runs on this machine.
+        chosen: the value of `--address`.
+    """
+    if chosen == "local":
+        return None
+    if chosen != "auto":
+        return Target(chosen, "--address", f"--address {_unquoted(chosen)}")
+    variable = os.environ.get("RAY_ADDRESS")
+    if variable == "local":
+        return None
+    if variable:
+        return Target(variable, "RAY_ADDRESS", f"RAY_ADDRESS={_unquoted(variable)}")
+    running = running_ray()
+    return (
+        running
+        if running is None
+        # By Ray's own choice, which is this one: by its address, a head that `ray start` began was not joined.
+        else Target("auto", "it runs on this machine", f"the Ray that runs on this machine at {running}")
+    )
+
+
+def running_ray() -> str | None:
+    """Return the address of the cluster that `ray start` has put this machine into; None without one.
+
+    The file that names it may be left over from a Ray that is dead, and its port be that of another one by now: a Ray
+    that a sweep started for itself ends with that sweep, and is not joined.
+    """
+    try:
+        address = (temporary_folder() / _ADDRESS_FILE).read_text(errors="replace").strip()
+    except OSError:
+        return None
+    for process in psutil.process_iter(["name", "cmdline"]):
+        line = process.info["cmdline"] or []
+        if process.info["name"] == "raylet" and f"--gcs-address={address}" in line:
+            sessions = [part.partition("=")[2] for part in line if part.startswith("--session_dir=")]
+            if not any(Path(session, MARKER).exists() for session in sessions):
+                return address
+    return None
+
+
+def _unquoted(text: str) -> str:
+    return quoted(text).strip(chr(39))
+
+
+def check_address(cluster: Target) -> None:
+    """Check that a Ray cluster can be joined, within 30 seconds.
 
     Raises:
         MemosweepError: in one line, what is wrong with it.
     """
-    named = f"RAY_ADDRESS={quoted(address).strip(chr(39))}"
+    address, named = cluster.address, cluster.named
     if address != "auto":
         host, port = _host_and_port(address, named)
         _connect(host, port, named)

@@ -1,4 +1,4 @@
-"""A quiet Ray session: joins the cluster of $RAY_ADDRESS or a Ray job, else starts one on this machine."""
+"""A quiet Ray session: joins the cluster of `--address`, $RAY_ADDRESS or this machine, else starts one here."""
 
 import atexit
 import contextlib
@@ -11,14 +11,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from memo_core.data.sources import DATA_ROOT_VARIABLE
 from memo_core.errors import MemosweepError, first_line
 from sweeps.engine.cluster import folders, watch
-from sweeps.engine.cluster.address import check_address
+from sweeps.engine.cluster.address import Target, check_address, target
+from sweeps.engine.cluster.capacity import Capacity, Nodes, growth, present
 from sweeps.engine.cluster.granted import granted_cpus
 from sweeps.engine.cluster.limited import limited
 from sweeps.engine.cluster.temporary import check_temporary_folder, temporary_folder
@@ -50,7 +51,7 @@ _QUIET = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 
 @dataclass(frozen=True)
 class Cluster:
-    """What trials can use."""
+    """What trials can use: what is there or, of a cluster that grows, what it can become."""
 
     cpus: int
     gpus: int
@@ -58,6 +59,34 @@ class Cluster:
     address: str | None = None
     """Of a cluster that was joined; None for a Ray of our own."""
     nodes: int = 1
+    """At present."""
+    by_nodes: Capacity | None = None
+    grows: bool = False
+    """More nodes can join it."""
+    origin: str = ""
+    """Where the address was found."""
+    dashboard: str | None = None
+
+    @property
+    def capacity(self) -> Capacity:
+        """By nodes; a single one where nothing else is known."""
+        return self.by_nodes or Capacity([Nodes(self.cpus, self.gpus)])
+
+    @property
+    def several(self) -> bool:
+        """Trials may run on another machine than this one."""
+        return self.nodes > 1 or self.grows
+
+    @property
+    def headline(self) -> str:
+        """The first line of a run: which Ray, what it holds, and where its dashboard is."""
+        amounts = f"{self.cpus} CPUs and {self.gpus} GPUs"
+        if self.address is None:
+            return f"Ray: a new one on this machine, {amounts}"
+        where = f"the cluster at {self.address}{f' ({self.origin})' if self.origin else ''}"
+        size = f"{self.nodes} nodes" if self.nodes > 1 else "1 node"
+        amounts = f"up to {amounts}, {size} at present" if self.grows else f"{amounts} on {size}"
+        return f"Ray: {where}, {amounts}; dashboard {self.dashboard or 'off'}"
 
 
 @dataclass(frozen=True)
@@ -70,52 +99,107 @@ class _OwnRay:
     watch: "subprocess.Popen[bytes]"
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """What the command line says of the cluster."""
+
+    address: str = "auto"
+    max_gpus: int | None = None
+
+
 _own: _OwnRay | None = None
-_joined = False
-"""This process has joined a cluster by `start`."""
+_joined: Target | None = None
+"""The cluster that this process has joined by `start`."""
+_grown: Capacity | None = None
+"""What that cluster can become; None for one that does not grow."""
+_choice = _Choice()
 
 
-def look(address: str | None = None) -> Cluster:
-    """Return what trials will have; an existing cluster is joined to ask it, otherwise nothing starts.
-
-    Args:
-        address: as for `start`.
-    """
-    if ray.is_initialized() or _to_join(address):
-        return start(address)
-    import torch  # noqa: PLC0415 - slow, and only needed here
-
-    return _described(granted_cpus(), torch.cuda.device_count(), None)
-
-
-def start(address: str | None = None) -> Cluster:
-    """Join or start Ray without a line on the screen; called again, it only describes the session.
+def choose(address: str = "auto", max_gpus: int | None = None) -> None:
+    """Settle which Ray `look` and `start` take in this process.
 
     Args:
-        address: `host:port`, `ray://host:port` or `auto` to join a cluster, `local` to start a Ray of our own with the
-            CPUs that this process was granted; `$RAY_ADDRESS` where not given, else `local`.
+        address: `auto`: that of `$RAY_ADDRESS`, else the one that runs on this machine, else a new one; `local`: a new
+            one; `host:port` or `ray://host:port`: that cluster.
+        max_gpus: how many GPUs a cluster can grow to that does not say so itself.
 
     Raises:
-        MemosweepError: no cluster answers there, Ray's temporary folder cannot be used, or Ray does not start. Nothing
-            is left behind.
+        MemosweepError: `max_gpus` is below 1.
+    """
+    global _choice  # noqa: PLW0603
+    if max_gpus is not None and max_gpus < 1:
+        raise MemosweepError(f"--max-gpus {max_gpus}: expected at least 1")
+    _choice = _Choice(address, max_gpus)
+
+
+def look() -> Cluster:
+    """Return what trials will have; an existing cluster is joined to ask it, otherwise nothing starts.
+
+    Raises:
+        MemosweepError: as for `start`.
+    """
+    if ray.is_initialized() or target(_choice.address) is not None:
+        return start()
+    if _choice.max_gpus is not None:
+        raise MemosweepError(f"--max-gpus {_choice.max_gpus}: goes with a cluster that grows, and none is joined here")
+    import torch  # noqa: PLC0415 - slow, and only needed here
+
+    return _described(granted_cpus(), torch.cuda.device_count())
+
+
+def start() -> Cluster:
+    """Join or start Ray without a line on the screen; called again, it only describes the session.
+
+    Raises:
+        MemosweepError: no cluster answers at its address, Ray's temporary folder cannot be used, or Ray does not start.
+            Nothing is left behind.
     """
     global _joined  # noqa: PLW0603 - as Ray's own session, one a process
-    joined = _to_join(address)
+    found = target(_choice.address)
     if not ray.is_initialized():
-        if joined:
-            check_address(joined)
-            message = f"the Ray cluster at {joined} cannot be joined"
+        if found is not None:
+            check_address(found)
+            message = f"the Ray cluster at {found.address} cannot be joined"
             with _in_one_line(message), _quiet_screen(), _kept_sigterm():
-                ray.init(address=joined, **_QUIET)
-            _joined = True
+                ray.init(address=found.address, **_QUIET)
+            _joined = found
         else:
             _start_own()
     for name in ("ray", "ray.tune", "ray.train"):
         # A failed trial is reported in one line, with the place of its traceback.
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    resources = ray.cluster_resources()
-    nodes = sum(bool(node["Alive"]) for node in ray.nodes())
-    return _described(int(resources.get("CPU", 1)), int(resources.get("GPU", 0)), joined, nodes)
+    return _session(None if _own is not None else found)
+
+
+def _session(joined: Target | None) -> Cluster:
+    """Return what the session has, or can have."""
+    global _grown  # noqa: PLW0603
+    nodes = ray.nodes()
+    there = present(nodes)
+    _grown, address = None, None
+    if joined is not None:
+        gcs_address = ray.get_runtime_context().gcs_address
+        _grown = growth(there, gcs_address, _choice.max_gpus)
+        address = gcs_address if joined.address == "auto" else joined.address
+    capacity = there if _grown is None else _grown
+    described = _described(capacity.cpus, capacity.gpus, address, _grown is not None)
+    return replace(
+        described,
+        nodes=sum(bool(node["Alive"]) for node in nodes),
+        by_nodes=capacity,
+        origin=joined.origin if joined is not None else "",
+        dashboard=_dashboard(),
+    )
+
+
+def _dashboard() -> str | None:
+    url = ray._private.worker.get_dashboard_url()
+    return f"http://{url}" if url and "://" not in url else url or None
+
+
+def is_joined() -> bool:
+    """Return whether this process has a Ray already."""
+    return bool(ray.is_initialized())
 
 
 def stop(seconds: float = 10) -> None:
@@ -126,10 +210,10 @@ def stop(seconds: float = 10) -> None:
     Args:
         seconds: how long Ray may take to end by itself; then its processes are killed.
     """
-    global _own, _joined  # noqa: PLW0603
-    if not _joined and _own is None:
+    global _own, _joined, _grown  # noqa: PLW0603
+    if _joined is None and _own is None:
         return
-    _joined = False
+    _joined = _grown = None
     with _quiet_screen():
         if _own is not None:
             # Ray would wait for parts that are gone.
@@ -160,14 +244,10 @@ def scratch_folder() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _to_join(address: str | None) -> str | None:
-    chosen = address or os.environ.get("RAY_ADDRESS")
-    return None if chosen in (None, "", "local") else chosen
-
-
-def _described(cpus: int, gpus: int, address: str | None, nodes: int = 1) -> Cluster:
+def _described(cpus: int, gpus: int, address: str | None = None, grows: bool = False) -> Cluster:
     where = f"the Ray cluster at {address}" if address else "this machine"
-    return Cluster(cpus, gpus, f"{where} has {cpus} CPUs and {gpus} GPUs", address, nodes)
+    has = "can grow to" if grows else "has"
+    return Cluster(cpus, gpus, f"{where} {has} {cpus} CPUs and {gpus} GPUs", address, grows=grows)
 
 
 def _start_own() -> None:
@@ -265,9 +345,21 @@ def fix_data_root() -> None:
 
 
 def trials_at_once(resources: Mapping[Literal["cpu", "gpu"], float]) -> int | None:
-    """Return how many trials the cluster holds at present, whether or not they run; none where Ray is not running."""
+    """Return how many trials the cluster holds, whether or not they run: at present, or when it has grown.
+
+    None where Ray is not running.
+    """
     if not ray.is_initialized():
         return None
-    there = ray.cluster_resources()
-    counts = [int(there.get(name.upper(), 0) / amount + 1e-9) for name, amount in resources.items() if amount > 0]
-    return max(1, min(counts, default=1))
+    there = present(ray.nodes()).at_once(resources)
+    return max(1, there, _grown.at_once(resources) if _grown is not None else 0)
+
+
+def most_started(resources: Mapping[Literal["cpu", "gpu"], float]) -> int | None:
+    """Return how many trials a cluster holds when it has grown; None for one that does not grow."""
+    return None if _grown is None else trials_at_once(resources)
+
+
+def has_other_nodes() -> bool:
+    """Return whether trials run on other machines than this one too, or will when the cluster has grown."""
+    return ray.is_initialized() and (_grown is not None or sum(bool(node["Alive"]) for node in ray.nodes()) > 1)

@@ -20,6 +20,7 @@ from sweeps.engine.run.dry_run import dry_run
 from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.run.options import described, extended_plan, plan_of
 from sweeps.engine.run.starts import difference, extend_sweep, read_run, resume_sweep, start_sweep
+from sweeps.engine.run.storage import check_storage
 
 
 def execute(factor: Factor, options: argparse.Namespace) -> int:
@@ -27,11 +28,18 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     ray_session.fix_data_root()
     changed = {name: value for name in Limits.model_fields if (value := getattr(options, name)) is not None}
     reuse = _runs([folder.absolute(run) for run in options.reuse])
+    ray_session.choose(options.address, options.max_gpus)
+    cluster = ray_session.look()
+    if not options.dry_run:
+        print(cluster.headline, flush=True)
+        storage = folder.absolute(options.storage_path)
+        if options.name is not None:
+            folder.check_name(storage, options.name)
+        check_storage(storage, cluster, options.shared_storage)
     if options.resume:
         return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
     if options.extend is not None:
         return _extend(factor, options, changed, reuse)
-    cluster = ray_session.look()
     preset: Preset = options.preset if options.preset != "auto" else "paper" if cluster.gpus else "laptop"
     plan = plan_of(factor, options, preset)
     check_networks([*plan.trials, *plan.probes])
@@ -40,14 +48,14 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
         # A dry run describes a run wherever it may be: GPUs that are requested count as there.
         gpus = options.gpus_per_trial or 0
         requested = math.ceil(gpus) if math.isfinite(gpus) else 0
-        cluster = ray_session.Cluster(cluster.cpus, max(cluster.gpus, requested), cluster.description)
+        if requested > cluster.gpus:
+            cluster = ray_session.Cluster(cluster.cpus, requested, cluster.description)
     resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
     if options.dry_run:
         if about is not None:
             # Standard output of a dry run is for the trials alone.
             print(f"{about}{'; the first trainings:' if plan.search.kind == 'bisect' else ''}", file=sys.stderr)
-        at_once = cluster.gpus / resources["gpu"] if resources["gpu"] else cluster.cpus / resources["cpu"]
-        dry_run(factor, plan, resources, int(at_once))
+        dry_run(factor, plan, resources, cluster.capacity.at_once(resources))
         return 0
     other = "laptop is the small study" if preset == "paper" else "paper is the published study"
     reason = "as asked" if options.preset == preset else f"since {cluster.description}; --preset {other}"

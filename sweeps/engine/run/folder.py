@@ -5,7 +5,7 @@ import itertools
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -15,6 +15,7 @@ from memo_core.errors import MemosweepError, quoted
 from memo_core.files import UNFINISHED
 from sweeps.engine.plans.manifest import FILE as MANIFEST
 from sweeps.engine.plans.manifest import Manifest, unreachable
+from sweeps.engine.run import lease
 from sweeps.engine.tune.trial_folder import NOTES_FILE, TrialRecord
 
 LOCK = ".driver.lock"
@@ -36,16 +37,20 @@ def name_of(run_path: str) -> str:
 
 
 @contextlib.contextmanager
-def only_driver(run_path: str) -> Iterator[None]:
+def only_driver(run_path: str) -> Iterator[Callable[[], None]]:
     """Hold a run's folder for this process, since a second driver would train again what the first one trains.
 
-    The operating system releases it however the process ends. Runs behind a URL, and on file systems that know no
-    locks, are not guarded. Makes the folder.
+    The operating system releases it however the process ends; behind a URL a lease does (`lease.py`), which its driver
+    renews. File systems that know no locks are not guarded. Makes the folder.
+
+    Yields:
+        what raises MemosweepError where another driver has taken over, to be called now and then.
 
     Raises:
         MemosweepError: another process holds it.
     """
     with contextlib.ExitStack() as stack:
+        check: Callable[[], None] = _nothing_to_check
         if is_local(run_path):
             try:
                 Path(run_path).mkdir(parents=True, exist_ok=True)
@@ -55,7 +60,13 @@ def only_driver(run_path: str) -> Iterator[None]:
                 raise MemosweepError(f"{run_path} is being run by another process: {advice}") from None
             except (OSError, NotImplementedError):
                 pass
-        yield
+        else:
+            check = stack.enter_context(lease.held(run_path, lambda line: print(line, flush=True))).check
+        yield check
+
+
+def _nothing_to_check() -> None:
+    """A lock of the operating system is not lost."""
 
 
 def check_name(storage: str, name: str) -> None:
@@ -113,7 +124,7 @@ def refuse_existing(run_path: str) -> None:
     inside = set(map(last_part, names))
     if MANIFEST in inside:
         raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
-    if any(name != LOCK and not UNFINISHED.fullmatch(name) for name in inside):
+    if any(name not in (LOCK, lease.FOLDER) and not UNFINISHED.fullmatch(name) for name in inside):
         raise MemosweepError(f"{run_path} exists and is not the run of a sweep: give another --name or --storage-path")
 
 

@@ -32,7 +32,14 @@ from sweeps.engine.tune.trial_folder import read_records
 from sweeps.engine.tune.tuner import Start, tuner_of
 
 
-def go_on(factor: Factor, manifest: Manifest, run_path: str, limits: Limits, reuse: Sequence[str] = ()) -> int:
+def go_on(
+    factor: Factor,
+    manifest: Manifest,
+    run_path: str,
+    limits: Limits,
+    reuse: Sequence[str] = (),
+    still_held: Callable[[], None] = lambda: None,
+) -> int:
     """Train what is missing of a run, all of it where it is new, and write its artifacts.
 
     The run's folder must be held (`folder.only_driver`), and Ray started.
@@ -43,6 +50,7 @@ def go_on(factor: Factor, manifest: Manifest, run_path: str, limits: Limits, reu
         run_path: its folder or URL.
         limits: of this start.
         reuse: folders or URLs of runs whose equal trials are taken.
+        still_held: raises where another driver has taken over.
 
     Returns:
         The exit code: 0 done, 1 some trials failed, 130 interrupted and worth starting again.
@@ -57,12 +65,14 @@ def go_on(factor: Factor, manifest: Manifest, run_path: str, limits: Limits, reu
     journal = Journal(run_path, replayed.events)
     known = KnownTrials(run_path, manifest, {name: event for name, (event, _) in replayed.ended.items()}, reuse)
     slots = partial(ray_session.trials_at_once, manifest.resources)
+    # Trials that wait are what makes a cluster grow; more than it can ever hold would wait in vain.
+    most = [limits.max_concurrent, ray_session.most_started(manifest.resources)]
     broken: str | None = None
     try:
         # Anew, which leaves out what is damaged; and its time says that the run is at work again.
         journal.write()
-        source = TrialSource(searcher, journal, replayed, known, slots, limits.max_concurrent)
-        broken = _fit(manifest, run_path, limits, source, journal, known)
+        source = TrialSource(searcher, journal, replayed, known, slots, min(filter(None, most), default=None))
+        broken = _fit(manifest, run_path, limits, source, journal, known, still_held)
         journal.write()
     except MemosweepError as error:
         broken = f"the sweep broke off: {first_line(error)}"
@@ -70,7 +80,13 @@ def go_on(factor: Factor, manifest: Manifest, run_path: str, limits: Limits, reu
 
 
 def _fit(
-    manifest: Manifest, run_path: str, limits: Limits, source: TrialSource, journal: Journal, known: KnownTrials
+    manifest: Manifest,
+    run_path: str,
+    limits: Limits,
+    source: TrialSource,
+    journal: Journal,
+    known: KnownTrials,
+    still_held: Callable[[], None],
 ) -> str | None:
     """Run Tune to the end; returns why it ended before, None where it did not."""
     board = Board()
@@ -81,7 +97,7 @@ def _fit(
     try:
         with ray_session.scratch_folder() as scratch, interruption:
             earlier = {trial_id: record.rows for trial_id, record in known.records.items()}
-            start = Start(run_path, scratch, folder_of, earlier, source, journal, display, board, limits)
+            start = Start(run_path, scratch, folder_of, earlier, source, journal, display, board, limits, still_held)
             tuner_of(manifest, start, interruption).fit()
     except (Interrupted, SystemError, RayError, TuneError, RuntimeError, OSError) as error:
         if interruption.reason is not None:

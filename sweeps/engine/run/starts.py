@@ -11,6 +11,7 @@ from memo_core.experiment import Experiment
 from memo_core.files import check_output_folder
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.cluster.hardware import describe_nodes
+from sweeps.engine.cluster.resources import check_holds
 from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.data_checks import check_data
 from sweeps.engine.plans.factor import Factor
@@ -55,10 +56,10 @@ def start_sweep(
     name = name or folder.claim_name(storage, f"{factor.name}-{datetime.now():%Y%m%d-%H%M%S}")
     run_path = join_url(storage, name)
     manifest = describe_run(plan, resources, limits, describe_nodes(), images)
-    with folder.only_driver(run_path):
+    with folder.only_driver(run_path) as still_held:
         folder.refuse_existing(run_path)  # another start may have been faster
         manifest.write(run_path)
-        return go_on(factor, manifest, run_path, limits, reuse)
+        return go_on(factor, manifest, run_path, limits, reuse, still_held)
 
 
 def resume_sweep(
@@ -80,15 +81,15 @@ def resume_sweep(
     name = name or folder.latest_run(storage, factor.name)
     run_path = join_url(storage, name)
     manifest = read_run(factor, run_path)
-    with folder.only_driver(run_path):
+    with folder.only_driver(run_path) as still_held:
         trials = _to_check(factor, manifest.plan)
         check_networks(trials)
         check_images(manifest, check_data(trials))
         print(f"resuming {run_path}", flush=True)
-        _check_room(manifest, _start_ray())
+        check_holds(_start_ray(), manifest.resources)
         # Where a start that extended the run was killed amid it.
         _continue_folders(run_path, manifest.plan)
-        return go_on(factor, manifest, run_path, limits_of(manifest, changed), reuse)
+        return go_on(factor, manifest, run_path, limits_of(manifest, changed), reuse, still_held)
 
 
 def extend_sweep(
@@ -102,16 +103,16 @@ def extend_sweep(
     run_path = join_url(folder.absolute(storage), name)
     before = read_run(factor, run_path)
     plan = plan.with_absolute_paths()
-    with folder.only_driver(run_path):
+    with folder.only_driver(run_path) as still_held:
         check_images(before, check_data(_to_check(factor, before.plan)))
         images = check_data(_to_check(factor, plan))
         print(f"extending {run_path}", flush=True)
-        _check_room(before, _start_ray())
+        check_holds(_start_ray(), before.resources)
         limits = limits_of(before, changed)
         manifest = before.model_copy(update={"plan": plan, "images": {**before.images, **images}})
         manifest.write(run_path)
         _continue_folders(run_path, plan)
-        return go_on(factor, manifest, run_path, limits, reuse)
+        return go_on(factor, manifest, run_path, limits, reuse, still_held)
 
 
 def read_run(factor: Factor, run_path: str) -> Manifest:
@@ -137,18 +138,6 @@ def _to_check(factor: Factor, plan: Plan) -> list[Experiment]:
     if not isinstance(plan.search, OptunaOptions):
         return list(plan.trials)
     return [*plan.trials, *probes_of(factor, plan.trials[0], plan.search.space)]
-
-
-def _check_room(manifest: Manifest, cluster: ray_session.Cluster) -> None:
-    """Refuse a cluster that can never hold a trial of a run: Tune would wait for ever.
-
-    Raises:
-        MemosweepError: what a trial takes, and what is there.
-    """
-    there = {"cpu": cluster.cpus, "gpu": cluster.gpus}
-    for name, amount in manifest.resources.items():
-        if amount > there[name]:
-            raise MemosweepError(f"a trial of this run takes {amount:g} {name.upper()}s, and {cluster.description}")
 
 
 def check_images(manifest: Manifest, images: Mapping[str, str]) -> None:
@@ -205,5 +194,10 @@ def _continue_folders(run_path: str, plan: Plan) -> None:
 
 def _start_ray() -> ray_session.Cluster:
     """Ray takes seconds to start, half a minute on a busy machine."""
+    if ray_session.is_joined():
+        return ray_session.start()
     print("starting Ray ...", flush=True)
-    return ray_session.start()
+    cluster = ray_session.start()
+    if cluster.dashboard is not None:
+        print(f"Ray's dashboard: {cluster.dashboard}", flush=True)
+    return cluster

@@ -13,14 +13,26 @@ _SECONDS = 240.0
 
 
 class Heartbeat(Callback):  # type: ignore[misc] # ray ships no types
-    """Touches a run's journal every few minutes: at paper scale, its trials may say nothing for hours."""
+    """Touches a run's journal every few minutes: at paper scale, its trials may say nothing for hours.
 
-    def __init__(self, journal: Journal, clock: Callable[[], float] = time.monotonic) -> None:
-        self._journal, self._clock = journal, clock
+    Args:
+        journal: of the run.
+        still_held: raises where another driver has taken over the run, which ends this sweep.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        still_held: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal, self._still_held, self._clock = journal, still_held, clock
         self._last = clock()
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Touch it where it is time."""
+        self._still_held()
         if self._clock() - self._last >= _SECONDS:
             self._last = self._clock()
             self._journal.touch()

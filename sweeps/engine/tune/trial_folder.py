@@ -22,6 +22,7 @@ from typing import Any
 from analysis.results.store import RESULT_FILE, is_local, join_url, last_part, local_path, open_location
 from memo_core.experiment import FlatExperiment
 from memo_core.files import UNFINISHED, write_atomically
+from memo_core.training.checkpoint import SUMS_FILE
 from sweeps.engine.plans.manifest import unreachable
 from sweeps.engine.plans.names import experiment_id, identity_of
 
@@ -166,15 +167,15 @@ class TrialFolder:
         """Copy a file or folder of `path` to where it belongs, if that is elsewhere."""
         if self._local:
             return
+        source = self.path / name
+        files = sorted(source.iterdir(), key=lambda file: file.name == SUMS_FILE) if source.is_dir() else [source]
         with unreachable(f"{self.location}: cannot be written"):
             filesystem, path = open_location(self.location)
-            source = self.path / name
-            # File by file: a folder that is there already would get the new one inside it.
-            for file in [source] if source.is_file() else sorted(source.rglob("*")):
-                if file.is_file():
-                    place = f"{path}/{file.relative_to(self.path).as_posix()}"
-                    filesystem.makedirs(place.rpartition("/")[0], exist_ok=True)
-                    filesystem.put_file(str(file), place)
+            # File by file: `put` of a folder lands inside one that is there already. The checksums come last.
+            for file in files:
+                place = f"{path}/{file.relative_to(self.path).as_posix()}"
+                filesystem.makedirs(place.rpartition("/")[0], exist_ok=True)
+                filesystem.put_file(str(file), place)
 
     def upload_checkpoint(self, folder: Path) -> None:
         """Copy a checkpoint to where it belongs, and remove there what is no longer here."""

@@ -1,5 +1,6 @@
 """From a manifest to a `tune.Tuner`: trainable, scheduler, names, display."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from ray.tune.schedulers import TrialScheduler
 
 from analysis.emm.stopping.rules import StoppingRules
 from memo_core.experiment import FlatExperiment
+from sweeps.engine.cluster import session as ray_session
+from sweeps.engine.cluster.data_sets import data_sets_of
 from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.names import METRIC, trial_title
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
@@ -39,12 +42,16 @@ class Start:
     display: LiveProgress
     board: Board
     limits: Limits
+    still_held: Callable[[], None]
+    """Raises where another driver has taken over the run."""
 
 
 def tuner_of(manifest: Manifest, start: Start, interruption: Interruption) -> tune.Tuner:
     """Return the tuner of a run; it goes on where the run's folder says that it stopped."""
     plan = manifest.plan
     scheduler = scheduler_of(plan, start.earlier)
+    # By itself Tune has one trial wait, and a cluster that grows would grow by one node at a time.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(ray_session.most_started(manifest.resources) or "auto")
     # Searchers know the metric already, but a scheduler does not.
     metric = {"metric": METRIC, "mode": plan.search.direction} if isinstance(plan.search, OptunaOptions) else {}
     # Each by itself, since Tune copies what names trials, and a start holds what cannot be copied.
@@ -66,7 +73,12 @@ def tuner_of(manifest: Manifest, start: Start, interruption: Interruption) -> tu
             storage_path=start.scratch,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=start.limits.max_failures),
-            callbacks=[start.display, Failures(start.run_path, folder), Heartbeat(start.journal), interruption],
+            callbacks=[
+                start.display,
+                Failures(start.run_path, folder),
+                Heartbeat(start.journal, start.still_held),
+                interruption,
+            ],
         ),
     )
 
@@ -76,7 +88,9 @@ def _trainable(manifest: Manifest, start: Start) -> Any:
     search, rules = manifest.plan.search, None
     if isinstance(search, EMMSearchOptions):
         rules = StoppingRules(search.target, search.early_success, search.sequential_sampling)
-    options = TrialOptions(start.run_path, start.limits.checkpoint_every, rules, start.board.reporters)
+    trials = [*manifest.plan.trials, *manifest.plan.probes]
+    data_sets = data_sets_of(trial.data for trial in trials) if ray_session.has_other_nodes() else None
+    options = TrialOptions(start.run_path, start.limits.checkpoint_every, rules, start.board.reporters, data_sets)
     return tune.with_resources(tune.with_parameters(train_trial, options=options), manifest.resources)
 
 

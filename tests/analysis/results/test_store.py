@@ -52,10 +52,51 @@ def test_any_folder_of_this_machine_is_opened_as_it_is_called(name, tmp_path):
     assert list(open_store(tmp_path / name).result_files()) == ["trial"]
 
 
-def test_a_url_with_a_query_is_opened_by_pyarrow_without_the_query_in_the_path():
-    filesystem, path = open_location("s3://bucket/x/run?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1")
+@pytest.mark.parametrize(
+    ("query", "endpoint"),
+    [
+        ("endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1", "http://127.0.0.1:9"),
+        ("endpoint_override=minio.example", "https://minio.example"),
+        ("endpoint_override=http%3A%2F%2F127.0.0.1%3A9", "http://127.0.0.1:9"),
+    ],
+)
+def test_a_query_of_s3_names_the_endpoint_and_is_not_in_the_path(query, endpoint):
+    filesystem, path = open_location(f"s3://bucket/x/run?{query}")
     assert path == "bucket/x/run"
-    assert type(filesystem).__name__ == "ArrowFSWrapper"
+    assert filesystem.creates_exclusively
+    assert filesystem.endpoint_url == endpoint
+
+
+def test_other_options_of_a_query_are_left_to_pyarrow():
+    url = "s3://bucket/x/run?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1&allow_bucket_creation=true"
+    filesystem, path = open_location(url)
+    assert (filesystem.creates_exclusively, path) == (False, "bucket/x/run")
+
+
+def test_errors_of_an_object_store_are_those_of_a_file_system(monkeypatch):
+    class StoreError(Exception):
+        """As botocore's, of no common base."""
+
+    class Broken:
+        protocol = "broken"
+
+        def ls(self, path):
+            raise StoreError(f"{path} is unheard of")
+
+        def cat_file(self, path):
+            raise FileNotFoundError(path)
+
+        def wrong(self):
+            raise TypeError("a mistake of ours")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda _: (Broken(), "x"))
+    filesystem, _ = open_location("broken://x")
+    with pytest.raises(OSError, match="/a is unheard of"):
+        filesystem.ls("/a")
+    with pytest.raises(FileNotFoundError):
+        filesystem.cat_file("/a")
+    with pytest.raises(TypeError):
+        filesystem.wrong()
 
 
 def test_a_url_whose_fsspec_package_is_missing_is_opened_by_pyarrow(monkeypatch):

@@ -3,21 +3,24 @@
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from memo_core.errors import MemosweepError
 from sweeps.engine.cluster import address as address_module
-from sweeps.engine.cluster.address import check_address
+from sweeps.engine.cluster.address import Target, check_address, running_ray, target
+from sweeps.engine.cluster.folders import MARKER
 
 
 def message(address):
     begin = time.monotonic()
     with pytest.raises(MemosweepError) as error:
-        check_address(address)
+        check_address(Target(address, "", f"--address {address}"))
     assert time.monotonic() - begin < 30
     assert "\n" not in str(error.value)
-    assert str(error.value).startswith(f"RAY_ADDRESS={address}")
+    assert str(error.value).startswith(f"--address {address}")
     return str(error.value)
 
 
@@ -68,4 +71,42 @@ def test_a_port_that_answers_but_is_not_ray(monkeypatch):
 
 
 def test_a_ray_that_answers_can_be_joined(cluster):
-    check_address(cluster)
+    check_address(Target(cluster, "", "it"))
+
+
+def test_the_option_comes_before_the_variable_and_that_before_this_machine(monkeypatch):
+    monkeypatch.setattr(address_module, "running_ray", lambda: "10.0.0.1:6379")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    found = target()
+    assert found is not None
+    assert (found.address, found.origin) == ("10.0.0.1:6379", "it runs on this machine")
+    for variable, expected in (("", "10.0.0.1:6379"), ("local", None), ("head:1", "head:1"), ("auto", "auto")):
+        monkeypatch.setenv("RAY_ADDRESS", variable)
+        found = target()
+        assert (found and found.address) == expected
+    assert target("local") is None
+    chosen = target("other:2")
+    assert chosen is not None
+    assert (chosen.address, chosen.named) == ("other:2", "--address other:2")
+
+
+def processes(monkeypatch, *lines):
+    found = [SimpleNamespace(info={"name": name, "cmdline": line}) for name, line in lines]
+    monkeypatch.setattr(psutil, "process_iter", lambda _: found)
+
+
+def test_the_address_file_counts_while_its_ray_runs_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    session = tmp_path / "ray/session_1"
+    session.mkdir(parents=True)
+    assert running_ray() is None
+    (tmp_path / "ray/ray_current_cluster").write_text("10.0.0.1:6379\n")
+    here = ["raylet", "--gcs-address=10.0.0.1:6379", f"--session_dir={session}"]
+    # A file that was left over, and other programs that have the address on their command line.
+    processes(monkeypatch, ("raylet", None), ("raylet", ["raylet", "--gcs-address=10.0.0.1:63"]), ("python", here))
+    assert running_ray() is None
+    processes(monkeypatch, ("raylet", here))
+    assert running_ray() == "10.0.0.1:6379"
+    # A sweep's own Ray has got the same port.
+    (session / MARKER).touch()
+    assert running_ray() is None

@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import ray
 
 from memo_core.errors import MemosweepError
-from sweeps.engine.cluster.resources import trial_resources
+from sweeps.engine.cluster.capacity import Capacity, Nodes
+from sweeps.engine.cluster.resources import check_holds, trial_resources
 from sweeps.engine.cluster.session import Cluster, trials_at_once
 
 LAPTOP = Cluster(2, 0, "this machine has 2 CPUs and 0 GPUs")
@@ -25,6 +28,37 @@ def test_a_trial_gets_its_share(available, gpus, cpus, expected):
     assert trial_resources(available, gpus, cpus) == expected
 
 
+def test_the_share_is_of_the_nodes_that_have_the_gpus():
+    head, workers = Nodes(64, 0), Nodes(8, 2, 4)
+    cluster = Cluster(96, 8, "it has 96 CPUs and 8 GPUs", by_nodes=Capacity([head], [workers]))
+    assert trial_resources(cluster, None, None) == {"cpu": 4, "gpu": 1}
+    assert trial_resources(cluster, 2, None) == {"cpu": 8, "gpu": 2}
+    assert trial_resources(cluster, 0, 64) == {"cpu": 64, "gpu": 0}
+    # Nobody knows the CPUs of nodes that `--max-gpus` alone speaks of.
+    unknown = Cluster(4, 8, "it grows", by_nodes=Capacity([Nodes(4, 0)], [Nodes(math.inf, 8)]))
+    assert trial_resources(unknown, 0.5, None) == {"cpu": 1, "gpu": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cpus", "message"),
+    [
+        (4, None, "--gpus-per-trial 4: it has 96 CPUs and 8 GPUs, at most 2 of them on one node"),
+        (1, 16, "--cpus-per-trial 16: expected above 0 and at most 8, the CPUs of a node with those GPUs"),
+    ],
+)
+def test_a_trial_must_fit_on_one_node(gpus, cpus, message):
+    cluster = Cluster(96, 8, "it has 96 CPUs and 8 GPUs", by_nodes=Capacity([Nodes(64, 0)], [Nodes(8, 2, 4)]))
+    with pytest.raises(MemosweepError) as error:
+        trial_resources(cluster, gpus, cpus)
+    assert str(error.value) == message
+
+
+def test_a_run_that_goes_on_elsewhere_must_fit_there():
+    check_holds(SERVER, {"cpu": 8, "gpu": 1})
+    with pytest.raises(MemosweepError, match=r"a trial needs 1 CPUs and 0\.5 GPUs on one node, and this machine has 2"):
+        check_holds(LAPTOP, {"cpu": 1, "gpu": 0.5})
+
+
 @pytest.mark.parametrize(("gpus", "cpus"), [(1.5, None), (5, None), (-1, None), (None, 0), (None, 33)])
 def test_what_the_cluster_never_has_is_refused(gpus, cpus):
     with pytest.raises(MemosweepError):
@@ -33,7 +67,7 @@ def test_what_the_cluster_never_has_is_refused(gpus, cpus):
 
 def test_trials_at_once_are_what_the_cluster_holds(monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 16.0, "GPU": 2.0})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 16.0, "GPU": 2.0}}])
     assert trials_at_once({"cpu": 1, "gpu": 0.25}) == 8
     assert trials_at_once({"cpu": 4, "gpu": 0}) == 4
     assert trials_at_once({"cpu": 32, "gpu": 0}) == 1

@@ -136,8 +136,10 @@ def test_nothing_starts_and_nothing_is_joined_to_look(address, monkeypatch):
     monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("started"))
     monkeypatch.setattr(session, "granted_cpus", lambda: 3)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", "/nowhere")
     if address is not None:
         monkeypatch.setenv("RAY_ADDRESS", address)
+    session.choose()
     found = session.look()
     assert (found.cpus, found.address, found.nodes) == (3, None, 1)
     assert found.description.startswith("this machine has 3 CPUs and ")
@@ -147,6 +149,7 @@ def test_a_dead_address_is_refused_before_ray_tries(monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("tried"))
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    session.choose()
     with pytest.raises(MemosweepError, match=r"RAY_ADDRESS=127\.0\.0\.1:1: nothing can be reached there"):
         session.start()
 
@@ -162,3 +165,21 @@ def test_a_joined_cluster_is_described_with_its_address(cluster, monkeypatch):
     found = session.start()
     assert (found.cpus, found.address, found.nodes) == (2, cluster, 1)
     assert found.description.startswith(f"the Ray cluster at {cluster} has 2 CPUs")
+    expected = f"Ray: the cluster at {cluster} (RAY_ADDRESS), 2 CPUs and 0 GPUs on 1 node; dashboard off"
+    assert found.headline == expected
+
+
+@pytest.mark.parametrize("maximum", [0, -3])
+def test_a_cluster_cannot_grow_to_nothing(maximum):
+    with pytest.raises(MemosweepError, match=f"--max-gpus {maximum}: expected at least 1"):
+        session.choose("auto", maximum)
+
+
+def test_this_machine_alone_does_not_grow(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    session.choose("local", 4)
+    try:
+        with pytest.raises(MemosweepError, match="--max-gpus 4: goes with a cluster that grows"):
+            session.look()
+    finally:
+        session.choose()

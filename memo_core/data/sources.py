@@ -15,6 +15,7 @@ from filelock import FileLock
 from jaxtyping import Int64
 
 from memo_core.data.arrays import read_arrays
+from memo_core.data.copies import place_of
 from memo_core.data.file_kinds import HEAD_SIZE, FileKind, foreign_kind
 from memo_core.data.image_sets import IMAGE_ENDINGS, ImageArray, decode_image
 from memo_core.data.labels import (
@@ -84,6 +85,7 @@ def open_source(dataset: str) -> ImageSource:
         return _digits()
     if dataset == "cifar10":
         return _cifar10()
+    dataset = place_of(dataset)
     try:
         path = Path(dataset).expanduser()
         exists, is_folder = path.exists(), path.is_dir()

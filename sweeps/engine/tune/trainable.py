@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -13,12 +14,14 @@ import torch
 from ray import tune
 
 from analysis.emm.stopping.rules import NextBatch, StoppingRules
+from analysis.results.store import is_local, local_path
 from memo_core.errors import DivergedError, ExhaustedError, MemosweepError, StorageError, first_line
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
 from memo_core.training.checkpoint import save_samples
 from memo_core.training.checkpoints import Checkpoints, checkpoint_name
 from memo_core.training.trainer import Trainer
+from sweeps.engine.cluster.data_sets import DataSets
 from sweeps.engine.plans.names import CHECKPOINTS_KEPT, experiment_id
 from sweeps.engine.tune.tensorboard import tensorboard_log
 from sweeps.engine.tune.trial_folder import (
@@ -43,6 +46,8 @@ class TrialOptions:
     """What stops a trial of an EMM search early; None trains to the end."""
     reporter: Callable[[str], Callable[[int], None]] | None = None
     """From a trial's identity to what takes the images seen after each step."""
+    data_sets: DataSets | None = None
+    """Of the driver's machine, where trials run on others too."""
 
 
 def train_trial(config: dict[str, Any], options: TrialOptions) -> None:
@@ -56,11 +61,17 @@ def train_trial(config: dict[str, Any], options: TrialOptions) -> None:
         config: a complete flat experiment (dotted keys).
         options: of the run.
     """
+    if is_local(options.run_path) and not Path(local_path(options.run_path)).is_dir():
+        here = socket.gethostname()
+        raise MemosweepError(f"{options.run_path}: is not on the node {here}; all nodes must share --storage-path")
     # Tune's working folder of a trial lies within Ray's own, which is removed also where this process is killed.
     folder = TrialFolder(options.run_path, Path(tune.get_context().get_trial_dir()).name, config, Path.cwd())
     attempt = _Attempt(folder, options)
     try:
-        attempt.run(Experiment.from_flat(config))
+        experiment = Experiment.from_flat(config)
+        if options.data_sets is not None:
+            options.data_sets.provide(experiment.data)
+        attempt.run(experiment)
     except DivergedError as error:
         attempt.fail({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
     except (ExhaustedError, StorageError):

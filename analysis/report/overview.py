@@ -172,11 +172,35 @@ def _sweep(name: str, rows: pd.DataFrame, finished: int, manifest: Mapping[str, 
             value = ", ".join(f"{part} {text}" for part, text in texts.items())
         if value:
             facts[title] = str(value)
+    if manifest.get("later_starts"):
+        facts["Started again"] = _later_starts(manifest)
     folder = _folder(rows)
     planned = manifest.get("planned")
     problems = tuple(_problems(rows, finished, planned, folder))
     uncommitted, images = bool(manifest.get("git_dirty")), manifest.get("images", {})
     return Sweep(name, facts, len(rows), finished, planned, problems, uncommitted, images)
+
+
+def _later_starts(manifest: Mapping[str, Any]) -> str:
+    """Return how often a run was resumed or extended, and what of its code or packages was not as at its start."""
+    starts: list[Mapping[str, Any]] = manifest["later_starts"]
+    changed = []
+    commits = dict.fromkeys(start.get("git_commit") for start in starts)
+    if other := [commit for commit in commits if commit and commit != manifest.get("git_commit")]:
+        changed.append(f"Git commit {', '.join(other)}")
+    if not manifest.get("git_dirty") and any(start.get("git_dirty") for start in starts):
+        changed.append("changes that are not committed")
+    first = manifest.get("versions", {})
+    versions = {
+        f"{name} {version}": None
+        for start in starts
+        for name, version in start.get("versions", {}).items()
+        if version != first.get(name)
+    }
+    changed += versions
+    last = f", last {starts[-1]['started']}" if starts[-1].get("started") else ""
+    code = f"then with {', '.join(changed)}" if changed else "the same code"
+    return f"{plural(len(starts), 'time')}{last}; {code}"
 
 
 def _problems(rows: pd.DataFrame, finished: int, planned: int | None, folder: Path | None) -> list[str]:

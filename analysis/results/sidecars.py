@@ -60,6 +60,13 @@ class _Plan(_Part):
     search: _Search = _Search()
 
 
+class _LaterStart(_Part):
+    started: Text | None = None
+    versions: dict[Text, Text] = {}
+    git_commit: Text | None = None
+    git_dirty: bool | None = None
+
+
 class _Manifest(_Part):
     """What reading results needs of a `sweep.json`; the rest is left to `--resume`."""
 
@@ -73,6 +80,7 @@ class _Manifest(_Part):
     git_commit: Text | None = None
     git_dirty: bool | None = None
     images: dict[Text, SHA256] = {}
+    later_starts: list[_LaterStart] = []
 
 
 def parse_manifest(content: bytes | OSError) -> tuple[dict[str, Any], list[str]]:
@@ -85,7 +93,8 @@ def parse_manifest(content: bytes | OSError) -> tuple[dict[str, Any], list[str]]
         The entries that it has, without those that are not what they should be: `factor`, `key`, `title`, `scale`,
         `dependent`, `preset`, `search` (its kind), `zeta` (of an EMM search), `direction` (of Optuna's), `planned`
         (the number of trials of a grid), `resources`, `command`, `started`, `hardware`, `workers`, `versions`,
-        `git_commit`, `git_dirty` (only where it is true), `images` (source to the SHA-256 of its pixels).
+        `git_commit`, `git_dirty` (only where it is true), `images` (source to the SHA-256 of its pixels),
+        `later_starts` (of each its `started`, `versions`, `git_commit`, `git_dirty`).
     """
     if isinstance(content, OSError):
         return {}, [f"{MANIFEST_FILE} cannot be read ({content})"]

@@ -87,6 +87,8 @@ def resume_sweep(
         check_images(manifest, check_data(trials))
         print(f"resuming {run_path}", flush=True)
         check_holds(_start_ray(), manifest.resources)
+        manifest = manifest.started_again(describe_nodes())
+        manifest.write(run_path)
         # Where a start that extended the run was killed amid it.
         _continue_folders(run_path, manifest.plan)
         return go_on(factor, manifest, run_path, limits_of(manifest, changed), reuse, still_held)
@@ -110,6 +112,7 @@ def extend_sweep(
         check_holds(_start_ray(), before.resources)
         limits = limits_of(before, changed)
         manifest = before.model_copy(update={"plan": plan, "images": {**before.images, **images}})
+        manifest = manifest.started_again(describe_nodes())
         manifest.write(run_path)
         _continue_folders(run_path, plan)
         return go_on(factor, manifest, run_path, limits, reuse, still_held)

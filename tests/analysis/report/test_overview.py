@@ -63,6 +63,22 @@ def test_a_clean_or_unknown_tree_is_not_called_changed(tmp_path: Path) -> None:
         assert "uncommitted" not in build(runs, resamples=2, draw=False)
 
 
+def test_later_starts_are_counted_with_what_was_not_as_at_the_first(tmp_path: Path) -> None:
+    def shown(name: str, *starts: dict[str, object]) -> str:
+        folder = write_sweep(tmp_path / name, grid(data__size=SIZES), later_starts=list(starts))
+        return describe(Runs.read(folder, cache=False)).sweeps[0].facts["Started again"]
+
+    (first,) = describe(Runs.read(write_sweep(tmp_path / "a", grid(data__size=SIZES)), cache=False)).sweeps
+    assert "Started again" not in first.facts
+    commit = first.facts["Git commit"]
+    same = {"started": "2026-01-02", "git_commit": commit, "git_dirty": False, "versions": {}}
+    assert shown("b", same) == "1 time, last 2026-01-02; the same code"
+    other = same | {"started": "2026-01-03", "git_commit": "f" * 40, "versions": {"torch": "9.9"}, "git_dirty": True}
+    assert shown("c", same, other) == (
+        f"2 times, last 2026-01-03; then with Git commit {'f' * 40}, changes that are not committed, torch 9.9"
+    )
+
+
 def test_provenance_that_is_damaged_is_left_out_and_named(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "sweep", grid(data__size=SIZES), git_dirty="yes", images={"a": "b"}, workers=3)
     runs = Runs.read(folder, cache=False)

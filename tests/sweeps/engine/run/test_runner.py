@@ -60,6 +60,9 @@ def test_an_existing_run_is_refused_and_a_finished_one_can_be_resumed(cluster, s
     assert code == 0
     assert "results in" in output
     pd.testing.assert_frame_equal(numbers(tmp_path / "run"), before)
+    stored = json.loads((tmp_path / "run/sweep.json").read_text())
+    assert [start["command"][2] for start in stored["later_starts"]] == ["--resume"]
+    assert stored["later_starts"][0]["started"] >= stored["started"]
 
 
 SLOW = settings(training__images=1920, evaluation__count=6)

@@ -136,6 +136,8 @@ def _connect(host: str, port: int, named: str) -> None:
 
 
 def _reason(output: str) -> str:
-    """Return the last line of a traceback, without the name of the error."""
+    """Return the last line of a traceback, or the one on authentication, without the name of the error."""
     lines = [line for line in output.splitlines() if line.strip() and not line.startswith((" ", "["))]
+    # What Ray raises over it says only that nothing was joined.
+    lines = [line for line in lines if "AuthenticationError" in line.partition(":")[0]][-1:] or lines
     return first_line(ValueError(re.sub(r"^[\w.]+(Error|Exception): ", "", lines[-1]))) if lines else "no reason given"

@@ -80,6 +80,9 @@ def test_errors_of_an_object_store_are_those_of_a_file_system(monkeypatch):
     class Broken:
         protocol = "broken"
 
+        def invalidate_cache(self):
+            pass
+
         def ls(self, path):
             raise StoreError(f"{path} is unheard of")
 

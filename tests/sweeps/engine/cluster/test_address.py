@@ -79,8 +79,9 @@ def test_the_option_comes_before_the_variable_and_that_before_this_machine(monke
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     found = target()
     assert found is not None
-    assert (found.address, found.origin) == ("10.0.0.1:6379", "it runs on this machine")
-    for variable, expected in (("", "10.0.0.1:6379"), ("local", None), ("head:1", "head:1"), ("auto", "auto")):
+    assert (found.address, found.origin) == ("auto", "it runs on this machine")
+    assert found.named.endswith("at 10.0.0.1:6379")
+    for variable, expected in (("", "auto"), ("local", None), ("head:1", "head:1"), ("auto", "auto")):
         monkeypatch.setenv("RAY_ADDRESS", variable)
         found = target()
         assert (found and found.address) == expected

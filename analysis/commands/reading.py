@@ -13,7 +13,7 @@ from memo_core.errors import MemosweepError
 
 def add_paths(parser: argparse.ArgumentParser) -> None:
     """The result folders, and whether to keep a cache in them."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a Tune experiment folder, or its URL (s3://...)")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="the folder of a sweep, or its URL (s3://...)")
     parser.add_argument("--no-cache", action="store_true", help="write nothing into the result folders")
 
 

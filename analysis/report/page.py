@@ -25,10 +25,10 @@ from analysis.tables.effects import effects_table, importance_table, memorizatio
 from analysis.tables.emm import emm_table
 from analysis.tables.findings import measured
 from analysis.tables.paper import paper_tables, tables_beside
-from analysis.tables.table import Table, plural
+from analysis.tables.table import Table
 from analysis.tables.trials import replication_table, trials_table
 from analysis.tables.writers import write
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, plural
 
 MAX_GROUPS = 8
 """Groups of runs of one factor whose EMMs are estimated, those with most settings."""

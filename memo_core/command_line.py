@@ -1,5 +1,6 @@
 """What the command lines of experiments share: notes on data, `--set KEY=VALUE`, seeds, devices."""
 
+import argparse
 import contextlib
 import logging
 import re
@@ -87,6 +88,41 @@ def parse_seeds(text: str) -> list[int]:
             raise MemosweepError(f"--seeds {quoted(text)}: expected at most {_MOST_IMAGES:,} images at once")
         seeds.extend(range(first, last + 1))
     return seeds
+
+
+_SMALL_NETWORK = 2_000_000
+"""Parameters below which one thread is faster than several."""
+
+
+def add_threads_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare `--threads`, for `set_threads`."""
+    parser.add_argument("--threads", type=int, metavar="N",
+                        help="CPU threads (default: 1 for small networks, else all)")  # fmt: skip
+
+
+def check_threads(threads: int | None) -> None:
+    """Refuse a number of threads below 1."""
+    if threads is not None and threads < 1:
+        raise MemosweepError(f"--threads {threads}: expected at least 1")
+
+
+def set_threads(threads: int | None, parameters: int | None = None) -> None:
+    """Compute on so many CPU threads.
+
+    Args:
+        threads: of `--threads`; None takes 1 for a small network, else all.
+        parameters: of the network; None where there is none, as in a search for neighbors.
+
+    Raises:
+        MemosweepError: fewer than 1.
+    """
+    import torch  # noqa: PLC0415 - seconds that --help should not take
+
+    check_threads(threads)
+    if threads is None and parameters is not None and parameters < _SMALL_NETWORK:
+        threads = 1
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}

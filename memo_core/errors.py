@@ -1,7 +1,10 @@
 """The errors that a user can act on, and how other errors and foreign values are quoted in their one line."""
 
+import difflib
 import re
 import reprlib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 
@@ -96,6 +99,48 @@ def escaped(text: str) -> str:
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
     )
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 trial`, `2 trials`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def did_you_mean(given: object, known: Iterable[object], cutoff: float = 0.6) -> str | None:
+    """Return `did you mean NAME?` with the nearest known name; None where none is near.
+
+    Args:
+        given: the name that is not known.
+        known: those that are.
+        cutoff: likeness from 0 to 1 (`difflib`) that a name must have.
+    """
+    near = difflib.get_close_matches(str(given)[:200], list(map(str, known)), n=1, cutoff=cutoff)
+    return f"did you mean {near[0]}?" if near else None
+
+
+_MOST_ENTRIES = 10_000
+"""Of a folder, that are looked at for a name like the one that was given."""
+
+
+def did_you_mean_path(path: str | Path) -> str | None:
+    """Return `did you mean PATH?` for a path that does not exist, by the first of its folders that is misspelled."""
+    path = Path(path)
+    try:
+        missing = next((part for part in [*reversed(path.parents), path] if not part.exists()), None)
+        if missing is None:
+            return None
+        entries = [entry.name for entry, _ in zip(missing.parent.iterdir(), range(_MOST_ENTRIES), strict=False)]
+    except OSError:
+        return None
+    near = difflib.get_close_matches(missing.name, [name for name in entries if name.isprintable()], n=1)
+    return f"did you mean {missing.parent / near[0] / path.relative_to(missing)}?" if near else None
+
+
+def reason_of(error: OSError, path: str | Path) -> str:
+    """Return in words why a file cannot be read; of one that does not exist, with the name that may have been meant."""
+    reason = error.strerror or str(error)
+    hint = did_you_mean_path(path) if isinstance(error, FileNotFoundError) else None
+    return f"{reason}, {hint}" if hint else reason
 
 
 def first_line(error: BaseException) -> str:

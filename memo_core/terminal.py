@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TextIO
 
+from memo_core.errors import did_you_mean, quoted
+
 BAD_INPUT = 2
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
@@ -20,7 +22,44 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that reports an error in one line, without repeating the usage."""
+    """An argument parser that reports an error in one line, without repeating the usage.
+
+    A command, choice or option that is misspelled is named with the nearest one; a command line without a command
+    prints the help, which lists the commands.
+    """
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does."""
+        given = sys.argv[1:] if args is None else list(args)
+        if not given and any(isinstance(action, argparse._SubParsersAction) for action in self._actions):
+            self.exit(BAD_INPUT, self.format_help())
+        options, unknown = self.parse_known_args(given, namespace)
+        if unknown:
+            known = [option for action in self._all_actions(given) for option in action.option_strings]
+            hint = did_you_mean(unknown[0].partition("=")[0], known) if unknown[0].startswith("-") else None
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{f', {hint}' if hint else ''}")
+        return options
+
+    def _all_actions(self, given: list[str]) -> list[argparse.Action]:
+        """Return the options of this parser and of the command that was given."""
+        of_command = [
+            part
+            for action in self._actions
+            if isinstance(action, argparse._SubParsersAction)
+            for name, parser in action.choices.items()
+            if name in given
+            for part in parser._actions
+        ]
+        return [*self._actions, *of_command]
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Name the nearest choice, or all of them."""
+        if action.choices is not None and value not in action.choices:
+            choices = list(map(str, action.choices))
+            hint = did_you_mean(value, choices)
+            raise argparse.ArgumentError(
+                action, f"{quoted(value)} is not known{f': {hint}' if hint else ''} (choose from {', '.join(choices)})"
+            )
 
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with code 2."""

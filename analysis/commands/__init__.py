@@ -7,6 +7,7 @@ COMMANDS = {
     "compare": "what differs between two sweeps, and whether it is beyond noise",
     "importance": "the settings by their effect on the ratio (fANOVA with bootstrap)",
     "emm": "the largest training set that a model still memorizes, for each factor value, with its interval",
+    "watch": "the report of running sweeps as a page of this machine that renews itself",
     "predict": "what memorization ratio to expect at a setting that nobody ran",
 }
 """Command and its line of help; `analysis.commands.NAME` is imported when it is requested, so that one command does not

@@ -16,7 +16,7 @@ MAX_LISTED = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `compare`."""
-    parser.add_argument("run_a", metavar="RUN_A", help="a Tune experiment folder, or its URL")
+    parser.add_argument("run_a", metavar="RUN_A", help="the folder of a sweep, or its URL")
     parser.add_argument("run_b", metavar="RUN_B", help="another one")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--no-cache", action="store_true", help="write nothing into the result folders")

@@ -27,9 +27,8 @@ from analysis.runs.factors import dataset_title, factor, inside_sentence, value_
 from analysis.runs.groups import Group, group_titles, once_a_seed
 from analysis.runs.runs import Runs
 from analysis.tables.emm import emm_table
-from analysis.tables.table import plural
 from analysis.tables.writers import write
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, plural
 
 FORMATS = ("text", "csv", "json", "markdown")
 FIGURES = (".png", ".pdf", ".svg")

@@ -11,9 +11,14 @@ from analysis.runs.runs import Runs
 from memo_core.errors import MemosweepError
 
 
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    """The result folders."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="the folder of a sweep, or its URL (s3://...)")
+
+
 def add_paths(parser: argparse.ArgumentParser) -> None:
     """The result folders, and whether to keep a cache in them."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a Tune experiment folder, or its URL (s3://...)")
+    add_folders(parser)
     parser.add_argument("--no-cache", action="store_true", help="write nothing into the result folders")
 
 

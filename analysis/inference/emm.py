@@ -1,6 +1,5 @@
 """EMM of result folders: which factor, which trials may be compared, and how the numbers read."""
 
-import difflib
 import math
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from analysis.runs.final import stopped_early
 from analysis.runs.groups import Group, group_titles, once_a_seed
 from analysis.runs.runs import Runs
 from analysis.runs.settings import REPEATS
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, did_you_mean
 
 SIZE = "data.size"
 
@@ -39,8 +38,8 @@ def find_factor(runs: Runs, requested: str | None = None) -> str:
         found = [key for key in keys if requested in (key, key.rpartition(".")[2])] or [named.get(requested, "")]
         if found[0] in keys:
             return found[0]
-        near = difflib.get_close_matches(requested, [*keys, *(key.rpartition(".")[2] for key in keys)], n=1)
-        hint = f"did you mean {near[0]}?" if near else f"these differ: {', '.join(runs.factors) or 'none'}"
+        near = did_you_mean(requested, [*keys, *(key.rpartition(".")[2] for key in keys)])
+        hint = near or f"these differ: {', '.join(runs.factors) or 'none'}"
         raise MemosweepError(f"--factor {requested}: no trial has such a setting, {hint}")
     studied = list(dict.fromkeys(key for sweep in sweeps if (key := str(sweep.get("key"))) in keys))
     candidates = studied or runs.factors or [SIZE]

@@ -1,6 +1,5 @@
 """The pooled fit of `analysis.inference.pooled_fit` on result folders, and a question to it in dotted keys."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from analysis.runs.factors import DEPENDENT
 from analysis.runs.labels import follows
 from analysis.runs.runs import Runs
 from analysis.runs.settings import MEASURING, REPEATS, for_fits, varied_keys, varies
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, did_you_mean
 
 SIZE = "data.size"
 MISSING = "none"
@@ -142,10 +141,8 @@ def _parse(settings: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
         if not equals or not text:
             raise MemosweepError(f"--set {setting}: expected KEY=VALUE, such as data.size=3000")
         if key not in keys:
-            near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
-            raise MemosweepError(
-                f"--set {setting}: no run has a setting {key}" + (f", did you mean {near[0]}?" if near else "")
-            )
+            hint = did_you_mean(key, keys, cutoff=0.5)
+            raise MemosweepError(f"--set {setting}: no run has a setting {key}{f', {hint}' if hint else ''}")
         given[key] = text
     return given
 

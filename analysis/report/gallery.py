@@ -14,7 +14,7 @@ from analysis.report.overview import Overview, setting_text
 from analysis.runs.factors import ratio_text
 from analysis.runs.final import is_lower_bound
 from analysis.runs.runs import Runs
-from analysis.tables.table import plural
+from memo_core.errors import plural
 
 ROWS = 8
 SIDE = 52

@@ -11,7 +11,7 @@ from analysis.inference.main_effects import Change
 from analysis.report.overview import Overview, setting_text
 from analysis.runs.factors import factor, inside_sentence, ratio_text, title_of, value_text
 from analysis.runs.final import is_lower_bound
-from analysis.tables.table import plural
+from memo_core.errors import plural
 
 ZETA = 0.1
 """Of the page's EMMs: the paper's."""

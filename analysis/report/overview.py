@@ -10,7 +10,8 @@ import pandas as pd
 from analysis.results.schema import CONDITIONAL, experiment_keys
 from analysis.runs.factors import dataset_title, in_order, value_label, value_text
 from analysis.runs.runs import Runs
-from analysis.tables.table import number, plural
+from analysis.tables.table import number
+from memo_core.errors import plural
 
 MAX_NAMED = 3
 """Varied settings beyond which a trial is named by those that are unusual."""

@@ -25,10 +25,10 @@ from analysis.tables.effects import effects_table, importance_table, memorizatio
 from analysis.tables.emm import emm_table
 from analysis.tables.findings import measured
 from analysis.tables.paper import paper_tables, tables_beside
-from analysis.tables.table import Table, plural
+from analysis.tables.table import Table
 from analysis.tables.trials import replication_table, trials_table
 from analysis.tables.writers import write
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, plural
 
 MAX_GROUPS = 8
 """Groups of runs of one factor whose EMMs are estimated, those with most settings."""
@@ -84,7 +84,7 @@ def build(
     drawn, missing = figure_blocks(runs, say) if draw else ({"": []}, [])
     say("gallery")
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             title=title
@@ -205,19 +205,20 @@ def _sentence_case(text: str) -> str:
     return text if text[1:2].isupper() else f"{text[:1].upper()}{text[1:]}"
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Return the templates, with the filters that they use."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis.report", "templates"),
         autoescape=jinja2.select_autoescape(("html", "html.j2")),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
+    made.filters |= {
         "bar": bar,
         "title_of": title_of,
         "measured": measured,
         "html": lambda table: write(table, "html"),
         "sentences": sentences,
     }
-    return environment
+    return made

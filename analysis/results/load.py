@@ -20,7 +20,7 @@ from memo_core.errors import MemosweepError
 
 
 def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.DataFrame:
-    """Read Tune experiment folders into one frame: one row per evaluation of each trial.
+    """Read folders of sweeps into one frame: one row per evaluation of each trial.
 
     Args:
         paths: experiment folders, or folders of such folders, as paths or fsspec URLs (`s3://...`); finished,
@@ -53,7 +53,7 @@ def load(paths: str | Path | Iterable[str | Path], cache: bool = True) -> pd.Dat
 def read(
     paths: str | Path | Iterable[str | Path], cache: bool = True
 ) -> tuple[pd.DataFrame, dict[str, dict[str, Any]], list[str]]:
-    """Read Tune experiment folders; `load` describes the arguments, the frame and the errors.
+    """Read folders of sweeps; `load` describes the arguments, the frame and the errors.
 
     Returns:
         the frame; by experiment its `sweep.json` without the list of trials; and in words what could not be read.
@@ -91,7 +91,7 @@ def _experiments(store: Store) -> list[Store]:
     inner = [open_store(join_url(store.location, name)) for name in store.folders()]
     found = [child for child in inner if is_experiment(child)]
     if not found:
-        what = "is empty" if not inner and not store.files() else "holds no Tune experiment"
+        what = "is empty" if not inner and not store.files() else "holds no sweep"
         raise MemosweepError(f"{store.location} {what}")
     return found
 

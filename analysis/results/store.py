@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, did_you_mean_path
 
 RESULT_FILE = "result.json"
 JOURNAL_FILE = "trials.jsonl"
@@ -88,7 +88,8 @@ class LocalStore:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             what = "is a file, not a result folder" if folder.exists() else "does not exist"
-            raise MemosweepError(f"{folder} {what}: give the folder of a Tune experiment")
+            wanted = did_you_mean_path(folder) or "give the folder of a sweep"
+            raise MemosweepError(f"{folder} {what}: {wanted}")
         self._folder, self.location = folder, str(folder)
         self.name = folder.name or folder.resolve().name
 
@@ -145,7 +146,7 @@ class RemoteStore:
         except (OSError, ValueError) as error:
             raise MemosweepError(f"{url} cannot be reached ({error})") from None
         if not found:
-            raise MemosweepError(f"{url} does not exist: give the folder of a Tune experiment")
+            raise MemosweepError(f"{url} does not exist: give the folder of a sweep")
         self.location, self.name = url, last_part(self._path)
 
     def result_files(self) -> dict[str, Stamp]:

@@ -11,7 +11,8 @@ from analysis.runs.factors import size_text, title_of, value_text
 from analysis.runs.groups import short_titles
 from analysis.runs.runs import Runs
 from analysis.stats.significance import CONFIDENCE
-from analysis.tables.table import HIGH, LOW, Column, Table, plural
+from analysis.tables.table import HIGH, LOW, Column, Table
+from memo_core.errors import plural
 
 
 def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> Table:

@@ -36,11 +36,6 @@ def number(value: float, digits: int = 6) -> str:
     return f"{value:.{digits}g}"
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 trial`, `2 trials`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def plain(value: Any) -> str:
     """Return a value as it is; empty where it is missing."""
     return "" if pd.isna(value) else str(value)

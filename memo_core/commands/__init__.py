@@ -19,7 +19,7 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     parser = Parser(prog="python -m memo_core", description="One experiment, without Ray.")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar=" | ".join(COMMANDS))
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
         summary = (module.__doc__ or "").splitlines()[0]
         module.add_arguments(subparsers.add_parser(name, help=summary, description=summary))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from memo_core.commands.duplicates import add_duplicates_argument, wants_duplicates
 from memo_core.commands.train import add_experiment_arguments, experiment_of
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, plural
 from memo_core.files import check_output_file
 
 
@@ -45,9 +45,7 @@ def run(options: argparse.Namespace) -> None:
             print(json.dumps(line))
     else:
         channels, height, width = training.image_shape
-        print(
-            f"{len(training):,} images of {width} x {height} pixels, {channels} channel{'' if channels == 1 else 's'}"
-        )
+        print(f"{plural(len(training), 'image')} of {width} x {height} pixels, {plural(channels, 'channel')}")
         counts = sorted(Counter(training.classes).items(), key=lambda item: (item[0] is None, item[0]))
         listed = ", ".join(f"{'none' if own is None else own}: {count}" for own, count in counts)
         print("classes: none" if set(training.classes) == {None} else f"classes: {listed}")

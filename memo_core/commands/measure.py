@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memo_core.command_line import parse_device
+from memo_core.command_line import add_threads_argument, parse_device, set_threads
 from memo_core.commands.duplicates import add_duplicates_argument, wants_duplicates
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, plural
 from memo_core.files import check_output_file, write_atomically
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fid", action="store_true", help="measure the FID too; needs memosweep[fid]")
     add_duplicates_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_threads_argument(parser)
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU when there is one)")
 
 
@@ -67,6 +68,7 @@ def run(options: argparse.Namespace) -> None:
         )
     _check_outputs(options)
     neighbor_search(options.neighbors)
+    set_threads(options.threads)
     device = parse_device(options.device)
     training, training_names = load_named_images(options.training)
     generated, sample_names = load_named_images(options.generated)
@@ -156,7 +158,7 @@ def _lines(numbers: dict[str, Any]) -> list[str]:
     lines = [
         f"memorization ratio {numbers['memorization_ratio']:.4f} "
         f"[{numbers['memorization_ratio_low']:.4f}, {numbers['memorization_ratio_high']:.4f}] "
-        f"of {numbers['num_samples']:,} samples against {size:,} training images; "
+        f"of {plural(numbers['num_samples'], 'sample')} against {plural(size, 'training image')}; "
         f"kNN distance {numbers['knn_distance']:.3f}",
         f"calibrated distance {numbers['calibrated_distance']:.4f}, below 1 for {numbers['calibrated_ratio']:.4f} "
         "of the samples",
@@ -166,11 +168,11 @@ def _lines(numbers: dict[str, Any]) -> list[str]:
             f"coverage {numbers['coverage']:.4f} of the training images are replicated "
             f"(at random: {numbers['coverage_if_uniform']:.4f}); "
             f"Gini {numbers['replica_gini']:.3f}; the top 1% hold {numbers['replica_share_top_1_percent']:.1%} "
-            f"and the top 10% {numbers['replica_share_top_10_percent']:.1%} of {numbers['replicas']:,} replicas"
+            f"and the top 10% {numbers['replica_share_top_10_percent']:.1%} of {plural(numbers['replicas'], 'replica')}"
         )
         lines.append("most replicated training images:")
         lines += [
-            f"  {image['image']}: {image['replicas']:,} replica{'' if image['replicas'] == 1 else 's'}, "
+            f"  {image['image']}: {plural(image['replicas'], 'replica')}, "
             f"smallest distance {image['smallest_distance']:.3f}"
             for image in numbers["most_replicated"]
         ]
@@ -178,20 +180,20 @@ def _lines(numbers: dict[str, Any]) -> list[str]:
             lines.append(f"  and {more:,} more")
     else:
         lines.append("coverage: no sample is a replica, so that no training image is covered")
-    if numbers["exact_duplicates"]:
+    if copies := numbers["exact_duplicates"]:
         lines.append(
-            f"{numbers['exact_duplicates']:,} training images are exact duplicates of others: their replicas cannot "
-            "count"
+            f"{plural(copies, 'training image')} {'is an exact duplicate' if copies == 1 else 'are exact duplicates'} "
+            f"of others: {'its' if copies == 1 else 'their'} replicas cannot count"
         )
     if "near_duplicates" in numbers:
+        near = numbers["near_duplicates"]
         lines.append(
-            f"{numbers['near_duplicates']:,} training images have a near copy among the others"
+            f"{plural(near, 'training image')} {'has' if near == 1 else 'have'} a near copy among the others"
             + (", exact ones included" if numbers["exact_duplicates"] else "")
         )
     if single := numbers["single_color_samples"]:
-        lines.append(
-            f"{single:,} sample{' has' if single == 1 else 's have'} a single color: the network may have diverged"
-        )
+        have = "has" if single == 1 else "have"
+        lines.append(f"{plural(single, 'sample')} {have} a single color: the network may have diverged")
     if "fid" in numbers:
         lines.append(f"FID {numbers['fid']:.3f}")
     return lines

@@ -4,9 +4,9 @@ import argparse
 import io
 from pathlib import Path
 
-from memo_core.command_line import parse_device, parse_seeds
+from memo_core.command_line import add_threads_argument, check_threads, parse_device, parse_seeds, set_threads
 from memo_core.commands.progress import progress_bar
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, plural
 from memo_core.files import check_output_file, write_atomically
 
 _PICTURE_SIDE = 64
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="image set, or a picture of all images")  # fmt: skip
     parser.add_argument("--steps", type=int, default=18, help="noise levels (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=500, help="images at once (default: %(default)s)")
+    add_threads_argument(parser)
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU when there is one)")
 
 
@@ -38,9 +39,11 @@ def run(options: argparse.Namespace) -> None:
     for name, value, least in (("steps", options.steps, 2), ("batch-size", options.batch_size, 1)):
         if value < least:
             raise MemosweepError(f"--{name} {value}: expected at least {least}")
+    check_threads(options.threads)
     check_output_file(options.out, "--out")
     device = parse_device(options.device)
     denoiser = load_snapshot(options.snapshot, device).denoiser
+    set_threads(options.threads, sum(parameter.numel() for parameter in denoiser.parameters()))
     with progress_bar() as progress:
         task = progress.add_task("sampling", total=len(seeds))
         images, labels = generate(
@@ -56,4 +59,4 @@ def run(options: argparse.Namespace) -> None:
         write_atomically(options.out, buffer.getvalue())
     else:
         write_npz(options.out, images.numpy(), None if labels is None else labels.numpy())
-    print(f"{len(images)} images in {options.out}")
+    print(f"{plural(len(images), 'image')} in {options.out}")

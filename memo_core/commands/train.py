@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from memo_core.command_line import parse_device, parse_duration, parse_settings
+from memo_core.command_line import add_threads_argument, parse_device, parse_duration, parse_settings, set_threads
 from memo_core.commands.interruption import Interruption
 from memo_core.commands.progress import progress_bar
 from memo_core.errors import MemosweepError
@@ -20,9 +20,6 @@ from memo_core.terminal import complain
 if TYPE_CHECKING:
     from memo_core.training.checkpoints import NewestAndPrevious
     from memo_core.training.trainer import Trainer
-
-_SMALL_NETWORK = 2_000_000
-"""Parameters below which one thread is faster than several."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="save so often between evaluations too, such as 90s or 2h (default: %(default)s)",
     )
-    parser.add_argument("--threads", type=int, metavar="N",
-                        help="CPU threads (default: 1 for small networks, else all)")  # fmt: skip
+    add_threads_argument(parser)
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -96,7 +92,7 @@ def _run(options: argparse.Namespace, interruption: Interruption) -> None:
     trainer, notes = checkpoints.load(make_trainer) if options.resume else (make_trainer(), [])
     for note in notes:
         complain(f"note: {note}")
-    _set_threads(options.threads, trainer)
+    set_threads(options.threads, trainer.state.parameters.values.numel())
     _train(trainer, _Saving(trainer, checkpoints, every, interruption), interruption)
     print(f"best memorization ratio {trainer.best_memorization_ratio:.4f}; checkpoint in {options.out}")
 
@@ -162,14 +158,3 @@ def _train(trainer: "Trainer", saving: _Saving, interruption: Interruption) -> N
                 )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(saving.at_the_end()) from None
-
-
-def _set_threads(threads: int | None, trainer: "Trainer") -> None:
-    import torch  # noqa: PLC0415
-
-    if threads is not None and threads < 1:
-        raise MemosweepError(f"--threads {threads}: expected at least 1")
-    if threads is None and trainer.state.parameters.values.numel() < _SMALL_NETWORK:
-        threads = 1
-    if threads is not None:
-        torch.set_num_threads(threads)

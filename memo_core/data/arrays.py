@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from memo_core.data.file_kinds import HEAD_SIZE, identify
-from memo_core.errors import MemosweepError, first_line, quoted
+from memo_core.errors import MemosweepError, first_line, quoted, reason_of
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
@@ -63,7 +63,7 @@ def _refuse_other_kinds(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(HEAD_SIZE)
     except OSError as error:
-        raise MemosweepError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise MemosweepError(f"{path}: cannot be read ({reason_of(error, path)})") from None
     kind = identify(head)
     if kind.name in ("zip", "zip-empty", "npy"):
         return

@@ -25,7 +25,7 @@ from memo_core.data.labels import (
     labels_of_index,
 )
 from memo_core.data.members import INDEX, Members, canonical, find_members, list_files
-from memo_core.errors import MemosweepError, escaped, first_line
+from memo_core.errors import MemosweepError, did_you_mean, did_you_mean_path, escaped, first_line
 from memo_core.files import refuse_url
 
 DATA_ROOT_VARIABLE = "MEMOSWEEP_DATA"
@@ -93,7 +93,9 @@ def open_source(dataset: str) -> ImageSource:
     except (OSError, RuntimeError) as error:
         raise MemosweepError(f"data set {dataset[:100]!r}: cannot be read ({first_line(error)[:100]})") from None
     if not exists:
-        raise MemosweepError(f"data set {dataset!r}: neither digits nor cifar10 nor {_KINDS} that exists")
+        hint = did_you_mean(dataset, ("digits", "cifar10")) or did_you_mean_path(path)
+        message = f"data set {dataset!r}: neither digits nor cifar10 nor {_KINDS} that exists"
+        raise MemosweepError(f"{message}; {hint}" if hint else message)
     if is_folder:
         return _folder(path)
     ending = path.suffix.lower()

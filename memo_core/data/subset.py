@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int64
 
 from memo_core.data.sources import ImageSource
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, plural
 from memo_core.randomness import named_generator
 
 Classes = int | tuple[int, ...] | None
@@ -38,7 +38,8 @@ def choose_classes(source: ImageSource, classes: Classes, seed: int) -> tuple[in
     else:
         chosen = present
     if isinstance(classes, int) and classes > len(chosen):
-        raise MemosweepError(f"data.classes = {classes}: {source.name} has {len(chosen)} classes")
+        has = "1 class" if len(chosen) == 1 else f"{len(chosen)} classes"
+        raise MemosweepError(f"data.classes = {classes}: {source.name} has {has}")
     turns = [chosen[index] for index in _permutation(len(chosen), seed, "subset", "classes")]
     return tuple(turns[:classes] if isinstance(classes, int) else turns)
 
@@ -71,7 +72,7 @@ def balanced_order(source: ImageSource, size: int, classes: Classes, seed: int) 
             share = (size - position + len(turns) - 1) // len(turns)
             if share > len(own):
                 raise MemosweepError(
-                    f"data.size = {size}: class {label} of {source.name} has {len(own)} images, "
+                    f"data.size = {size}: class {label} of {source.name} has {plural(len(own), 'image')}, "
                     f"equal shares of {len(turns)} classes need {share}"
                 )
     rounds = np.concatenate([np.arange(len(own)) for own in members])

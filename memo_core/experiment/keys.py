@@ -1,6 +1,5 @@
 """Dotted keys of nested pydantic models: which there are, what they take, how a command line writes them."""
 
-import difflib
 import json
 import types
 import typing
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from memo_core.errors import MemosweepError, quoted
+from memo_core.errors import MemosweepError, did_you_mean, quoted
 
 
 def keys_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -39,8 +38,7 @@ def check_key_of(model: type[BaseModel], key: str) -> None:
     known = keys_of(model)
     if key in known:
         return
-    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+    hint = did_you_mean(key, known, cutoff=0.5) or f"known keys: {', '.join(known)}"
     raise MemosweepError(f"unknown experiment key {key!r}: {hint}")
 
 

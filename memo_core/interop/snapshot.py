@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from memo_core.data.file_kinds import HEAD_SIZE, identify
-from memo_core.errors import MemosweepError, first_line, quoted
+from memo_core.errors import MemosweepError, first_line, quoted, reason_of
 from memo_core.experiment import Experiment, FlatExperiment, ModelConfig
 from memo_core.files import refuse_url, write_atomically
 from memo_core.interop.edm import (
@@ -126,7 +126,7 @@ def _read_head(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         if isinstance(error, MemosweepError):
             raise
-        reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
+        reason = reason_of(error, path) if isinstance(error, OSError) else first_line(error)
         raise MemosweepError(f"{path}: {reason}; a snapshot file is needed") from None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from memo_core.errors import MemosweepError, first_line, quoted
+from memo_core.errors import MemosweepError, first_line, quoted, reason_of
 from memo_core.experiment import Experiment
 from memo_core.files import write_atomically, write_together
 from memo_core.memory import memory_errors
@@ -143,7 +143,7 @@ def read_checkpoint(file: str | Path, device: torch.device | str = "cpu") -> dic
         content = torch.load(file, map_location=device, weights_only=True)
     # Over a damaged file, zipfile and PyTorch's unpickler fail in whatever way the damage takes them.
     except Exception as error:
-        reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
+        reason = reason_of(error, file) if isinstance(error, OSError) else first_line(error)
         if isinstance(error, UnpicklingError):
             # PyTorch's own words advise to load the file all the same.
             foreign = re.search(r"GLOBAL ([\w.]{1,80}) was not an allowed global", str(error))

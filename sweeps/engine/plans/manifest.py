@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from analysis.results.store import is_local, join_url, local_path, open_location
-from memo_core.errors import MemosweepError, StorageError, first_line, quoted
+from memo_core.errors import MemosweepError, StorageError, did_you_mean_path, first_line, quoted
 from memo_core.files import write_atomically
 from sweeps.engine.cluster.hardware import describe_hardware
 from sweeps.engine.plans.plan import Plan
@@ -132,7 +132,8 @@ class Manifest(BaseModel):
                 content = filesystem.cat_file(f"{path}/{FILE}", end=_MAX_BYTES)
             except FileNotFoundError:
                 message = f"{run_path} does not exist, or is not the run of a sweep: it holds no {FILE}"
-                raise MemosweepError(message) from None
+                hint = did_you_mean_path(local_path(run_path)) if is_local(run_path) else None
+                raise MemosweepError(f"{message}; {hint}" if hint else message) from None
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:

@@ -18,7 +18,7 @@ from analysis.results.store import open_location
 from analysis.runs.factors import factor, inside_sentence, value_text
 from analysis.runs.groups import group_titles
 from analysis.runs.runs import Runs
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, plural
 from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.plan import OptunaOptions, Plan
 
@@ -137,7 +137,7 @@ def _extreme(runs: pd.DataFrame, plan: Plan) -> str:
     low, high = 100 * run["memorization_ratio_low"], 100 * run["memorization_ratio_high"]
     word = "lowest" if _minimizes(plan) else "highest"
     return (
-        f"{word} memorization ratio of {len(runs)} trials: {100 * run['memorization_ratio']:.1f}% "
+        f"{word} memorization ratio of {plural(len(runs), 'trial')}: {100 * run['memorization_ratio']:.1f}% "
         f"(95%: {low:.1f} to {high:.1f}%) at {setting}"
     )
 

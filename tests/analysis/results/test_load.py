@@ -148,7 +148,7 @@ def test_an_empty_result_file_is_a_trial_without_evaluation(tmp_path: Path) -> N
     ("make", "message"),
     [
         (lambda path: path.mkdir(), "is empty"),
-        (lambda path: (path / "inner").mkdir(parents=True), "holds no Tune experiment"),
+        (lambda path: (path / "inner").mkdir(parents=True), "holds no sweep"),
         (lambda path: None, "does not exist"),
         (lambda path: path.write_text(""), "is a file"),
         (write_trial, "no evaluation yet"),

@@ -162,7 +162,7 @@ def test_what_cannot_be_measured_or_written_is_one_line(places, arguments, messa
 def test_one_sample_is_enough(places, capsys):
     arguments = ["--training", "set.npz", "--generated", "one.npz", "--pairs", "p.csv", "--gallery", "g.png"]
     assert main(["measure", *arguments]) == 0
-    assert "of 1 samples" in capsys.readouterr().out
+    assert "of 1 sample " in capsys.readouterr().out
     assert len((places / "p.csv").read_text().splitlines()) == 2
 
 

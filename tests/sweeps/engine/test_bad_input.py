@@ -16,7 +16,7 @@ from sweeps.width import FACTOR as WIDTH
     ("arguments", "message"),
     [
         (["--set", "data.siez=3"], "did you mean data.size"),
-        (["--preset", "desktop"], "invalid choice: 'desktop'"),
+        (["--preset", "desktop"], "'desktop' is not known"),
         (["--sizes", "1"], "data.size = 1"),
         (["--sizes", "2000"], "digits has only 1,797 images"),
         (["--sizes", "9" * 5000], "data.size = '999"),

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from memo_core.command_line import parse_duration, run
 from memo_core.errors import MemosweepError, quoted
+from memo_core.experiment.presets import PRESETS
 from memo_core.terminal import Parser
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.names import BISECT_OPTIONS, EARLY_STOPS, OPTUNA_OPTIONS
@@ -68,8 +69,13 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
     exits = "exit codes: 0 done, 1 some trials failed, 2 bad input, 130 interrupted and worth starting again"
     parser = Parser(description=description, epilog=exits, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_argument_group("what to run")
-    what.add_argument("--preset", choices=["auto", "laptop", "paper"], default="auto",
+    what.add_argument("--preset", choices=["auto", *PRESETS], default="auto",
                       help="auto takes paper where there are GPUs, else laptop (default)")  # fmt: skip
+    what.add_argument("--data", metavar="IMAGES",
+                      help="your own images (folder, zip, .npz, .npy), with resolution, learning rate and budget "
+                           "that fit them")  # fmt: skip
+    what.add_argument("--calibration", metavar="TIME|off",
+                      help="with --data: train so long at most to find rate and budget (default: 3min)")  # fmt: skip
     what.add_argument("--figure", nargs="+", default=[], metavar="NAME",
                       help=f"only these studies; paper: {', '.join(factor.figures('paper'))}")  # fmt: skip
     what.add_argument("--values", nargs="+", default=[], metavar="VALUE",
@@ -162,6 +168,13 @@ def _check_options(parser: Parser, options: argparse.Namespace) -> None:
         if changed:
             message = f"--resume with {_option(changed[0])}: a resumed run keeps its trials, leave it out"
             raise MemosweepError(f"{message}; --extend adds trials to a run")
+    for name in ("data", "calibration"):
+        if options.extend is not None and name in explicit:
+            raise MemosweepError(f"--extend with {_option(name)}: an extended run keeps its images, leave it out")
+    if options.data is None and options.calibration is not None:
+        raise MemosweepError("--calibration goes with --data")
+    if options.data is not None and any(setting.partition("=")[0].strip() == "data.dataset" for setting in options.set):
+        raise MemosweepError("--data with --set data.dataset: they are the same, give one of them")
     if options.auto_resume and options.name is None:
         raise MemosweepError("--auto-resume needs --name, by which the run is found again")
     if options.extend is not None and options.name is not None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_SIZE, Experiment
 from sweeps.engine.plans.checks import check_effects
-from sweeps.engine.plans.factor import Factor, Selection, trials_of, varied_keys
+from sweeps.engine.plans.factor import Factor, Selection, family_of, trials_of, varied_keys
 from sweeps.engine.plans.plan import EMMSearchOptions, FactorDescription, Plan
 
 SIZE_LIMITS = {"laptop": (4, 100), "paper": (100, 50_000)}
@@ -44,7 +44,7 @@ def bisect_plan(factor: Factor, selection: Selection, options: EMMSearchOptions)
 
 def _limits(factor: Factor, selection: Selection, options: EMMSearchOptions) -> tuple[int, int]:
     """Return the smallest and the largest size to train: those requested, or what the preset and the data allow."""
-    low, high = SIZE_LIMITS[selection.preset]
+    low, high = SIZE_LIMITS[family_of(selection.preset)]
     maximum = min([high, *_known_sizes(factor, selection)]) if options.max_size is None else options.max_size
     variants = _at_size(factor, selection, maximum)
     minimum = min(max([low, *map(_fewest_images, variants)]), maximum) if options.min_size is None else options.min_size

@@ -8,12 +8,20 @@ from typing import Any, Literal
 
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_SIZE, Experiment, FlatExperiment, check_key
-from memo_core.experiment.presets import with_settings
+from memo_core.experiment.presets import PRESETS, with_settings
 from memo_core.files import refuse_url
 
 Value = Any
-Preset = Literal["laptop", "paper"]
+Preset = Literal["laptop", "laptop-long", "laptop-cifar", "paper", "paper-edm", "paper-ffhq"]
+"""The studies of a factor are those of `laptop` or `paper`; the others of a family replace their basic experiment."""
+Family = Literal["laptop", "paper"]
 Scale = Literal["linear", "log", "category"]
+
+
+def family_of(preset: Preset) -> Family:
+    """Return whose studies a preset has."""
+    return "paper" if preset.startswith("paper") else "laptop"
+
 
 _PATHS = ("data.dataset", "data.blend_dataset")
 
@@ -70,7 +78,10 @@ class Factor:
 
     def studies(self, preset: Preset) -> tuple[Study, ...]:
         """Return the studies of a preset."""
-        return self.paper if preset == "paper" else self.laptop
+        studies = self.paper if family_of(preset) == "paper" else self.laptop
+        if preset == family_of(preset):
+            return studies
+        return tuple(replace(study, preset=PRESETS[preset]) for study in studies)
 
     def figures(self, preset: Preset) -> list[str]:
         """Return the names of the studies of a preset."""

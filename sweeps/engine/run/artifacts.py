@@ -19,6 +19,7 @@ from analysis.runs.factors import factor, inside_sentence, value_text
 from analysis.runs.groups import group_titles
 from analysis.runs.runs import Runs
 from memo_core.errors import MemosweepError, plural
+from sweeps.engine.plans.factor import family_of
 from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.plan import OptunaOptions, Plan
 
@@ -71,7 +72,7 @@ def write_artifacts(run_path: str, manifest: Manifest, search: Search | None = N
         write("gallery.png", _render(gallery(rows), "png"))
     if search is not None:
         # The paper has no grid of sizes on digits.
-        table = emm_table(search.estimates(), PAPER_GRID if plan.preset == "paper" else ())
+        table = emm_table(search.estimates(), PAPER_GRID if family_of(plan.preset) == "paper" else ())
         write_table("emm", table)
         # Where every training diverged, nothing was observed.
         if table["trainings"].any():

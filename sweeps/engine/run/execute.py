@@ -12,13 +12,14 @@ from memo_core.errors import MemosweepError
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.cluster.resources import trial_resources
 from sweeps.engine.plans.checks import check_networks
-from sweeps.engine.plans.factor import Factor, Preset
+from sweeps.engine.plans.factor import Factor, Preset, family_of
 from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.dry_run import dry_run
 from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.run.options import described, extended_plan, plan_of
+from sweeps.engine.run.own_images import instead_of_cifar10, own_images_settings, settings_of
 from sweeps.engine.run.starts import difference, extend_sweep, read_run, resume_sweep, start_sweep
 from sweeps.engine.run.storage import check_storage
 
@@ -41,6 +42,13 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     if options.extend is not None:
         return _extend(factor, options, changed, reuse)
     preset: Preset = options.preset if options.preset != "auto" else "paper" if cluster.gpus else "laptop"
+    if options.auto_resume and options.data is not None and folder.exists(run := _run_path(options)):
+        # What a calibration found may come out otherwise now.
+        options.set += settings_of(read_run(factor, run).plan)
+    elif options.data is not None:
+        options.set += own_images_settings(factor, options, preset)
+    elif not options.dry_run:
+        options.set += instead_of_cifar10(factor, options, preset)
     plan = plan_of(factor, options, preset)
     check_networks([*plan.trials, *plan.probes])
     about = described(factor, plan)
@@ -57,7 +65,7 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
             print(f"{about}{'; the first trainings:' if plan.search.kind == 'bisect' else ''}", file=sys.stderr)
         dry_run(factor, plan, resources, cluster.capacity.at_once(resources))
         return 0
-    other = "laptop is the small study" if preset == "paper" else "paper is the published study"
+    other = "laptop is the small study" if family_of(preset) == "paper" else "paper is the published study"
     reason = "as asked" if options.preset == preset else f"since {cluster.description}; --preset {other}"
     print(f"preset {preset}, {reason}", flush=True)
     if about is not None:
@@ -94,13 +102,17 @@ def _runs(paths: list[str]) -> list[str]:
     return runs
 
 
+def _run_path(options: argparse.Namespace) -> str:
+    return join_url(folder.absolute(options.storage_path), options.name)
+
+
 def _is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
     """Return whether the run of `--name` exists.
 
     Raises:
         MemosweepError: it does, and was begun with other options; says which differ.
     """
-    run_path = join_url(folder.absolute(options.storage_path), options.name)
+    run_path = _run_path(options)
     if not folder.exists(run_path):
         return False
     manifest = read_run(factor, run_path)

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from sweeps.engine.plans.factor import Factor
+from sweeps.engine.plans.factor import Factor, family_of
 from sweeps.engine.plans.plan import SEED_SPREAD, EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.search.base import TrialSearcher
 from sweeps.engine.search.listed import ListedTrials
@@ -17,7 +17,7 @@ def searcher_of(factor: Factor, plan: Plan) -> TrialSearcher:
         from sweeps.engine.search.emm import EMMSearcher, search_of
 
         variants = dict(zip(plan.labels, (trial.to_flat() for trial in plan.trials), strict=True))
-        return EMMSearcher(search_of(search, plan, SEED_SPREAD[plan.preset]), variants)
+        return EMMSearcher(search_of(search, plan, SEED_SPREAD[family_of(plan.preset)]), variants)
     if isinstance(search, OptunaOptions):
         from sweeps.engine.plans.optuna import complete_experiment
         from sweeps.engine.search.optuna import OptunaExperimentSearch

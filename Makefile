@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 .PHONY: demo test test-fast check format clean
 .DEFAULT_GOAL := demo
 
-demo: $(VENV)/.installed  ## the weight-decay study on the embedded digits, under 8 minutes on 2 cores
-	$(BIN)/python sweeps/weight_decay.py
+demo: $(VENV)/.installed  ## the weight-decay study on the embedded digits, under 8 minutes on 2 cores, and its report
+	$(BIN)/python sweeps/weight_decay.py --auto-resume --name demo
+	$(BIN)/python -m analysis report results/demo --out report.html
+	@echo "Open report.html in a browser: xdg-open report.html (Linux), open report.html (macOS)"
 
 test: $(VENV)/.installed  ## the whole test suite, in two processes with a Ray cluster each
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -18,7 +18,7 @@ FACTOR = Factor(
         Study("1c", PAPER_EDM, values=(2000, 5000, 10_000, 20_000, 50_000), settings={"training.epochs": 4000}),
         Study("1d", PAPER, values=(1000, 2000, 3000, 4000, 5000)),
     ),
-    laptop=(Study("1d", LAPTOP, values=(8, 12, 16, 24, 40), settings={"evaluation.count": 4}),),
+    laptop=(Study("1d", LAPTOP, values=(8, 12, 16, 24, 40), settings={"evaluation.count": 5}),),
     search_range=SearchRange(log=True),
 )
 

@@ -1,6 +1,7 @@
 """What a sweep leaves behind: table, figure, gallery, and the last lines on the screen."""
 
 import io
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.emm.search.estimate import PAPER_GRID, emm_table
 from analysis.emm.search.search import Search
+from analysis.figures.catalog import pictured
 from analysis.figures.emm import draw_emm, search_figure
 from analysis.figures.factor import metric_over_factor, trials_over_factor
 from analysis.figures.gallery import gallery, gallery_rows
@@ -59,7 +61,9 @@ def write_artifacts(run_path: str, manifest: Manifest, search: Search | None = N
     # The table has every evaluation with its trial's status; figure and findings leave half-trained trials out.
     write_table("table", runs.evaluations)
     # A search may so far have nothing but trials that it stopped below the target.
-    for number, (title, part) in enumerate(_parts(runs, plan)[:_FIGURES], 1):
+    parts = _parts(runs, plan)
+    for number, (name, part) in enumerate(parts[:_FIGURES], 1):
+        title = pictured(part, name)
         # A mean over the other keys that a search varies would be the ratio of no setting.
         if plan.search.kind == "optuna":
             figure = trials_over_factor(part, plan.factor.key, title, lowest=_minimizes(plan))
@@ -76,12 +80,17 @@ def write_artifacts(run_path: str, manifest: Manifest, search: Search | None = N
         write_table("emm", table)
         # Where every training diverged, nothing was observed.
         if table["trainings"].any():
-            write("emm.png", _render(draw_emm(search_figure(search), title=f"EMM by {_title(plan)}"), "png"))
+            write(
+                "emm.png",
+                _render(draw_emm(search_figure(search), title=pictured(runs, f"EMM by {_title(plan)}")), "png"),
+            )
     for line in findings(runs, plan) if search is None else emm_findings(search):
         print(line)
     advice = nothing_learned(runs.networks.counted.evaluations)
     if advice is not None:
         print(advice)
+    if len(parts) > _FIGURES:
+        print(f"{plural(len(parts) - _FIGURES, 'further figure')}: python -m analysis figures {shlex.quote(run_path)}")
     print(f"results in {run_path}: {', '.join(written)}", flush=True)
 
 

@@ -4,13 +4,16 @@ from typing import Literal
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from analysis.runs.runs import Runs
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP
+from sweeps.engine.plans.manifest import Limits, describe_run
 from sweeps.engine.plans.plan import FactorDescription, GridOptions, OptunaOptions, Plan
 from sweeps.engine.plans.ranges import Choices
-from sweeps.engine.run.artifacts import findings
+from sweeps.engine.run.artifacts import findings, write_artifacts
+from tests.fakes import SIZES, grid, write_sweep
 
 SEARCHED = OptunaOptions(space={"model.depth": Choices(choices=[1, 2])}, figure="3b", num_trials=3)
 
@@ -88,3 +91,19 @@ def test_a_search_over_ranges_names_the_trial_that_it_looked_for(direction: str,
 def test_without_any_ratio_it_says_so(search: Literal["grid", "optuna"]) -> None:
     runs = frame("model.width", [(8, 10, float("nan"))])
     assert findings(Runs.of(runs), plan("model.width", search)) == ["no trial has a memorization ratio yet"]
+
+
+def test_figures_name_their_images_and_those_beyond_four_are_counted(tmp_path, monkeypatch, capsys) -> None:
+    trials = grid(model__width=(64, 128), model__depth=(1, 2, 3, 4, 5), data__size=SIZES[:1])
+    folder = write_sweep(tmp_path / "run", trials, samples=False)
+    titles = []
+
+    def drawn(*_: object, title: str) -> Figure:
+        titles.append(title)
+        return Figure()
+
+    monkeypatch.setattr("sweeps.engine.run.artifacts.metric_over_factor", drawn)
+    write_artifacts(str(folder), describe_run(plan("model.width"), {"cpu": 1.0}, Limits()))
+    assert len(titles) == 4
+    assert all(title.startswith("CIFAR-10: depth") for title in titles)
+    assert f"1 further figure: python -m analysis figures {folder}" in capsys.readouterr().out

@@ -105,5 +105,5 @@ def test_figures_name_their_images_and_those_beyond_four_are_counted(tmp_path, m
     monkeypatch.setattr("sweeps.engine.run.artifacts.metric_over_factor", drawn)
     write_artifacts(str(folder), describe_run(plan("model.width"), {"cpu": 1.0}, Limits()))
     assert len(titles) == 4
-    assert all(title.startswith("CIFAR-10: depth") for title in titles)
+    assert all(title.startswith("CIFAR-10: ") for title in titles)
     assert f"1 further figure: python -m analysis figures {folder}" in capsys.readouterr().out

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 import analysis
-from sweeps.engine.plans.names import experiment_id, trial_directory
+from memo_core.results import experiment_id, result_lines
+from sweeps.engine.plans.names import trial_directory
 from sweeps.engine.search.journal import Begun, ended
-from sweeps.engine.tune.trial_folder import result_lines
 
 CONFIG: dict[str, Any] = {
     "data.dataset": "cifar10", "data.size": 1000, "data.resolution": None, "data.classes": None,

@@ -30,8 +30,10 @@ def best_samples(trial_folder: str | Path) -> Mapping[str, NDArray[np.generic]] 
     except MemosweepError:
         return None
     checkpoints = [name for name in store.folders() if name.startswith("checkpoint_")]
-    for name in reversed(checkpoints):
-        content = read_file(store, f"{name}/{SAMPLES_FILE}")
+    # `memo_core train` keeps its newest checkpoint in the folder itself.
+    places = [*(f"{name}/{SAMPLES_FILE}" for name in reversed(checkpoints)), SAMPLES_FILE]
+    for place in places:
+        content = read_file(store, place)
         samples = _parse(content) if isinstance(content, bytes) else None
         # Without it, half-written by a killed trial or damaged: the checkpoint before has samples too.
         if samples is not None:

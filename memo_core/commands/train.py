@@ -3,18 +3,20 @@
 import argparse
 import contextlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from memo_core.command_line import add_threads_argument, parse_device, parse_duration, parse_settings, set_threads
 from memo_core.commands.interruption import Interruption
 from memo_core.commands.progress import progress_bar
-from memo_core.errors import MemosweepError
+from memo_core.errors import DivergedError, MemosweepError, first_line
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import PRESETS, experiment_from
-from memo_core.files import check_output_folder
+from memo_core.files import check_output_folder, write_atomically
+from memo_core.results import RESULT_FILE, Stopwatch, result_lines
 from memo_core.terminal import complain
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("results/experiment"),
         metavar="DIR",
-        help="folder of the checkpoint (default: %(default)s); the one before is in DIR/previous",
+        help="folder of the checkpoint and of result.json (default: %(default)s); the checkpoint before is in "
+        "DIR/previous",
     )
     parser.add_argument(
         "--checkpoint-every",
@@ -43,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         action="store_true",
         help="continue from the checkpoint in --out, or from the one before where it is damaged",
+    )
+    parser.add_argument(
+        "--auto-resume", action="store_true", help="start, or continue from the checkpoint in --out where there is one"
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU when there is one)")
 
@@ -79,7 +85,8 @@ def _run(options: argparse.Namespace, interruption: Interruption) -> None:
     every = parse_duration(options.checkpoint_every, "--checkpoint-every")
     check_output_folder(options.out, "--out")
     checkpoints = NewestAndPrevious(options.out)
-    if checkpoints.paths and not options.resume:
+    resumes = options.resume or (options.auto_resume and bool(checkpoints.paths))
+    if checkpoints.paths and not resumes:
         raise MemosweepError(f"{options.out} holds a checkpoint: --resume continues it, --out names another folder")
     if options.resume and not checkpoints.paths:
         raise MemosweepError(f"{options.out} holds no checkpoint to resume")
@@ -89,11 +96,16 @@ def _run(options: argparse.Namespace, interruption: Interruption) -> None:
     def make_trainer() -> Trainer:
         return Trainer(experiment, device, data)
 
-    trainer, notes = checkpoints.load(make_trainer) if options.resume else (make_trainer(), [])
+    trainer, notes = checkpoints.load(make_trainer) if resumes else (make_trainer(), [])
     for note in notes:
         complain(f"note: {note}")
     set_threads(options.threads, trainer.state.parameters.values.numel())
-    _train(trainer, _Saving(trainer, checkpoints, every, interruption), interruption)
+    results = _Results(trainer, options.out)
+    try:
+        _train(trainer, _Saving(trainer, checkpoints, every, interruption), results, interruption)
+    except DivergedError as error:
+        results.write({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
+        raise
     print(f"best memorization ratio {trainer.best_memorization_ratio:.4f}; checkpoint in {options.out}")
 
 
@@ -138,7 +150,37 @@ class _Saving:
         return f"interrupted: saved at {seen:,} images seen, the same command with --resume goes on"
 
 
-def _train(trainer: "Trainer", saving: _Saving, interruption: Interruption) -> None:
+class _Results:
+    """Keeps `result.json` of a training: a line for each evaluation, as in the folder of a sweep's trial.
+
+    Args:
+        trainer: may come from a checkpoint, whose rows are written again: they may be lost, or be more than it has.
+        folder: of the file.
+    """
+
+    def __init__(self, trainer: "Trainer", folder: Path) -> None:
+        self._trainer, self._folder = trainer, folder
+        self._watch = Stopwatch(trainer.rows)
+        if trainer.rows:
+            self.write()
+
+    def stamp(self) -> None:
+        """Add to the last row when it was reported, before a checkpoint takes it."""
+        self._trainer.rows[-1] |= self._watch.times()
+
+    def write(self, failure: Mapping[str, Any] | None = None) -> None:
+        """Write the file whole.
+
+        Args:
+            failure: the last report of a training that broke off for good.
+        """
+        experiment, rows = self._trainer.experiment, [*self._trainer.rows, *([failure] if failure else [])]
+        done = failure is not None or rows[-1]["images_seen"] >= experiment.evaluation_points[-1]
+        lines = result_lines(rows, experiment.to_flat(), done)
+        write_atomically(self._folder / RESULT_FILE, "".join(lines).encode())
+
+
+def _train(trainer: "Trainer", saving: _Saving, results: _Results, interruption: Interruption) -> None:
     console = Console()
     try:
         with progress_bar() as progress:
@@ -146,7 +188,9 @@ def _train(trainer: "Trainer", saving: _Saving, interruption: Interruption) -> N
             for evaluation in trainer.evaluations(
                 lambda seen: progress.update(task, completed=seen), save_due=saving.is_due, save=saving.save
             ):
+                results.stamp()
                 saving.save()
+                results.write()
                 numbers = evaluation.metrics
                 console.print(
                     f"epoch {numbers['epoch']:,.0f}  images {numbers['images_seen']:,}  loss {numbers['loss']:.4f}  "

@@ -14,6 +14,7 @@ from memo_core.experiment.presets import PRESETS
 from memo_core.terminal import Parser
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.names import BISECT_OPTIONS, EARLY_STOPS, OPTUNA_OPTIONS
+from sweeps.engine.slurm.request import add_arguments, check_options
 
 
 def main(
@@ -56,6 +57,10 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 def _checked(factor: Factor, parser: Parser, options: argparse.Namespace) -> int:
     _check_options(parser, options)
     # They load Ray and torch: help and typing errors need not wait.
+    if options.slurm is not None or options.slurm_array is not None:
+        from sweeps.engine.slurm.jobs import write_job  # noqa: PLC0415
+
+        return write_job(factor, options)
     from sweeps.engine.cluster import session  # noqa: PLC0415
     from sweeps.engine.run.execute import execute  # noqa: PLC0415
 
@@ -114,6 +119,7 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
                        help="add --values, --sizes, --repeats or a longer budget to a run")  # fmt: skip
     where.add_argument("--reuse", nargs="+", default=[], metavar="RUN",
                        help="folders of runs whose equal trials are taken and not trained again")  # fmt: skip
+    add_arguments(parser.add_argument_group("on a cluster with Slurm"))
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-concurrent", type=int, metavar="N", help="trials at once (default: what fits)")
     limits.add_argument("--time-budget", metavar="TIME",
@@ -150,7 +156,8 @@ def _add_optuna_arguments(group: Any) -> None:
 
 
 LIMITS = ("max_concurrent", "time_budget", "checkpoint_every", "max_failures")
-_OF_ANY_START = ("name", "storage_path", "reuse", "address", "max_gpus", "shared_storage", *LIMITS)
+_SLURM = ("slurm", "slurm_array", "sbatch")
+_OF_ANY_START = ("name", "storage_path", "reuse", "address", "max_gpus", "shared_storage", *_SLURM, *LIMITS)
 _MODES = ("resume", "auto_resume", "extend")
 _MAX_COUNT = 10**6
 """Of numbers of trials, as in a manifest."""
@@ -159,6 +166,7 @@ _MAX_COUNT = 10**6
 def _check_options(parser: Parser, options: argparse.Namespace) -> None:
     """Refuse options that would be ignored."""
     explicit = [name for name, value in vars(options).items() if value != parser.get_default(name)]
+    check_options(options, explicit)
     modes = [_option(name) for name in _MODES if name in explicit]
     if len(modes) > 1:
         raise MemosweepError(f"{modes[0]} with {modes[1]}: give one of them")

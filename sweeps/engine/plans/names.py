@@ -1,12 +1,12 @@
 """Names: of trials and their folders, of the metric, of options."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memo_core.experiment import FlatExperiment
+from memo_core.results import experiment_id
 
 METRIC = "best_memorization_ratio"
 """What searchers, schedulers and displays take for the result of a trial."""
@@ -33,11 +33,6 @@ def _value_text(value: Any) -> str:
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
     return str(value)
-
-
-def experiment_id(experiment: FlatExperiment) -> str:
-    """Return the identity of a trial, 12 hexadecimal digits: equal for equal settings, wherever they run."""
-    return hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def without_budget(experiment: FlatExperiment) -> str:

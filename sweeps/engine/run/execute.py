@@ -28,7 +28,7 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     """Run what the checked options ask for; returns the exit code."""
     ray_session.fix_data_root()
     changed = {name: value for name in Limits.model_fields if (value := getattr(options, name)) is not None}
-    reuse = _runs([folder.absolute(run) for run in options.reuse])
+    reuse = runs_of([folder.absolute(run) for run in options.reuse])
     ray_session.choose(options.address, options.max_gpus)
     cluster = ray_session.look()
     if not options.dry_run:
@@ -70,7 +70,7 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     print(f"preset {preset}, {reason}", flush=True)
     if about is not None:
         print(about, flush=True)
-    if options.auto_resume and _is_begun(factor, plan, options):
+    if options.auto_resume and is_begun(factor, plan, options):
         return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
     return start_sweep(factor, plan, resources, options.storage_path, options.name, Limits(**changed), reuse)
 
@@ -87,7 +87,7 @@ def _extend(factor: Factor, options: argparse.Namespace, changed: dict[str, Any]
     return extend_sweep(factor, plan, options.storage_path, options.extend, changed, reuse)
 
 
-def _runs(paths: list[str]) -> list[str]:
+def runs_of(paths: list[str]) -> list[str]:
     """Return those paths that are runs: a shell's `results/*` gives others too.
 
     Raises:
@@ -106,7 +106,7 @@ def _run_path(options: argparse.Namespace) -> str:
     return join_url(folder.absolute(options.storage_path), options.name)
 
 
-def _is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
+def is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
     """Return whether the run of `--name` exists.
 
     Raises:

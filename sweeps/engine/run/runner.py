@@ -9,11 +9,12 @@ from ray.tune import TuneError
 
 from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import FlatExperiment
+from memo_core.results import experiment_id
 from memo_core.terminal import INTERRUPTED
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Limits, Manifest
-from sweeps.engine.plans.names import METRIC, experiment_id, folder_name
+from sweeps.engine.plans.names import METRIC, folder_name
 from sweeps.engine.plans.plan import EMMSearchOptions, Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.artifacts import write_artifacts

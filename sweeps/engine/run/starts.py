@@ -9,6 +9,7 @@ from analysis.results.store import is_local, join_url
 from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment import Experiment
 from memo_core.files import check_output_folder
+from memo_core.results import experiment_id
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.cluster.hardware import describe_nodes
 from sweeps.engine.cluster.resources import check_holds
@@ -16,7 +17,7 @@ from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.data_checks import check_data
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Limits, Manifest, describe_run
-from sweeps.engine.plans.names import experiment_id, trial_directory, without_budget
+from sweeps.engine.plans.names import trial_directory, without_budget
 from sweeps.engine.plans.optuna import probes_of
 from sweeps.engine.plans.plan import GridOptions, OptunaOptions, Plan
 from sweeps.engine.run import folder

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.runs.final import without_numbers
-from sweeps.engine.plans.names import experiment_id
+from memo_core.results import experiment_id
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.run.known import is_over
 from sweeps.engine.search.journal import Ended, Event

@@ -18,8 +18,9 @@ from analysis.results.store import JOURNAL_FILE, is_local, join_url, local_path,
 from memo_core.errors import MemosweepError
 from memo_core.experiment import FlatExperiment
 from memo_core.files import write_atomically
+from memo_core.results import experiment_id
 from sweeps.engine.plans.manifest import unreachable
-from sweeps.engine.plans.names import METRIC, experiment_id
+from sweeps.engine.plans.names import METRIC
 from sweeps.engine.plans.ranges import STRICT
 from sweeps.engine.search.base import TrialSearcher
 

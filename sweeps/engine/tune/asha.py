@@ -7,7 +7,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
-from sweeps.engine.plans.names import experiment_id
+from memo_core.results import experiment_id
 
 Reports = Mapping[str, Sequence[Mapping[str, Any]]]
 """The rows of trials by identity."""

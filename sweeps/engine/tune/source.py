@@ -6,7 +6,8 @@ from typing import Any, Protocol
 from ray.tune.search import Searcher
 
 from memo_core.experiment import FlatExperiment
-from sweeps.engine.plans.names import METRIC, experiment_id
+from memo_core.results import experiment_id
+from sweeps.engine.plans.names import METRIC
 from sweeps.engine.search.base import FINISHED, TrialSearcher
 from sweeps.engine.search.journal import Begun, Journal, Replayed, ended
 

@@ -9,7 +9,8 @@ from tensorboardX import SummaryWriter
 from torchvision.utils import make_grid
 
 from memo_core.evaluation import Evaluation
-from sweeps.engine.tune.trial_folder import TIMES, TrialFolder
+from memo_core.results import TIMES
+from sweeps.engine.tune.trial_folder import TrialFolder
 
 _SAMPLES = 8
 """In each of the two rows of the grid."""

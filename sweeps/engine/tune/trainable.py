@@ -18,18 +18,17 @@ from analysis.results.store import is_local, local_path
 from memo_core.errors import DivergedError, ExhaustedError, MemosweepError, StorageError, first_line
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
+from memo_core.results import TIMES, Stopwatch, experiment_id
 from memo_core.training.checkpoint import save_samples
 from memo_core.training.checkpoints import Checkpoints, checkpoint_name
 from memo_core.training.trainer import Trainer
 from sweeps.engine.cluster.data_sets import DataSets
-from sweeps.engine.plans.names import CHECKPOINTS_KEPT, experiment_id
+from sweeps.engine.plans.names import CHECKPOINTS_KEPT
 from sweeps.engine.tune.tensorboard import tensorboard_log
 from sweeps.engine.tune.trial_folder import (
     ERROR_FILE,
     LAST_ERROR_FILE,
     NOTES_FILE,
-    TIMES,
-    Stopwatch,
     TrialFolder,
 )
 

@@ -8,11 +8,8 @@ TITLE_IDENTITY/
 """
 
 import json
-import os
 import shutil
-import socket
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,9 +19,10 @@ from typing import Any
 from analysis.results.store import RESULT_FILE, is_local, join_url, last_part, local_path, open_location
 from memo_core.experiment import FlatExperiment
 from memo_core.files import UNFINISHED, write_atomically
+from memo_core.results import experiment_id, result_lines
 from memo_core.training.checkpoint import SUMS_FILE
 from sweeps.engine.plans.manifest import unreachable
-from sweeps.engine.plans.names import experiment_id, identity_of
+from sweeps.engine.plans.names import identity_of
 
 ERROR_FILE = "error.txt"
 LAST_ERROR_FILE = "error.json"
@@ -202,46 +200,6 @@ class TrialFolder:
         """Remove the copy, where there is one."""
         if not self._local:
             shutil.rmtree(self.path, ignore_errors=True)
-
-
-def result_lines(rows: Sequence[Mapping[str, Any]], experiment: FlatExperiment, done: bool) -> list[str]:
-    """Return the lines of `result.json`.
-
-    Args:
-        rows: the reports so far.
-        experiment: of the trial.
-        done: the last report is the trial's last.
-    """
-    about = {"hostname": socket.gethostname(), "pid": os.getpid(), "config": experiment}
-    lines = []
-    for number, row in enumerate(rows, 1):
-        metrics = {name: value for name, value in row.items() if name not in TIMES}
-        own = {
-            "timestamp": row.get("timestamp", 0),
-            "done": done and number == len(rows),
-            "training_iteration": number,
-            "trial_id": experiment_id(experiment),
-            "time_total_s": row.get("time_total_s", 0.0),
-        }
-        # In the order in which Tune writes its own: readers find the parts of a line by it.
-        lines.append(json.dumps({**metrics, **own, **about}) + "\n")
-    return lines
-
-
-TIMES = ("timestamp", "time_total_s")
-"""When a row was reported, and the seconds of work of the trial until then, in every attempt."""
-
-
-class Stopwatch:
-    """The seconds of work of a trial, in every attempt."""
-
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._before = float(rows[-1].get("time_total_s", 0.0)) if rows else 0.0
-        self._started = time.monotonic()
-
-    def times(self) -> dict[str, float]:
-        """Return `TIMES` of a report made now."""
-        return {"timestamp": int(time.time()), "time_total_s": self._before + time.monotonic() - self._started}
 
 
 def continue_folder(run_path: str, old: str, new: str) -> None:

@@ -9,6 +9,7 @@ from memo_core.command_line import parse_duration
 from memo_core.commands import main
 from memo_core.commands.interruption import Interruption
 from memo_core.errors import MemosweepError
+from memo_core.results import TIMES
 from memo_core.training.checkpoint import read_checkpoint
 
 SETTINGS = [
@@ -35,7 +36,8 @@ def train(folder, *options):
 
 def rows_of(folder):
     rows = read_checkpoint(folder / "checkpoint.pt")["rows"]
-    return [{key: value for key, value in row.items() if key != "images_per_second"} for row in rows]
+    times = ("images_per_second", *TIMES)
+    return [{key: value for key, value in row.items() if key not in times} for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from sweeps.engine.plans.names import experiment_id, identity_of, short_name, trial_directory, without_budget
+from memo_core.results import experiment_id
+from sweeps.engine.plans.names import identity_of, short_name, trial_directory, without_budget
 
 
 def directory(value):

@@ -5,9 +5,10 @@ import errno
 import pytest
 
 from memo_core.errors import MemosweepError
+from memo_core.results import experiment_id
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.manifest import Limits, describe_run
-from sweeps.engine.plans.names import experiment_id, trial_directory
+from sweeps.engine.plans.names import trial_directory
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import OptunaOptions
 from sweeps.engine.run import runner

@@ -9,12 +9,13 @@ from memo_core.data import write_npz
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, with_settings
+from memo_core.results import experiment_id
 from memo_core.training.checkpoints import Checkpoints
 from memo_core.training.trainer import Trainer
 from sweeps.engine.plans.bisect import bisect_plan
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.manifest import Limits, describe_run
-from sweeps.engine.plans.names import experiment_id, trial_directory
+from sweeps.engine.plans.names import trial_directory
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, grid_plan
 from sweeps.engine.run.known import KnownTrials

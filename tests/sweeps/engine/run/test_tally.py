@@ -1,7 +1,7 @@
 """How the trials of a run are counted."""
 
+from memo_core.results import experiment_id
 from sweeps.engine.plans.factor import Selection
-from sweeps.engine.plans.names import experiment_id
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import OptunaOptions, grid_plan
 from sweeps.engine.run.tally import Failure, Tally, tally

@@ -6,7 +6,7 @@ from analysis.emm.search.search import Search
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, with_settings
-from sweeps.engine.plans.names import experiment_id
+from memo_core.results import experiment_id
 from sweeps.engine.plans.ranges import Range
 from sweeps.engine.search.emm import EMMSearcher
 from sweeps.engine.search.journal import Begun, Ended, Journal, ended, replay

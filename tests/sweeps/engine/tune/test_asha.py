@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
+from memo_core.results import experiment_id
 from sweeps.engine.plans.factor import Selection
-from sweeps.engine.plans.names import METRIC, experiment_id
+from sweeps.engine.plans.names import METRIC
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import OptunaOptions
 from sweeps.engine.tune.tuner import scheduler_of

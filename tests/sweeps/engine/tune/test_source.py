@@ -4,7 +4,7 @@ import pytest
 
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, with_settings
-from sweeps.engine.plans.names import experiment_id
+from memo_core.results import experiment_id
 from sweeps.engine.search.base import FINISHED
 from sweeps.engine.search.journal import Begun, Journal, replay
 from sweeps.engine.search.listed import ListedTrials

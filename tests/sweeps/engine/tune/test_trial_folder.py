@@ -14,11 +14,11 @@ from analysis.results.records import parse_trial
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, with_settings
-from sweeps.engine.plans.names import experiment_id, trial_directory
+from memo_core.results import Stopwatch, experiment_id
+from sweeps.engine.plans.names import trial_directory
 from sweeps.engine.tune.tensorboard import tensorboard_log
 from sweeps.engine.tune.trial_folder import (
     EXTENDED_FILE,
-    Stopwatch,
     TrialFolder,
     TrialRecord,
     continue_folder,

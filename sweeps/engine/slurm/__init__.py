@@ -1,0 +1,1 @@
+"""Job files for Slurm: a sweep as one job, or its trials as an array."""

@@ -15,28 +15,25 @@ from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.factor import Factor, Preset
 from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.plan import Plan
-from sweeps.engine.run import folder
 from sweeps.engine.run.dry_run import dry_run
-from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.run.options import described, extended_plan, plan_of
-from sweeps.engine.run.starts import difference, extend_sweep, read_run, resume_sweep, start_sweep
-from sweeps.engine.run.storage import check_storage
+
+# ruff: noqa: PLC0415 - what starts a sweep takes seconds to import, which a dry run need not wait for
 
 
 def execute(factor: Factor, options: argparse.Namespace) -> int:
     """Run what the checked options ask for; returns the exit code."""
     ray_session.fix_data_root()
     changed = {name: value for name in Limits.model_fields if (value := getattr(options, name)) is not None}
-    reuse = _runs([folder.absolute(run) for run in options.reuse])
+    reuse = _runs(options.reuse)
     ray_session.choose(options.address, options.max_gpus)
     cluster = ray_session.look()
     if not options.dry_run:
         print(cluster.headline, flush=True)
-        storage = folder.absolute(options.storage_path)
-        if options.name is not None:
-            folder.check_name(storage, options.name)
-        check_storage(storage, cluster, options.shared_storage)
+        _check_place(options, cluster)
     if options.resume:
+        from sweeps.engine.run.starts import resume_sweep
+
         return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
     if options.extend is not None:
         return _extend(factor, options, changed, reuse)
@@ -62,12 +59,28 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     print(f"preset {preset}, {reason}", flush=True)
     if about is not None:
         print(about, flush=True)
+    from sweeps.engine.run.starts import resume_sweep, start_sweep
+
     if options.auto_resume and _is_begun(factor, plan, options):
         return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
     return start_sweep(factor, plan, resources, options.storage_path, options.name, Limits(**changed), reuse)
 
 
+def _check_place(options: argparse.Namespace, cluster: ray_session.Cluster) -> None:
+    from sweeps.engine.run import folder
+    from sweeps.engine.run.storage import check_storage
+
+    storage = folder.absolute(options.storage_path)
+    if options.name is not None:
+        folder.check_name(storage, options.name)
+    check_storage(storage, cluster, options.shared_storage)
+
+
 def _extend(factor: Factor, options: argparse.Namespace, changed: dict[str, Any], reuse: Sequence[str]) -> int:
+    from sweeps.engine.run import folder
+    from sweeps.engine.run.known import KnownTrials
+    from sweeps.engine.run.starts import extend_sweep, read_run
+
     run_path = join_url(folder.absolute(options.storage_path), options.extend)
     manifest = read_run(factor, run_path)
     plan = extended_plan(factor, options, manifest.plan)
@@ -85,6 +98,11 @@ def _runs(paths: list[str]) -> list[str]:
     Raises:
         MemosweepError: none of them is a run, or one is damaged.
     """
+    if not paths:
+        return []
+    from sweeps.engine.run import folder
+
+    paths = [folder.absolute(path) for path in paths]
     runs = []
     for path in paths:
         with contextlib.suppress(MemosweepError):
@@ -100,6 +118,9 @@ def _is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
     Raises:
         MemosweepError: it does, and was begun with other options; says which differ.
     """
+    from sweeps.engine.run import folder
+    from sweeps.engine.run.starts import difference, read_run
+
     run_path = join_url(folder.absolute(options.storage_path), options.name)
     if not folder.exists(run_path):
         return False

@@ -39,7 +39,7 @@ def loaded(*arguments: str) -> set[str]:
         ("sweeps/width.py", "--dry-run", "--search", "optuna"),
         ("sweeps/emm.py", "--help"),
     ],
-    ids=lambda arguments: " ".join(arguments),
+    ids=" ".join,
 )
 def test_dry_runs_and_help_load_nothing_slow(arguments):
     assert loaded(*arguments).isdisjoint(SLOW)

@@ -31,6 +31,10 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     if not options.dry_run:
         print(cluster.headline, flush=True)
         _check_place(options, cluster)
+        if options.logger:
+            from sweeps.engine.tune.loggers import check_loggers
+
+            check_loggers(options.logger)
     if options.resume:
         from sweeps.engine.run.starts import resume_sweep
 

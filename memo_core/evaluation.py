@@ -25,6 +25,9 @@ GALLERY_SIZE = 64
 NextBatch = Callable[[int, int], int]
 """(memorized samples, samples drawn so far) -> samples to draw before the next look; 0 stops."""
 
+Generate = Callable[..., tuple[Tensor, Tensor | None]]
+"""A function like `generate`."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -57,6 +60,7 @@ def evaluate(
     on_batch: Callable[[int], None] | None = None,
     next_batch: NextBatch | None = None,
     fid: FrechetDistance | None = None,
+    draw: Generate = generate,
 ) -> tuple[Memorization, UInt8[Tensor, "g c h w"]]:
     """Draw the experiment's samples and measure them.
 
@@ -68,6 +72,7 @@ def evaluate(
         next_batch: called with the memorized and the drawn samples so far, answers how many more to draw before
             the next look, 0 to stop; None draws all `evaluation.num_samples` at once.
         fid: counts the samples in; the caller takes its value.
+        draw: draws the samples, as `generate` does.
 
     Returns:
         The measure of all samples drawn, and the first `GALLERY_SIZE` of them.
@@ -84,7 +89,7 @@ def evaluate(
         count = len(seeds) if next_batch is None else min(next_batch(memorized, drawn), len(seeds) - drawn)
         if count <= 0:
             break
-        images, _ = generate(
+        images, _ = draw(
             denoiser,
             seeds[drawn : drawn + count],
             settings.steps,

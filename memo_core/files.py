@@ -13,6 +13,9 @@ from pathlib import Path
 
 from memo_core.errors import MemosweepError, StorageError, StorageFullError, quoted
 
+DATA_ROOT_VARIABLE = "MEMOSWEEP_DATA"
+"""Names the folder of downloads."""
+
 _URL = re.compile(r"(?i)(?:(?:https?|ftp|s3|gs|hf)://?[^/]|file:/)")
 """One slash as well as two, which is what a URL becomes as a path."""
 

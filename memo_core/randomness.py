@@ -1,8 +1,10 @@
 """Named, separate random generators: changing one factor leaves the other draws as they were."""
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 IMAGE_SEEDS_PER_EXPERIMENT = 1_000_000
 
@@ -21,8 +23,10 @@ def named_seed(seed: int, *names: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def named_generator(seed: int, *names: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+def named_generator(seed: int, *names: str | int, device: "torch.device | str" = "cpu") -> "torch.Generator":
     """Return a torch generator on `device` that draws the stream called `names` of `seed`."""
+    import torch  # noqa: PLC0415 - seconds that seeds alone need not wait for
+
     return torch.Generator(device=device).manual_seed(named_seed(seed, *names))
 
 

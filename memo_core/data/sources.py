@@ -26,9 +26,8 @@ from memo_core.data.labels import (
 )
 from memo_core.data.members import INDEX, Members, canonical, find_members, list_files
 from memo_core.errors import MemosweepError, did_you_mean, did_you_mean_path, escaped, first_line
-from memo_core.files import refuse_url
+from memo_core.files import DATA_ROOT_VARIABLE, refuse_url
 
-DATA_ROOT_VARIABLE = "MEMOSWEEP_DATA"
 _KINDS = "a zip, an .npz, an .npy or a folder"
 
 _log = logging.getLogger(__name__)

@@ -223,6 +223,9 @@ class TrainingConfig(Section):
     images: Annotated[int, Field(ge=1, le=MAX_IMAGES)] | None = None
     """The budget in images seen, whatever |D|; or `epochs`."""
     batch_size: Annotated[int, Field(ge=1, le=_MAX_SAMPLES)] = 512
+    micro_batch_size: Annotated[int, Field(ge=1, le=_MAX_SAMPLES)] | None = None
+    """The most images of a batch at once in memory; gradients of the parts are added up, which without dropout gives
+    the numbers of the whole batch, to rounding. None takes the batch at once."""
     learning_rate: Positive = 2e-4
     weight_decay: Rate = 0.0
     """L2 added to the gradient, as torch.optim.Adam does (not decoupled)."""

@@ -10,10 +10,14 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from memo_core.errors import first_line
-from memo_core.training.step import Loss, TrainingState, denoising_loss, training_step
+from memo_core.training.split import Split
+from memo_core.training.step import Loss, TrainingState, denoising_loss, differentiate, move, training_step
 
 Step = Callable[[TrainingState, Tensor, Tensor | None, Tensor, Tensor, float, float], Tensor]
-"""A function like `training_step`."""
+"""A function like `training_step`, without its last arguments."""
+
+AddUp = Callable[[Tensor], None]
+"""Replaces a tensor by its sum over all ranks."""
 
 _WARM_UP_STEPS = 3
 """Before a capture: libraries choose kernels and allocate workspaces, which a graph cannot hold."""
@@ -23,19 +27,24 @@ _RECOMPILE_LIMIT = 256
 _log = logging.getLogger(__name__)
 
 
-def choose_step(mode: str, device: torch.device) -> Step:
+def choose_step(mode: str, device: torch.device, split: Split | None = None, add_up: AddUp | None = None) -> Step:
     """Return the training step for `training.compile`.
 
     Args:
         mode: `none` runs `training_step` operation by operation; `graph` captures it as one CUDA graph; `full` compiles
             the loss and its gradient too; `auto` is `full` on a GPU and `none` on a CPU.
         device: of the network. On a CPU there are no graphs: `full` compiles alone, `graph` is `none`.
+        split: the parts of each batch that this process takes; None takes it at once.
+        add_up: sums gradients over the ranks; None where there is one.
     """
     on_gpu = device.type == "cuda"
     compiled = mode == "full" or (mode == "auto" and on_gpu)
     if on_gpu and mode != "none":
-        return CapturedStep(compiled_loss(device) if compiled else denoising_loss, fall_back=mode == "auto")
-    return compiled_step(compiled_loss(device)) if compiled else training_step
+        loss = compiled_loss(device) if compiled else denoising_loss
+        return CapturedStep(loss, fall_back=mode == "auto", split=split, add_up=add_up)
+    if compiled:
+        return compiled_step(compiled_loss(device), split, add_up)
+    return training_step if split is None and add_up is None else plain_step(denoising_loss, split, add_up)
 
 
 def compiled_loss(device: torch.device, backend: str = "inductor") -> Loss:
@@ -59,8 +68,19 @@ def compiled_loss(device: torch.device, backend: str = "inductor") -> Loss:
     return torch.compile(denoising_loss, fullgraph=True, dynamic=False, backend=backend, options=options or None)
 
 
-def compiled_step(loss: Loss) -> Step:
-    """Return `training_step` with a compiled loss, without a graph."""
+def compiled_step(loss: Loss, split: Split | None = None, add_up: AddUp | None = None) -> Step:
+    """Return `plain_step` with a compiled loss, without a graph."""
+    plain = plain_step(loss, split, add_up)
+
+    def step(*arguments: Any) -> Tensor:
+        with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT):
+            return plain(*arguments)
+
+    return step
+
+
+def plain_step(loss: Loss, split: Split | None = None, add_up: AddUp | None = None) -> Step:
+    """Return `training_step` with a loss of its own, over the parts of a split, with gradients summed over ranks."""
 
     def step(
         state: TrainingState,
@@ -71,10 +91,23 @@ def compiled_step(loss: Loss) -> Step:
         learning_rate: float,
         ema_decay: float,
     ) -> Tensor:
-        with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT):
-            return training_step(state, images, labels, sigma, noise, learning_rate, ema_decay, loss)
+        parts = None if split is None else split.parts(len(images))
+        if add_up is None:
+            return training_step(state, images, labels, sigma, noise, learning_rate, ema_decay, loss, parts)
+        found = differentiate(state, images, labels, sigma, noise, loss, parts)
+        _add_up(state, found, add_up)
+        move(state, learning_rate, ema_decay)
+        return found
 
     return step
+
+
+def _add_up(state: TrainingState, loss: Tensor, add_up: AddUp) -> None:
+    """Sum gradients and loss over the ranks, each of which has those of its parts of the batch."""
+    gradients = state.parameters.gradients
+    assert gradients is not None
+    add_up(gradients)
+    add_up(loss)
 
 
 class CapturedStep:
@@ -87,10 +120,21 @@ class CapturedStep:
         loss: to be differentiated, `denoising_loss` or what `compiled_loss` gives.
         fall_back: capture the uncompiled loss where the compiler fails, and say so in the log.
         pool: the graph's memory, a `torch.cuda.graph_pool_handle`; steps that never run at the same time can share it.
+        split: the parts of each batch that this process takes; None takes it at once.
+        add_up: sums gradients over the ranks: then the graph ends with the gradients of this rank, and their sum and
+            Adam's step follow it, a handful of operations. None where there is one rank.
     """
 
-    def __init__(self, loss: Loss = denoising_loss, fall_back: bool = False, pool: Any = None) -> None:
+    def __init__(
+        self,
+        loss: Loss = denoising_loss,
+        fall_back: bool = False,
+        pool: Any = None,
+        split: Split | None = None,
+        add_up: AddUp | None = None,
+    ) -> None:
         self._loss, self._fall_back, self._pool = loss, fall_back, pool
+        self._split, self._add_up = split, add_up
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(
@@ -117,10 +161,17 @@ class CapturedStep:
         self._ema_decay.fill_(ema_decay)
         assert self._graph is not None
         self._graph.replay()
-        return self._captured_loss.clone()
+        loss = self._captured_loss.clone()
+        if self._add_up is not None:
+            _add_up(state, loss, self._add_up)
+            move(state, learning_rate, ema_decay)
+        return loss
 
     def _run(self, state: TrainingState) -> Tensor:
-        return training_step(state, *self._batch, self._learning_rate, self._ema_decay, self._loss)
+        parts = None if self._split is None else self._split.parts(len(self._batch[0]))
+        if self._add_up is not None:
+            return differentiate(state, *self._batch, self._loss, parts)
+        return training_step(state, *self._batch, self._learning_rate, self._ema_decay, self._loss, parts)
 
     def _capture(self, state: TrainingState) -> None:
         device = self._batch[0].device

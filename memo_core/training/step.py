@@ -1,6 +1,6 @@
 """One training step, a function of its batch, noise levels and noise; everything else is its caller's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,6 +81,71 @@ class TrainingState:
         return cls(denoiser, ema, parameters, ema_parameters, optimizer)
 
 
+def differentiate(
+    state: TrainingState,
+    images: UInt8[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"] | None,
+    sigma: Float[Tensor, " n"],
+    noise: Float[Tensor, "n c h w"],
+    loss_function: Loss = denoising_loss,
+    parts: Sequence[slice] | None = None,
+) -> Float[Tensor, ""]:
+    """Put the gradient of the loss of a batch, or of parts of it, into the gradients of `state`.
+
+    Args:
+        state: only its gradients are changed.
+        images: a batch (N, C, H, W), uint8, on the denoiser's device.
+        labels: (N,) or None.
+        sigma: noise levels (N,).
+        noise: standard normal (N, C, H, W).
+        loss_function: `denoising_loss`, or the same compiled.
+        parts: of the batch, one after the other in memory; their gradients are added up. Over parts that make up the
+            batch, in one process or in several, that sum is the gradient of the whole, to rounding. None takes the
+            batch at once.
+
+    Returns:
+        The loss, detached, on the device: of several parts their sum, each weighted by its share of the batch.
+    """
+    gradients = state.parameters.gradients
+    assert gradients is not None
+    gradients.zero_()
+    if parts is None:
+        loss = loss_function(state.denoiser, to_float(images), labels, sigma, noise)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+    total = torch.zeros((), device=images.device)
+    for part in parts:
+        own = None if labels is None else labels[part]
+        loss = loss_function(state.denoiser, to_float(images[part]), own, sigma[part], noise[part])
+        loss = loss * (len(sigma[part]) / len(sigma))
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.detach()
+    return total
+
+
+def move(
+    state: TrainingState, learning_rate: float | Float[Tensor, ""], ema_decay: float | Float64[Tensor, ""]
+) -> None:
+    """Move the parameters of `state` by its gradients, a step of Adam with L2 weight decay, and its EMA after them.
+
+    Gradients that are NaN become 0, infinite ones +-1e5, as in the published implementation.
+
+    Args:
+        state: changed in place.
+        learning_rate: of this step; as a tensor on the device, a captured step can be run at another one.
+        ema_decay: the share of the old average that stays, in [0, 1]; likewise, float64.
+    """
+    gradients = state.parameters.gradients
+    assert gradients is not None
+    torch.nan_to_num(gradients, nan=0.0, posinf=1e5, neginf=-1e5, out=gradients)
+    state.optimizer.param_groups[0]["lr"] = learning_rate
+    state.optimizer.step()
+    share = 1 - ema_decay
+    if isinstance(share, Tensor):
+        share = share.float()
+    state.ema_parameters.values.data.lerp_(state.parameters.values.detach(), share)
+
+
 def training_step(
     state: TrainingState,
     images: UInt8[Tensor, "n c h w"],
@@ -90,6 +155,7 @@ def training_step(
     learning_rate: float | Float[Tensor, ""],
     ema_decay: float | Float64[Tensor, ""],
     loss_function: Loss = denoising_loss,
+    parts: Sequence[slice] | None = None,
 ) -> Float[Tensor, ""]:
     """Move `state` by one step of Adam with L2 weight decay, and its EMA after it.
 
@@ -99,23 +165,14 @@ def training_step(
         labels: (N,) or None.
         sigma: noise levels (N,).
         noise: standard normal (N, C, H, W); the noisy input is images + sigma x noise.
-        learning_rate: of this step; as a tensor on the device, a captured step can be run at another one.
-        ema_decay: the share of the old average that stays, in [0, 1]; likewise, float64.
+        learning_rate: of this step, as `move` takes it.
+        ema_decay: likewise.
         loss_function: `denoising_loss`, or the same compiled.
+        parts: of the batch, as `differentiate` takes them.
 
     Returns:
         The differentiated loss, detached, on the device.
     """
-    gradients = state.parameters.gradients
-    assert gradients is not None
-    gradients.zero_()
-    loss = loss_function(state.denoiser, to_float(images), labels, sigma, noise)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nan_to_num(gradients, nan=0.0, posinf=1e5, neginf=-1e5, out=gradients)
-    state.optimizer.param_groups[0]["lr"] = learning_rate
-    state.optimizer.step()
-    share = 1 - ema_decay
-    if isinstance(share, Tensor):
-        share = share.float()
-    state.ema_parameters.values.data.lerp_(state.parameters.values.detach(), share)
-    return loss.detach()
+    loss = differentiate(state, images, labels, sigma, noise, loss_function, parts)
+    move(state, learning_rate, ema_decay)
+    return loss

@@ -15,14 +15,18 @@ from memo_core.evaluation import Evaluation, NextBatch, evaluate, nearest_images
 from memo_core.experiment import Experiment
 from memo_core.measure.faiss_search import neighbor_search
 from memo_core.measure.fid import FrechetDistance
+from memo_core.measure.memorization import Memorization
 from memo_core.memory import memory_errors
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.randomness import named_generator, named_seed
-from memo_core.training.captured import choose_step
+from memo_core.sampling import generate
+from memo_core.training.captured import Step, choose_step
+from memo_core.training.distributed import Ranks, end_evaluation, help_to_generate, shared_generate
 from memo_core.training.divergence import DivergenceCheck
 from memo_core.training.record import Row, Tally, TrainingRecord, check_same_training
 from memo_core.training.schedules import ema_decay_at, learning_rate_at
+from memo_core.training.split import Split
 from memo_core.training.step import TrainingState
 from memo_core.training.stream import IndexStream
 
@@ -36,6 +40,7 @@ class Trainer:
         experiment: what to train.
         device: where; a GPU when there is one, by default.
         training_set: already loaded data; loaded from the experiment by default.
+        ranks: the processes that train together, each with a trainer of its own; None trains alone.
 
     Raises:
         MemosweepError: the data or the network cannot serve the experiment, `evaluation.fid` has no InceptionV3,
@@ -47,19 +52,21 @@ class Trainer:
         experiment: Experiment,
         device: torch.device | str | None = None,
         training_set: TrainingSet | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         if experiment.model.architecture == "optimum":
             raise MemosweepError("model.architecture = 'optimum': the closed form is evaluated, not trained")
-        self.experiment = experiment
+        self.experiment, self._ranks = experiment, ranks
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # One tensor on the training device: images that fit need no loader processes.
         self.data = (training_set or load_training_set(experiment.data)).to(self.device)
         # Before anything is trained: a missing InceptionV3 or faiss shows at once, not at the first evaluation.
         neighbor_search(experiment.evaluation.neighbors)
-        self._fid = FrechetDistance(self.data.images) if experiment.evaluation.fid else None
+        leads = ranks is None or ranks.rank == 0
+        self._fid = FrechetDistance(self.data.images) if experiment.evaluation.fid and leads else None
         denoiser, ema = self._network(), self._network()
         self.state = TrainingState.create(denoiser.train(), ema, experiment.training.weight_decay)
-        self._take_step = choose_step(experiment.training.compile, self.device)
+        self._take_step = self._chosen_step()
         self._divergence = DivergenceCheck(self.state, math.prod(self.data.image_shape))
         self.images_seen = 0
         self._seconds = 0.0
@@ -69,6 +76,14 @@ class Trainer:
         self._stream = IndexStream(len(self.data), experiment.seed, experiment.training.order, self.device)
         self._noise = named_generator(experiment.seed, "noise", device=self.device)
         self._dropout_state = self._initial_dropout_state()
+
+    def _chosen_step(self) -> Step:
+        settings, ranks = self.experiment.training, self._ranks
+        if ranks is None and settings.micro_batch_size is None:
+            return choose_step(settings.compile, self.device)
+        rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
+        split = Split(rank, size, settings.micro_batch_size)
+        return choose_step(settings.compile, self.device, split, None if ranks is None else ranks.add_up)
 
     def _network(self) -> NetworkDenoiser:
         channels, resolution, _ = self.data.image_shape
@@ -139,6 +154,30 @@ class Trainer:
             last = self.images_seen >= self.experiment.evaluation_points[-1]
             yield self._evaluate(None if last else next_batch)
 
+    def follow(self) -> None:
+        """Train beside rank 0 to the end of the budget, and help it to evaluate; for the other ranks.
+
+        Raises:
+            DivergedError: as rank 0 finds at the same step.
+            MemoryExhaustedError: the device's memory does not suffice.
+        """
+        assert self._ranks is not None
+        for point in self.experiment.evaluation_points:
+            if self._is_past(point):
+                continue
+            while self.images_seen < point:
+                self._take_steps(point, None, None)
+            with memory_errors("in an evaluation", "lower evaluation.batch_size, or take a device with more memory"):
+                help_to_generate(self._ranks, self.state.ema)
+            self._record.tallies.append(Tally(self.images_seen))
+
+    def share_state(self) -> None:
+        """Give the state of rank 0, which may come from a checkpoint, to all ranks; each calls it once at the start."""
+        assert self._ranks is not None
+        content = self._ranks.share(self.state_dict() if self._ranks.rank == 0 else None)
+        if self._ranks.rank:
+            self.load_state_dict(content)
+
     def _is_past(self, point: int) -> bool:
         """Whether a point was evaluated, or lies before the batch whose end is evaluated next."""
         return point <= max(self._record.last.images_seen, self.images_seen - self.experiment.training.batch_size)
@@ -168,8 +207,10 @@ class Trainer:
         indices = self._stream.batch(self.images_seen, settings.batch_size)
         images = self.data.images[indices]
         labels = None if self.data.labels is None else self.data.labels[indices]
+        # Whatever its own share, each rank draws what one process would for the whole batch.
         sigma = self.state.denoiser.preconditioning.draw_sigma(len(indices), self._noise)
         noise = torch.randn(images.shape, generator=self._noise, device=self.device)
+        self._seed_dropout_of_rank()
         epoch = self.images_seen / len(self.data)
         learning_rate = learning_rate_at(epoch, settings.learning_rate, settings.warmup_epochs)
         loss = self._take_step(
@@ -187,9 +228,7 @@ class Trainer:
     def _evaluate(self, next_batch: NextBatch | None) -> Evaluation:
         try:
             with memory_errors("in an evaluation", "lower evaluation.batch_size, or take a device with more memory"):
-                memorization, generated = evaluate(
-                    self.state.ema, self.data.images, self.experiment, next_batch=next_batch, fid=self._fid
-                )
+                memorization, generated = self._measured(next_batch)
         except NotFiniteError:
             # Parameters can be finite and yet too large to sample with.
             raise DivergedError(
@@ -198,6 +237,8 @@ class Trainer:
                 self._divergence.learning_rate,
                 self._divergence.last_loss,
             ) from None
+        if self._ranks is not None:
+            end_evaluation(self._ranks)
         settings, record = self.experiment.training, self._record
         tally = Tally(self.images_seen, self._divergence.loss_sum, self._seconds)
         means = tally.since(record.last, settings.batch_size, math.prod(self.data.image_shape))
@@ -225,6 +266,11 @@ class Trainer:
         self._is_between_steps = True
         return evaluation
 
+    def _measured(self, next_batch: NextBatch | None) -> tuple[Memorization, Tensor]:
+        draw = generate if self._ranks is None else shared_generate(self._ranks)
+        denoiser, images = self.state.ema, self.data.images
+        return evaluate(denoiser, images, self.experiment, next_batch=next_batch, fid=self._fid, draw=draw)
+
     # Dropout draws from the default generator: its state is the trainer's own, and is put back for other code.
 
     def _initial_dropout_state(self) -> Tensor:
@@ -240,6 +286,16 @@ class Trainer:
                 torch.set_rng_state(self._dropout_state)
             yield
             self._dropout_state = torch.cuda.get_rng_state(self.device) if cuda else torch.get_rng_state()
+
+    def _seed_dropout_of_rank(self) -> None:
+        """Let a rank beside the first draw its own dropout, which follows from the position: no checkpoint holds it."""
+        if self._ranks is None or self._ranks.rank == 0:
+            return
+        seed = named_seed(self.experiment.seed, "dropout", self._ranks.rank, self.images_seen)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        else:
+            torch.default_generator.manual_seed(seed)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the rest of the training depends on, from weights to generators, and its rows.
@@ -292,7 +348,7 @@ class Trainer:
         self.state.ema.load_state_dict(content["ema"])
         self.state.optimizer.load_state_dict(content["optimizer"])
         # A captured step writes to the moments that were there when it was captured.
-        self._take_step = choose_step(self.experiment.training.compile, self.device)
+        self._take_step = self._chosen_step()
         self.images_seen, self._seconds = content["images_seen"], float(content["seconds"])
         self._noise.set_state(content["noise_generator"].cpu())
         self._dropout_state = content["dropout_generator"].cpu()

@@ -119,6 +119,8 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
                        help="add --values, --sizes, --repeats or a longer budget to a run")  # fmt: skip
     where.add_argument("--reuse", nargs="+", default=[], metavar="RUN",
                        help="folders of runs whose equal trials are taken and not trained again")  # fmt: skip
+    where.add_argument("--logger", nargs="+", choices=["wandb", "mlflow"], metavar="wandb|mlflow",
+                       help="send the reports there too; TensorBoard has them anyway")  # fmt: skip
     add_arguments(parser.add_argument_group("on a cluster with Slurm"))
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-concurrent", type=int, metavar="N", help="trials at once (default: what fits)")
@@ -157,7 +159,7 @@ def _add_optuna_arguments(group: Any) -> None:
 
 LIMITS = ("max_concurrent", "time_budget", "checkpoint_every", "max_failures")
 _SLURM = ("slurm", "slurm_array", "sbatch")
-_OF_ANY_START = ("name", "storage_path", "reuse", "address", "max_gpus", "shared_storage", *_SLURM, *LIMITS)
+_OF_ANY_START = ("name", "storage_path", "reuse", "address", "max_gpus", "shared_storage", "logger", *_SLURM, *LIMITS)
 _MODES = ("resume", "auto_resume", "extend")
 _MAX_COUNT = 10**6
 """Of numbers of trials, as in a manifest."""

@@ -18,6 +18,16 @@ _CONFIG_OPTION = "--autoscaling-config="
 Amounts = Mapping[Literal["cpu", "gpu"], float]
 
 
+def ranks_of(trial: Amounts) -> int:
+    """Return how many processes train a trial together: one for each whole GPU."""
+    return max(1, int(trial.get("gpu", 0)))
+
+
+def share_of_rank(trial: Amounts) -> dict[Literal["cpu", "gpu"], float]:
+    """Return what each process of a trial reserves, on one node; the processes may be on several."""
+    return {name: amount / ranks_of(trial) for name, amount in trial.items()}
+
+
 @dataclass(frozen=True)
 class Nodes:
     """Nodes that are alike."""
@@ -29,7 +39,7 @@ class Nodes:
     count: int = 1
 
     def holds(self, trial: Amounts) -> int:
-        """Return how many trials one of these nodes holds at once."""
+        """Return how many trials, or processes of trials, one of these nodes holds at once."""
         pairs = [(self.cpus, trial.get("cpu", 0)), (self.gpus, trial.get("gpu", 0))]
         shares = [there / amount for there, amount in pairs if amount > 0]
         return int(min(shares, default=1) + 1e-9)
@@ -53,7 +63,8 @@ class Capacity:
 
     def at_once(self, trial: Amounts) -> int:
         """Return how many trials the largest cluster holds at once."""
-        return self._sum(lambda nodes: nodes.holds(trial))
+        part = share_of_rank(trial)
+        return self._sum(lambda nodes: nodes.holds(part)) // ranks_of(trial)
 
     @property
     def gpus(self) -> int:

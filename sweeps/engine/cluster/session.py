@@ -15,14 +15,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from memo_core.data.sources import DATA_ROOT_VARIABLE
 from memo_core.errors import MemosweepError, first_line
+from memo_core.files import DATA_ROOT_VARIABLE
 from sweeps.engine.cluster import folders, watch
 from sweeps.engine.cluster.address import Target, check_address, target
 from sweeps.engine.cluster.capacity import Capacity, Nodes, growth, present
+from sweeps.engine.cluster.gpus import count_gpus
 from sweeps.engine.cluster.granted import granted_cpus
 from sweeps.engine.cluster.limited import limited
 from sweeps.engine.cluster.temporary import check_temporary_folder, temporary_folder
+
+# ruff: noqa: PLC0415 - Ray takes seconds to import, which a dry run need not wait for
 
 # Ray reads these when it is imported and when its processes start.
 _ENVIRONMENT = {
@@ -43,8 +46,6 @@ _ENVIRONMENT = {
 }
 for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
-
-import ray  # noqa: E402 - after the environment
 
 _QUIET = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 
@@ -138,13 +139,11 @@ def look() -> Cluster:
     Raises:
         MemosweepError: as for `start`.
     """
-    if ray.is_initialized() or target(_choice.address) is not None:
+    if is_joined() or target(_choice.address) is not None:
         return start()
     if _choice.max_gpus is not None:
         raise MemosweepError(f"--max-gpus {_choice.max_gpus}: goes with a cluster that grows, and none is joined here")
-    import torch  # noqa: PLC0415 - slow, and only needed here
-
-    return _described(granted_cpus(), torch.cuda.device_count())
+    return _described(granted_cpus(), count_gpus())
 
 
 def start() -> Cluster:
@@ -155,6 +154,8 @@ def start() -> Cluster:
             Nothing is left behind.
     """
     global _joined  # noqa: PLW0603 - as Ray's own session, one a process
+    import ray
+
     found = target(_choice.address)
     if not ray.is_initialized():
         if found is not None:
@@ -173,6 +174,8 @@ def start() -> Cluster:
 
 def _session(joined: Target | None) -> Cluster:
     """Return what the session has, or can have."""
+    import ray
+
     global _grown  # noqa: PLW0603
     nodes = ray.nodes()
     there = present(nodes)
@@ -193,13 +196,16 @@ def _session(joined: Target | None) -> Cluster:
 
 
 def _dashboard() -> str | None:
+    import ray
+
     url = ray._private.worker.get_dashboard_url()
     return f"http://{url}" if url and "://" not in url else url or None
 
 
 def is_joined() -> bool:
     """Return whether this process has a Ray already."""
-    return bool(ray.is_initialized())
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 def stop(seconds: float = 10) -> None:
@@ -236,6 +242,8 @@ def remove_stale() -> int:
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[str]:
     """Make a folder for what is thrown away, within Ray's own where that is on this machine: it goes with it."""
+    import ray
+
     node = ray._private.worker.global_worker.node
     folder = tempfile.mkdtemp(prefix="memosweep-", dir=None if node is None else node.get_session_dir_path())
     try:
@@ -251,6 +259,8 @@ def _described(cpus: int, gpus: int, address: str | None = None, grows: bool = F
 
 
 def _start_own() -> None:
+    import ray
+
     global _own  # noqa: PLW0603
     check_temporary_folder()
     remove_stale()
@@ -300,6 +310,8 @@ def _is_whole(folder: Path) -> bool:
 
 def _shut_down(seconds: float) -> None:
     """Call `ray.shutdown`, which waits for what is gone; it is given up after `seconds`."""
+    import ray
+
     try:
         limited(ray.shutdown, seconds)
     except TimeoutError:
@@ -349,8 +361,10 @@ def trials_at_once(resources: Mapping[Literal["cpu", "gpu"], float]) -> int | No
 
     None where Ray is not running.
     """
-    if not ray.is_initialized():
+    if not is_joined():
         return None
+    import ray
+
     there = present(ray.nodes()).at_once(resources)
     return max(1, there, _grown.at_once(resources) if _grown is not None else 0)
 
@@ -362,4 +376,8 @@ def most_started(resources: Mapping[Literal["cpu", "gpu"], float]) -> int | None
 
 def has_other_nodes() -> bool:
     """Return whether trials run on other machines than this one too, or will when the cluster has grown."""
-    return ray.is_initialized() and (_grown is not None or sum(bool(node["Alive"]) for node in ray.nodes()) > 1)
+    if not is_joined():
+        return False
+    import ray
+
+    return _grown is not None or sum(bool(node["Alive"]) for node in ray.nodes()) > 1

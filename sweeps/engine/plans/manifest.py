@@ -45,8 +45,13 @@ def unreachable(message: str) -> Iterator[None]:
         raise StorageError(f"{message} ({first_line(error)})") from None
 
 
+def name_of(run_path: str) -> str:
+    """Return the name of a run, as `--name` takes it."""
+    return Path(run_path).name if is_local(run_path) else run_path.partition("?")[0].rpartition("/")[2]
+
+
 class Limits(BaseModel):
-    """Of one start of a run; they change no number."""
+    """Of one start of a run, with what watches it; they change no number."""
 
     model_config = STRICT
 
@@ -58,6 +63,8 @@ class Limits(BaseModel):
     """Seconds; None for no limit."""
     checkpoint_every: Annotated[float, Field(gt=0)] = 600.0
     """Seconds between two checkpoints of a trial, at most, beside those of its evaluations."""
+    logger: list[Literal["wandb", "mlflow"]] = []
+    """Trackers that get the reports too."""
 
 
 class LaterStart(BaseModel):

@@ -15,40 +15,34 @@ from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.factor import Factor, Preset, family_of
 from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.plan import Plan
-from sweeps.engine.run import folder
 from sweeps.engine.run.dry_run import dry_run
-from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.run.options import described, extended_plan, plan_of
-from sweeps.engine.run.own_images import instead_of_cifar10, own_images_settings, settings_of
-from sweeps.engine.run.starts import difference, extend_sweep, read_run, resume_sweep, start_sweep
-from sweeps.engine.run.storage import check_storage
+
+# ruff: noqa: PLC0415 - what starts a sweep takes seconds to import, which a dry run need not wait for
 
 
 def execute(factor: Factor, options: argparse.Namespace) -> int:
     """Run what the checked options ask for; returns the exit code."""
     ray_session.fix_data_root()
     changed = {name: value for name in Limits.model_fields if (value := getattr(options, name)) is not None}
-    reuse = runs_of([folder.absolute(run) for run in options.reuse])
+    reuse = runs_of(options.reuse)
     ray_session.choose(options.address, options.max_gpus)
     cluster = ray_session.look()
     if not options.dry_run:
         print(cluster.headline, flush=True)
-        storage = folder.absolute(options.storage_path)
-        if options.name is not None:
-            folder.check_name(storage, options.name)
-        check_storage(storage, cluster, options.shared_storage)
+        _check_place(options, cluster)
+        if options.logger:
+            from sweeps.engine.tune.loggers import check_loggers
+
+            check_loggers(options.logger)
     if options.resume:
+        from sweeps.engine.run.starts import resume_sweep
+
         return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
     if options.extend is not None:
         return _extend(factor, options, changed, reuse)
     preset: Preset = options.preset if options.preset != "auto" else "paper" if cluster.gpus else "laptop"
-    if options.auto_resume and options.data is not None and folder.exists(run := _run_path(options)):
-        # What a calibration found may come out otherwise now.
-        options.set += settings_of(read_run(factor, run).plan)
-    elif options.data is not None:
-        options.set += own_images_settings(factor, options, preset)
-    elif not options.dry_run:
-        options.set += instead_of_cifar10(factor, options, preset)
+    options.set += _settings_of_images(factor, options, preset)
     plan = plan_of(factor, options, preset)
     check_networks([*plan.trials, *plan.probes])
     about = described(factor, plan)
@@ -70,12 +64,44 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     print(f"preset {preset}, {reason}", flush=True)
     if about is not None:
         print(about, flush=True)
+    from sweeps.engine.run.starts import resume_sweep, start_sweep
+
     if options.auto_resume and is_begun(factor, plan, options):
         return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
     return start_sweep(factor, plan, resources, options.storage_path, options.name, Limits(**changed), reuse)
 
 
+def _settings_of_images(factor: Factor, options: argparse.Namespace, preset: Preset) -> list[str]:
+    """Return what `--data`, or images that cannot be had, add to `--set`."""
+    from sweeps.engine.run.own_images import instead_of_cifar10, own_images_settings, settings_of
+
+    if options.data is None:
+        return [] if options.dry_run else instead_of_cifar10(factor, options, preset)
+    if options.auto_resume:
+        from sweeps.engine.run import folder
+        from sweeps.engine.run.starts import read_run
+
+        if folder.exists(_run_path(options)):
+            # What a calibration found may come out otherwise now.
+            return settings_of(read_run(factor, _run_path(options)).plan)
+    return own_images_settings(factor, options, preset)
+
+
+def _check_place(options: argparse.Namespace, cluster: ray_session.Cluster) -> None:
+    from sweeps.engine.run import folder
+    from sweeps.engine.run.storage import check_storage
+
+    storage = folder.absolute(options.storage_path)
+    if options.name is not None:
+        folder.check_name(storage, options.name)
+    check_storage(storage, cluster, options.shared_storage)
+
+
 def _extend(factor: Factor, options: argparse.Namespace, changed: dict[str, Any], reuse: Sequence[str]) -> int:
+    from sweeps.engine.run import folder
+    from sweeps.engine.run.known import KnownTrials
+    from sweeps.engine.run.starts import extend_sweep, read_run
+
     run_path = join_url(folder.absolute(options.storage_path), options.extend)
     manifest = read_run(factor, run_path)
     plan = extended_plan(factor, options, manifest.plan)
@@ -93,6 +119,11 @@ def runs_of(paths: list[str]) -> list[str]:
     Raises:
         MemosweepError: none of them is a run, or one is damaged.
     """
+    if not paths:
+        return []
+    from sweeps.engine.run import folder
+
+    paths = [folder.absolute(path) for path in paths]
     runs = []
     for path in paths:
         with contextlib.suppress(MemosweepError):
@@ -103,6 +134,8 @@ def runs_of(paths: list[str]) -> list[str]:
 
 
 def _run_path(options: argparse.Namespace) -> str:
+    from sweeps.engine.run import folder
+
     return join_url(folder.absolute(options.storage_path), options.name)
 
 
@@ -112,6 +145,9 @@ def is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
     Raises:
         MemosweepError: it does, and was begun with other options; says which differ.
     """
+    from sweeps.engine.run import folder
+    from sweeps.engine.run.starts import difference, read_run
+
     run_path = _run_path(options)
     if not folder.exists(run_path):
         return False

@@ -31,11 +31,6 @@ def absolute(storage: str) -> str:
     return str(Path(os.path.expanduser(local_path(storage))).resolve())  # noqa: PTH111
 
 
-def name_of(run_path: str) -> str:
-    """Return the name of a run, as `--name` takes it."""
-    return Path(run_path).name if is_local(run_path) else run_path.partition("?")[0].rpartition("/")[2]
-
-
 @contextlib.contextmanager
 def only_driver(run_path: str) -> Iterator[Callable[[], None]]:
     """Hold a run's folder for this process, since a second driver would train again what the first one trains.

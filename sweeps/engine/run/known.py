@@ -14,10 +14,9 @@ from memo_core.errors import MemosweepError
 from memo_core.experiment import DataConfig, Experiment, FlatExperiment
 from memo_core.results import experiment_id
 from memo_core.training.checkpoint import CHECKPOINT_FILE, read_checkpoint
-from sweeps.engine.plans.manifest import Manifest, unreachable
+from sweeps.engine.plans.manifest import Manifest, name_of, unreachable
 from sweeps.engine.plans.names import folder_name, trial_directory
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
-from sweeps.engine.run.folder import name_of
 from sweeps.engine.search.journal import Ended
 from sweeps.engine.tune.trial_folder import CHECKPOINTS, TrialRecord, read_records
 

@@ -13,7 +13,7 @@ from memo_core.results import experiment_id
 from memo_core.terminal import INTERRUPTED
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.plans.factor import Factor
-from sweeps.engine.plans.manifest import Limits, Manifest
+from sweeps.engine.plans.manifest import Limits, Manifest, name_of
 from sweeps.engine.plans.names import METRIC, folder_name
 from sweeps.engine.plans.plan import EMMSearchOptions, Plan
 from sweeps.engine.run import folder
@@ -152,7 +152,7 @@ def _conclude(
     manifest: Manifest, run_path: str, searcher: TrialSearcher, journal: Journal, known: KnownTrials, broken: str | None
 ) -> int:
     """Write the artifacts, say what failed and what is missing; return the exit code."""
-    plan, again = manifest.plan, f"--resume --name {folder.name_of(run_path)}"
+    plan, again = manifest.plan, f"--resume --name {name_of(run_path)}"
     records = read_records(run_path)
     counted = tally(plan, records, journal.events)
     try:

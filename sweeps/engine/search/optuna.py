@@ -12,12 +12,16 @@ from optuna.trial import TrialState
 
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment, FlatExperiment
+from memo_core.results import experiment_id
 from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.names import METRIC
 from sweeps.engine.plans.ranges import Choices, SearchSpace, Span, all_points, drawn_between, random_point, value_of
 from sweeps.engine.search.base import FINISHED, Suggestion
 
 Complete = Callable[[Mapping[str, Any]], Experiment]
+
+IDENTITY = "trial"
+"""The attribute of a study's trial that holds the identity of the experiment; others made none that was new."""
 
 _MAX_ATTEMPTS = 100
 """Invalid or known points in a row after which a point is drawn at random."""
@@ -41,7 +45,7 @@ class OptunaExperimentSearch:
     def __init__(
         self, space: SearchSpace, complete: Complete, direction: Literal["max", "min"], num_trials: int, seed: int = 0
     ) -> None:
-        self._space, self._complete, self._left, self._seed = space, complete, num_trials, seed
+        self.space, self._complete, self._left, self._seed = space, complete, num_trials, seed
         self._distributions = {key: _distribution(span) for key, span in space.items()}
         self.study = _study(direction, seed)
         self._live: dict[str, optuna.trial.Trial] = {}
@@ -66,7 +70,7 @@ class OptunaExperimentSearch:
 
     def _new_point(self) -> dict[str, Any] | None:
         """Draw a point at random that was not suggested yet; None, and why, where there seems to be none."""
-        seed, points = f"{self._seed} {len(self._known)}", all_points(self._space)
+        seed, points = f"{self._seed} {len(self._known)}", all_points(self.space)
         if points is not None:
             new = [point for point in points if self._new_experiment(point) is not None]
             if new:
@@ -74,7 +78,7 @@ class OptunaExperimentSearch:
             self.ended = f"all {len(self._known)} settings of the search space were tried"
             return None
         for attempt in range(_MAX_ATTEMPTS, 2 * _MAX_ATTEMPTS):
-            point = random_point(self._space, random.Random(f"{seed} {attempt}"))
+            point = random_point(self.space, random.Random(f"{seed} {attempt}"))
             if self._new_experiment(point) is not None:
                 return point
         self.ended = f"no further valid setting of the search space was found in {2 * _MAX_ATTEMPTS} attempts"
@@ -88,6 +92,7 @@ class OptunaExperimentSearch:
             # Failed for Optuna, so that it neither counts a known ratio twice nor waits for one.
             self.study.tell(trial, state=TrialState.FAIL)
             return None
+        trial.set_user_attr(IDENTITY, experiment_id(experiment))
         self._live[key] = trial
         self._known.append(_as_text(experiment))
         self._left -= 1
@@ -95,7 +100,7 @@ class OptunaExperimentSearch:
 
     def _new_experiment(self, drawn: Mapping[str, Any]) -> FlatExperiment | None:
         try:
-            experiment = self._complete({key: value_of(key, self._space[key], value) for key, value in drawn.items()})
+            experiment = self._complete({key: value_of(key, self.space[key], value) for key, value in drawn.items()})
             check_networks([experiment])
         except MemosweepError:
             return None

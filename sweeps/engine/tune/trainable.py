@@ -5,7 +5,7 @@ import json
 import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,14 @@ from ray import tune
 
 from analysis.emm.stopping.rules import NextBatch, StoppingRules
 from analysis.results.store import is_local, local_path
-from memo_core.errors import DivergedError, ExhaustedError, MemosweepError, StorageError, first_line
+from memo_core.errors import (
+    DivergedError,
+    ExhaustedError,
+    MemoryExhaustedError,
+    MemosweepError,
+    StorageError,
+    first_line,
+)
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
 from memo_core.results import TIMES, Stopwatch, experiment_id
@@ -24,6 +31,8 @@ from memo_core.training.checkpoints import Checkpoints, checkpoint_name
 from memo_core.training.trainer import Trainer
 from sweeps.engine.cluster.data_sets import DataSets
 from sweeps.engine.plans.names import CHECKPOINTS_KEPT
+from sweeps.engine.tune.memory import is_packed
+from sweeps.engine.tune.ranks import device_of, followed, threads_of
 from sweeps.engine.tune.tensorboard import tensorboard_log
 from sweeps.engine.tune.trial_folder import (
     ERROR_FILE,
@@ -103,17 +112,34 @@ class _Attempt:
 
     def run(self, experiment: Experiment) -> None:
         """Train to the end of the trial."""
-        reserved = tune.get_context().get_trial_resources().required_resources
-        # One thread per reserved CPU, so that trials side by side do not fight.
-        torch.set_num_threads(max(1, int(reserved.get("CPU", 1))))
-        device = "cuda" if reserved.get("GPU", 0) > 0 else "cpu"
+        bundles = tune.get_context().get_trial_resources().bundles
+        torch.set_num_threads(threads_of(bundles[0]))
+        device = device_of(bundles[0])
         if experiment.model.architecture == "optimum":
             self._measure_optimum(experiment, device)
             return
-        trainer, notes = self._checkpoints.load_newest(lambda: Trainer(experiment, device))
-        for note in notes:
-            self._folder.append(NOTES_FILE, f"{note}\n")
-        self._train(trainer)
+        with (
+            self._alone_after_memory_error(bundles[0]),
+            followed(experiment, bundles, self._options.data_sets) as ranks,
+        ):
+            trainer, notes = self._checkpoints.load_newest(lambda: Trainer(experiment, device, ranks=ranks))
+            for note in notes:
+                self._folder.append(NOTES_FILE, f"{note}\n")
+            if ranks is not None:
+                trainer.share_state()
+            self._train(trainer)
+
+    @contextlib.contextmanager
+    def _alone_after_memory_error(self, reserved: Mapping[str, float]) -> Iterator[None]:
+        """Say that a trial whose GPU was too small for all that share it gets a whole one (`memory.give_whole_gpu`)."""
+        try:
+            yield
+        except MemoryExhaustedError as error:
+            if is_packed(reserved):
+                share = f"{reserved['GPU']:g} of a GPU"
+                note = f"it had {share} and ran {first_line(error)}; tried again alone on a whole one"
+                self._folder.append(NOTES_FILE, f"{note}\n")
+            raise
 
     def _train(self, trainer: Trainer) -> None:
         rules, self._saved = self._options.rules, trainer.images_seen

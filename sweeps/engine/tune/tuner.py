@@ -1,9 +1,9 @@
 """From a manifest to a `tune.Tuner`: trainable, scheduler, names, display."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
@@ -11,18 +11,23 @@ from ray.tune.schedulers import TrialScheduler
 from analysis.emm.stopping.rules import StoppingRules
 from memo_core.experiment import FlatExperiment
 from sweeps.engine.cluster import session as ray_session
+from sweeps.engine.cluster.capacity import ranks_of, share_of_rank
 from sweeps.engine.cluster.data_sets import data_sets_of
 from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.names import METRIC, trial_title
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.search.journal import Journal
-from sweeps.engine.tune.asha import ContinuedASHA, Reports
+from sweeps.engine.search.optuna import OptunaExperimentSearch
+from sweeps.engine.tune.asha import Reports
 from sweeps.engine.tune.board import Board
 from sweeps.engine.tune.failures import Failures
 from sweeps.engine.tune.heartbeat import Heartbeat
 from sweeps.engine.tune.interruption import Interruption
+from sweeps.engine.tune.loggers import logger_callbacks
+from sweeps.engine.tune.memory import ASHAInTurn, InTurn
 from sweeps.engine.tune.progress import LiveProgress
 from sweeps.engine.tune.source import TrialSource
+from sweeps.engine.tune.study import StudyView
 from sweeps.engine.tune.trainable import TrialOptions, train_trial
 
 
@@ -63,7 +68,7 @@ def tuner_of(manifest: Manifest, start: Start, interruption: Interruption) -> tu
             # The source itself says when it is over.
             num_samples=-1,
             search_alg=start.source,
-            scheduler=scheduler,
+            scheduler=scheduler or InTurn(),
             reuse_actors=True,
             trial_name_creator=lambda trial: trial_title(trial.config, varied),
             trial_dirname_creator=lambda trial: folder(trial.config),
@@ -78,9 +83,19 @@ def tuner_of(manifest: Manifest, start: Start, interruption: Interruption) -> tu
                 Failures(start.run_path, folder),
                 Heartbeat(start.journal, start.still_held),
                 interruption,
+                *_watchers(start),
             ],
         ),
     )
+
+
+def _watchers(start: Start) -> list[tune.Callback]:
+    """Return the callbacks that show the run elsewhere."""
+    trackers = logger_callbacks(start.limits.logger, start.run_path)
+    search = start.source.searcher
+    if not isinstance(search, OptunaExperimentSearch):
+        return trackers
+    return [StudyView(search, start.run_path, start.scratch), *trackers]
 
 
 def _trainable(manifest: Manifest, start: Start) -> Any:
@@ -91,7 +106,16 @@ def _trainable(manifest: Manifest, start: Start) -> Any:
     trials = [*manifest.plan.trials, *manifest.plan.probes]
     data_sets = data_sets_of(trial.data for trial in trials) if ray_session.has_other_nodes() else None
     options = TrialOptions(start.run_path, start.limits.checkpoint_every, rules, start.board.reporters, data_sets)
-    return tune.with_resources(tune.with_parameters(train_trial, options=options), manifest.resources)
+    return tune.with_resources(tune.with_parameters(train_trial, options=options), reserved(manifest.resources))
+
+
+def reserved(resources: Mapping[Literal["cpu", "gpu"], float]) -> dict[str, float] | tune.PlacementGroupFactory:
+    """Return what Tune reserves for a trial: of several GPUs a bundle for each, together if one node has them."""
+    part = share_of_rank(resources)
+    if part == resources:
+        return dict(resources)
+    bundle = {"CPU": part.get("cpu", 0.0), "GPU": part.get("gpu", 0.0)}
+    return tune.PlacementGroupFactory([bundle] * ranks_of(resources), strategy="PACK")
 
 
 def scheduler_of(plan: Plan, earlier: Reports | None = None) -> TrialScheduler | None:
@@ -100,6 +124,6 @@ def scheduler_of(plan: Plan, earlier: Reports | None = None) -> TrialScheduler |
         return None
     budget = plan.trials[0].total_images
     # At a quarter and at half of its budget a trial below the median of those before it is stopped.
-    return ContinuedASHA(
+    return ASHAInTurn(
         earlier or {}, time_attr="images_seen", max_t=budget, grace_period=max(1, budget // 4), reduction_factor=2
     )

@@ -22,6 +22,7 @@ SERVER = Cluster(32, 4, "the cluster has 32 CPUs and 4 GPUs")
         (SERVER, 0.01, None, {"cpu": 1, "gpu": 0.01}),
         (SERVER, 0, None, {"cpu": 1, "gpu": 0}),
         (SERVER, 2, 4, {"cpu": 4, "gpu": 2}),
+        (SERVER, 4, None, {"cpu": 32, "gpu": 4}),
     ],
 )
 def test_a_trial_gets_its_share(available, gpus, cpus, expected):
@@ -42,15 +43,26 @@ def test_the_share_is_of_the_nodes_that_have_the_gpus():
 @pytest.mark.parametrize(
     ("gpus", "cpus", "message"),
     [
-        (4, None, "--gpus-per-trial 4: it has 96 CPUs and 8 GPUs, at most 2 of them on one node"),
+        (9, None, "--gpus-per-trial 9: it has 96 CPUs and 8 GPUs"),
         (1, 16, "--cpus-per-trial 16: expected above 0 and at most 8, the CPUs of a node with those GPUs"),
     ],
 )
-def test_a_trial_must_fit_on_one_node(gpus, cpus, message):
+def test_a_trial_must_fit_on_the_nodes(gpus, cpus, message):
     cluster = Cluster(96, 8, "it has 96 CPUs and 8 GPUs", by_nodes=Capacity([Nodes(64, 0)], [Nodes(8, 2, 4)]))
     with pytest.raises(MemosweepError) as error:
         trial_resources(cluster, gpus, cpus)
     assert str(error.value) == message
+
+
+def test_a_trial_of_several_gpus_may_take_several_nodes():
+    capacity = Capacity([Nodes(64, 0)], [Nodes(8, 2, 4)])
+    cluster = Cluster(96, 8, "it has 96 CPUs and 8 GPUs", by_nodes=capacity)
+    assert trial_resources(cluster, 4, None) == {"cpu": 16, "gpu": 4}
+    assert trial_resources(cluster, 8, 8) == {"cpu": 8, "gpu": 8}
+    assert capacity.at_once({"cpu": 16, "gpu": 4}) == 2
+    assert capacity.at_once({"cpu": 12, "gpu": 3}) == 2
+    with pytest.raises(MemosweepError, match="a trial needs 4 times 9 CPUs and 1 GPUs on one node"):
+        check_holds(cluster, {"cpu": 36, "gpu": 4})
 
 
 def test_a_run_that_goes_on_elsewhere_must_fit_there():

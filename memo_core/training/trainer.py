@@ -1,7 +1,6 @@
 """The training loop of one experiment: train to the next evaluation point, evaluate, yield, repeat."""
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,20 +9,18 @@ import torch
 from torch import Tensor
 
 from memo_core.data.training_set import TrainingSet, load_training_set
-from memo_core.errors import DivergedError, MemosweepError, NotFiniteError
+from memo_core.errors import DivergedError, NotFiniteError
 from memo_core.evaluation import Evaluation, NextBatch, evaluate, nearest_images
 from memo_core.experiment import Experiment
 from memo_core.measure.faiss_search import neighbor_search
 from memo_core.measure.fid import FrechetDistance
 from memo_core.memory import memory_errors
-from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.randomness import named_generator, named_seed
-from memo_core.training.captured import choose_step
 from memo_core.training.divergence import DivergenceCheck
+from memo_core.training.learner import build_learner
 from memo_core.training.record import Row, Tally, TrainingRecord, check_same_training
-from memo_core.training.schedules import ema_decay_at, learning_rate_at
-from memo_core.training.step import TrainingState
+from memo_core.training.step import TrainedParameters
 from memo_core.training.stream import IndexStream
 
 Progress = Callable[[int], None]
@@ -48,8 +45,6 @@ class Trainer:
         device: torch.device | str | None = None,
         training_set: TrainingSet | None = None,
     ) -> None:
-        if experiment.model.architecture == "optimum":
-            raise MemosweepError("model.architecture = 'optimum': the closed form is evaluated, not trained")
         self.experiment = experiment
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # One tensor on the training device: images that fit need no loader processes.
@@ -57,10 +52,8 @@ class Trainer:
         # Before anything is trained: a missing InceptionV3 or faiss shows at once, not at the first evaluation.
         neighbor_search(experiment.evaluation.neighbors)
         self._fid = FrechetDistance(self.data.images) if experiment.evaluation.fid else None
-        denoiser, ema = self._network(), self._network()
-        self.state = TrainingState.create(denoiser.train(), ema, experiment.training.weight_decay)
-        self._take_step = choose_step(experiment.training.compile, self.device)
-        self._divergence = DivergenceCheck(self.state, math.prod(self.data.image_shape))
+        self._learner = build_learner(experiment, self.data, self.device)
+        self._divergence = DivergenceCheck(self.state, self._learner.values_per_image)
         self.images_seen = 0
         self._seconds = 0.0
         self._record = TrainingRecord()
@@ -70,17 +63,10 @@ class Trainer:
         self._noise = named_generator(experiment.seed, "noise", device=self.device)
         self._dropout_state = self._initial_dropout_state()
 
-    def _network(self) -> NetworkDenoiser:
-        channels, resolution, _ = self.data.image_shape
-        return build_denoiser(
-            self.experiment.model,
-            resolution,
-            channels,
-            self.data.num_labels,
-            self.experiment.seed,
-            self.device,
-            self.experiment.training.precision,
-        )
+    @property
+    def state(self) -> TrainedParameters:
+        """What the optimizer changes; a `TrainingState` where a network is trained from noise."""
+        return self._learner.state
 
     @property
     def rows(self) -> list[Row]:
@@ -141,7 +127,7 @@ class Trainer:
 
     def _is_past(self, point: int) -> bool:
         """Whether a point was evaluated, or lies before the batch whose end is evaluated next."""
-        return point <= max(self._record.last.images_seen, self.images_seen - self.experiment.training.batch_size)
+        return point <= max(self._record.last.images_seen, self.images_seen - self.experiment.images_per_step)
 
     def _take_steps(self, point: int, on_progress: Progress | None, save_due: Callable[[], bool] | None) -> bool:
         """Train to the first batch border at or after `point` images, or until a save is due; returns whether it is."""
@@ -164,23 +150,8 @@ class Trainer:
         return is_due
 
     def _step(self) -> None:
-        settings = self.experiment.training
-        indices = self._stream.batch(self.images_seen, settings.batch_size)
-        images = self.data.images[indices]
-        labels = None if self.data.labels is None else self.data.labels[indices]
-        sigma = self.state.denoiser.preconditioning.draw_sigma(len(indices), self._noise)
-        noise = torch.randn(images.shape, generator=self._noise, device=self.device)
-        epoch = self.images_seen / len(self.data)
-        learning_rate = learning_rate_at(epoch, settings.learning_rate, settings.warmup_epochs)
-        loss = self._take_step(
-            self.state,
-            images,
-            labels,
-            sigma,
-            noise,
-            learning_rate,
-            ema_decay_at(epoch, settings.ema_decay, settings.warmup_epochs),
-        )
+        indices = self._stream.batch(self.images_seen, self.experiment.images_per_step)
+        loss, learning_rate = self._learner.step(indices, self.images_seen, self._noise)
         self.images_seen += len(indices)
         self._divergence.after_step(self.images_seen, learning_rate, loss)
 
@@ -188,7 +159,7 @@ class Trainer:
         try:
             with memory_errors("in an evaluation", "lower evaluation.batch_size, or take a device with more memory"):
                 memorization, generated = evaluate(
-                    self.state.ema, self.data.images, self.experiment, next_batch=next_batch, fid=self._fid
+                    self._learner.sampler(), self.data.images, self.experiment, next_batch=next_batch, fid=self._fid
                 )
         except NotFiniteError:
             # Parameters can be finite and yet too large to sample with.
@@ -198,9 +169,9 @@ class Trainer:
                 self._divergence.learning_rate,
                 self._divergence.last_loss,
             ) from None
-        settings, record = self.experiment.training, self._record
+        record = self._record
         tally = Tally(self.images_seen, self._divergence.loss_sum, self._seconds)
-        means = tally.since(record.last, settings.batch_size, math.prod(self.data.image_shape))
+        means = tally.since(record.last, self.experiment.images_per_step, self._learner.values_per_image)
         is_best = self._best_arrays is None or memorization.ratio > record.best_ratio
         nearest = nearest_images(memorization, self.data.images, len(generated))
         evaluation = Evaluation(
@@ -248,15 +219,9 @@ class Trainer:
             DivergedError: a step that was not looked at yet left numbers that are not finite.
         """
         self._divergence.look()
-        channels, resolution, _ = self.data.image_shape
         return {
             "experiment": self.experiment.to_flat(),
-            "resolution": resolution,
-            "channels": channels,
-            "num_labels": self.data.num_labels,
-            "model": self.state.denoiser.state_dict(),
-            "ema": self.state.ema.state_dict(),
-            "optimizer": self.state.optimizer.state_dict(),
+            **self._learner.state_dict(),
             "images_seen": self.images_seen,
             "seconds": self._seconds,
             "noise_generator": self._noise.get_state(),
@@ -286,13 +251,9 @@ class Trainer:
         if best_arrays is None:
             record.best_images_seen = 0
         if as_at_once:
-            record = record.as_asked_for_at_once(self.experiment, content, math.prod(self.data.image_shape))
+            record = record.as_asked_for_at_once(self.experiment, content, self._learner.values_per_image)
         self._is_between_steps = False
-        self.state.denoiser.load_state_dict(content["model"])
-        self.state.ema.load_state_dict(content["ema"])
-        self.state.optimizer.load_state_dict(content["optimizer"])
-        # A captured step writes to the moments that were there when it was captured.
-        self._take_step = choose_step(self.experiment.training.compile, self.device)
+        self._learner.load_state_dict(content)
         self.images_seen, self._seconds = content["images_seen"], float(content["seconds"])
         self._noise.set_state(content["noise_generator"].cpu())
         self._dropout_state = content["dropout_generator"].cpu()

@@ -27,5 +27,5 @@ def check_fine_tuning(experiment: Experiment, data: TrainingSet) -> None:
         tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer", local_files_only=True)
     # The library fails in many ways over damaged files.
     except Exception as error:
-        raise MemosweepError(f"text.pipeline = {text.pipeline}: no readable tokenizer ({first_line(error)})") from None
+        raise MemosweepError(f"pipeline {text.pipeline}: no readable tokenizer ({first_line(error)})") from None
     log_cuts(prompts.distinct, tokenizer)

@@ -12,7 +12,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from huggingface_hub import snapshot_download
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -111,7 +111,7 @@ def find_pipeline(name: str, revision: str | None = None) -> Path:
     if not folder.is_dir():
         if folder.exists() or name.startswith(("/", ".", "~")) or name.count("/") != 1:
             raise MemosweepError(
-                f"text.pipeline = {name}: neither the folder of a diffusers pipeline nor a name on the Hugging Face "
+                f"pipeline {name}: neither the folder of a diffusers pipeline nor a name on the Hugging Face "
                 "hub, such as lambdalabs/miniSD-diffusers"
             )
         folder = _downloaded(name, revision)
@@ -126,8 +126,7 @@ def _downloaded(name: str, revision: str | None) -> Path:
     # No network, no such name, no right to read it: the hub's client has an error for each.
     except Exception as error:
         raise MemosweepError(
-            f"text.pipeline = {name}: neither a folder, nor could it be had from the Hugging Face hub "
-            f"({first_line(error)})"
+            f"pipeline {name}: neither a folder, nor could it be had from the Hugging Face hub ({first_line(error)})"
         ) from None
 
 
@@ -140,11 +139,11 @@ def check_folder(folder: Path, name: str) -> None:
     index = _json(folder / INDEX, name)
     for part, title in _PARTS.items():
         if not (folder / part).is_dir() or not index.get(part) or index[part][-1] is None:
-            raise MemosweepError(f"text.pipeline = {name}: has no {title} (folder {part})")
+            raise MemosweepError(f"pipeline {name}: has no {title} (folder {part})")
     for part, title in _MODELS.items():
         if index[part][-1] != _CLASSES[part]:
             raise MemosweepError(
-                f"text.pipeline = {name}: its {title} is a {quoted(index[part][-1])}, only {_CLASSES[part]} is "
+                f"pipeline {name}: its {title} is a {quoted(index[part][-1])}, only {_CLASSES[part]} is "
                 "fine-tuned (Stable Diffusion 1 and 2)"
             )
         files = sorted(file.name for file in (folder / part).iterdir())
@@ -152,18 +151,16 @@ def check_folder(folder: Path, name: str) -> None:
             continue
         if any(file.startswith(_WEIGHTS) and file.endswith((".bin", ".pt", ".ckpt")) for file in files):
             raise MemosweepError(
-                f"text.pipeline = {name}: the weights of its {title} are pickled, which can run code and is not read; "
+                f"pipeline {name}: the weights of its {title} are pickled, which can run code and is not read; "
                 "save it with save_pretrained(..., safe_serialization=True)"
             )
-        raise MemosweepError(f"text.pipeline = {name}: its {title} has no weights (folder {part})")
+        raise MemosweepError(f"pipeline {name}: its {title} has no weights (folder {part})")
     if "text_encoder_2" in index:
-        raise MemosweepError(
-            f"text.pipeline = {name}: has two text encoders, only Stable Diffusion 1 and 2 are fine-tuned"
-        )
+        raise MemosweepError(f"pipeline {name}: has two text encoders, only Stable Diffusion 1 and 2 are fine-tuned")
     prediction = _json(folder / "scheduler" / "scheduler_config.json", name).get("prediction_type", "epsilon")
     if prediction not in _PREDICTIONS:
         raise MemosweepError(
-            f"text.pipeline = {name}: prediction_type = {quoted(prediction)}, expected {' or '.join(_PREDICTIONS)}"
+            f"pipeline {name}: prediction_type = {quoted(prediction)}, expected {' or '.join(_PREDICTIONS)}"
         )
 
 
@@ -172,12 +169,12 @@ def _json(file: Path, name: str) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise MemosweepError(
-            f"text.pipeline = {name}: not the folder of a diffusers pipeline ({file.name}: {error.strerror or error})"
+            f"pipeline {name}: not the folder of a diffusers pipeline ({file.name}: {error.strerror or error})"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise MemosweepError(f"text.pipeline = {name}: {file.name} is not JSON ({first_line(error)})") from None
+        raise MemosweepError(f"pipeline {name}: {file.name} is not JSON ({first_line(error)})") from None
     if not isinstance(content, dict):
-        raise MemosweepError(f"text.pipeline = {name}: {file.name} is not a JSON object")
+        raise MemosweepError(f"pipeline {name}: {file.name} is not a JSON object")
     return content
 
 
@@ -199,11 +196,27 @@ def load_pipeline(name: str, revision: str | None = None) -> Pipeline:
         schedule = DDPMScheduler.from_pretrained(folder, subfolder="scheduler", **options)
     # The libraries fail in many ways over damaged or unfitting files.
     except Exception as error:
-        raise MemosweepError(f"text.pipeline = {name}: cannot be read ({first_line(error)})") from None
+        raise MemosweepError(f"pipeline {name}: cannot be read ({first_line(error)})") from None
     for network in (unet, vae, text_encoder):
         network.to(torch.float32).eval().requires_grad_(False)
     sampler = DDIMScheduler.from_config(schedule.config)
     return Pipeline(name, unet, vae, text_encoder, tokenizer, schedule, sampler, _sha256(folder))
+
+
+def stable_diffusion(parts: Pipeline) -> Any:
+    """Return diffusers' own pipeline of these parts, without a safety checker and without a progress bar."""
+    pipeline: Any = StableDiffusionPipeline(
+        vae=parts.vae,
+        text_encoder=parts.text_encoder,
+        tokenizer=parts.tokenizer,
+        unet=parts.unet,
+        scheduler=parts.sampler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def _sha256(folder: Path) -> str:

@@ -1,17 +1,15 @@
 """Images of a fine-tuned pipeline, by DDIM with classifier-free guidance; each draws from a generator of its own."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.sampling import ImageStreams, to_uint8
 from memo_core.text.latents import decode
-from memo_core.text.pipeline import Pipeline
+from memo_core.text.pipeline import Pipeline, stable_diffusion
 from memo_core.text.prompts import embed
 
 
@@ -47,17 +45,7 @@ class PipelineSampler:
         # The empty prompt last.
         embedded = embed([*prompts, ""], pipeline.tokenizer, pipeline.text_encoder)
         self._embedded, self._empty = embedded[:-1], embedded[-1:]
-        self._pipeline: Any = StableDiffusionPipeline(
-            vae=pipeline.vae,
-            text_encoder=pipeline.text_encoder,
-            tokenizer=pipeline.tokenizer,
-            unet=pipeline.unet,
-            scheduler=pipeline.sampler,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-        self._pipeline.set_progress_bar_config(disable=True)
+        self._pipeline = stable_diffusion(pipeline)
 
     def prompt_index(self, seed: int) -> int:
         """Return which prompt an image is drawn for: in turns, so that any run of seeds has equal shares of them."""

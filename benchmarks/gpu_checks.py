@@ -16,7 +16,7 @@ from memo_core.model import build_denoiser
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.training import Trainer
 from memo_core.training.captured import choose_step
-from memo_core.training.step import TrainingState
+from memo_core.training.step import TrainedParameters, TrainingState
 
 _PATHS = [("float32", "none"), ("float32", "graph"), ("tf32", "graph"), ("bfloat16", "graph")]
 _COMPILED = [("float32", "full"), ("bfloat16", "full")]
@@ -107,5 +107,5 @@ def _as_checkpoint(content: dict[str, Any]) -> dict[str, Any]:
     return torch.load(buffer, weights_only=True)  # type: ignore[no-any-return]
 
 
-def _equal(values: tuple[Tensor, Tensor], state: TrainingState) -> bool:
+def _equal(values: tuple[Tensor, Tensor], state: TrainedParameters) -> bool:
     return torch.equal(values[0], state.parameters.values) and torch.equal(values[1], state.ema_parameters.values)

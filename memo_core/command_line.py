@@ -15,12 +15,13 @@ from memo_core.memory import memory_errors
 if TYPE_CHECKING:
     import torch
 
+_NOTED = ("memo_core.data", "memo_core.text")
 _MOST_IMAGES = 10_000_000
 """Of one image set, which is held in memory."""
 
 
 def run(command: Callable[[], int | None]) -> int:
-    """Run a command as `memo_core.terminal.run` does; what `memo_core.data` logs becomes notes, each once."""
+    """Run a command as `memo_core.terminal.run` does; what the packages of `_NOTED` log becomes notes, each once."""
 
     def noting() -> int | None:
         with _notes_on_data(), memory_errors("here", "take fewer or smaller images at once, or more memory"):
@@ -44,15 +45,17 @@ class _Notes(logging.Handler):
 
 @contextlib.contextmanager
 def _notes_on_data() -> Iterator[None]:
-    log, notes = logging.getLogger("memo_core.data"), _Notes()
-    level = log.level
-    log.setLevel(logging.INFO)
-    log.addHandler(notes)
+    logs, notes = [logging.getLogger(name) for name in _NOTED], _Notes()
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.INFO)
+        log.addHandler(notes)
     try:
         yield
     finally:
-        log.removeHandler(notes)
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.removeHandler(notes)
+            log.setLevel(level)
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """One evaluation: samples of the averaged model, compared with the training set."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from memo_core.data.training_set import load_training_set
 from memo_core.errors import MemosweepError
-from memo_core.experiment import Experiment
+from memo_core.experiment import EvaluationConfig, Experiment
 from memo_core.measure.faiss_search import neighbor_search
 from memo_core.measure.fid import FrechetDistance
 from memo_core.measure.memorization import Memorization, measure_memorization
@@ -27,6 +28,38 @@ NextBatch = Callable[[int, int], int]
 
 Generate = Callable[..., tuple[Tensor, Tensor | None]]
 """A function like `generate`."""
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Draws images of a model."""
+
+    def __call__(
+        self, seeds: Sequence[int], on_batch: Callable[[int], None] | None = None, /
+    ) -> UInt8[Tensor, "n c h w"]:
+        """Return one image per seed, on the CPU; `on_batch` is called with the number of images just finished.
+
+        Raises:
+            NotFiniteError: a sample is NaN or infinite.
+        """
+        ...
+
+
+def sampler_of(denoiser: Denoiser, settings: EvaluationConfig, generate: Generate = generate) -> Sampler:
+    """Return what draws images of a denoiser, as an evaluation does.
+
+    Args:
+        denoiser: what is sampled.
+        settings: steps, batches and sampler.
+        generate: draws; the ranks of a training may share the work.
+    """
+
+    def draw(seeds: Sequence[int], on_batch: Callable[[int], None] | None = None, /) -> UInt8[Tensor, "n c h w"]:
+        return generate(
+            denoiser, seeds, settings.steps, settings.batch_size, on_batch=on_batch, sampler=settings.sampler
+        )[0]
+
+    return draw
 
 
 @dataclass(frozen=True)
@@ -54,25 +87,23 @@ class Evaluation:
 
 
 def evaluate(
-    denoiser: Denoiser,
+    sampler: Sampler,
     training_images: UInt8[Tensor, "m c h w"],
     experiment: Experiment,
     on_batch: Callable[[int], None] | None = None,
     next_batch: NextBatch | None = None,
     fid: FrechetDistance | None = None,
-    draw: Generate = generate,
 ) -> tuple[Memorization, UInt8[Tensor, "g c h w"]]:
     """Draw the experiment's samples and measure them.
 
     Args:
-        denoiser: the averaged model, or any other.
+        sampler: of the averaged model, or any other.
         training_images: the training set, uint8.
         experiment: says how many samples, with how many steps, from which seeds.
         on_batch: called with the number of samples just drawn.
         next_batch: called with the memorized and the drawn samples so far, answers how many more to draw before
             the next look, 0 to stop; None draws all `evaluation.num_samples` at once.
         fid: counts the samples in; the caller takes its value.
-        draw: draws the samples, as `generate` does.
 
     Returns:
         The measure of all samples drawn, and the first `GALLERY_SIZE` of them.
@@ -89,14 +120,7 @@ def evaluate(
         count = len(seeds) if next_batch is None else min(next_batch(memorized, drawn), len(seeds) - drawn)
         if count <= 0:
             break
-        images, _ = draw(
-            denoiser,
-            seeds[drawn : drawn + count],
-            settings.steps,
-            settings.batch_size,
-            on_batch=on_batch,
-            sampler=settings.sampler,
-        )
+        images = sampler(seeds[drawn : drawn + count], on_batch)
         parts.append(measure_memorization(images, training_images, settings.threshold, settings.neighbors))
         if fid is not None:
             fid.add(images)
@@ -125,7 +149,9 @@ def evaluate_optimum(
     denoiser = OptimalDenoiser(data.images, labels)
     neighbor_search(experiment.evaluation.neighbors)
     fid = FrechetDistance(data.images) if experiment.evaluation.fid else None
-    memorization, generated = evaluate(denoiser, data.images, experiment, on_batch, fid=fid)
+    memorization, generated = evaluate(
+        sampler_of(denoiser, experiment.evaluation), data.images, experiment, on_batch, fid=fid
+    )
     metrics = {
         "epoch": 0.0,
         "images_seen": 0,

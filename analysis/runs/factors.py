@@ -58,6 +58,10 @@ FACTORS: dict[str, Factor] = {
     "training.batch_size": Factor("Batch size", over_factor="Table 1"),
     "training.weight_decay": Factor("Weight decay", "log", over_factor="Table 2 (left)"),
     "training.ema_decay": Factor("EMA decay", over_factor="Table 2 (right)"),
+    "text.method": Factor("Fine-tuning", over_size="Table 3", names={"full": "full fine-tuning", "lora": "LoRA"},
+                          says_itself=True),
+    "text.lora_rank": Factor("LoRA rank", "log", missing="-"),
+    "text.prompt": Factor("Prompts", names={"plain": "plain prompts", "class": "class prompts"}, says_itself=True),
     "training.order": Factor(
         "Order of the images",
         names={"cyclic": "one order in cycles", "reshuffled": "reshuffled each epoch",
@@ -74,6 +78,8 @@ DEPENDENT: dict[str, tuple[str, ...]] = {
     "model.depth": ("model.skip_connections",),
     "model.architecture": ("model.preconditioning", "model.time_embedding"),
     "training.batch_size": ("training.learning_rate",),
+    "text.method": ("text.lora_rank", "training.learning_rate"),
+    "text.prompt": ("text.captions",),
 }
 
 USUAL: Mapping[str, Mapping[str, Any]] = {

@@ -165,5 +165,7 @@ def _ours(block: Block, runs: Runs) -> pd.DataFrame | None:
 
 
 def _dataset_name(dataset: str) -> str:
-    """`cifar10` for the embedded one and for archives of it; a path's last part for others."""
-    return "cifar10" if "cifar10" in dataset.lower().replace("-", "") else dataset.rpartition("/")[2]
+    """`cifar10` and `imagenette` for these and archives or folders of them; a path's last part for others."""
+    plain = dataset.lower().replace("-", "")
+    known = next((name for name in ("cifar10", "imagenette") if name in plain), None)
+    return known or dataset.rpartition("/")[2]

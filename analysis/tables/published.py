@@ -50,7 +50,7 @@ BLOCKS: dict[int, tuple[Block, ...]] = {
     2: _halves("memorization_ratio", 2),
     3: (
         Block("Fine-tuning and text conditioning", "text_conditioning", ("finetuning", "lora_rank", "prompt"),
-              ("text.finetuning", "text.lora_rank", "text.prompt"), "memorization_ratio", "Table 3", "imagenette"),
+              ("text.method", "text.lora_rank", "text.prompt"), "memorization_ratio", "Table 3", "imagenette"),
     ),
     4: (Block("Conditioning", "conditioning", ("labels",), ("data.labels",), "memorization_ratio", "Table 4"),),
     5: _batch("fid", 5),

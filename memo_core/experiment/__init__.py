@@ -17,15 +17,18 @@ from memo_core.experiment.sections import (
     ModelConfig,
     TrainingConfig,
 )
+from memo_core.experiment.text import TINY_PIPELINE, TextConfig
 
 __all__ = [
     "EMBEDDED_RESOLUTION",
     "EMBEDDED_SIZE",
+    "TINY_PIPELINE",
     "DataConfig",
     "EvaluationConfig",
     "Experiment",
     "FlatExperiment",
     "ModelConfig",
+    "TextConfig",
     "TrainingConfig",
     "check_key",
     "check_value",

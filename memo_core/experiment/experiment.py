@@ -26,6 +26,7 @@ from memo_core.experiment.sections import (
     Section,
     TrainingConfig,
 )
+from memo_core.experiment.text import TextConfig, check_pipeline_settings
 
 FlatExperiment = dict[str, Any]
 """Dotted keys to JSON-ready values."""
@@ -42,12 +43,20 @@ class Experiment(Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig
     evaluation: EvaluationConfig
+    text: TextConfig = TextConfig()
     # A million image seeds belong to each, and generators take seeds below 2^64.
     seed: Annotated[int, Field(ge=0, le=10**12)] = 0
     """Seed of initialization, noise, order, dropout and sampling."""
 
     @model_validator(mode="after")
+    def _kind_of_model_fits(self) -> Self:
+        check_pipeline_settings(self)
+        return self
+
+    @model_validator(mode="after")
     def _resolution_fits(self) -> Self:
+        if self.model.architecture == "pipeline":
+            return self
         resolution = self.data.resolution or EMBEDDED_RESOLUTION.get(self.data.dataset)
         if resolution is not None:
             self.model.check_resolution(resolution)
@@ -84,6 +93,12 @@ class Experiment(Section):
         return math.ceil(self.training.epochs * self.data.size)
 
     @property
+    def images_per_step(self) -> int:
+        """The images of one step of the optimizer."""
+        accumulated = self.text.accumulation_steps if self.model.architecture == "pipeline" else 1
+        return self.training.batch_size * accumulated
+
+    @property
     def evaluation_points(self) -> tuple[int, ...]:
         """Images seen at which the model is evaluated, ascending; the end of training is the last."""
         total = self.total_images
@@ -95,9 +110,15 @@ class Experiment(Section):
         return tuple(dict.fromkeys([*(point for point in inner if point < total), total]))
 
     def to_flat(self) -> FlatExperiment:
-        """Return the settings by dotted key, JSON-ready (tuples become lists)."""
+        """Return the settings by dotted key, JSON-ready (tuples become lists).
+
+        With a pipeline those of the network are left out, which it brings; without one those of `text`.
+        """
         flat: FlatExperiment = {}
-        for key, value in self.model_dump(mode="json").items():
+        unread: Any = {"text"}
+        if self.model.architecture == "pipeline":
+            unread = {"model": set(ModelConfig.model_fields) - {"architecture"}}
+        for key, value in self.model_dump(mode="json", exclude=unread).items():
             if isinstance(value, dict):
                 flat.update({f"{key}.{name}": inner for name, inner in value.items()})
             else:

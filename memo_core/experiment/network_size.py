@@ -4,9 +4,14 @@ from collections.abc import Iterator
 
 from memo_core.errors import MemosweepError
 from memo_core.experiment.sections import ModelConfig
+from memo_core.experiment.text import TINY_PIPELINE, TextConfig
 
 _MAX_GROUPS = 32
 _CHANNELS_PER_GROUP = 4
+_SD1_UNET = (859_520_964, 199_296)
+"""Parameters of the U-Net of Stable Diffusion 1, and of its attention's adapters for each rank."""
+_TINY_UNET = (792_964, 3_072)
+"""The same of the embedded pipeline."""
 
 
 def norm_groups(channels: int) -> int:
@@ -46,6 +51,12 @@ def parameter_count(config: ModelConfig, resolution: int, channels: int, num_lab
         + sum(_encoder(config, resolution, channels, embedding))
         + sum(_decoder(config, resolution, channels, embedding))
     )
+
+
+def fine_tuned_count(text: TextConfig) -> int:
+    """Return how many values a fine-tuning trains: of the embedded pipeline, else as if of Stable Diffusion 1."""
+    whole, each_rank = _TINY_UNET if text.pipeline == TINY_PIPELINE else _SD1_UNET
+    return whole if text.lora_rank is None else each_rank * text.lora_rank
 
 
 def _encoder(config: ModelConfig, resolution: int, channels: int, embedding: int) -> Iterator[int]:

@@ -149,8 +149,9 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The network: paper section 4 and Appendix B, Karras et al. 2022 Table 1."""
 
-    architecture: Literal["ddpmpp", "ncsnpp", "optimum"] = "ddpmpp"
-    """`optimum` is no network: the closed-form optimal denoiser (paper, eq. 2 and 61), which is not trained."""
+    architecture: Literal["ddpmpp", "ncsnpp", "optimum", "pipeline"] = "ddpmpp"
+    """`optimum` is no network: the closed-form optimal denoiser (paper, eq. 2 and 61), which is not trained. `pipeline`
+    is the U-Net of a diffusers pipeline, which is fine-tuned (`TextConfig`)."""
     preconditioning: Literal["vp", "ve", "edm"] = "vp"
     width: Annotated[int, Field(ge=4, le=_MAX_SIDE, multiple_of=4)] = 128
     """The channel multiplier of the paper: channels are width x `channel_multipliers`."""
@@ -228,7 +229,7 @@ class TrainingConfig(Section):
     the numbers of the whole batch, to rounding. None takes the batch at once."""
     learning_rate: Positive = 2e-4
     weight_decay: Rate = 0.0
-    """L2 added to the gradient, as torch.optim.Adam does (not decoupled)."""
+    """L2 added to the gradient, as torch.optim.Adam does (not decoupled); pipelines are trained by AdamW."""
     ema_decay: Annotated[float, Field(ge=0, le=1)] = 0.99929
     warmup_epochs: Rate = 200.0
     """Epochs over which the learning rate and the EMA rate rise."""

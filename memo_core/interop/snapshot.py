@@ -258,6 +258,10 @@ def _from_checkpoint(path: Path, device: torch.device | str) -> Snapshot:
         beside = snapshot_beside(path)
         raise MemosweepError(f"{path}: {foreign}{f': {beside}' if beside else ''}") from None
     experiment = Experiment.from_flat(content["experiment"])
+    if experiment.model.architecture == "pipeline":
+        raise MemosweepError(
+            f"{path}: of a fine-tuned pipeline ({experiment.text.pipeline}), not of a network on its own"
+        )
     network = Network(experiment.model, *_sizes(content, path), state=content["ema"])
     snapshot = _snapshot(network, "checkpoint", path, device, experiment.training.precision)
     return replace(snapshot, experiment=experiment.to_flat())

@@ -18,7 +18,7 @@ from memo_core.experiment import Experiment
 from memo_core.files import write_atomically, write_together
 from memo_core.memory import memory_errors
 from memo_core.training.divergence import check_finite
-from memo_core.training.step import TrainingState
+from memo_core.training.step import TrainedParameters
 from memo_core.training.trainer import Trainer
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -224,7 +224,7 @@ def _check_form(content: Mapping[str, Any], form: Mapping[str, type | tuple[type
             raise MemosweepError(f"{file}: a damaged checkpoint, {key!r} is a {found}, not a {wanted.__name__}")
 
 
-def _check_moments(state: TrainingState, file: Path) -> None:
+def _check_moments(state: TrainedParameters, file: Path) -> None:
     """Refuse Adam moments that are missing or of another shape, which PyTorch finds only at the next step, or never."""
     values = state.parameters.values
     moments = state.optimizer.state.get(values, {})

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from memo_core.errors import DivergedError
-from memo_core.training.step import TrainingState
+from memo_core.training.step import TrainedParameters
 
 _STEPS_PER_CHECK = 50
 """On a GPU, which would otherwise wait for the CPU at every step."""
@@ -28,7 +28,7 @@ class DivergenceCheck:
             steps on a GPU.
     """
 
-    def __init__(self, state: TrainingState, values_per_image: int, steps_per_check: int | None = None) -> None:
+    def __init__(self, state: TrainedParameters, values_per_image: int, steps_per_check: int | None = None) -> None:
         self._state, self._values_per_image = state, values_per_image
         on_cpu = state.parameters.values.device.type == "cpu"
         self._steps_per_check = steps_per_check or (1 if on_cpu else _STEPS_PER_CHECK)
@@ -85,7 +85,7 @@ class DivergenceCheck:
         self.last_loss = None if content["last_loss"] is None else float(content["last_loss"])
 
 
-def check_finite(state: TrainingState, images_seen: int) -> None:
+def check_finite(state: TrainedParameters, images_seen: int) -> None:
     """Refuse a broken state, before it is written to a checkpoint or trained on from there.
 
     Raises:
@@ -99,7 +99,7 @@ def check_finite(state: TrainingState, images_seen: int) -> None:
 _NAMES = ("the parameters", "the averaged parameters", "Adam's second moments")
 
 
-def _magnitudes(state: TrainingState) -> list[Tensor]:
+def _magnitudes(state: TrainedParameters) -> list[Tensor]:
     """Return the largest absolute value of each of `_NAMES`, NaN where one is NaN: scalars on the device.
 
     Infinite second moments are finite gradients whose squares overflow; they would end all movement of a parameter.

@@ -30,11 +30,11 @@ class Tally:
     seconds: float = 0.0
     """Spent on training steps, whichever process took them."""
 
-    def since(self, before: "Tally", batch_size: int, values_per_image: int) -> Row:
+    def since(self, before: "Tally", images_per_step: int, values_per_image: int) -> Row:
         """Return the means since an earlier tally: `loss` per value, and `images_per_second` (0 without steps)."""
         images, seconds = self.images_seen - before.images_seen, self.seconds - before.seconds
         # Python divides integers of any length with a single rounding.
-        divisor = (images // batch_size * values_per_image) << -LOSS_UNIT_EXPONENT
+        divisor = (images // images_per_step * values_per_image) << -LOSS_UNIT_EXPONENT
         return {
             "loss": (self.loss_sum - before.loss_sum) / divisor if divisor else math.nan,
             "images_per_second": images / seconds if seconds > 0 else 0.0,
@@ -130,7 +130,7 @@ class TrainingRecord:
             if not best_images_seen or row["memorization_ratio"] > best:
                 best_images_seen = tally.images_seen
             best = max(best, row["memorization_ratio"])
-            means = tally.since(before, experiment.training.batch_size, values_per_image)
+            means = tally.since(before, experiment.images_per_step, values_per_image)
             rows.append({**row, **means, "best_memorization_ratio": best})
             before = tally
         if best_images_seen != self.best_images_seen and kept:
@@ -150,7 +150,7 @@ class TrainingRecord:
 
 def evaluation_borders(experiment: Experiment) -> tuple[int, ...]:
     """Return the images seen after which a training is evaluated: the first batch border at or after each point."""
-    size = experiment.training.batch_size
+    size = experiment.images_per_step
     return tuple(dict.fromkeys(-(-point // size) * size for point in experiment.evaluation_points))
 
 

@@ -1,6 +1,6 @@
 """One training step, a function of its batch, noise levels and noise; everything else is its caller's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,14 +39,14 @@ Loss = Callable[[NetworkDenoiser, Tensor, Tensor | None, Tensor, Tensor], Tensor
 
 
 class FlatParameters:
-    """A module's parameters and gradients as two flat tensors that its own parameters are views of.
+    """Parameters and gradients as two flat tensors that the parameters themselves are views of.
 
     Optimizer, clean-up and EMA then are a handful of operations instead of some for each of 200 tensors,
     which dominate a small network's step.
     """
 
-    def __init__(self, module: nn.Module, with_gradients: bool = True) -> None:
-        parameters = list(module.parameters())
+    def __init__(self, parameters: Iterable[nn.Parameter], with_gradients: bool = True) -> None:
+        parameters = list(parameters)
         self.values = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters]), with_gradients)
         self.gradients = torch.zeros_like(self.values) if with_gradients else None
         start = 0
@@ -60,25 +60,34 @@ class FlatParameters:
 
 
 @dataclass
-class TrainingState:
+class TrainedParameters:
+    """What an optimizer changes, whatever the model, and its exponential moving average."""
+
+    parameters: FlatParameters
+    ema_parameters: FlatParameters
+    optimizer: torch.optim.Adam
+
+
+@dataclass
+class TrainingState(TrainedParameters):
     """A denoiser, its exponential moving average and its optimizer."""
 
     denoiser: NetworkDenoiser
     ema: NetworkDenoiser
-    parameters: FlatParameters
-    ema_parameters: FlatParameters
-    optimizer: torch.optim.Adam
 
     @classmethod
     def create(cls, denoiser: NetworkDenoiser, ema: NetworkDenoiser, weight_decay: float = 0.0) -> "TrainingState":
         """Start from a denoiser, and a network of its shape for the average, whose values are replaced."""
         ema.load_state_dict(denoiser.state_dict())
         ema.eval().requires_grad_(False)
-        parameters, ema_parameters = FlatParameters(denoiser), FlatParameters(ema, with_gradients=False)
+        parameters, ema_parameters = (
+            FlatParameters(denoiser.parameters()),
+            FlatParameters(ema.parameters(), with_gradients=False),
+        )
         optimizer = torch.optim.Adam(
             [parameters.values], lr=0.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True
         )
-        return cls(denoiser, ema, parameters, ema_parameters, optimizer)
+        return cls(parameters, ema_parameters, optimizer, denoiser, ema)
 
 
 def differentiate(

@@ -1,7 +1,6 @@
 """The training loop of one experiment: train to the next evaluation point, evaluate, yield, repeat."""
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,24 +9,19 @@ import torch
 from torch import Tensor
 
 from memo_core.data.training_set import TrainingSet, load_training_set
-from memo_core.errors import DivergedError, MemosweepError, NotFiniteError
+from memo_core.errors import DivergedError, NotFiniteError
 from memo_core.evaluation import Evaluation, NextBatch, evaluate, nearest_images
 from memo_core.experiment import Experiment
 from memo_core.measure.faiss_search import neighbor_search
 from memo_core.measure.fid import FrechetDistance
-from memo_core.measure.memorization import Memorization
 from memo_core.memory import memory_errors
-from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.randomness import named_generator, named_seed
-from memo_core.sampling import generate
-from memo_core.training.captured import Step, choose_step
-from memo_core.training.distributed import Ranks, end_evaluation, help_to_generate, shared_generate
+from memo_core.training.distributed import Ranks, end_evaluation, help_to_generate
 from memo_core.training.divergence import DivergenceCheck
+from memo_core.training.learner import build_learner
 from memo_core.training.record import Row, Tally, TrainingRecord, check_same_training
-from memo_core.training.schedules import ema_decay_at, learning_rate_at
-from memo_core.training.split import Split
-from memo_core.training.step import TrainingState
+from memo_core.training.step import TrainedParameters, TrainingState
 from memo_core.training.stream import IndexStream
 
 Progress = Callable[[int], None]
@@ -54,8 +48,6 @@ class Trainer:
         training_set: TrainingSet | None = None,
         ranks: Ranks | None = None,
     ) -> None:
-        if experiment.model.architecture == "optimum":
-            raise MemosweepError("model.architecture = 'optimum': the closed form is evaluated, not trained")
         self.experiment, self._ranks = experiment, ranks
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # One tensor on the training device: images that fit need no loader processes.
@@ -64,10 +56,8 @@ class Trainer:
         neighbor_search(experiment.evaluation.neighbors)
         leads = ranks is None or ranks.rank == 0
         self._fid = FrechetDistance(self.data.images) if experiment.evaluation.fid and leads else None
-        denoiser, ema = self._network(), self._network()
-        self.state = TrainingState.create(denoiser.train(), ema, experiment.training.weight_decay)
-        self._take_step = self._chosen_step()
-        self._divergence = DivergenceCheck(self.state, math.prod(self.data.image_shape))
+        self._learner = build_learner(experiment, self.data, self.device, ranks)
+        self._divergence = DivergenceCheck(self.state, self._learner.values_per_image)
         self.images_seen = 0
         self._seconds = 0.0
         self._record = TrainingRecord()
@@ -77,25 +67,10 @@ class Trainer:
         self._noise = named_generator(experiment.seed, "noise", device=self.device)
         self._dropout_state = self._initial_dropout_state()
 
-    def _chosen_step(self) -> Step:
-        settings, ranks = self.experiment.training, self._ranks
-        if ranks is None and settings.micro_batch_size is None:
-            return choose_step(settings.compile, self.device)
-        rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
-        split = Split(rank, size, settings.micro_batch_size)
-        return choose_step(settings.compile, self.device, split, None if ranks is None else ranks.add_up)
-
-    def _network(self) -> NetworkDenoiser:
-        channels, resolution, _ = self.data.image_shape
-        return build_denoiser(
-            self.experiment.model,
-            resolution,
-            channels,
-            self.data.num_labels,
-            self.experiment.seed,
-            self.device,
-            self.experiment.training.precision,
-        )
+    @property
+    def state(self) -> TrainedParameters:
+        """What the optimizer changes; a `TrainingState` where a network is trained from noise."""
+        return self._learner.state
 
     @property
     def rows(self) -> list[Row]:
@@ -162,6 +137,7 @@ class Trainer:
             MemoryExhaustedError: the device's memory does not suffice.
         """
         assert self._ranks is not None
+        assert isinstance(self.state, TrainingState)
         for point in self.experiment.evaluation_points:
             if self._is_past(point):
                 continue
@@ -180,7 +156,7 @@ class Trainer:
 
     def _is_past(self, point: int) -> bool:
         """Whether a point was evaluated, or lies before the batch whose end is evaluated next."""
-        return point <= max(self._record.last.images_seen, self.images_seen - self.experiment.training.batch_size)
+        return point <= max(self._record.last.images_seen, self.images_seen - self.experiment.images_per_step)
 
     def _take_steps(self, point: int, on_progress: Progress | None, save_due: Callable[[], bool] | None) -> bool:
         """Train to the first batch border at or after `point` images, or until a save is due; returns whether it is."""
@@ -203,32 +179,18 @@ class Trainer:
         return is_due
 
     def _step(self) -> None:
-        settings = self.experiment.training
-        indices = self._stream.batch(self.images_seen, settings.batch_size)
-        images = self.data.images[indices]
-        labels = None if self.data.labels is None else self.data.labels[indices]
-        # Whatever its own share, each rank draws what one process would for the whole batch.
-        sigma = self.state.denoiser.preconditioning.draw_sigma(len(indices), self._noise)
-        noise = torch.randn(images.shape, generator=self._noise, device=self.device)
+        indices = self._stream.batch(self.images_seen, self.experiment.images_per_step)
         self._seed_dropout_of_rank()
-        epoch = self.images_seen / len(self.data)
-        learning_rate = learning_rate_at(epoch, settings.learning_rate, settings.warmup_epochs)
-        loss = self._take_step(
-            self.state,
-            images,
-            labels,
-            sigma,
-            noise,
-            learning_rate,
-            ema_decay_at(epoch, settings.ema_decay, settings.warmup_epochs),
-        )
+        loss, learning_rate = self._learner.step(indices, self.images_seen, self._noise)
         self.images_seen += len(indices)
         self._divergence.after_step(self.images_seen, learning_rate, loss)
 
     def _evaluate(self, next_batch: NextBatch | None) -> Evaluation:
         try:
             with memory_errors("in an evaluation", "lower evaluation.batch_size, or take a device with more memory"):
-                memorization, generated = self._measured(next_batch)
+                memorization, generated = evaluate(
+                    self._learner.sampler(), self.data.images, self.experiment, next_batch=next_batch, fid=self._fid
+                )
         except NotFiniteError:
             # Parameters can be finite and yet too large to sample with.
             raise DivergedError(
@@ -239,9 +201,9 @@ class Trainer:
             ) from None
         if self._ranks is not None:
             end_evaluation(self._ranks)
-        settings, record = self.experiment.training, self._record
+        record = self._record
         tally = Tally(self.images_seen, self._divergence.loss_sum, self._seconds)
-        means = tally.since(record.last, settings.batch_size, math.prod(self.data.image_shape))
+        means = tally.since(record.last, self.experiment.images_per_step, self._learner.values_per_image)
         is_best = self._best_arrays is None or memorization.ratio > record.best_ratio
         nearest = nearest_images(memorization, self.data.images, len(generated))
         evaluation = Evaluation(
@@ -265,11 +227,6 @@ class Trainer:
             self._best_arrays, record.best_images_seen = evaluation.arrays(), self.images_seen
         self._is_between_steps = True
         return evaluation
-
-    def _measured(self, next_batch: NextBatch | None) -> tuple[Memorization, Tensor]:
-        draw = generate if self._ranks is None else shared_generate(self._ranks)
-        denoiser, images = self.state.ema, self.data.images
-        return evaluate(denoiser, images, self.experiment, next_batch=next_batch, fid=self._fid, draw=draw)
 
     # Dropout draws from the default generator: its state is the trainer's own, and is put back for other code.
 
@@ -304,15 +261,9 @@ class Trainer:
             DivergedError: a step that was not looked at yet left numbers that are not finite.
         """
         self._divergence.look()
-        channels, resolution, _ = self.data.image_shape
         return {
             "experiment": self.experiment.to_flat(),
-            "resolution": resolution,
-            "channels": channels,
-            "num_labels": self.data.num_labels,
-            "model": self.state.denoiser.state_dict(),
-            "ema": self.state.ema.state_dict(),
-            "optimizer": self.state.optimizer.state_dict(),
+            **self._learner.state_dict(),
             "images_seen": self.images_seen,
             "seconds": self._seconds,
             "noise_generator": self._noise.get_state(),
@@ -342,13 +293,9 @@ class Trainer:
         if best_arrays is None:
             record.best_images_seen = 0
         if as_at_once:
-            record = record.as_asked_for_at_once(self.experiment, content, math.prod(self.data.image_shape))
+            record = record.as_asked_for_at_once(self.experiment, content, self._learner.values_per_image)
         self._is_between_steps = False
-        self.state.denoiser.load_state_dict(content["model"])
-        self.state.ema.load_state_dict(content["ema"])
-        self.state.optimizer.load_state_dict(content["optimizer"])
-        # A captured step writes to the moments that were there when it was captured.
-        self._take_step = self._chosen_step()
+        self._learner.load_state_dict(content)
         self.images_seen, self._seconds = content["images_seen"], float(content["seconds"])
         self._noise.set_state(content["noise_generator"].cpu())
         self._dropout_state = content["dropout_generator"].cpu()

@@ -112,9 +112,9 @@ def unique_labels_trigger(cells: Cells, runs: Runs) -> list[Question]:
 
 
 def text_class_prompts_raise(cells: Cells, runs: Runs) -> list[Question]:
-    """Table 3: prompts, kind of fine-tuning and rank, in columns `text.prompt`, `text.finetuning`, `text.lora_rank`."""
+    """Table 3: prompts, kind of fine-tuning and rank, in columns `text.prompt`, `text.method`, `text.lora_rank`."""
     missing = "no text-conditional runs"
-    prompt, tuning, rank = "text.prompt", "text.finetuning", "text.lora_rank"
+    prompt, tuning, rank = "text.prompt", "text.method", "text.lora_rank"
     prompts = step(cells, prompt, "plain", "class", "plain to class prompts")
     full = step(cells, tuning, "lora", "full", "LoRA to full", rank)
     ranks = trend(cells.where(is_value(tuning, "lora")), rank, ln, "from the lowest to the highest rank")

@@ -41,6 +41,8 @@ def _without_effect(key: str, trial: Experiment) -> str | None:
         return f"data.labels = {data.labels}, and only random labels have a number of their own"
     if key in ("data.blend_dataset", "data.blend_classes") and data.blend_ratio == 0:
         return "data.blend_ratio = 0.0, and nothing of a second source is taken"
+    if trial.model.architecture == "pipeline" and section == "model" and key != "model.architecture":
+        return "model.architecture = pipeline, which brings its own network"
     if trial.model.architecture == "optimum" and section in ("model", "training") and key != "model.architecture":
         return "model.architecture = optimum, which has no network and is not trained"
     return None
@@ -61,5 +63,5 @@ def check_networks(trials: Iterable[Experiment]) -> None:
 @functools.cache
 def check_network(config: ModelConfig, resolution: int) -> None:
     """Raise MemosweepError where a network cannot be built for images of `resolution` pixels a side."""
-    if config.architecture != "optimum":
+    if config.architecture not in ("optimum", "pipeline"):
         parameter_count(config, resolution, channels=3, num_labels=0)

@@ -1,13 +1,13 @@
 """What is checked of a plan's data before a sweep starts; reads them."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
-from memo_core.data import load_training_set
+from memo_core.data import TrainingSet, load_training_set
 from memo_core.errors import MemosweepError
-from memo_core.experiment import DataConfig, Experiment, ModelConfig
+from memo_core.experiment import DataConfig, Experiment, ModelConfig, TextConfig
 from memo_core.measure.fid import inception
 from memo_core.model import build_network
 from sweeps.engine.plans.checks import check_network
@@ -31,13 +31,16 @@ def check_data(trials: Sequence[Experiment]) -> dict[str, str]:
         at_any_size = _at_any_size(trial)
         if at_any_size not in largest or trial.data.size > largest[at_any_size].size:
             largest[at_any_size] = trial.data
-    resolutions, pixels = {}, {}
+    sets, pixels = {}, {}
     for key, config in largest.items():
         loaded = load_training_set(config)
-        resolutions[key] = loaded.image_shape[1]
+        sets[key] = loaded
         pixels[_described(config)] = loaded.pixels_sha256
+    _check_fine_tunings(trials, sets)
     for trial in trials:
-        resolution = resolutions[_at_any_size(trial)]
+        if trial.model.architecture == "pipeline":
+            continue
+        resolution = sets[_at_any_size(trial)].image_shape[1]
         try:
             trial.model.check_resolution(resolution)
             check_network(trial.model, resolution)
@@ -45,6 +48,21 @@ def check_data(trials: Sequence[Experiment]) -> dict[str, str]:
         except MemosweepError as error:
             raise MemosweepError(f"{error} ({trial.data.dataset})") from None
     return pixels
+
+
+def _check_fine_tunings(trials: Sequence[Experiment], sets: Mapping[DataConfig, TrainingSet]) -> None:
+    """Check each pipeline and each kind of prompt once for each training set."""
+    checked: set[tuple[DataConfig, TextConfig]] = set()
+    for trial in trials:
+        if trial.model.architecture != "pipeline":
+            continue
+        from memo_core.text.checks import check_fine_tuning  # noqa: PLC0415 - diffusers, which is an extra
+
+        data = _at_any_size(trial)
+        text = trial.text.model_copy(update={"method": "full", "lora_rank": None})
+        if (data, text) not in checked:
+            checked.add((data, text))
+            check_fine_tuning(trial, sets[data])
 
 
 def _described(config: DataConfig) -> str:
@@ -61,7 +79,7 @@ def _at_any_size(trial: Experiment) -> DataConfig:
 @functools.cache
 def _check_memory(config: ModelConfig, resolution: int) -> None:
     """Refuse a network that PyTorch cannot hold."""
-    if config.architecture != "optimum":
+    if config.architecture not in ("optimum", "pipeline"):
         # Shapes alone, no memory.
         with torch.device("meta"):
             build_network(config, resolution, channels=3, num_labels=0)

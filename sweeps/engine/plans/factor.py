@@ -4,10 +4,11 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from memo_core.errors import MemosweepError
-from memo_core.experiment import EMBEDDED_SIZE, Experiment, FlatExperiment, check_key
+from memo_core.experiment import EMBEDDED_SIZE, TINY_PIPELINE, Experiment, FlatExperiment, check_key
 from memo_core.experiment.presets import PRESETS, with_settings
 from memo_core.files import refuse_url
 
@@ -23,7 +24,7 @@ def family_of(preset: Preset) -> Family:
     return "paper" if preset.startswith("paper") else "laptop"
 
 
-_PATHS = ("data.dataset", "data.blend_dataset")
+_PATHS = ("data.dataset", "data.blend_dataset", "text.captions", "text.pipeline")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,10 @@ def absolute_value(key: str, value: Any) -> Any:
 
     Tune runs each trial in a folder of its own, where a relative path would mean something else.
     """
-    if key not in _PATHS or not isinstance(value, str) or not value.strip() or value in EMBEDDED_SIZE:
+    if key not in _PATHS or not isinstance(value, str) or not value.strip() or value in (*EMBEDDED_SIZE, TINY_PIPELINE):
+        return value
+    # Else a name on the Hugging Face hub.
+    if key == "text.pipeline" and not Path(value).expanduser().exists():
         return value
     refuse_url(value, "data sets")
     # As typed otherwise: a link stays a link.

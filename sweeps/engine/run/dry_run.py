@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from memo_core.experiment import EMBEDDED_RESOLUTION, Experiment, FlatExperiment
-from memo_core.experiment.network_size import parameter_count
+from memo_core.experiment.network_size import fine_tuned_count, parameter_count
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.names import CHECKPOINTS_KEPT
 from sweeps.engine.plans.plan import Plan
@@ -60,6 +60,8 @@ def trial_bytes(trial: Experiment) -> int:
     samples = _BYTES_PER_SAMPLE * trial.evaluation.num_samples
     if trial.model.architecture == "optimum":
         return samples + _BYTES_BESIDE
+    if trial.model.architecture == "pipeline":
+        return CHECKPOINTS_KEPT * (_BYTES_PER_PARAMETER * fine_tuned_count(trial.text) + samples) + _BYTES_BESIDE
     resolution = trial.data.resolution or EMBEDDED_RESOLUTION.get(trial.data.dataset, _USUAL_RESOLUTION)
     labels = trial.data.num_labels if trial.data.labels != "none" else 0
     checkpoint = _BYTES_PER_PARAMETER * parameter_count(trial.model, resolution, 3, labels) + samples

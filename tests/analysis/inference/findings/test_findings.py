@@ -58,7 +58,7 @@ NEAR_PIVOT = grid(
     data__size=(300, 800, 1000, 1100, 1150, 1200, 1250, 1300, 1400, 1600, 2000),
     seed=(0, 1, 2),
 )
-TEXT = grid(text__prompt=("plain", "class"), text__finetuning=("lora", "full"), text__lora_rank=(16, 256), **REPEATS)
+TEXT = grid(text__prompt=("plain", "class"), text__method=("lora", "full"), text__lora_rank=(16, 256), **REPEATS)
 
 
 def hump(s: Settings) -> float:
@@ -184,8 +184,8 @@ def test_text_findings_wait_for_text_runs() -> None:
     effects = {"class": 1.0, "full": 2.0}
 
     def shift(s: Settings) -> float:
-        rank = 0.5 * math.log(s["text.lora_rank"] / 16) if s["text.finetuning"] == "lora" else 0.0
-        return effects.get(s["text.prompt"], 0.0) + effects.get(s["text.finetuning"], 0.0) + rank
+        rank = 0.5 * math.log(s["text.lora_rank"] / 16) if s["text.method"] == "lora" else 0.0
+        return effects.get(s["text.prompt"], 0.0) + effects.get(s["text.method"], 0.0) + rank
 
     assert verdict("text_class_prompts_raise", frame(TEXT, shift)).headline == "supported"
     assert verdict("text_class_prompts_raise", frame(TEXT, lambda s: -shift(s))).headline == "contradicted"

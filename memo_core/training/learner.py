@@ -1,0 +1,174 @@
+"""What trains and what samples: the part of a training that depends on the kind of model."""
+
+import math
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from memo_core.data.training_set import TrainingSet
+from memo_core.errors import MemosweepError
+from memo_core.evaluation import Sampler, sampler_of
+from memo_core.experiment import Experiment
+from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
+from memo_core.sampling import generate
+from memo_core.training.captured import Step, choose_step
+from memo_core.training.distributed import Ranks, shared_generate
+from memo_core.training.schedules import ema_decay_at, learning_rate_at
+from memo_core.training.split import Split
+from memo_core.training.step import TrainedParameters, TrainingState
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A model in training. The trainer knows the data, the order of the images, the evaluations and the checkpoints."""
+
+    @property
+    def state(self) -> TrainedParameters:
+        """The parameters, their average and the optimizer."""
+        ...
+
+    @property
+    def values_per_image(self) -> int:
+        """What a loss is divided by to be reported per value."""
+        ...
+
+    def step(self, indices: Int64[Tensor, " n"], images_seen: int, noise: torch.Generator) -> tuple[Tensor, float]:
+        """Take one step of the optimizer.
+
+        Args:
+            indices: of the images in the training set, on the device.
+            images_seen: before the step.
+            noise: the generator on the device that all randomness of the step is drawn from, but for dropout's.
+
+        Returns:
+            The loss, detached, on the device; and the learning rate.
+        """
+        ...
+
+    def sampler(self) -> Sampler:
+        """Return what draws images of the averaged model."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the entries of a checkpoint that describe the model, and hold its weights and its optimizer."""
+        ...
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Continue from a checkpoint that holds these entries; in place."""
+        ...
+
+
+class DenoiserLearner:
+    """A U-Net that is trained from noise, by denoising score matching.
+
+    Args:
+        experiment: with the settings of a network.
+        data: on the device.
+        device: where it is trained.
+        ranks: the processes that train it together; None for this one alone.
+
+    Raises:
+        MemosweepError: the network cannot be built.
+    """
+
+    def __init__(
+        self, experiment: Experiment, data: TrainingSet, device: torch.device, ranks: Ranks | None = None
+    ) -> None:
+        self._experiment, self._data, self._device, self._ranks = experiment, data, device, ranks
+        denoiser, ema = self._network(), self._network()
+        self.state = TrainingState.create(denoiser.train(), ema, experiment.training.weight_decay)
+        self.values_per_image = math.prod(data.image_shape)
+        self._take_step = self._chosen_step()
+
+    def _chosen_step(self) -> Step:
+        settings, ranks = self._experiment.training, self._ranks
+        if ranks is None and settings.micro_batch_size is None:
+            return choose_step(settings.compile, self._device)
+        rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
+        split = Split(rank, size, settings.micro_batch_size)
+        return choose_step(settings.compile, self._device, split, None if ranks is None else ranks.add_up)
+
+    def _network(self) -> NetworkDenoiser:
+        channels, resolution, _ = self._data.image_shape
+        return build_denoiser(
+            self._experiment.model,
+            resolution,
+            channels,
+            self._data.num_labels,
+            self._experiment.seed,
+            self._device,
+            self._experiment.training.precision,
+        )
+
+    def step(self, indices: Int64[Tensor, " n"], images_seen: int, noise: torch.Generator) -> tuple[Tensor, float]:
+        """Take one step of Adam; see `Learner.step`."""
+        settings = self._experiment.training
+        images: UInt8[Tensor, "n c h w"] = self._data.images[indices]
+        labels = None if self._data.labels is None else self._data.labels[indices]
+        # Whatever its own share, each rank draws what one process would for the whole batch.
+        sigma = self.state.denoiser.preconditioning.draw_sigma(len(indices), noise)
+        added = torch.randn(images.shape, generator=noise, device=self._device)
+        epoch = images_seen / len(self._data)
+        learning_rate = learning_rate_at(epoch, settings.learning_rate, settings.warmup_epochs)
+        loss = self._take_step(
+            self.state,
+            images,
+            labels,
+            sigma,
+            added,
+            learning_rate,
+            ema_decay_at(epoch, settings.ema_decay, settings.warmup_epochs),
+        )
+        return loss, learning_rate
+
+    def sampler(self) -> Sampler:
+        """Return what draws images of the averaged network."""
+        draw = generate if self._ranks is None else shared_generate(self._ranks)
+        return sampler_of(self.state.ema, self._experiment.evaluation, draw)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sizes and the weights of the network, its average and Adam's moments."""
+        channels, resolution, _ = self._data.image_shape
+        return {
+            "resolution": resolution,
+            "channels": channels,
+            "num_labels": self._data.num_labels,
+            "model": self.state.denoiser.state_dict(),
+            "ema": self.state.ema.state_dict(),
+            "optimizer": self.state.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Continue from there."""
+        self.state.denoiser.load_state_dict(content["model"])
+        self.state.ema.load_state_dict(content["ema"])
+        self.state.optimizer.load_state_dict(content["optimizer"])
+        # A captured step writes to the moments that were there when it was captured.
+        self._take_step = self._chosen_step()
+
+
+def build_learner(
+    experiment: Experiment, data: TrainingSet, device: torch.device, ranks: Ranks | None = None
+) -> Learner:
+    """Return the model of an experiment, ready to train.
+
+    Args:
+        experiment: what to train.
+        data: on the device.
+        device: where.
+        ranks: the processes that train it together; None for this one alone.
+
+    Raises:
+        MemosweepError: there is no such model, it does not fit the data, or one process alone can train it.
+    """
+    if experiment.model.architecture == "optimum":
+        raise MemosweepError("model.architecture = 'optimum': the closed form is evaluated, not trained")
+    if experiment.model.architecture == "pipeline":
+        if ranks is not None:
+            raise MemosweepError("model.architecture = 'pipeline': one GPU trains it, --gpus-per-trial 1 at most")
+        from memo_core.text.learner import PipelineLearner  # noqa: PLC0415 - diffusers, which is an extra
+
+        return PipelineLearner(experiment, data, device)
+    return DenoiserLearner(experiment, data, device, ranks)

@@ -1,0 +1,87 @@
+"""A fine-tuning as a trial: what it reports, its checkpoints, and that a resumed one ends like an undisturbed one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from memo_core.data import TrainingSet
+from memo_core.errors import MemosweepError, OtherTrainingError
+from memo_core.experiment import Experiment
+from memo_core.text.learner import PipelineLearner
+from memo_core.training import Trainer
+from memo_core.training.checkpoint import load_checkpoint, save_checkpoint
+
+
+def comparable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "images_per_second"} for row in rows]
+
+
+def test_a_resumed_training_ends_bit_for_bit_like_an_undisturbed_one(experiment: Experiment, tmp_path: Path) -> None:
+    whole = Trainer(experiment, "cpu")
+    # A checkpoint amid the training, off the evaluations: after 24 of 36 images.
+    saved: list[int] = []
+
+    def keep() -> None:
+        if whole.images_seen == 24:
+            saved.append(whole.images_seen)
+            save_checkpoint(whole, tmp_path)
+
+    reports = [evaluation.metrics for evaluation in whole.evaluations(save_due=lambda: True, save=keep)]
+    assert saved == [24]
+    assert [report["images_seen"] for report in reports] == [18, 36]
+    assert all(report["loss"] > 0 and report["num_samples"] == 6 for report in reports)
+    resumed = Trainer(experiment, "cpu")
+    load_checkpoint(resumed, tmp_path)
+    for _ in resumed.evaluations():
+        pass
+    assert comparable(resumed.rows) == comparable(whole.rows)
+    for name in ("parameters", "ema_parameters"):
+        assert torch.equal(getattr(resumed.state, name).values, getattr(whole.state, name).values)
+    assert (resumed.best_arrays or {})["generated"].tolist() == (whole.best_arrays or {})["generated"].tolist()
+
+
+def test_checkpoints_of_another_pipeline_other_prompts_or_another_budget_are_refused(
+    settings: Mapping[str, Any], digits: TrainingSet, tmp_path: Path
+) -> None:
+    experiment = Experiment.from_flat({**settings, "text.method": "lora", "text.lora_rank": 2})
+    learner = PipelineLearner(experiment, digits, torch.device("cpu"))
+    content = {"experiment": experiment.to_flat(), **learner.state_dict()}
+    for key, message in (("pipeline_sha256", "another pipeline"), ("prompts_sha256", "other prompts")):
+        with pytest.raises(OtherTrainingError, match=message):
+            learner.load_state_dict({**content, key: "0" * 64})
+    longer = {**content, "experiment": {**content["experiment"], "training.images": 72}}
+    with pytest.raises(MemosweepError, match="cosine over 72 images seen, not 36"):
+        learner.load_state_dict(longer)
+    learner.load_state_dict(content)
+
+
+def test_only_adapters_learn_under_lora_and_only_the_unet_under_full(experiment: Experiment) -> None:
+    learner = PipelineLearner(experiment, Trainer(experiment, "cpu").data, torch.device("cpu"))
+    parts = learner._parts
+    assert not any(value.requires_grad for part in (parts.vae, parts.text_encoder) for value in part.parameters())
+    names = set(learner.state_dict()["model"])
+    if experiment.text.method == "full":
+        assert names == {name for name, _ in parts.unet.named_parameters()}
+    else:
+        layers = {name.partition(".lora_")[0].rpartition("attn")[2].partition(".")[2] for name in names}
+        assert layers == {"to_q", "to_k", "to_v", "to_out.0"}
+        assert all(value.shape[0 if "lora_A" in name else 1] == 48 for name, value in learner.state.weights().items())
+
+
+def test_samples_are_of_the_average_and_leave_the_training_as_it_is(
+    settings: Mapping[str, Any], digits: TrainingSet
+) -> None:
+    learner = PipelineLearner(Experiment.from_flat(settings), digits, torch.device("cpu"))
+    draw = learner.sampler()
+    first = draw(range(2))
+    values = learner.state.parameters.values
+    with torch.no_grad():
+        values.add_(0.1)
+    kept = values.clone()
+    assert torch.equal(draw(range(2)), first)
+    assert torch.equal(values, kept)
+    learner.state.ema_parameters.values.data.add_(0.1)
+    assert not torch.equal(draw(range(2)), first)

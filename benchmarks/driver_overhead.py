@@ -199,6 +199,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = Parser(prog="python -m benchmarks.driver_overhead", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--trials", type=int, default=1000, help="an even number (default: %(default)s)")
+    parser.add_argument("--bare-trials", type=int, default=200, metavar="N",
+                        help="of bare Tune, which may start a process a trial (default: %(default)s)")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=2, help="of each in turn (default: %(default)s)")
     parser.add_argument("--resumes", type=int, default=3, help="of the finished run (default: %(default)s)")
     parser.add_argument("--write", action="store_true", help=f"write the numbers to {RESULTS.relative_to(REPOSITORY)}")
@@ -209,16 +211,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(asdict(FITS[options.child](options.storage, options.trials))), flush=True)
         return 0
     fits: dict[str, list[Fit]] = {"engine": [], "bare": []}
+    counts = {"engine": options.trials, "bare": min(options.trials, options.bare_trials)}
     resumes: list[dict[str, float]] = []
     for round_number in range(options.rounds):
         with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
             # Which is first changes, since the machine's other work does.
             for which in list(fits) if round_number % 2 else reversed(fits):
-                fits[which].append(measure(Path(folder), which, options.trials))
+                fits[which].append(measure(Path(folder), which, counts[which]))
                 print(f"{which}: {fits[which][-1]}", file=sys.stderr, flush=True)
             if round_number == options.rounds - 1:
                 resumes = [resume(Path(folder)) for _ in range(options.resumes)]
-    report = report_of(fits, resumes, options.trials)
+    report = report_of(fits, resumes, counts)
     # A line for each entry, however many numbers it has.
     text = "{\n" + ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in report.items()) + "\n}\n"
     print(text, end="")
@@ -227,19 +230,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def report_of(fits: dict[str, list[Fit]], resumes: Sequence[dict[str, float]], trials: int) -> dict[str, Any]:
+def report_of(
+    fits: dict[str, list[Fit]], resumes: Sequence[dict[str, float]], trials: dict[str, int]
+) -> dict[str, Any]:
     """Return what is reported of the runs of both."""
-    ratios = [one.seconds / other.seconds for one, other in zip(fits["engine"], fits["bare"], strict=True)]
-    computing = [
-        one.driver_seconds / other.driver_seconds for one, other in zip(fits["engine"], fits["bare"], strict=True)
-    ]
+    spent = {name: [1000 * fit.seconds / trials[name] for fit in part] for name, part in fits.items()}
+    driver = {name: [1000 * fit.driver_seconds / trials[name] for fit in part] for name, part in fits.items()}
+    ratios = [one / other for one, other in zip(spent["engine"], spent["bare"], strict=True)]
+    computing = [one / other for one, other in zip(driver["engine"], driver["bare"], strict=True)]
     return {
         "trials": trials,
         "load": [round(load, 1) for load in os.getloadavg()],
-        "ms_per_trial": {name: [round(1000 * fit.seconds / trials, 1) for fit in part] for name, part in fits.items()},
-        "driver_ms_per_trial": {
-            name: [round(1000 * fit.driver_seconds / trials, 1) for fit in part] for name, part in fits.items()
-        },
+        "ms_per_trial": {name: [round(one, 1) for one in part] for name, part in spent.items()},
+        "driver_ms_per_trial": {name: [round(one, 1) for one in part] for name, part in driver.items()},
         "ratio": [round(ratio, 2) for ratio in ratios],
         "ratio_median": round(statistics.median(ratios), 2),
         "driver_ratio": [round(ratio, 2) for ratio in computing],

@@ -12,7 +12,7 @@ def test_memory_is_told_by_tenths_and_its_growth_by_the_second_half():
 
 def test_ratios_are_those_of_runs_side_by_side():
     fast, slow = Fit(10, 2, [100.0] * 10), Fit(12, 3, [100.0] * 9 + [101.0])
-    report = report_of({"engine": [slow, fast], "bare": [fast, fast]}, [{"seconds": 5.0}], trials=100)
+    report = report_of({"engine": [slow, fast], "bare": [fast, fast]}, [{"seconds": 5.0}], {"engine": 100, "bare": 100})
     assert report["ratio"] == [1.2, 1.0]
     assert report["driver_ratio"] == [1.5, 1.0]
     assert report["ms_per_trial"] == {"engine": [120, 100], "bare": [100, 100]}

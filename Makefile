@@ -3,7 +3,7 @@ PYTHON ?= $(firstword $(shell for python in python3.11 python3.12 python3.13 pyt
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast check format clean
+.PHONY: demo test test-fast test-clusters check format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## the weight-decay study on the embedded digits, under 8 minutes on 2 cores, and its report
@@ -16,6 +16,9 @@ test: $(VENV)/.installed  ## the whole test suite, in two processes with a Ray c
 
 test-fast: $(VENV)/.installed  ## the tests that do not start Ray
 	$(BIN)/python -m pytest -m "not ray"
+
+test-clusters: $(VENV)/.installed  ## Ray by SSH and a Slurm on hosts of their own, as root, in a quarter of an hour
+	MEMOSWEEP_CLUSTER_TESTS=1 $(BIN)/python -m pytest tests/cluster
 
 check: $(VENV)/.installed  ## lint, format, types and import rules
 	$(BIN)/ruff check .

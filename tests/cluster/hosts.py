@@ -45,9 +45,9 @@ class Host:
     first_process: int
     """Its id here."""
 
-    def command(self, *words: str) -> list[str]:
-        """Return a command line that runs a command there."""
-        return ["nsenter", f"--target={self.first_process}", *_SPACES, "--", *words]
+    def command(self, *words: str, folder: Path | None = None) -> list[str]:
+        """Return a command line that runs a command there, in a folder; None for this process's."""
+        return ["nsenter", f"--target={self.first_process}", *_SPACES, f"--wd={folder or Path.cwd()}", "--", *words]
 
     def start(self, *words: str, log: Path, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
         """Start a program there.
@@ -75,12 +75,11 @@ class Host:
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command there to its end; see `start`."""
         return subprocess.run(
-            self.command(*words),
+            self.command(*words, folder=folder),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             env=self._environment(environment),
-            cwd=folder,
             timeout=seconds,
             check=False,
         )

@@ -71,7 +71,10 @@ class Slurm:
 
     def log(self) -> str:
         """Return what the jobs have printed."""
-        return "\n".join(f"{file.name}:\n{file.read_text()}" for file in sorted(self.folder.glob("*.log")))
+        lines = [
+            line for file in sorted(self.folder.glob("*.log")) for line in [file.name, *file.read_text().splitlines()]
+        ]
+        return "\n".join(line[:300] for line in lines)
 
     def again_now(self, job: str) -> None:
         """Spare a requeued job the two minutes for which Slurm holds it back."""

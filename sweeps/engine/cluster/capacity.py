@@ -15,6 +15,9 @@ from memo_core.errors import MemosweepError, first_line
 
 _CONFIG_OPTION = "--autoscaling-config="
 
+_MOST = 10**6
+"""Trials on one node whose CPUs are not known."""
+
 Amounts = Mapping[Literal["cpu", "gpu"], float]
 
 
@@ -42,7 +45,7 @@ class Nodes:
         """Return how many trials, or processes of trials, one of these nodes holds at once."""
         pairs = [(self.cpus, trial.get("cpu", 0)), (self.gpus, trial.get("gpu", 0))]
         shares = [there / amount for there, amount in pairs if amount > 0]
-        return int(min(shares, default=1) + 1e-9)
+        return int(min(_MOST, *shares) + 1e-9) if shares else 1
 
 
 @dataclass(frozen=True)

@@ -77,12 +77,20 @@ export RAY_TMPDIR
 # Nodes may be slow to import Ray; and they end soon after the first one has.
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300 RAY_gcs_rpc_server_reconnect_timeout_s=10
 
-# On each node; $SLURM_CPUS_ON_NODE is that of the node. The driver runs on the first one, as this script does.
-node='mkdir -m 700 "$RAY_TMPDIR" || exit 2
+# On each node, of which $SLURM_CPUS_ON_NODE is. The driver runs on the first one, as this script does. Its exit code
+# goes into a file: that of `ray symmetric-run` depends on how Ray ends. The log leaves out what Ray says of every
+# process that it ends.
+node='set -o pipefail
+mkdir -m 700 "$RAY_TMPDIR" || exit 2
 trap "rm -rf \\"$RAY_TMPDIR\\"" EXIT
 address=$1; shift
 ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus "$SLURM_CPUS_ON_NODE" \\
-    --disable-usage-stats -- bash -c "echo \\$\\$ > \\"$RAY_TMPDIR/driver\\"; exec \\"\\$@\\"" driver "$@"'
+    --disable-usage-stats -- bash -c "$driver" driver "$@" 2>&1 |
+    grep --line-buffered --invert-match -e "Send termination request" -e "(raylet) "'
+export driver='"$@" &
+echo $! > "$RAY_TMPDIR/driver"
+wait $!
+echo $? > "$RAY_TMPDIR.status"'
 """
 
 
@@ -145,7 +153,7 @@ def sweep_job(job: Job, script: Path, arguments: Sequence[str], nodes: int) -> s
         # The step has all that the job has; bound to one CPU it would be by default.
         command=f'srun --ntasks-per-node=1 --cpu-bind=none bash -c "$node" node "$address" \\\n'
         f'    {command} --address "$address"',
-        tidy="",
+        tidy='status=$(cat "$RAY_TMPDIR.status" 2> /dev/null || echo "$status")\nrm -f "$RAY_TMPDIR.status"\n',
     )
     # `ray symmetric-run` refuses a node where another Ray runs, and ends every Ray there in the end.
     return job.head(exclusive="", mem="0") + _SEVERAL_NODES + end

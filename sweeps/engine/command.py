@@ -181,6 +181,10 @@ def _check_options(parser: Parser, options: argparse.Namespace) -> None:
     for name in ("data", "calibration"):
         if options.extend is not None and name in explicit:
             raise MemosweepError(f"--extend with {_option(name)}: an extended run keeps its images, leave it out")
+    for name in ("slurm", "slurm_array"):
+        if options.data is not None and getattr(options, name) is not None:
+            message = "a calibration belongs on the machine that trains; start the sweep there with --data once"
+            raise MemosweepError(f"{_option(name)} with --data: {message}, and give the --set that it prints")
     if options.data is None and options.calibration is not None:
         raise MemosweepError("--calibration goes with --data")
     if options.data is not None and any(setting.partition("=")[0].strip() == "data.dataset" for setting in options.set):

@@ -1,6 +1,7 @@
 """Go on with a run from what its folder holds, which of a new one is nothing, and write what it leaves behind."""
 
 import errno
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -145,7 +146,9 @@ def _display(
 
 
 def _last_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    """Return the last line of an error's message, which may be a traceback: without the name of the error in it."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    return re.sub(r"^[A-Za-z_][\w.]*(?:Error|Exception): ", "", line)
 
 
 def _conclude(

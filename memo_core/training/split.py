@@ -1,5 +1,6 @@
 """How a batch is split among ranks, and in memory: into parts whose sizes differ by at most one."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,4 +31,4 @@ def evenly(start: int, stop: int, pieces: int) -> Sequence[slice]:
     """Return consecutive slices from `start` to `stop` whose lengths differ by at most one, the longer ones first."""
     length, longer = divmod(stop - start, pieces)
     borders = [start + piece * length + min(piece, longer) for piece in range(pieces + 1)]
-    return [slice(low, high) for low, high in zip(borders, borders[1:], strict=False)]
+    return [slice(low, high) for low, high in itertools.pairwise(borders)]

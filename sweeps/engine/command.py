@@ -87,7 +87,7 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
     what.add_argument("--estimate", action="store_true",
                       help="with --dry-run: hours and GPU hours too, measured on the device at hand")  # fmt: skip
     what.add_argument("--images-per-second", type=float, metavar="N",
-                      help="with --estimate: the speed of the first trial's training, instead of measuring")  # fmt: skip
+                      help="with --estimate: the speed of the first trial, instead of measuring")  # fmt: skip
     _add_bisect_arguments(parser.add_argument_group("with --search bisect"))
     further = "--set KEY=range(low,high[,log]) and --set KEY=choice(a,b,...) search further keys"
     _add_optuna_arguments(parser.add_argument_group("with --search optuna", further))

@@ -67,7 +67,7 @@ def test_the_optimum_is_not_trained():
 
 def test_gpus_are_not_estimated_by_a_machine_that_has_none(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(MemosweepError, match="--estimate: the trials take GPUs, .* --images-per-second"):
+    with pytest.raises(MemosweepError, match=r"--estimate: the trials take GPUs, .* --images-per-second"):
         costs_of(experiments(PAPER, {}), {"cpu": 1, "gpu": 1})
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sweeps.engine.tune.memory import give_whole_gpu, is_packed
 
-FAILURE = "Failure # 1 (occurred at 2026)\nray.exceptions.RayTaskError(MemoryExhaustedError): ...\n{}: out of memory in training"
+FAILURE = "Failure # 1 (occurred at 2026)\nRayTaskError(MemoryExhaustedError): ...\n{}: out of memory in training"
 OTHER = "\nFailure # 2 (occurred at 2026)\nValueError: another"
 
 
@@ -52,7 +52,7 @@ from sweeps.engine.tune.memory import InTurn
 
 def train(config):
     share = tune.get_context().get_trial_resources().bundles[0]["GPU"]
-    with open(sys.argv[1] if False else config["log"], "a") as log:
+    with open(config["log"], "a") as log:
         log.write(f"{config['number']} {share:g}\\n")
     if config["number"] == 1 and share < 1:
         raise MemoryExhaustedError("out of memory in training")
@@ -63,9 +63,12 @@ results = tune.Tuner(
     tune.with_resources(train, {"cpu": 0.5, "gpu": 0.25}),
     param_space={"number": tune.grid_search([0, 1, 2]), "log": sys.argv[1]},
     tune_config=tune.TuneConfig(scheduler=InTurn(), reuse_actors=True),
-    run_config=tune.RunConfig(storage_path=tempfile.mkdtemp(), verbose=0, failure_config=tune.FailureConfig(max_failures=1)),
+    run_config=tune.RunConfig(
+        storage_path=tempfile.mkdtemp(), verbose=0, failure_config=tune.FailureConfig(max_failures=1)
+    ),
 ).fit()
-print(json.dumps({"shares": {r.config["number"]: r.metrics["done_with"] for r in results}, "errors": results.num_errors}))
+shares = {result.config["number"]: result.metrics["done_with"] for result in results}
+print(json.dumps({"shares": shares, "errors": results.num_errors}))
 """
 
 

@@ -1,6 +1,7 @@
 """Trials of several ranks under Tune: real trials in two processes of a cluster, over gloo."""
 
 import json
+import os
 
 import pytest
 from ray import tune
@@ -51,3 +52,42 @@ def test_several_gpus_are_bundles_of_one_each():
     several = reserved({"cpu": 8, "gpu": 4})
     assert several.bundles == [{"CPU": 2.0, "GPU": 1.0}] * 4
     assert several.strategy == "PACK"
+
+
+def test_a_trial_goes_on_when_a_rank_was_lost(cluster, tiny, tmp_path):
+    """A rank that dies in the middle is noticed, and the trial tried again as a whole."""
+    lost = tmp_path / "lost"
+    run = tmp_path / "run"
+    run.mkdir()
+
+    def train(config, options):
+        from sweeps.engine.tune import ranks
+
+        class MortalTrainer(ranks.Trainer):
+            def follow(self):
+                if not lost.exists():
+                    lost.touch()
+                    os._exit(1)
+                super().follow()
+
+        class Mortal(ranks.Follower):
+            def follow(self, *arguments):
+                ranks.Trainer = MortalTrainer  # in the rank's own process
+                super().follow(*arguments)
+
+        ranks.Follower = Mortal
+        train_trial(config, options)
+
+    trainable = tune.with_parameters(train, options=TrialOptions(str(run), 600.0))
+    results = tune.Tuner(
+        tune.with_resources(trainable, TWO),
+        param_space=tiny,
+        tune_config=tune.TuneConfig(trial_dirname_creator=lambda trial: trial_directory(trial.config, ())),
+        run_config=tune.RunConfig(
+            storage_path=str(tmp_path / "a"), verbose=0, failure_config=tune.FailureConfig(max_failures=1)
+        ),
+    ).fit()
+    assert lost.exists()
+    assert results.num_errors == 0
+    (file,) = run.glob("*/result.json")
+    assert len(file.read_text().splitlines()) == 2

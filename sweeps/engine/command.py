@@ -151,7 +151,10 @@ def _add_optuna_arguments(group: Any) -> None:
 
 
 def _gpus(text: str) -> float | str:
-    return text if text == AUTO else float(text)
+    try:
+        return text if text == AUTO else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{quoted(text)}: expected a number of GPUs, or auto") from None
 
 
 LIMITS = ("max_concurrent", "time_budget", "checkpoint_every", "max_failures")

@@ -47,21 +47,21 @@ def test_networks_that_the_time_does_not_reach_are_scaled(monkeypatch):
 
 def test_a_known_speed_is_that_of_the_first_trial_on_one_gpu():
     trials = experiments(PAPER, {"model.width": 128}, {"model.width": 64})
-    alone, _ = costs_of(trials, {"cpu": 8, "gpu": 1}, images_per_second=3000)
+    alone, _ = costs_of(trials, {"cpu": 8, "gpu": 1}, images_per_second=3000.0)
     (trial, _) = trials
     samples = len(trial.evaluation_points) * 10_000 * 35 / 3
     assert alone[0].gpu_hours == pytest.approx((trial.total_images + samples) / 3000 / 3600)
     assert alone[1].hours < alone[0].hours / 3
-    four, _ = costs_of(trials, {"cpu": 32, "gpu": 4}, images_per_second=3000)
+    four, _ = costs_of(trials, {"cpu": 32, "gpu": 4}, images_per_second=3000.0)
     assert four[0].hours == pytest.approx(alone[0].hours / 4)
     assert four[0].gpu_hours == alone[0].gpu_hours
-    shared, _ = costs_of(trials, {"cpu": 1, "gpu": 0.25}, images_per_second=3000)
+    shared, _ = costs_of(trials, {"cpu": 1, "gpu": 0.25}, images_per_second=3000.0)
     assert shared == alone
 
 
 def test_the_optimum_is_not_trained():
     trials = experiments(LAPTOP, {"model.architecture": "optimum"})
-    (cost,), _ = costs_of(trials, CPU, images_per_second=100)
+    (cost,), _ = costs_of(trials, CPU, images_per_second=100.0)
     assert (cost.images, cost.hours) == (0, 0.0)
 
 

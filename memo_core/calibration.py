@@ -66,30 +66,6 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _EnoughError(Exception):
-    """Ends a training that was to be timed only."""
-
-
-def images_per_second(experiment: Experiment, seconds: float = 2.0) -> float:
-    """Return how many images a second the training steps of an experiment take on this machine, after the first step.
-
-    Raises:
-        MemosweepError: the images cannot be read.
-    """
-    seen: list[tuple[float, int]] = []
-
-    def on_progress(images: int) -> None:
-        seen.append((time.monotonic(), images))
-        if seen[-1][0] - seen[0][0] >= seconds:
-            raise _EnoughError
-
-    with contextlib.suppress(_EnoughError):
-        for _ in Trainer(experiment).evaluations(on_progress):
-            break
-    (begun, before), (ended, after) = seen[0], seen[-1]
-    return (after - before) / max(ended - begun, 1e-9)
-
-
 def calibrate(
     experiment: Experiment,
     learning_rates: Sequence[float],

@@ -27,6 +27,10 @@ class StorageError(MemosweepError):
     """A place that cannot be reached or written at present, such as a network disk; later it may be."""
 
 
+class ProcessLostError(MemosweepError):
+    """One of the processes that train together is gone; the training itself is not at fault, and may be tried again."""
+
+
 class ExhaustedError(MemosweepError):
     """The machine ran out of something; the experiment itself is not at fault, and with more room it goes on.
 

@@ -12,7 +12,7 @@ Row = dict[str, float | int]
 """The metrics of one evaluation."""
 
 _SCHEDULE = ("evaluation.every_epochs", "evaluation.every_images", "evaluation.count")
-_FREE = ("training.epochs", "training.images", "evaluation.")
+_FREE = ("training.epochs", "training.images", "training.micro_batch_size", "evaluation.")
 """What may differ between a checkpoint and the training that goes on from it."""
 
 

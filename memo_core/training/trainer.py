@@ -162,7 +162,7 @@ class Trainer:
         """Train to the first batch border at or after `point` images, or until a save is due; returns whether it is."""
         start, is_due = time.perf_counter(), False
         self._is_between_steps = False
-        advice = "lower training.batch_size or model.width, or take a device with more memory"
+        advice = "set training.micro_batch_size below the batch, lower model.width, or take a device with more memory"
         with (
             self._own_dropout_stream(),
             gpu_arithmetic(self.experiment.training.precision, self.device),

@@ -13,7 +13,7 @@ from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment.presets import PRESETS
 from memo_core.terminal import Parser
 from sweeps.engine.plans.factor import Factor
-from sweeps.engine.plans.names import BISECT_OPTIONS, EARLY_STOPS, OPTUNA_OPTIONS
+from sweeps.engine.plans.names import AUTO, BISECT_OPTIONS, EARLY_STOPS, OPTUNA_OPTIONS
 from sweeps.engine.slurm.request import add_arguments, check_options
 
 
@@ -95,12 +95,17 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
                            "(default: %(default)s)")  # fmt: skip
     what.add_argument("--dry-run", action="store_true",
                       help="start nothing and read no data, print one JSON object per trial")  # fmt: skip
+    what.add_argument("--estimate", action="store_true",
+                      help="with --dry-run: hours and GPU hours too, measured on the device at hand")  # fmt: skip
+    what.add_argument("--images-per-second", type=float, metavar="N",
+                      help="with --estimate: the speed of the first trial, instead of measuring")  # fmt: skip
     _add_bisect_arguments(parser.add_argument_group("with --search bisect"))
     further = "--set KEY=range(low,high[,log]) and --set KEY=choice(a,b,...) search further keys"
     _add_optuna_arguments(parser.add_argument_group("with --search optuna", further))
     where = parser.add_argument_group("where and how")
-    where.add_argument("--gpus-per-trial", type=float, metavar="N",
-                       help="a fraction shares a GPU (default: 1 where there are any)")  # fmt: skip
+    where.add_argument("--gpus-per-trial", type=_gpus, metavar="N|auto",
+                       help="a fraction shares a GPU, several train together; auto finds the fraction by a short "
+                            "measurement (default: 1 where there are any)")  # fmt: skip
     where.add_argument("--cpus-per-trial", type=float, metavar="N",
                        help="also its number of threads (default: 1, or a share per GPU)")  # fmt: skip
     where.add_argument("--address", default="auto", metavar="auto|local|HOST:PORT",
@@ -157,10 +162,18 @@ def _add_optuna_arguments(group: Any) -> None:
     group.add_argument("--asha", action="store_true", default=None, help="stop the worse half of the trials early")
 
 
+def _gpus(text: str) -> float | str:
+    try:
+        return text if text == AUTO else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{quoted(text)}: expected a number of GPUs, or auto") from None
+
+
 LIMITS = ("max_concurrent", "time_budget", "checkpoint_every", "max_failures")
 _SLURM = ("slurm", "slurm_array", "sbatch")
 _OF_ANY_START = ("name", "storage_path", "reuse", "address", "max_gpus", "shared_storage", "logger", *_SLURM, *LIMITS)
 _MODES = ("resume", "auto_resume", "extend")
+_MAX_SPEED = 1e9
 _MAX_COUNT = 10**6
 """Of numbers of trials, as in a manifest."""
 
@@ -205,6 +218,13 @@ def _check_options(parser: Parser, options: argparse.Namespace) -> None:
         for name in EARLY_STOPS:
             if getattr(options, name):
                 raise MemosweepError(f"--protocol paper with {_option(name)}: it has no early stops")
+    if options.estimate and not options.dry_run:
+        raise MemosweepError("--estimate goes with --dry-run")
+    if options.images_per_second is not None:
+        if not options.estimate:
+            raise MemosweepError("--images-per-second goes with --dry-run --estimate")
+        if not 0 < options.images_per_second <= _MAX_SPEED:
+            raise MemosweepError(f"--images-per-second {options.images_per_second}: expected above 0, at most 10^9")
     for name in ("time_budget", "checkpoint_every"):
         if getattr(options, name) is not None:
             setattr(options, name, parse_duration(getattr(options, name), _option(name)))

@@ -2,7 +2,7 @@ import itertools
 
 import torch
 
-from memo_core.calibration import Growth, Point, calibrate, images_per_second, one_thread
+from memo_core.calibration import Growth, Point, calibrate, one_thread
 from memo_core.experiment.presets import experiment_from
 
 TINY = {
@@ -46,9 +46,8 @@ def test_a_rate_that_diverges_comes_last() -> None:
     assert [one.diverged for one in grown] == [False, True]
 
 
-def test_speed_is_positive_and_threads_are_as_before() -> None:
+def test_threads_are_as_before() -> None:
     before = torch.get_num_threads()
     with one_thread():
         assert torch.get_num_threads() == 1
-        assert images_per_second(experiment_from("laptop", TINY), 0.2) > 0
     assert torch.get_num_threads() == before

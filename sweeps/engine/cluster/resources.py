@@ -8,10 +8,11 @@ from memo_core.errors import MemosweepError
 from sweeps.engine.cluster.capacity import ranks_of, share_of_rank
 from sweeps.engine.cluster.session import Cluster
 
+Resources = dict[Literal["cpu", "gpu"], float]
+"""Of one trial."""
 
-def trial_resources(
-    cluster: Cluster, gpus_per_trial: float | None, cpus_per_trial: float | None
-) -> dict[Literal["cpu", "gpu"], float]:
+
+def trial_resources(cluster: Cluster, gpus_per_trial: float | None, cpus_per_trial: float | None) -> Resources:
     """Return the CPUs and GPUs of one trial.
 
     Unless requested otherwise: one GPU each where there are GPUs, or can be; one CPU each, or an even share of a
@@ -41,7 +42,7 @@ def trial_resources(
                 f"--cpus-per-trial {cpus_per_trial:g}: expected above 0 and at most {most_cpus:g}, the CPUs{where}"
             )
         cpus = cpus_per_trial
-    resources: dict[Literal["cpu", "gpu"], float] = {"cpu": cpus, "gpu": gpus}
+    resources: Resources = {"cpu": cpus, "gpu": gpus}
     check_holds(cluster, resources)
     return resources
 

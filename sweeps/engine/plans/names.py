@@ -12,6 +12,8 @@ METRIC = "best_memorization_ratio"
 """What searchers, schedulers and displays take for the result of a trial."""
 CHECKPOINTS_KEPT = 2
 """Of each trial."""
+AUTO = "auto"
+"""The value of `--gpus-per-trial` that is found by a measurement."""
 EARLY_STOPS = ("early_success", "sequential_sampling")
 """The options of an EMM search that save work within a trial; `--protocol paper` switches them off."""
 BISECT_OPTIONS = ("zeta", "tolerance", "min_size", "max_size", "protocol", *EARLY_STOPS)

@@ -1,9 +1,10 @@
-"""What a sweep would do: its trials as JSON, and the disk that they need."""
+"""What a sweep would do: its trials as JSON, the disk that they need, and on request what they cost."""
 
 import json
 import sys
 from collections.abc import Callable, Mapping
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from memo_core.experiment import EMBEDDED_RESOLUTION, Experiment, FlatExperiment
 from memo_core.experiment.network_size import fine_tuned_count, parameter_count
@@ -21,14 +22,23 @@ _BYTES_BESIDE = 200_000
 _USUAL_RESOLUTION = 32
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """How the cost of the trials is to be estimated."""
+
+    images_per_second: float | None = None
+    """In training, of the first trial's network; None measures it here."""
+
+
 def dry_run(
     factor: Factor,
     plan: Plan,
     resources: Mapping[Literal["cpu", "gpu"], float],
     at_once: int,
     missing: Callable[[FlatExperiment], bool] = lambda trial: True,
+    estimate: Estimate | None = None,
 ) -> None:
-    """Print a JSON object for each trial, of a search for those that it would start with; and the disk, on stderr.
+    """Print a JSON object for each trial, of a search for those that it would start with; on stderr disk and cost.
 
     Args:
         factor: of the plan.
@@ -36,14 +46,53 @@ def dry_run(
         resources: of one trial.
         at_once: how many trials the cluster holds.
         missing: whether a trial must be trained, other than in a run that holds it already.
+        estimate: what the trials cost is wanted too, for which torch is loaded.
+
+    Raises:
+        MemosweepError: there is nothing to estimate the cost by.
     """
     searcher = searcher_of(factor, plan)
     count = len(plan.trials) if plan.search.kind == "grid" else max(1, at_once)
     suggested = [searcher.suggest(str(index)) for index in range(count)]
     trials = [trial for trial in suggested if isinstance(trial, dict) and missing(trial)]
-    for trial in trials:
-        print(json.dumps({"config": trial, "resources": dict(resources)}))
-    print(_disk(plan, trials), file=sys.stderr)
+    costs: list[dict[str, Any]] = [{} for _ in trials]
+    summary: list[str] = []
+    if estimate is not None:
+        costs, summary = _costs(plan, trials, resources, at_once, estimate)
+    for trial, cost in zip(trials, costs, strict=True):
+        print(json.dumps({"config": trial, "resources": dict(resources), **cost}))
+    for line in [*summary, _disk(plan, trials)]:
+        print(line, file=sys.stderr)
+
+
+def _costs(
+    plan: Plan,
+    trials: list[FlatExperiment],
+    resources: Mapping[Literal["cpu", "gpu"], float],
+    at_once: int,
+    estimate: Estimate,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what each trial costs, for JSON, and all of them in words; of a search each trial."""
+    from sweeps.engine.run.estimate import costs_of  # noqa: PLC0415 (loads torch)
+
+    experiments = [Experiment.from_flat(trial) for trial in trials]
+    costs, basis = costs_of(experiments, resources, estimate.images_per_second)
+    described = [
+        {"estimate": {**asdict(cost), "bytes": trial_bytes(experiment)}}
+        for cost, experiment in zip(costs, experiments, strict=True)
+    ]
+    hours, images = [cost.hours for cost in costs], sum(cost.images for cost in costs)
+    each = f"{min(hours, default=0):.3g} to {max(hours, default=0):.3g} hours each"
+    if plan.search.kind != "grid":
+        total = "" if plan.total is None else f", {plan.total} trials"
+        return described, [f"cost: {each}{total}; {basis}"]
+    kind = "GPU hours" if resources.get("gpu", 0) else "hours"
+    amount = sum(cost.hours if cost.gpu_hours is None else cost.gpu_hours for cost in costs)
+    # The longest trial, or all of them one after the other on what there is.
+    wall = max([sum(hours) / max(1, at_once), *hours], default=0)
+    count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
+    time = f"about {wall:.3g} hours with {at_once} at once"
+    return described, [f"cost: {count}, {images:,} images, {amount:.3g} {kind} ({each}), {time}; {basis}"]
 
 
 def _disk(plan: Plan, trials: list[FlatExperiment]) -> str:

@@ -5,17 +5,19 @@ import contextlib
 import math
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from analysis.results.store import join_url
 from memo_core.errors import MemosweepError
 from sweeps.engine.cluster import session as ray_session
-from sweeps.engine.cluster.resources import trial_resources
+from sweeps.engine.cluster.resources import Resources, trial_resources
 from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.factor import Factor, Preset, family_of
 from sweeps.engine.plans.manifest import Limits, Manifest
+from sweeps.engine.plans.names import AUTO
 from sweeps.engine.plans.plan import Plan
-from sweeps.engine.run.dry_run import dry_run
+from sweeps.engine.run.dry_run import Estimate, dry_run
 from sweeps.engine.run.options import described, extended_plan, plan_of
 
 # ruff: noqa: PLC0415 - what starts a sweep takes seconds to import, which a dry run need not wait for
@@ -46,18 +48,22 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     plan = plan_of(factor, options, preset)
     check_networks([*plan.trials, *plan.probes])
     about = described(factor, plan)
+    packed = options.gpus_per_trial == AUTO
+    wanted = None if packed else options.gpus_per_trial
     if options.dry_run:
         # A dry run describes a run wherever it may be: GPUs that are requested count as there.
-        gpus = options.gpus_per_trial or 0
+        gpus = wanted or 0
         requested = math.ceil(gpus) if math.isfinite(gpus) else 0
         if requested > cluster.gpus:
             cluster = ray_session.Cluster(cluster.cpus, requested, cluster.description)
-    resources = trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
+    resources = trial_resources(cluster, wanted, options.cpus_per_trial)
     if options.dry_run:
         if about is not None:
             # Standard output of a dry run is for the trials alone.
             print(f"{about}{'; the first trainings:' if plan.search.kind == 'bisect' else ''}", file=sys.stderr)
-        dry_run(factor, plan, resources, cluster.capacity.at_once(resources))
+        if packed:
+            print("--gpus-per-trial auto: the share is measured when the sweep starts", file=sys.stderr)
+        dry_run(factor, plan, resources, cluster.capacity.at_once(resources), estimate=_estimate(options))
         return 0
     other = "laptop is the small study" if family_of(preset) == "paper" else "paper is the published study"
     reason = "as asked" if options.preset == preset else f"since {cluster.description}; --preset {other}"
@@ -68,7 +74,25 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
 
     if options.auto_resume and is_begun(factor, plan, options):
         return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
-    return start_sweep(factor, plan, resources, options.storage_path, options.name, Limits(**changed), reuse)
+    share = partial(_packed, plan, options.cpus_per_trial) if packed and resources["gpu"] else None
+    limits = Limits(**changed)
+    return start_sweep(factor, plan, resources, options.storage_path, options.name, limits, reuse, share)
+
+
+def _packed(plan: Plan, cpus_per_trial: float | None, cluster: ray_session.Cluster) -> Resources:
+    """Return the resources of trials that share GPUs, by a measurement on one of the cluster's."""
+    from sweeps.engine.cluster.packing import find_sharing
+
+    whole = trial_resources(cluster, 1.0, None)
+    print("measuring how many trials a GPU holds ...", flush=True)
+    trials = [*plan.trials, *plan.probes]
+    share, why = find_sharing(trials, int(whole["cpu"]), cluster.gpus, plan.total)
+    print(f"--gpus-per-trial {share:g}: {why}", flush=True)
+    return trial_resources(cluster, share, cpus_per_trial)
+
+
+def _estimate(options: argparse.Namespace) -> Estimate | None:
+    return Estimate(options.images_per_second) if options.estimate else None
 
 
 def _settings_of_images(factor: Factor, options: argparse.Namespace, preset: Preset) -> list[str]:
@@ -108,7 +132,7 @@ def _extend(factor: Factor, options: argparse.Namespace, changed: dict[str, Any]
     check_networks([*plan.trials, *plan.probes])
     if options.dry_run:
         known = KnownTrials(run_path, manifest, {})
-        dry_run(factor, plan, manifest.resources, 1, lambda trial: known.result(trial) is None)
+        dry_run(factor, plan, manifest.resources, 1, lambda trial: known.result(trial) is None, _estimate(options))
         return 0
     return extend_sweep(factor, plan, options.storage_path, options.extend, changed, reuse)
 
@@ -157,7 +181,7 @@ def is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
     cpus, gpus = (manifest.resources.get(name, 0.0) for name in ("cpu", "gpu"))
     for option, begun, typed in (
         ("--cpus-per-trial", cpus, options.cpus_per_trial),
-        ("--gpus-per-trial", gpus, options.gpus_per_trial),
+        ("--gpus-per-trial", gpus, None if options.gpus_per_trial == AUTO else options.gpus_per_trial),
     ):
         # Left out, it is what the run has, whatever this machine would give.
         found = found or (None if typed is None else difference(begun, typed, option))

@@ -28,6 +28,7 @@ _SIDES = (32, 16, 8)
 _PAPER_SIDES = (64, 32, 16, 8)
 _TRIAL_SECONDS = 120.0
 """Of the preset's images, at most, for a resolution to be chosen."""
+_MEASURED_SECONDS = 2.0
 _RATES = (5e-3, 1.5e-2)
 """Of `laptop-cifar` and of `laptop`."""
 _SMALLEST = 10
@@ -186,7 +187,8 @@ def _paper_resolution(sides: list[tuple[int, int]]) -> tuple[int, str]:
 
 def _laptop_resolution(base: FlatExperiment, sides: list[tuple[int, int]]) -> tuple[int, str]:
     """Choose the largest resolution at which trials take minutes."""
-    from memo_core.calibration import images_per_second, one_thread  # noqa: PLC0415 (loads torch)
+    from memo_core.calibration import one_thread  # noqa: PLC0415 (loads torch)
+    from memo_core.training.speed import measure_speed  # noqa: PLC0415
 
     fitting = _fitting(sides, _SIDES)
     times: dict[int, float] = {}
@@ -194,7 +196,9 @@ def _laptop_resolution(base: FlatExperiment, sides: list[tuple[int, int]]) -> tu
         settings = {key: value for key, value in base.items() if key != "data.resolution"}
         experiment = Experiment.from_flat({**settings, "data.resolution": side})
         with one_thread():
-            times[side] = experiment.total_images / images_per_second(experiment)
+            times[side] = (
+                experiment.total_images / measure_speed(experiment, "cpu", _MEASURED_SECONDS).images_per_second
+            )
         if times[side] <= _TRIAL_SECONDS:
             break
     tried = ", ".join(f"{taken / 60:.1f} min at {side}" for side, taken in times.items())

@@ -28,6 +28,7 @@ from sweeps.engine.search.journal import Journal, replay
 from sweeps.engine.tune.board import Board
 from sweeps.engine.tune.display.trials import EarlierTrial
 from sweeps.engine.tune.interruption import Interrupted, Interruption
+from sweeps.engine.tune.loggers import check_loggers
 from sweeps.engine.tune.progress import LiveProgress
 from sweeps.engine.tune.source import TrialSource
 from sweeps.engine.tune.trial_folder import read_records
@@ -58,8 +59,9 @@ def go_on(
         The exit code: 0 done, 1 some trials failed, 130 interrupted and worth starting again.
 
     Raises:
-        MemosweepError: the run's folder, or one to reuse, cannot be read.
+        MemosweepError: the run's folder, or one to reuse, cannot be read; or a tracker of `--logger` cannot work.
     """
+    check_loggers(limits.logger)
     plan = manifest.plan
     searcher = searcher_of(factor, plan)
     journal = Journal.read(run_path)

@@ -1,9 +1,9 @@
 """The ways to start a sweep: a new run, one resumed, one extended; each checks all that it can before Ray starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from analysis.results.store import is_local, join_url
 from memo_core.errors import MemosweepError, quoted
@@ -12,7 +12,7 @@ from memo_core.files import check_output_folder
 from memo_core.results import experiment_id
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.cluster.hardware import describe_nodes
-from sweeps.engine.cluster.resources import check_holds
+from sweeps.engine.cluster.resources import Resources, check_holds
 from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.data_checks import check_data
 from sweeps.engine.plans.factor import Factor
@@ -24,8 +24,6 @@ from sweeps.engine.run import folder
 from sweeps.engine.run.runner import go_on
 from sweeps.engine.tune.trial_folder import continue_folder, read_records
 
-Resources = dict[Literal["cpu", "gpu"], float]
-
 
 def start_sweep(
     factor: Factor,
@@ -35,8 +33,19 @@ def start_sweep(
     name: str | None,
     limits: Limits,
     reuse: Sequence[str] = (),
+    share: Callable[[ray_session.Cluster], Resources] | None = None,
 ) -> int:
     """Check everything that can be checked, then run all trials.
+
+    Args:
+        factor: what is studied.
+        plan: of the run.
+        resources: of one trial.
+        storage: folder or URL that the run will lie in.
+        name: of the run; None takes factor, date and time.
+        limits: of this start.
+        reuse: as for `go_on`.
+        share: finds the resources on the cluster, by a measurement; None takes those that were given.
 
     Returns:
         The exit code: 0 done, 1 some trials failed, 130 interrupted.
@@ -53,7 +62,9 @@ def start_sweep(
     plan = plan.with_absolute_paths()
     images = check_data([*plan.trials, *plan.probes])
     # Before the folder is made: without Ray there is no run.
-    _start_ray()
+    cluster = _start_ray()
+    if share is not None:
+        resources = share(cluster)
     name = name or folder.claim_name(storage, f"{factor.name}-{datetime.now():%Y%m%d-%H%M%S}")
     run_path = join_url(storage, name)
     manifest = describe_run(plan, resources, limits, describe_nodes(), images)

@@ -21,7 +21,7 @@ from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.data_checks import check_data
 from sweeps.engine.plans.factor import Factor, Preset, family_of
 from sweeps.engine.plans.manifest import Limits, describe_run
-from sweeps.engine.plans.names import trial_directory
+from sweeps.engine.plans.names import AUTO, trial_directory
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.execute import is_begun, runs_of
@@ -95,7 +95,9 @@ def _sweep(
         further = ["--name", name] if options.resume and options.name is None else []
     else:
         preset, plan = _new_plan(factor, options, cluster)
-        trial_resources(cluster, options.gpus_per_trial, options.cpus_per_trial)
+        # What fits on a GPU is measured where the job runs.
+        gpus = None if options.gpus_per_trial == AUTO else options.gpus_per_trial
+        trial_resources(cluster, gpus, options.cpus_per_trial)
         name = _name(factor, options, plan, storage)
         further = [*(["--preset", preset] if options.preset == "auto" else [])]
         further += [] if options.auto_resume else ["--auto-resume"]

@@ -14,16 +14,17 @@ from typing import Any
 
 import ray
 import torch
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from memo_core.errors import DivergedError, MemosweepError, first_line
+from memo_core.errors import DivergedError, MemosweepError, ProcessLostError, first_line
 from memo_core.experiment import Experiment, FlatExperiment
 from memo_core.training.distributed import Ranks, joined
 from memo_core.training.trainer import Trainer
 from sweeps.engine.cluster.data_sets import DataSets
 
 _LOOK_SECONDS = 5.0
-_GRACE_SECONDS = 60.0
+_GRACE_SECONDS = 30.0
 """For rank 0 to notice by itself that another has died, before its own process ends."""
 
 Bundles = Sequence[Mapping[str, float]]
@@ -37,10 +38,11 @@ class Follower:
     ) -> None:
         """Train beside rank 0 to the end; both end alike where the training diverges."""
         own = Experiment.from_flat(experiment)
-        if data_sets is not None:
-            data_sets.provide(own.data)
         torch.set_num_threads(threads_of(bundles[rank]))
+        # An error within ends the connection, by which rank 0 notices.
         with joined(address, rank, len(bundles)) as ranks, contextlib.suppress(DivergedError):
+            if data_sets is not None:
+                data_sets.provide(own.data)
             trainer = Trainer(own, device_of(bundles[rank]), ranks=ranks)
             trainer.share_state()
             trainer.follow()
@@ -66,7 +68,8 @@ def followed(experiment: Experiment, bundles: Bundles, data_sets: DataSets | Non
         data_sets: of the driver's machine, where trials run on others too.
 
     Raises:
-        MemosweepError: another rank failed before the training began; why.
+        ProcessLostError: another rank's process, or its machine, is gone.
+        Exception: what another rank failed with.
     """
     if len(bundles) < 2:
         yield None
@@ -83,7 +86,7 @@ def followed(experiment: Experiment, bundles: Bundles, data_sets: DataSets | Non
     try:
         with joined(address, 0, len(bundles)) as ranks:
             yield ranks
-    except (DivergedError, MemosweepError, KeyboardInterrupt):
+    except MemosweepError:
         raise
     except Exception as error:
         # What rank 0 sees of it is a connection that was closed.
@@ -109,9 +112,10 @@ class _Watch:
         for task in ended:
             try:
                 ray.get(task)
-            except Exception as error:
-                cause = getattr(error, "cause", None)
-                return cause if isinstance(cause, Exception) else error
+            except RayTaskError as error:
+                return error.cause if isinstance(error.cause, Exception) else error
+            except RayError as error:
+                return ProcessLostError(f"another process of the trial was lost ({first_line(error)})")
         return None
 
     def stop(self) -> None:

@@ -20,6 +20,7 @@ from memo_core.errors import (
     ExhaustedError,
     MemoryExhaustedError,
     MemosweepError,
+    ProcessLostError,
     StorageError,
     first_line,
 )
@@ -82,7 +83,7 @@ def train_trial(config: dict[str, Any], options: TrialOptions) -> None:
         attempt.run(experiment)
     except DivergedError as error:
         attempt.fail({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
-    except (ExhaustedError, StorageError):
+    except (ExhaustedError, StorageError, ProcessLostError):
         # Of the machine and not of the trial.
         attempt.leave_traceback()
         raise

@@ -193,7 +193,7 @@ def test_memory_that_does_not_suffice_is_one_line(tiny_experiment, monkeypatch):
 
     trainer = Trainer(tiny_experiment, "cpu")
     trainer._learner._take_step = exhausted
-    with pytest.raises(MemoryExhaustedError, match=r"in training \(20.00 GiB more needed\): lower training.batch_size"):
+    with pytest.raises(MemoryExhaustedError, match=r"in training \(20.00 GiB more needed\): set training.micro_batch"):
         run_through(trainer)
     monkeypatch.setattr("memo_core.training.trainer.evaluate", exhausted)
     with pytest.raises(MemoryExhaustedError, match=r"in an evaluation \(20.00 GiB.*: lower evaluation.batch_size"):

@@ -44,10 +44,12 @@ def test_what_can_be_started_is_bounded_over_all_kinds():
     assert can.at_once({"cpu": 4, "gpu": 0}) == 1 + 12 + 12 + 2
 
 
-def test_a_trial_is_never_split_between_nodes():
+def test_what_one_process_needs_is_never_split_between_nodes():
     four = Capacity([Nodes(4, 1, 4)])
     assert four.at_once({"cpu": 3, "gpu": 0}) == 4
-    assert four.at_once({"cpu": 1, "gpu": 2}) == 0
+    # A trial of several GPUs has a process for each.
+    assert four.at_once({"cpu": 8, "gpu": 2}) == 2
+    assert four.at_once({"cpu": 10, "gpu": 2}) == 0
     assert Nodes(16, 2).holds({"cpu": 1, "gpu": 0.1}) == 16
 
 

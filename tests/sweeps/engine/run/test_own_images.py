@@ -7,6 +7,7 @@ from PIL import Image
 
 from memo_core.calibration import Growth, Point
 from memo_core.errors import MemosweepError
+from memo_core.training.speed import Speed
 from sweeps.class_blend import FACTOR as BLEND
 from sweeps.engine.run import own_images
 from sweeps.engine.run.own_images import instead_of_cifar10, own_images_settings, settings_of, suggest
@@ -27,10 +28,16 @@ def chosen(
     return suggest(dataset, given or {}, key, paper, 0, print)
 
 
+def measured_at(monkeypatch, images_per_second):
+    monkeypatch.setattr(
+        "memo_core.training.speed.measure_speed", lambda experiment, *_: Speed(images_per_second(experiment), 1.0, 32)
+    )
+
+
 @pytest.fixture
 def fast(monkeypatch):
     """A machine on which every resolution takes a second."""
-    monkeypatch.setattr("memo_core.calibration.images_per_second", lambda experiment: experiment.total_images)
+    measured_at(monkeypatch, lambda experiment: experiment.total_images)
 
 
 @pytest.mark.parametrize(("side", "resolution"), [(8, 8), (15, 8), (28, 16), (200, 32)])
@@ -42,7 +49,7 @@ def test_the_largest_resolution_that_the_images_have_is_taken_where_it_is_fast(t
 
 def test_a_slow_machine_takes_fewer_pixels(tmp_path, monkeypatch):
     speed = {32: 50, 16: 130, 8: 1000}
-    monkeypatch.setattr("memo_core.calibration.images_per_second", lambda one: speed[one.data.resolution])
+    measured_at(monkeypatch, lambda experiment: speed[experiment.data.resolution])
     found = chosen(folder_of(tmp_path / "images", 3, (64, 64)))
     assert found.settings["data.resolution"] == 8
     assert "5.3 min at 32, 2.1 min at 16, 0.3 min at 8" in found.reasons[1]

@@ -196,9 +196,8 @@ def _laptop_resolution(base: FlatExperiment, sides: list[tuple[int, int]]) -> tu
         settings = {key: value for key, value in base.items() if key != "data.resolution"}
         experiment = Experiment.from_flat({**settings, "data.resolution": side})
         with one_thread():
-            times[side] = (
-                experiment.total_images / measure_speed(experiment, "cpu", _MEASURED_SECONDS).images_per_second
-            )
+            speed = measure_speed(experiment, "cpu", _MEASURED_SECONDS)
+        times[side] = experiment.total_images / speed.images_per_second
         if times[side] <= _TRIAL_SECONDS:
             break
     tried = ", ".join(f"{taken / 60:.1f} min at {side}" for side, taken in times.items())

@@ -204,6 +204,8 @@ def shortest_settings(
     by_preset = {}
     for name, settings in PRESETS.items():
         base = Experiment.from_flat(settings).to_flat()
+        if base.keys() != flats[0].keys():
+            continue  # a model of another kind
         by_preset[name] = [_changes(settings, base, flat) for flat in flats]
     preset = min(by_preset, key=lambda name: sum(map(len, by_preset[name])))
     changes = by_preset[preset]

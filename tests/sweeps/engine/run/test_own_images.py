@@ -37,7 +37,7 @@ def measured_at(monkeypatch, images_per_second):
 @pytest.fixture
 def fast(monkeypatch):
     """A machine on which every resolution takes a second."""
-    measured_at(monkeypatch, lambda experiment: experiment.total_images)
+    measured_at(monkeypatch, lambda experiment: float(experiment.total_images))
 
 
 @pytest.mark.parametrize(("side", "resolution"), [(8, 8), (15, 8), (28, 16), (200, 32)])
@@ -48,7 +48,7 @@ def test_the_largest_resolution_that_the_images_have_is_taken_where_it_is_fast(t
 
 
 def test_a_slow_machine_takes_fewer_pixels(tmp_path, monkeypatch):
-    speed = {32: 50, 16: 130, 8: 1000}
+    speed = {32: 50.0, 16: 130.0, 8: 1000.0}
     measured_at(monkeypatch, lambda experiment: speed[experiment.data.resolution])
     found = chosen(folder_of(tmp_path / "images", 3, (64, 64)))
     assert found.settings["data.resolution"] == 8

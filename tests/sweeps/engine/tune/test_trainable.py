@@ -34,7 +34,7 @@ def listening(monkeypatch):
     found: list[dict] = []
     context = SimpleNamespace(
         get_trial_dir=lambda: f"/scratch/{NAME}",
-        get_trial_resources=lambda: SimpleNamespace(required_resources={"CPU": 1.0}),
+        get_trial_resources=lambda: SimpleNamespace(bundles=[{"CPU": 1.0}]),
     )
     monkeypatch.setattr(trainable, "tune", SimpleNamespace(report=found.append, get_context=lambda: context))
     return found

@@ -88,8 +88,11 @@ class Host:
         return {**(os.environ if environment is None else environment), "HOME": str(self.home)}
 
     def processes(self) -> list[psutil.Process]:
-        """Return its processes but for the first one's own."""
-        found = psutil.Process(self.first_process).children(recursive=True)
+        """Return its processes but for the first one's own; none where it is off."""
+        try:
+            found = psutil.Process(self.first_process).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
         return [process for process in found if _name(process) != "sleep"]
 
     def power_off(self) -> None:

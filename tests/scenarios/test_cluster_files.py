@@ -3,6 +3,8 @@
 import copy
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -56,6 +58,22 @@ def wrong_values(given, shape):
 @pytest.mark.parametrize("name", FILES)
 def test_ray_takes_them(name):
     validate_config(prepare_config(read(name)))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_of_the_repository_gets_onto_the_nodes(name, tmp_path):
+    if shutil.which("rsync") is None or not (REPOSITORY / ".git").exists():
+        pytest.skip("needs rsync and a git repository")
+    config = read(name)
+    # As Ray's command runner calls it.
+    rules = [word for pattern in config["rsync_exclude"] for word in ("--exclude", pattern)]
+    rules += [word for pattern in config["rsync_filter"] for word in ("--filter", f"dir-merge,- {pattern}")]
+    listing = ["rsync", "--archive", "--dry-run", "--out-format=%n", *rules, f"{REPOSITORY}/", f"{tmp_path}/"]
+    copied = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
+    tracked = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    there = [file for file in tracked.stdout.splitlines() if (REPOSITORY / file).exists()]
+    assert set(there) <= set(copied)
+    assert not [file for file in copied if file.startswith((".venv/", "results/"))]
 
 
 def test_aws_would_take_every_node_configuration(run_instances):

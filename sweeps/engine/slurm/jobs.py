@@ -62,7 +62,9 @@ def write_job(factor: Factor, options: argparse.Namespace) -> int:
     if options.name is not None:
         folder.check_name(storage, options.name)
     runs_of([folder.absolute(run) for run in options.reuse])
-    cluster = _cluster(request, options.gpus_per_trial if options.slurm is None else None)
+    # A task of an array has what its trial has.
+    trial = (0.0, None) if options.slurm is not None else (options.gpus_per_trial or 0.0, options.cpus_per_trial)
+    cluster = _cluster(request, *trial)
     check_storage(storage, cluster)
     if is_local(storage):
         check_output_folder(Path(storage), "--storage-path")
@@ -185,15 +187,17 @@ def _name(factor: Factor, options: argparse.Namespace, plan: Plan, storage: str)
     return str(options.name)
 
 
-def _cluster(request: Request, gpus_per_trial: float | None) -> Cluster:
+def _cluster(request: Request, gpus_of_task: float, cpus_of_task: float | None) -> Cluster:
     """Return what the job will have, as far as it says so.
 
     Args:
         request: of the job.
-        gpus_per_trial: of an array, which asks for its GPU by this too.
+        gpus_of_task: what a task of an array asks for by `--gpus-per-trial`.
+        cpus_of_task: likewise by `--cpus-per-trial`.
     """
-    gpus = max(request.gpus, int(gpus_per_trial or 0))
-    nodes = Nodes(math.inf if request.cpus is None else request.cpus, gpus, request.nodes)
+    gpus = max(request.gpus, int(gpus_of_task))
+    cpus = cpus_of_task or (math.inf if request.cpus is None else request.cpus)
+    nodes = Nodes(cpus, gpus, request.nodes)
     capacity = Capacity([nodes])
     asked = f"{capacity.gpus} GPUs" if gpus else "no GPUs (--sbatch gpus-per-node=N)"
     return Cluster(capacity.cpus, capacity.gpus, f"the job asks for {asked}", by_nodes=capacity)

@@ -31,7 +31,7 @@ from sweeps.engine.run.storage import check_storage
 from sweeps.engine.slurm.request import Request, typed_without_slurm
 from sweeps.engine.slurm.script import MARK, Job, array_job, sweep_job
 
-_ANSWER_SECONDS = 25.0
+_ANSWER_SECONDS = 15.0
 _FILE = re.compile(r"[\w./+=,@~-]+")
 _MAX_FILE_BYTES = 4 * 2**20
 """Of a script, by Slurm's own default."""
@@ -246,7 +246,8 @@ def _test(option: str, typed: str, script: str) -> None:
     except OSError as error:
         raise MemosweepError(f"{option} {typed}: sbatch cannot be run ({first_line(error)})") from None
     if answer.returncode:
-        lines = [line for line in answer.stderr.splitlines() if line.strip()]
+        # What is wrong with an option is followed by where to read on.
+        lines = [line for line in answer.stderr.splitlines() if line.strip() and not line.startswith('Try "sbatch')]
         said = (
             re.sub(r"^(?:sbatch: |error: |fatal: |allocation failure: )+", "", lines[-1])
             if lines

@@ -133,7 +133,11 @@ def test_what_would_end_the_job_ends_its_writing(arguments, message, script, tmp
 
 
 def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(script, slurm, tmp_path):
-    slurm("sbatch: error: Batch job submission failed", "allocation failure: Invalid partition name specified")
+    slurm(
+        "sbatch: error: Batch job submission failed",
+        "allocation failure: Invalid partition name specified",
+        'Try "sbatch --help" for more information',
+    )
     for option in ("--slurm", "--slurm-array"):
         code, _, errors = script("weight_decay", *TRIALS, option, "a.sbatch")
         assert (code, errors) == (

@@ -56,7 +56,7 @@ def dry_run(
     suggested = [searcher.suggest(str(index)) for index in range(count)]
     trials = [trial for trial in suggested if isinstance(trial, dict) and missing(trial)]
     costs: list[dict[str, Any]] = [{} for _ in trials]
-    summary = []
+    summary: list[str] = []
     if estimate is not None:
         costs, summary = _costs(plan, trials, resources, at_once, estimate)
     for trial, cost in zip(trials, costs, strict=True):

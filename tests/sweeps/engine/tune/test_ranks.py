@@ -87,7 +87,7 @@ def test_a_trial_goes_on_when_a_rank_was_lost(cluster, tiny, tmp_path):
             storage_path=str(tmp_path / "a"), verbose=0, failure_config=tune.FailureConfig(max_failures=1)
         ),
     ).fit()
+    assert results.num_errors == 0, results.errors
     assert lost.exists()
-    assert results.num_errors == 0
     (file,) = run.glob("*/result.json")
     assert len(file.read_text().splitlines()) == 2

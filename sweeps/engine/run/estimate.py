@@ -119,8 +119,8 @@ def _measured(
         examples.setdefault(network, trial)
         work[network] = work.get(network, 0.0) + flops[network] * trial.total_images
     device = "cuda" if on_gpu else "cpu"
-    start = time.monotonic()
     speeds: dict[Network, Speed] = {}
+    start = time.monotonic()
     for network in sorted(work, key=work.__getitem__, reverse=True):
         if speeds and time.monotonic() - start > _MEASURING_SECONDS:
             break

@@ -1,6 +1,7 @@
 """Trackers beside TensorBoard: Weights & Biases and MLflow, through Ray's own callbacks."""
 
 import importlib.util
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ def _mlflow(run: str, place: Path) -> Callback:
             super().log_trial_result(iteration, trial, _by_images(result))
 
     # Its notes on new tables would be drawn into the display.
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{place}/mlflow.db"
     return ByImages(tracking_uri=uri, experiment_name=os.environ.get("MLFLOW_EXPERIMENT_NAME", run))
 

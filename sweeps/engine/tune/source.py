@@ -47,7 +47,7 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
         max_concurrent: int | None = None,
     ) -> None:
         super().__init__(metric=METRIC, mode="max")
-        self.proposing, self._journal, self._known = searcher, journal, known
+        self._searcher, self._journal, self._known = searcher, journal, known
         self._slots, self._max_concurrent = slots, max_concurrent
         self._begun = sum(isinstance(event, Begun) for event in journal.events)
         self._live: dict[str, tuple[Begun, bool]] = {}
@@ -69,6 +69,11 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
                 # Its end stands without a key where it was tried again before.
                 self._interrupted.append((Begun(key=event.key or "", trial_id=event.trial_id), experiment, False))
 
+    @property
+    def proposer(self) -> TrialSearcher:
+        """What proposes the experiments; Tune itself looks into an attribute named `searcher`."""
+        return self._searcher
+
     def suggest(self, trial_id: str) -> FlatExperiment | str | None:
         """The next trial's experiment; None to wait for running ones; FINISHED at the end."""
         if self._max_concurrent is not None and len(self._live) >= self._max_concurrent:
@@ -83,7 +88,7 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
             slots = self._slots()
             full = slots is not None and len(self._live) >= slots
             key = str(self._begun)
-            suggestion = self.proposing.suggest(key, full)
+            suggestion = self._searcher.suggest(key, full)
             if not isinstance(suggestion, dict):
                 # Tune takes FINISHED for good, and the end of a trial that runs may yet change it.
                 self.finished = suggestion == FINISHED and not self._live
@@ -118,7 +123,7 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
         if result is not None:
             self._known.add(begun.trial_id, result)
         if waits:
-            self.proposing.complete(begun.key, event.result)
+            self._searcher.complete(begun.key, event.result)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Learn nothing before a trial has ended."""

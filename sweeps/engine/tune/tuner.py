@@ -92,7 +92,7 @@ def tuner_of(manifest: Manifest, start: Start, interruption: Interruption) -> tu
 def _watchers(start: Start) -> list[tune.Callback]:
     """Return the callbacks that show the run elsewhere."""
     trackers = logger_callbacks(start.limits.logger, start.run_path)
-    search = start.source.proposing
+    search = start.source.proposer
     if not isinstance(search, OptunaExperimentSearch):
         return trackers
     return [StudyView(search, start.run_path, start.scratch), *trackers]

@@ -32,10 +32,10 @@ def test_without_an_account_nothing_starts(monkeypatch, tmp_path):
 def test_wandb_keeps_a_run_for_each_trial(cluster, script, tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    code, _, errors = script(
+    code, output, errors = script(
         "weight_decay", *ONE_TRIAL, "--storage-path", str(tmp_path), "--name", "run", "--logger", "wandb"
     )
-    assert code == 0, errors
+    assert code == 0, output + errors
     (record,) = (tmp_path / "run/wandb").glob("offline-run-*/*.wandb")
     content = record.read_bytes()
     for expected in (b"memorization_ratio", b"training.weight_decay", b"images_seen"):
@@ -46,10 +46,10 @@ def test_wandb_keeps_a_run_for_each_trial(cluster, script, tmp_path, monkeypatch
 def test_mlflow_has_the_reports_of_each_trial_by_images_seen(cluster, script, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    code, _, errors = script(
+    code, output, errors = script(
         "weight_decay", *ONE_TRIAL, "--storage-path", str(tmp_path), "--name", "run", "--logger", "mlflow"
     )
-    assert code == 0, errors
+    assert code == 0, output + errors
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/run/mlflow.db")
     experiment = client.get_experiment_by_name("run")
     (run,) = client.search_runs([experiment.experiment_id])

@@ -1,8 +1,8 @@
 """One evaluation: samples of the averaged model, compared with the training set."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -22,6 +22,8 @@ from memo_core.randomness import image_seeds
 from memo_core.sampling import generate
 
 GALLERY_SIZE = 64
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
 NextBatch = Callable[[int, int], int]
 """(memorized samples, samples drawn so far) -> samples to draw before the next look; 0 stops."""
@@ -73,8 +75,10 @@ class Evaluation:
     """The first samples, for the gallery."""
     nearest: UInt8[Tensor, "n c h w"]
     """Their nearest training images."""
+    conditions: Mapping[str, Array] = field(default_factory=dict)
+    """What all samples were drawn for (`memo_core.training.learner.Learner.conditions`)."""
 
-    def arrays(self) -> dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]:
+    def arrays(self) -> dict[str, Array]:
         """Return the samples as arrays, for the file that the analysis reads."""
         return {
             "memorized": self.memorization.memorized.numpy(),
@@ -83,6 +87,7 @@ class Evaluation:
             "second_distance": self.memorization.second_distance.numpy().astype(np.float32),
             "generated": self.generated.numpy(),
             "nearest": self.nearest.numpy(),
+            **self.conditions,
         }
 
 

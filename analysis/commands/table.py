@@ -15,6 +15,7 @@ TABLES = {
     "effects": "what each setting does to the ratio",
     "findings": "the paper's claims with their verdicts",
     "coverage": "which share of the training set each trial replicates, and how unevenly",
+    "prompts": "of fine-tuned pipelines, which prompts give replicas, and of which training images",
     "time": "how the time to memorize grows with |D|",
 }
 
@@ -61,6 +62,10 @@ def _table(name: str | None, runs: Runs) -> Table:
             return findings_table(verdicts(runs))
         case "coverage":
             return replication_table(runs)
+        case "prompts":
+            from analysis.tables.prompts import prompts_table  # noqa: PLC0415
+
+            return prompts_table(runs)
         case "time":
             from analysis.tables.effects import memorization_time_table  # noqa: PLC0415
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from analysis.figures.gallery import shown_trials
 from analysis.report.overview import Overview, setting_text
+from analysis.results.samples import prompts_of
 from analysis.runs.factors import ratio_text
 from analysis.runs.final import is_lower_bound
 from analysis.runs.runs import Runs
@@ -56,8 +57,14 @@ def gallery(runs: Runs, overview: Overview) -> list[Row]:
 def _row(title: str, samples: Mapping[str, NDArray[np.generic]], size: int) -> Row:
     generated, nearest = samples["generated"][:COLUMNS], samples["nearest"][:COLUMNS]
     memorized = samples["memorized"].astype(bool)
+    prompts = prompts_of(samples)
     pairs = tuple(
-        Pair(data_uri(image), data_uri(other), bool(replica), f"sample {index + 1}{', a replica' if replica else ''}")
+        Pair(
+            data_uri(image),
+            data_uri(other),
+            bool(replica),
+            f"sample {index + 1}{', a replica' if replica else ''}{f', {prompts[index]!r}' if prompts else ''}",
+        )
         for index, (image, other, replica) in enumerate(zip(generated, nearest, memorized, strict=False))
     )
     return Row(title, _concentration(samples, memorized, size), _side(int(generated.shape[-1])), pairs)

@@ -13,6 +13,8 @@ from memo_core.errors import MemosweepError
 SAMPLES_FILE = "best.npz"
 PER_SAMPLE = ("memorized", "nearest_index", "nearest_distance", "second_distance")
 IMAGES = ("generated", "nearest")
+PROMPTS = ("prompts", "prompt_index", "training_names")
+"""Of fine-tuned pipelines."""
 
 
 def best_samples(trial_folder: str | Path) -> Mapping[str, NDArray[np.generic]] | None:
@@ -23,7 +25,8 @@ def best_samples(trial_folder: str | Path) -> Mapping[str, NDArray[np.generic]] 
 
     Returns:
         `memorized`, `nearest_index`, `nearest_distance`, `second_distance` (N,) of all samples; `generated` and
-        `nearest` (G, C, H, W) of the first ones, uint8.
+        `nearest` (G, C, H, W) of the first ones, uint8. Of fine-tuned pipelines also `prompts` (P,), the `prompt_index`
+        (N,) of each sample, and `training_names` (M,).
     """
     try:
         store = open_store(trial_folder)
@@ -39,6 +42,13 @@ def best_samples(trial_folder: str | Path) -> Mapping[str, NDArray[np.generic]] 
         if samples is not None:
             return samples
     return None
+
+
+def prompts_of(samples: Mapping[str, NDArray[np.generic]]) -> list[str]:
+    """Return the prompt of each sample; empty where samples have none."""
+    if "prompts" not in samples:
+        return []
+    return [str(samples["prompts"][index]) for index in samples["prompt_index"]]
 
 
 def _parse(content: bytes) -> Mapping[str, NDArray[np.generic]] | None:
@@ -64,4 +74,26 @@ def _parse(content: bytes) -> Mapping[str, NDArray[np.generic]] | None:
         and (samples["nearest_index"] >= 0).all()
         and all(array.dtype == np.uint8 for array in images)
     )
-    return samples if fits else None
+    if not fits:
+        return None
+    return {**samples, **_prompts(content, len(per_sample[0]), int(samples["nearest_index"].max()))}
+
+
+def _prompts(content: bytes, count: int, last_image: int) -> Mapping[str, NDArray[np.generic]]:
+    """Return the arrays that name prompts; none where they are missing, damaged or do not fit the samples."""
+    try:
+        with np.load(io.BytesIO(content)) as stored:
+            found = {name: stored[name] for name in PROMPTS}
+    # As above.
+    except Exception:
+        return {}
+    prompts, index, names = (found[name] for name in PROMPTS)
+    fits = (
+        all(isinstance(array, np.ndarray) and array.ndim == 1 for array in (prompts, index, names))
+        and prompts.dtype.kind == names.dtype.kind == "U"
+        and index.dtype.kind in "iu"
+        and len(index) == count
+        and bool(((index >= 0) & (index < len(prompts))).all())
+        and last_image < len(names)
+    )
+    return found if fits else {}

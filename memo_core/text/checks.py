@@ -1,12 +1,18 @@
 """What is checked of a fine-tuning before anything starts; loads no weights."""
 
+import logging
+from collections import Counter
+
 from transformers import CLIPTokenizer
 
 from memo_core.data.training_set import TrainingSet
 from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import Experiment
+from memo_core.measure.duplicates import exact_duplicates
 from memo_core.text.pipeline import check_resolution, find_pipeline
-from memo_core.text.prompts import log_cuts, prompts_of
+from memo_core.text.prompts import Prompts, log_cuts, prompts_of
+
+_log = logging.getLogger(__name__)
 
 
 def check_fine_tuning(experiment: Experiment, data: TrainingSet) -> None:
@@ -29,3 +35,19 @@ def check_fine_tuning(experiment: Experiment, data: TrainingSet) -> None:
     except Exception as error:
         raise MemosweepError(f"pipeline {text.pipeline}: no readable tokenizer ({first_line(error)})") from None
     log_cuts(prompts.distinct, tokenizer)
+    _log_duplicates(data, prompts, text.prompt)
+
+
+def _log_duplicates(data: TrainingSet, prompts: Prompts, kind: str) -> None:
+    """Log how many images, and of captions how many of those, are there several times: they are memorized first."""
+    copies = int(exact_duplicates(data.images).sum())
+    if copies:
+        _log.info("%s of %s training images are exact duplicates of others", f"{copies:,}", f"{len(data):,}")
+    if kind == "captions":
+        times = Counter(prompts.of_image)
+        shared = sum(count for count in times.values() if count > 1)
+        if shared:
+            _log.info(
+                "%s of %s training images share their caption with others; there are %s captions",
+                f"{shared:,}", f"{len(data):,}", f"{len(times):,}",
+            )  # fmt: skip

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from memo_core.errors import MemosweepError, first_line
 from memo_core.text.pipeline import Pipeline, check_resolution, find_pipeline, load_pipeline, stable_diffusion
-from memo_core.text.sampler import PipelineSampler
+from memo_core.text.sampler import PipelineSampler, prompt_index
 
 
 def read_prompts(path: Path) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def draw_images(
     side = resolution or int(parts.unet.config.sample_size) * parts.latent_scale
     sampler = PipelineSampler(parts, prompts, side, 3, steps, guidance_scale, batch_size)
     images = sampler(seeds, on_batch)
-    return images, torch.tensor([sampler.prompt_index(seed) for seed in seeds])
+    return images, torch.tensor([prompt_index(seed, len(prompts)) for seed in seeds])
 
 
 def _add_lora(parts: Pipeline, lora: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 from peft import LoraConfig
@@ -10,15 +11,16 @@ from torch import Tensor
 
 from memo_core.data.training_set import TrainingSet
 from memo_core.errors import MemosweepError, OtherTrainingError
-from memo_core.evaluation import Sampler
+from memo_core.evaluation import Array, Sampler
 from memo_core.experiment import Experiment
+from memo_core.measure.pairs import short_names
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.randomness import named_seed
 from memo_core.text.checks import check_fine_tuning
 from memo_core.text.latents import encode
 from memo_core.text.pipeline import Pipeline, load_pipeline
 from memo_core.text.prompts import embed, prompts_of
-from memo_core.text.sampler import PipelineSampler
+from memo_core.text.sampler import PipelineSampler, prompt_index
 from memo_core.text.step import (
     FineTuned,
     LatentBatch,
@@ -81,7 +83,7 @@ class PipelineLearner:
         timesteps = torch.randint(steps, (len(indices),), generator=generator, device=self._device)
         context = self._embedded[self._prompt_of[indices]]
         size = self._experiment.training.batch_size
-        pieces = (tensor.split(size) for tensor in (latents, noise, timesteps, context))
+        pieces = (tensor.split(size) for tensor in (latents, noise, timesteps, context))  # type: ignore[no-untyped-call]
         return [LatentBatch(*piece) for piece in zip(*pieces, strict=True)]
 
     def step(self, indices: Int64[Tensor, " n"], images_seen: int, noise: torch.Generator) -> tuple[Tensor, float]:
@@ -129,6 +131,15 @@ class PipelineLearner:
                 return self._sampler(seeds, on_batch)
         finally:
             self._parts.unet.train()
+
+    def conditions(self, seeds: Sequence[int]) -> dict[str, Array]:
+        """Return the distinct prompts, which of them each sample has, and the names of the training images."""
+        prompts = self._prompts.distinct
+        return {
+            "prompts": np.array(prompts),
+            "prompt_index": np.array([prompt_index(seed, len(prompts)) for seed in seeds], dtype=np.int32),
+            "training_names": np.array(short_names(self._data.names)),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is trained, its average and AdamW's moments, and what the rest is known by."""

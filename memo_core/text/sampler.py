@@ -13,6 +13,11 @@ from memo_core.text.pipeline import Pipeline, stable_diffusion
 from memo_core.text.prompts import embed
 
 
+def prompt_index(seed: int, count: int) -> int:
+    """Return which of `count` prompts an image is drawn for: in turns, so that any run of seeds has equal shares."""
+    return seed % count
+
+
 class PipelineSampler:
     """Draws images of a pipeline, as `StableDiffusionPipeline` does with its DDIM schedule, and no safety checker.
 
@@ -41,15 +46,11 @@ class PipelineSampler:
         self._parts, self._resolution, self._channels = pipeline, resolution, channels
         self._steps, self._guidance_scale = steps, guidance_scale
         self._batch_size, self._precision = batch_size, precision
-        self.prompts = tuple(prompts)
+        self._prompts = tuple(prompts)
         # The empty prompt last.
         embedded = embed([*prompts, ""], pipeline.tokenizer, pipeline.text_encoder)
         self._embedded, self._empty = embedded[:-1], embedded[-1:]
         self._pipeline = stable_diffusion(pipeline)
-
-    def prompt_index(self, seed: int) -> int:
-        """Return which prompt an image is drawn for: in turns, so that any run of seeds has equal shares of them."""
-        return seed % len(self.prompts)
 
     @torch.inference_mode()
     def __call__(
@@ -73,7 +74,7 @@ class PipelineSampler:
         unet = self._parts.unet
         side = self._resolution // self._parts.latent_scale
         noise = ImageStreams(seeds).normal((unet.config.in_channels, side, side)).to(device)
-        which = torch.tensor([self.prompt_index(seed) for seed in seeds], device=device)
+        which = torch.tensor([prompt_index(seed, len(self._prompts)) for seed in seeds], device=device)
         with gpu_arithmetic(self._precision, device):
             with torch.autocast(device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
                 latents = self._pipeline(

@@ -1,6 +1,7 @@
 """What trains and what samples: the part of a training that depends on the kind of model."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from memo_core.data.training_set import TrainingSet
 from memo_core.errors import MemosweepError
-from memo_core.evaluation import Sampler, sampler_of
+from memo_core.evaluation import Array, Sampler, sampler_of
 from memo_core.experiment import Experiment
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.sampling import generate
@@ -49,6 +50,10 @@ class Learner(Protocol):
 
     def sampler(self) -> Sampler:
         """Return what draws images of the averaged model."""
+        ...
+
+    def conditions(self, seeds: Sequence[int]) -> dict[str, Array]:
+        """Return arrays that say what images of these seeds are drawn for; empty where that is nothing to read."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -127,6 +132,10 @@ class DenoiserLearner:
         """Return what draws images of the averaged network."""
         draw = generate if self._ranks is None else shared_generate(self._ranks)
         return sampler_of(self.state.ema, self._experiment.evaluation, draw)
+
+    def conditions(self, seeds: Sequence[int]) -> dict[str, Array]:
+        """Return nothing: labels have no names."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sizes and the weights of the network, its average and Adam's moments."""

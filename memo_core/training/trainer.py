@@ -16,7 +16,7 @@ from memo_core.measure.faiss_search import neighbor_search
 from memo_core.measure.fid import FrechetDistance
 from memo_core.memory import memory_errors
 from memo_core.model.precision import gpu_arithmetic
-from memo_core.randomness import named_generator, named_seed
+from memo_core.randomness import image_seeds, named_generator, named_seed
 from memo_core.training.distributed import Ranks, end_evaluation, help_to_generate
 from memo_core.training.divergence import DivergenceCheck
 from memo_core.training.learner import build_learner
@@ -219,6 +219,7 @@ class Trainer:
             memorization=memorization,
             generated=generated,
             nearest=nearest,
+            conditions=self._learner.conditions(image_seeds(self.experiment.seed, memorization.num_samples)),
         )
         self._is_between_steps = False
         record.rows.append(dict(evaluation.metrics))

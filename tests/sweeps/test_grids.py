@@ -121,6 +121,11 @@ GRIDS = {
         ("data.labels", "data.size", "training.epochs", "model.preconditioning", "model.depth"),
         product(["none", "unique"], [50 * K], [12_000], ["edm"], [4]),
     ),
+    ("text_conditioning", "Table 3"): (
+        ("text.method", "text.lora_rank", "text.prompt", "data.size", "training.learning_rate"),
+        product(["lora"], [16, 256, 1024], ["plain", "class"], [400, 500, 800, K, 2 * K], [3e-4])
+        | product(["full"], [None], ["plain", "class"], [400, 500, 800, K, 2 * K], [1e-4]),
+    ),
     ("optimum", "1a"): (
         ("evaluation.sampler", "data.labels", "data.size", "model.architecture"),
         product(["ode", "sde"], ["none", "true"], [K, 50 * K], ["optimum"]),
@@ -158,6 +163,19 @@ FFHQ = {
     "training.batch_size": 256,
 }
 NCSNPP = {"model.architecture": "ncsnpp", "model.preconditioning": "ve", "model.time_embedding": "fourier"}
+TEXT = {
+    # Appendix G.
+    "data.resolution": 256,
+    "data.labels": "none",
+    "model.architecture": "pipeline",
+    "text.pipeline": "lambdalabs/miniSD-diffusers",
+    "text.accumulation_steps": 4,
+    "training.images": 400 * K,
+    "training.batch_size": 16,
+    "training.weight_decay": 1e-6,
+    "evaluation.num_samples": 10 * K,
+    "evaluation.steps": 50,
+}
 CHANGES = {
     # What the table names of a study besides its grid.
     ("data_size", "1c"): {**EDM, "training.epochs": 4 * K},
@@ -181,7 +199,7 @@ def test_the_paper_preset_is_the_papers_grid(script, figure, trials):
     if expected is not None:
         assert points(configs, *keys) == expected
         assert len(configs) == len(expected)
-    fixed = {**BASIC, **CHANGES.get((script, figure), {})}
+    fixed = TEXT if script == "text_conditioning" else {**BASIC, **CHANGES.get((script, figure), {})}
     varied = {*keys, "training.learning_rate"} if script == "batch_size" else {*keys}
     if figure == "8a":
         varied.add("model.skip_connections")

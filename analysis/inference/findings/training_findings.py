@@ -112,11 +112,16 @@ def unique_labels_trigger(cells: Cells, runs: Runs) -> list[Question]:
 
 
 def text_class_prompts_raise(cells: Cells, runs: Runs) -> list[Question]:
-    """Table 3: prompts, kind of fine-tuning and rank, in columns `text.prompt`, `text.method`, `text.lora_rank`."""
+    """Table 3: prompts, kind of fine-tuning and rank, in columns `text.prompt`, `text.method`, `text.lora_rank`.
+
+    Full fine-tuning is compared with the highest rank, which memorizes most; LoRA has a learning rate of its own.
+    """
     missing = "no text-conditional runs"
     prompt, tuning, rank = "text.prompt", "text.method", "text.lora_rank"
     prompts = step(cells, prompt, "plain", "class", "plain to class prompts")
-    full = step(cells, tuning, "lora", "full", "LoRA to full", rank)
+    highest = cells.frame[rank].max() if rank in cells.frame else None
+    strongest = cells.where(lambda c: ~is_value(tuning, "lora")(c) | is_value(rank, highest)(c))
+    full = step(strongest, tuning, "lora", "full", "LoRA to full", rank, "training.learning_rate")
     ranks = trend(cells.where(is_value(tuning, "lora")), rank, ln, "from the lowest to the highest rank")
     return [
         rises("change from plain to class prompts", prompts, missing),

@@ -13,7 +13,9 @@ from memo_core.experiment.presets import PRESETS, with_settings
 from memo_core.files import refuse_url
 
 Value = Any
-Preset = Literal["laptop", "laptop-long", "laptop-cifar", "paper", "paper-edm", "paper-ffhq"]
+Preset = Literal[
+    "laptop", "laptop-long", "laptop-cifar", "laptop-text", "paper", "paper-edm", "paper-ffhq", "paper-text"
+]
 """The studies of a factor are those of `laptop` or `paper`; the others of a family replace their basic experiment."""
 Family = Literal["laptop", "paper"]
 Scale = Literal["linear", "log", "category"]
@@ -78,11 +80,24 @@ class Factor:
         check_key(self.key)
 
     def studies(self, preset: Preset) -> tuple[Study, ...]:
-        """Return the studies of a preset."""
+        """Return the studies of a preset.
+
+        Raises:
+            MemosweepError: the preset is one of another kind of model.
+        """
         studies = self.paper if family_of(preset) == "paper" else self.laptop
         if preset == family_of(preset):
             return studies
+        for study in studies:
+            if _fine_tunes(study.preset) != _fine_tunes(PRESETS[preset]):
+                other = "fine-tunes pipelines" if _fine_tunes(study.preset) else "trains networks from noise"
+                raise MemosweepError(f"--preset {preset}: {self.name} {other}, give {family_of(preset)}")
         return tuple(replace(study, preset=PRESETS[preset]) for study in studies)
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether its studies fine-tune a pipeline."""
+        return any(_fine_tunes(study.preset) for study in (*self.laptop, *self.paper))
 
     def figures(self, preset: Preset) -> list[str]:
         """Return the names of the studies of a preset."""
@@ -94,6 +109,10 @@ class Factor:
             return ()
         study = [*self.laptop, *self.paper][0]
         return tuple(self.dependent(study.values[0], with_settings(study.preset, study.settings)))
+
+
+def _fine_tunes(preset: Mapping[str, Any]) -> bool:
+    return bool(preset["model.architecture"] == "pipeline")
 
 
 def scaled_learning_rate(batch_size: int, reference: Mapping[str, Any]) -> dict[str, Any]:

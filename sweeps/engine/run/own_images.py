@@ -110,6 +110,11 @@ def own_images_settings(factor: Factor, options: argparse.Namespace, preset: Pre
     Raises:
         MemosweepError: the images cannot be read, or do not serve.
     """
+    if factor.fine_tunes:
+        raise MemosweepError(
+            f"--data: {factor.name} fine-tunes a pipeline, for which nothing is calibrated; give the images by "
+            "--set data.dataset=PATH, with --set data.resolution=N and --set text.captions=FILE"
+        )
     given, _ = split_ranges(options.set)
     text = options.calibration or _CALIBRATION
     seconds = 0.0 if text == "off" or options.dry_run else parse_duration(text, "--calibration")

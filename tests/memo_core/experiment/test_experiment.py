@@ -4,17 +4,18 @@ from hypothesis import strategies as st
 
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment, keys, parse_value
-from memo_core.experiment.presets import LAPTOP, PAPER, PAPER_FFHQ, with_settings
+from memo_core.experiment.presets import LAPTOP, LAPTOP_TEXT, PAPER, PAPER_FFHQ, PAPER_TEXT, with_settings
 
 BLEND = {"data.blend_dataset": "digits", "data.blend_ratio": 0.5}
 
 
-@pytest.mark.parametrize("preset", [LAPTOP, PAPER, PAPER_FFHQ])
+@pytest.mark.parametrize("preset", [LAPTOP, PAPER, PAPER_FFHQ, LAPTOP_TEXT, PAPER_TEXT])
 def test_an_experiment_survives_the_way_to_dotted_keys_and_back(preset):
     experiment = Experiment.from_flat(preset)
     flat = experiment.to_flat()
-    # Settings of text belong to pipelines alone.
-    assert set(flat) == {key for key in keys() if not key.startswith("text.")}
+    # A pipeline brings its own network, and no other model takes text.
+    unread = "model." if experiment.model.architecture == "pipeline" else "text."
+    assert set(flat) == {key for key in keys() if key == "model.architecture" or not key.startswith(unread)}
     assert Experiment.from_flat(flat) == experiment
 
 

@@ -15,6 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from memo_core.data.training_set import TrainingSet
+from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_RESOLUTION, Experiment
 from memo_core.experiment.sections import EMBEDDED_CLASSES
 from memo_core.model import build_network
@@ -73,7 +74,13 @@ def num_labels(experiment: Experiment) -> int:
 
 
 def forward_flops(experiment: Experiment) -> int:
-    """Return the floating-point operations of the network for one image, forward; nothing is computed."""
+    """Return the floating-point operations of the network for one image, forward; nothing is computed.
+
+    Raises:
+        MemosweepError: the model is a pipeline, whose network would have to be loaded.
+    """
+    if experiment.model.architecture == "pipeline":
+        raise MemosweepError("a pipeline is not measured on made-up images: give a number where auto was asked for")
     channels, resolution, _ = image_shape(experiment)
     labels = num_labels(experiment)
     with torch.device("meta"):

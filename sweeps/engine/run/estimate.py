@@ -54,10 +54,13 @@ def costs_of(
         measure: as `measure_speed`.
 
     Raises:
-        MemosweepError: the trials want GPUs, there is none to measure on, and no speed was given.
+        MemosweepError: no speed was given, and the trials want GPUs that are not here, or fine-tune pipelines.
     """
     trained = [trial for trial in trials if trial.model.architecture != "optimum"]
-    flops = {network_of(trial): forward_flops(trial) for trial in trained}
+    if images_per_second is None and any(map(_fine_tunes, trained)):
+        raise MemosweepError("--estimate: pipelines are not measured here, give --images-per-second of one trial")
+    # Pipelines of one sweep cost the same, whatever of them is trained.
+    flops = {network_of(trial): 1 if _fine_tunes(trial) else forward_flops(trial) for trial in trained}
     if images_per_second is not None:
         speeds, basis = _known(trained, images_per_second)
     else:
@@ -73,6 +76,10 @@ def costs_of(
         hours = (trial.total_images / speed.images_per_second + samples / speed.samples_per_second) / 3600
         costs.append(Cost(trial.total_images, hours / max(1.0, gpus), hours if gpus else None))
     return costs, basis
+
+
+def _fine_tunes(trial: Experiment) -> bool:
+    return trial.model.architecture == "pipeline"
 
 
 def network_of(trial: Experiment) -> Network:

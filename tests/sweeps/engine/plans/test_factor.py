@@ -1,15 +1,18 @@
-"""What is typed in the driver's folder means the same in a trial's."""
+"""What factors are made of: studies, presets, and paths that mean the same in a trial's folder."""
 
 import json
 import os
 
 import pytest
 
+from memo_core.errors import MemosweepError
+from memo_core.experiment.presets import LAPTOP_LONG, PAPER_EDM
 from sweeps.engine.cluster.session import fix_data_root
 from sweeps.engine.plans.factor import Selection, absolute_paths, absolute_value
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import OptunaOptions
 from sweeps.engine.plans.ranges import split_ranges
+from sweeps.text_conditioning import FACTOR as TEXT
 from sweeps.weight_decay import FACTOR as WEIGHT_DECAY
 
 
@@ -55,3 +58,16 @@ def test_an_absent_data_root_stays_absent(monkeypatch):
     monkeypatch.delenv("MEMOSWEEP_DATA", raising=False)
     fix_data_root()
     assert "MEMOSWEEP_DATA" not in os.environ
+
+
+def test_the_presets_of_a_family_replace_the_basic_experiment_of_its_studies():
+    assert [study.preset for study in WEIGHT_DECAY.studies("laptop-long")] == [LAPTOP_LONG]
+    assert WEIGHT_DECAY.studies("laptop-long")[0].values == WEIGHT_DECAY.studies("laptop")[0].values
+    assert WEIGHT_DECAY.studies("paper-edm")[0].preset == PAPER_EDM
+
+
+def test_a_preset_of_another_kind_of_model_is_refused():
+    with pytest.raises(MemosweepError, match="weight_decay trains networks from noise, give laptop"):
+        WEIGHT_DECAY.studies("laptop-text")
+    with pytest.raises(MemosweepError, match="text_conditioning fine-tunes pipelines, give paper"):
+        TEXT.studies("paper-edm")

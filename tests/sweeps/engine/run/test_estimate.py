@@ -4,7 +4,7 @@ import pytest
 
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
-from memo_core.experiment.presets import LAPTOP, PAPER, with_settings
+from memo_core.experiment.presets import LAPTOP, LAPTOP_TEXT, PAPER, with_settings
 from memo_core.training.speed import Speed, forward_flops
 from sweeps.engine.run import estimate
 from sweeps.engine.run.estimate import costs_of
@@ -69,6 +69,14 @@ def test_gpus_are_not_estimated_by_a_machine_that_has_none(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(MemosweepError, match=r"--estimate: the trials take GPUs, .* --images-per-second"):
         costs_of(experiments(PAPER, {}), {"cpu": 1, "gpu": 1})
+
+
+def test_pipelines_take_a_known_speed_which_is_that_of_each():
+    trials = [Experiment.from_flat({**LAPTOP_TEXT, "text.method": method}) for method in ("full", "lora")]
+    with pytest.raises(MemosweepError, match="--estimate: pipelines are not measured here"):
+        costs_of(trials, {"cpu": 1})
+    costs, _ = costs_of(trials, {"cpu": 1}, 10.0)
+    assert costs[0].hours == costs[1].hours > 0
 
 
 def test_a_dry_run_prints_what_each_trial_costs(script):

@@ -72,7 +72,8 @@ def test_gpus_are_not_estimated_by_a_machine_that_has_none(monkeypatch):
 
 
 def test_pipelines_take_a_known_speed_which_is_that_of_each():
-    trials = [Experiment.from_flat({**LAPTOP_TEXT, "text.method": method}) for method in ("full", "lora")]
+    methods = ({"text.method": "full"}, {"text.method": "lora", "text.lora_rank": 4})
+    trials = [Experiment.from_flat({**LAPTOP_TEXT, **method}) for method in methods]
     with pytest.raises(MemosweepError, match="--estimate: pipelines are not measured here"):
         costs_of(trials, {"cpu": 1})
     costs, _ = costs_of(trials, {"cpu": 1}, 10.0)

@@ -23,6 +23,7 @@ def test_the_paper_preset_is_the_basic_setup_of_appendix_b():
         "training.epochs": 40_000,
         "training.images": None,
         "training.batch_size": 512,
+        "training.micro_batch_size": None,
         "training.learning_rate": 2e-4,
         "training.weight_decay": 0,
         "training.ema_decay": 0.99929,

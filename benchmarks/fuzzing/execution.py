@@ -163,7 +163,7 @@ def _attempt(arguments: list[str]) -> int:
     reports: list[dict[str, Any]] = []
     context = SimpleNamespace(
         get_trial_dir=lambda: str(folder),
-        get_trial_resources=lambda: SimpleNamespace(required_resources={"CPU": 1.0}),
+        get_trial_resources=lambda: SimpleNamespace(bundles=[{"CPU": 1.0}]),
     )
     experiment = tiny_experiment()
     with mock.patch.object(trainable, "tune", SimpleNamespace(report=reports.append, get_context=lambda: context)):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from analysis.emm.stopping.rules import StoppingRules
-from memo_core.errors import DivergedError, MemosweepError, StorageError, StorageFullError
+from memo_core.errors import DivergedError, MemoryExhaustedError, MemosweepError, StorageError, StorageFullError
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, with_settings
 from sweeps.engine.plans.names import trial_directory
@@ -274,3 +274,20 @@ def test_behind_a_url_an_attempt_goes_on_from_what_the_one_before_left(reports, 
     train_trial(FLAT, options)
     assert numbers(reports[before:]) == numbers(whole["plain"])[2:]
     assert record(f"memory:/{tmp_path}/run").done
+
+
+def test_a_trial_without_memory_beside_others_says_that_it_gets_a_whole_gpu(attempt, monkeypatch, tmp_path):
+    def exhausted(*_, **__):
+        raise MemoryExhaustedError("out of memory in training: take more")
+
+    monkeypatch.setattr(trainable, "Trainer", exhausted)
+    context = trainable.tune.get_context()
+    for reserved, expected in (
+        ({"CPU": 1.0, "GPU": 1.0}, None),
+        ({"CPU": 1.0, "GPU": 0.25}, b"it had 0.25 of a GPU and ran out of memory in training: take more; tried again"),
+    ):
+        context.get_trial_resources = lambda reserved=reserved: SimpleNamespace(bundles=[reserved])
+        with pytest.raises(MemoryExhaustedError):
+            attempt()
+        notes = TrialFolder(str(tmp_path), NAME, FLAT).read("notes.txt")
+        assert notes is None if expected is None else notes.startswith(expected)

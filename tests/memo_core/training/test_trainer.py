@@ -192,7 +192,7 @@ def test_memory_that_does_not_suffice_is_one_line(tiny_experiment, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of")
 
     trainer = Trainer(tiny_experiment, "cpu")
-    trainer._take_step = exhausted
+    trainer._learner.step = exhausted
     with pytest.raises(MemoryExhaustedError, match=r"in training \(20.00 GiB more needed\): lower training.batch_size"):
         run_through(trainer)
     monkeypatch.setattr("memo_core.training.trainer.evaluate", exhausted)

@@ -51,7 +51,7 @@ def _steps(experiment: Experiment, resolution: int, device: torch.device) -> dic
 
         def encoding(own: torch.Tensor, generator: torch.Generator) -> list[object]:
             batches: list[object] = []
-            for batch, part in zip(draw(own, generator), own.split(size), strict=True):  # type: ignore[no-untyped-call]
+            for batch, part in zip(draw(own, generator), torch.split(own, size), strict=True):
                 moments = encode(parts.vae, data.images[part])
                 fresh = moments.draw(torch.arange(len(part), device=device), torch.randn_like(moments.mean))
                 batches.append(replace(batch, latents=fresh))

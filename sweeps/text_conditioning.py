@@ -34,7 +34,7 @@ FACTOR = Factor(
         Study(
             "Table 3",
             PAPER_TEXT,
-            values=("lora", "full"),
+            values=("full", "lora"),
             sizes=(400, 500, 800, 1000, 2000),
             grid={"text.lora_rank": (16, 256, 1024), "text.prompt": PROMPTS},
         ),
@@ -43,9 +43,9 @@ FACTOR = Factor(
         Study(
             "Table 3",
             LAPTOP_TEXT,
-            values=("lora", "full"),
+            values=("full", "lora"),
             sizes=(16, 32),
-            grid={"text.lora_rank": (4, 64), "text.prompt": PROMPTS},
+            grid={"text.lora_rank": (16, 256), "text.prompt": PROMPTS},
         ),
     ),
     dependent=learning_rate,

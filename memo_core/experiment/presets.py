@@ -138,7 +138,7 @@ LAPTOP_TEXT: Mapping[str, Any] = MappingProxyType(
         "text.prompt": "plain",
         "text.warmup_steps": 50,
         "text.guidance_scale": 1.0,
-        "training.images": 32_000,
+        "training.images": 16_000,
         "training.batch_size": 16,
         "training.learning_rate": 1e-3,
         "training.weight_decay": 1e-6,

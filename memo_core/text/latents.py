@@ -34,7 +34,7 @@ def encode(vae: Any, images: UInt8[Tensor, "n c h w"]) -> LatentMoments:
         images: uint8, on its device; gray ones become RGB of equal values.
     """
     means, deviations = [], []
-    for batch in images.split(_IMAGES_AT_ONCE):  # type: ignore[no-untyped-call]
+    for batch in torch.split(images, _IMAGES_AT_ONCE):
         distribution = vae.encode(to_float(as_rgb(batch))).latent_dist
         means.append(distribution.mean)
         deviations.append(distribution.std)
@@ -51,7 +51,10 @@ def decode(vae: Any, latents: Float[Tensor, "n c h w"], channels: int) -> Float[
         channels: 3, or 1 for the mean of the three.
     """
     images = torch.cat(
-        [vae.decode(batch / vae.config.scaling_factor, return_dict=False)[0] for batch in latents.float().split(64)]  # type: ignore[no-untyped-call]
+        [
+            vae.decode(batch / vae.config.scaling_factor, return_dict=False)[0]
+            for batch in torch.split(latents.float(), 64)
+        ]
     )
     return images.mean(dim=1, keepdim=True) if channels == 1 else images
 

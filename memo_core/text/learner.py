@@ -83,7 +83,7 @@ class PipelineLearner:
         timesteps = torch.randint(steps, (len(indices),), generator=generator, device=self._device)
         context = self._embedded[self._prompt_of[indices]]
         size = self._experiment.training.batch_size
-        pieces = (tensor.split(size) for tensor in (latents, noise, timesteps, context))  # type: ignore[no-untyped-call]
+        pieces = (torch.split(tensor, size) for tensor in (latents, noise, timesteps, context))
         return [LatentBatch(*piece) for piece in zip(*pieces, strict=True)]
 
     def step(self, indices: Int64[Tensor, " n"], images_seen: int, noise: torch.Generator) -> tuple[Tensor, float]:

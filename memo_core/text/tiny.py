@@ -26,7 +26,7 @@ from memo_core.training.step import to_float
 
 VERSION = 1
 """Of the pipeline: another recipe makes another folder."""
-VAE_STEPS, UNET_STEPS = 1200, 1200
+VAE_STEPS, UNET_STEPS = 1000, 1000
 _BATCH_SIZE = 64
 _VAE_RATE, _UNET_RATE = 3e-3, 1e-3
 _KL_WEIGHT = 1e-6
@@ -48,7 +48,7 @@ def tiny_pipeline() -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not folder.is_dir():
-                _log.info("the tiny pipeline is made in %s, once: about two minutes", folder)
+                _log.info("the tiny pipeline is made in %s, once: about three minutes", folder)
                 unfinished = folder.with_name(f".{folder.name}.part")
                 shutil.rmtree(unfinished, ignore_errors=True)
                 make_tiny_pipeline(unfinished)

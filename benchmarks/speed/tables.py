@@ -2,8 +2,10 @@
 
 import dataclasses
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -44,18 +46,22 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
 
 
 def show(part: Part, console: Console) -> None:
-    """Print a part as a table."""
-    table = Table(title=part.title, title_justify="left", title_style="bold", pad_edge=False)
-    for column in ("", "time", f"in units of {part.unit}", "share of peak", ""):
-        table.add_column(column, justify="left" if not column else "right")
-    group = None
-    for row in part.rows:
-        if row.group != group:
-            group = row.group
-            table.add_section()
-            table.add_row(f"[bold]{group}")
-        table.add_row(*cells(row))
-    console.print(table)
+    """Print a part, a table for each group."""
+    console.print(f"\n[bold]{part.title}[/], median (smallest to largest) of the rounds")
+    for group, rows in groupby(part.rows, lambda row: row.group):
+        table = Table(box=SIMPLE_HEAD, title=group, title_justify="left", title_style="italic", pad_edge=False)
+        table.add_column("")
+        for column in ("time", f"in units of {part.unit}", "share of peak"):
+            table.add_column(column, justify="right")
+        notes = []
+        for row in rows:
+            name, *others, note = cells(row)
+            table.add_row(name, *others)
+            if note:
+                notes.append(f"  {name}: {note}")
+        console.print(table)
+        for note in notes:
+            console.print(note, style="dim", highlight=False)
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
@@ -69,12 +75,9 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         lines += ["", f"**{part.title}** (median and range of {entry['repeats']} rounds, load {entry['load'][0]}, "
                       f"{entry['seconds']:.0f} s)", "", f"| | time | in units of {part.unit} | share of peak | |",
                   "|---|---|---|---|---|"]  # fmt: skip
-        group = None
-        for row in part.rows:
-            if row.group != group:
-                group = row.group
-                lines.append(f"| **{group}** | | | | |")
-            lines.append("| " + " | ".join(cells(row)) + " |")
+        for group, rows in groupby(part.rows, lambda row: row.group):
+            lines.append(f"| *{group}* | | | | |")
+            lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -44,18 +44,21 @@ def build(size: Size, device: torch.device | str = "cpu", precision: str = "floa
     return build_denoiser(size.config, size.resolution, size.channels, 0, device=device, precision=precision)
 
 
-def our_step(size: Size, device: torch.device, precision: str = "float32", mode: str = "auto", pool: Any = None) -> Run:
+def our_step(
+    size: Size, device: torch.device, precision: str = "float32", mode: str | None = None, pool: Any = None
+) -> Run:
     """Return our training step, as a trial takes it.
 
     Args:
         size: of network and batch.
         device: of both.
         precision: as `training.precision`.
-        mode: as `training.compile`.
+        mode: as `training.compile`; None is `graph`, which a CPU runs operation by operation.
         pool: memory that steps captured on a GPU share, since they never run at the same time.
     """
     batch = Batch.draw(size, device)
     state = TrainingState.create(build(size, device, precision).train(), build(size, device, precision))
+    mode = mode or "graph"
     if device.type == "cuda" and mode in ("graph", "full"):
         loss = compiled_loss(device) if mode == "full" else denoising_loss
         step: Any = CapturedStep(loss, pool=pool)
@@ -169,13 +172,14 @@ def diffusers_loop(size: Size, device: torch.device, bfloat16: bool = False) -> 
 
     def run() -> None:
         noisy = scheduler.add_noise(to_float(batch.images), batch.noise, times)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            predicted = network(noisy, times).sample
-        nn.functional.mse_loss(predicted.float(), batch.noise).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        average.step(network.parameters())
+        with kernels_by_trial(False) if device.type == "cuda" else contextlib.nullcontext():
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                predicted = network(noisy, times).sample
+            nn.functional.mse_loss(predicted.float(), batch.noise).backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            average.step(network.parameters())
 
     return run
 

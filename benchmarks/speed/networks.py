@@ -21,6 +21,7 @@ from benchmarks.speed.loops import (
     training_gflop,
 )
 from benchmarks.speed.machine import Machine, Run, Size, Sizes
+from memo_core.model.precision import gpu_arithmetic
 from memo_core.model.unet import count_parameters
 from memo_core.sampling import generate
 
@@ -42,7 +43,7 @@ def _steps(machine: Machine, size: Size) -> list[Row]:
     gflop = training_gflop(size) * count
     pool = torch.cuda.graph_pool_handle() if machine.has_gpu else None
 
-    def ours(name: str, precision: str, mode: str = "auto") -> Contender:
+    def ours(name: str, precision: str, mode: str | None = None) -> Contender:
         run = our_step(size, device, precision, mode, pool)
         return Contender(f"ours, {name}", run, gflop, precision, count)
 
@@ -100,8 +101,9 @@ def _sampling(machine: Machine, size: Size) -> list[Row]:
 
     @torch.inference_mode()
     def passes() -> None:
-        for _ in range(EVALUATIONS):
-            network(batch.noise, batch.sigma)
+        with gpu_arithmetic("float32", device):
+            for _ in range(EVALUATIONS):
+                network(batch.noise, batch.sigma)
 
     contenders = [ours("float32"), Contender(f"{EVALUATIONS} passes of the network alone", passes, gflop, images=count)]
     if machine.has_bfloat16:
@@ -138,9 +140,10 @@ def _diffusers_sampling(network: Any, size: Size, device: torch.device) -> Run:
     def run() -> None:
         scheduler.set_timesteps(STEPS, device=device)
         images = noise * scheduler.init_noise_sigma
-        for moment in scheduler.timesteps:
-            predicted = network(scheduler.scale_model_input(images, moment), moment).sample
-            images = scheduler.step(predicted, moment, images).prev_sample
+        with gpu_arithmetic("float32", device):
+            for moment in scheduler.timesteps:
+                predicted = network(scheduler.scale_model_input(images, moment), moment).sample
+                images = scheduler.step(predicted, moment, images).prev_sample
 
     return run
 
@@ -170,12 +173,11 @@ def measure_growth(machine: Machine, sizes: Sizes) -> Part:
 
 
 def _axis(key: str, values: Sequence[int], sizes: Sequence[Size], machine: Machine) -> list[Row]:
-    # Compiling each size would take minutes on a GPU.
-    mode, precision = ("graph", "bfloat16") if machine.has_gpu else ("auto", "float32")
+    precision = "bfloat16" if machine.has_gpu else "float32"
     pool = torch.cuda.graph_pool_handle() if machine.has_gpu else None
     names = [f"{key} {value}" for value in values]
     contenders = [
-        Contender(name, our_step(size, machine.device, precision, mode, pool), training_gflop(size) * size.batch_size,
+        Contender(name, our_step(size, machine.device, precision, pool=pool), training_gflop(size) * size.batch_size,
                   precision, size.batch_size)
         for name, size in zip(names, sizes, strict=True)
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.speed.comparison import Part, Row, Spread
@@ -35,13 +36,12 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
     """Return a row's name, time, ratio, share of the peak, and note."""
     speed = row.numbers.get("gflop_per_second")
     is_peak = row.seconds is not None and row.ratio is None and row.share_of_peak is None
-    note = f"{speed:,.0f} GFLOP/s" if is_peak and speed else row.note
     return (
         row.name,
         "" if row.seconds is None else seconds_text(row.seconds.median),
         spread_text(row.ratio),
-        spread_text(row.share_of_peak, percent=True),
-        note,
+        f"{speed:,.0f} GFLOP/s" if is_peak and speed else spread_text(row.share_of_peak, percent=True),
+        row.note,
     )
 
 
@@ -49,14 +49,15 @@ def show(part: Part, console: Console) -> None:
     """Print a part, a table for each group."""
     console.print(f"\n[bold]{part.title}[/], median (smallest to largest) of the rounds")
     for group, rows in groupby(part.rows, lambda row: row.group):
-        table = Table(box=SIMPLE_HEAD, title=group, title_justify="left", title_style="italic", pad_edge=False)
-        table.add_column("")
+        table = Table(box=SIMPLE_HEAD, title=escape(group), title_justify="left", title_style="italic", pad_edge=False)
+        table.add_column("", no_wrap=True)
         for column in ("time", f"in units of {part.unit}", "share of peak"):
             table.add_column(column, justify="right")
         notes = []
         for row in rows:
-            name, *others, note = cells(row)
-            table.add_row(name, *others)
+            name, *others, note = map(escape, cells(row))
+            if row.seconds is not None:
+                table.add_row(name, *others)
             if note:
                 notes.append(f"  {name}: {note}")
         console.print(table)

@@ -38,6 +38,8 @@ def run(*arguments):
     return command.main([*arguments, "--device", "cpu", "--repeats", "1"], TINY, turn_seconds=0.0)
 
 
+# Of numpy, in a scheduler of diffusers.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_parts_are_shown_and_written_beside_those_of_earlier_runs(files, capsys):
     page, file = files
     assert run("--write", "--only", "step", "neighbors") == 0

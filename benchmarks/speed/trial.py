@@ -68,15 +68,17 @@ def measure_trial(machine: Machine, sizes: Sizes) -> Part:
         rows = _trial(experiment, machine, Path(folder))
         settings = {**data, **sizes.trial, **sizes.sweep}
         short = experiment_from(sizes.preset, settings)
-        times = run_sweep(sizes, settings, short.data.size, machine, Path(folder))
-    count = len(times.trials)
-    about = f"sweep of {count} trials of {short.total_images:,} images, {times.slots} at once"
-    rows += sweep_rows(about, times)
-    if sizes.preset == "laptop":
-        factor = experiment.total_images / short.total_images
-        whole = times.longer(_LAPTOP_TRIALS, factor)
-        about = f"from it: {_LAPTOP_TRIALS} trials of {experiment.total_images:,} images"
-        rows += sweep_rows(about, whole)
+        about = f"sweep of {len(sizes.sweep_values)} trials of {short.total_images:,} images"
+        try:
+            times = run_sweep(sizes, settings, short.data.size, machine, Path(folder))
+        except RuntimeError as error:
+            rows.append(Row(about, "whole sweep", note=str(error)))
+        else:
+            rows += sweep_rows(f"{about}, {times.slots} at once", times)
+            if sizes.preset == "laptop":
+                whole = times.longer(_LAPTOP_TRIALS, experiment.total_images / short.total_images)
+                about = f"computed from it: {_LAPTOP_TRIALS} trials of {experiment.total_images:,} images"
+                rows += sweep_rows(about, whole)
     return Part("Where the time of a trial and of a sweep goes", _UNIT, rows)
 
 
@@ -180,7 +182,7 @@ def run_sweep(sizes: Sizes, settings: Mapping[str, Any], size: int, machine: Mac
         folder: for its results.
 
     Raises:
-        subprocess.CalledProcessError: it fails.
+        RuntimeError: it fails; with its last line.
     """
     changes = [part for key, value in settings.items() if key != "data.size" for part in ("--set", f"{key}={value}")]
     values = [str(value) for value in sizes.sweep_values]
@@ -188,8 +190,10 @@ def run_sweep(sizes: Sizes, settings: Mapping[str, Any], size: int, machine: Mac
                "--values", *values, "--sizes", str(size), "--gpus-per-trial", str(int(machine.has_gpu)),
                "--storage-path", str(folder), "--name", "sweep", *changes]  # fmt: skip
     start = time.perf_counter()
-    subprocess.run(command, cwd=REPOSITORY, env=environment(), check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment(), check=False, capture_output=True, text=True)
     seconds = time.perf_counter() - start
+    if done.returncode:
+        raise RuntimeError(f"exit code {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}")
     histories = [
         [json.loads(line) for line in path.read_text().splitlines()]
         for path in sorted((folder / "sweep").glob("*/result.json"))

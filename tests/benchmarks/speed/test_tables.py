@@ -21,7 +21,7 @@ PART = Part(
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(12.345, "12.3 s"), (1.0, "1.00 s"), (0.0448, "44.8 ms"), (123.4, "123 s"), (2e-5, "0.0200 ms")],,
+    [(12.345, "12.3 s"), (1.0, "1.00 s"), (0.0448, "44.8 ms"), (123.4, "123 s"), (2e-5, "0.0200 ms")],
 )
 def test_times_have_three_digits_and_a_unit(seconds, text):
     assert seconds_text(seconds) == text

@@ -1,10 +1,13 @@
 """Where the time of trials and sweeps goes: the arithmetic."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from benchmarks.speed.loops import build
-from benchmarks.speed.machine import Size
-from benchmarks.speed.trial import SweepTimes, sweep_rows, timed_calls, training_seconds
+from benchmarks.speed.machine import CPU_SIZES, Machine, Size
+from benchmarks.speed.trial import SweepTimes, measure_trial, sweep_rows, timed_calls, training_seconds
 from memo_core import evaluation, sampling
 from memo_core.experiment import ModelConfig
 from memo_core.sampling import generate
@@ -46,3 +49,16 @@ def test_calls_are_timed_wherever_they_are_made_from_and_put_back():
             evaluation.generate(network, [])
     assert list(spent) == ["sampling"] and spent["sampling"] >= 0
     assert sampling.generate is generate and evaluation.generate is generate
+
+
+def test_a_sweep_that_fails_leaves_the_trial_and_says_why(monkeypatch):
+    def fails(*_):
+        raise RuntimeError("exit code 2: Ray does not start")
+
+    monkeypatch.setattr("benchmarks.speed.trial.run_sweep", fails)
+    settings = {"training.images": 64, "model.width": 4, "evaluation.num_samples": 2, "evaluation.steps": 2}
+    sizes = replace(CPU_SIZES, trial=settings)
+    *trial, sweep = measure_trial(Machine(torch.device("cpu"), matrix=64), sizes).rows
+    assert sum(row.ratio.median for row in trial[1:]) == pytest.approx(1.0)
+    assert {row.name for row in trial if row.share_of_peak} == {"training", "sampling"}
+    assert (sweep.seconds, sweep.note) == (None, "exit code 2: Ray does not start")

@@ -78,11 +78,13 @@ class Part:
         title: of its table.
         unit: what `Row.ratio` counts in.
         rows: of its table.
+        is_repeated: over several rounds, not measured once.
     """
 
     title: str
     unit: str
     rows: Sequence[Row]
+    is_repeated: bool = True
 
 
 @dataclass(frozen=True)

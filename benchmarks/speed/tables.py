@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.speed.comparison import Part, Row, Spread
+from memo_core.errors import plural
 
 
 def seconds_text(seconds: float) -> str:
@@ -47,7 +48,8 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
 
 def show(part: Part, console: Console) -> None:
     """Print a part, a table for each group."""
-    console.print(f"\n[bold]{part.title}[/], median (smallest to largest) of the rounds")
+    spread = ", median (smallest to largest)" if part.is_repeated else ""
+    console.print(f"\n[bold]{escape(part.title)}[/]{spread}")
     for group, rows in groupby(part.rows, lambda row: row.group):
         table = Table(box=SIMPLE_HEAD, title=escape(group), title_justify="left", title_style="italic", pad_edge=False)
         table.add_column("", no_wrap=True)
@@ -73,9 +75,14 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     ]
     for entry in report["parts"].values():
         part = from_json(entry)
-        lines += ["", f"**{part.title}** (median and range of {entry['repeats']} rounds, load {entry['load'][0]}, "
-                      f"{entry['seconds']:.0f} s)", "", f"| | time | in units of {part.unit} | share of peak | |",
-                  "|---|---|---|---|---|"]  # fmt: skip
+        rounds = f"median and range of {plural(entry['repeats'], 'round')}, " if part.is_repeated else ""
+        lines += [
+            "",
+            f"**{part.title}** ({rounds}load {entry['load'][0]}, {entry['seconds']:.0f} s)",
+            "",
+            f"| | time | in units of {part.unit} | share of peak | |",
+            "|---|---|---|---|---|",
+        ]
         for group, rows in groupby(part.rows, lambda row: row.group):
             lines.append(f"| *{group}* | | | | |")
             lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
@@ -97,4 +104,4 @@ def from_json(entry: Mapping[str, Any]) -> Part:
         Row(**{**row, **{key: spread(row[key]) for key in ("seconds", "ratio", "share_of_peak")}})
         for row in entry["rows"]
     ]
-    return Part(entry["title"], entry["unit"], rows)
+    return Part(entry["title"], entry["unit"], rows, entry["is_repeated"])

@@ -79,7 +79,7 @@ def measure_trial(machine: Machine, sizes: Sizes) -> Part:
                 whole = times.longer(_LAPTOP_TRIALS, experiment.total_images / short.total_images)
                 about = f"computed from it: {_LAPTOP_TRIALS} trials of {experiment.total_images:,} images"
                 rows += sweep_rows(about, whole)
-    return Part("Where the time of a trial and of a sweep goes", _UNIT, rows)
+    return Part("Where the time of a trial and of a sweep goes", _UNIT, rows, is_repeated=False)
 
 
 def _data(sizes: Sizes, folder: Path) -> dict[str, Any]:

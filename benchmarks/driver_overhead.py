@@ -156,7 +156,7 @@ def measure(storage: Path, which: str, trials: int) -> Fit:
         subprocess.CalledProcessError: it fails.
     """
     command = [sys.executable, "-m", "benchmarks.driver_overhead", "--child", which, "--trials", str(trials)]
-    done = subprocess.run([*command, "--storage", str(storage)], cwd=REPOSITORY, env=_environment(), check=True,
+    done = subprocess.run([*command, "--storage", str(storage)], cwd=REPOSITORY, env=environment(), check=True,
                           stdout=subprocess.PIPE, text=True)  # fmt: skip
     return Fit(**json.loads(done.stdout.splitlines()[-1]))
 
@@ -175,13 +175,14 @@ def resume(storage: Path) -> dict[str, float]:
     table.unlink()
     begun, computed = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, str(_SCRIPT), "--resume", "--storage-path", str(storage), "--name", "engine"]
-    subprocess.run(command, cwd=REPOSITORY, env=_environment(), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=REPOSITORY, env=environment(), check=True, stdout=subprocess.DEVNULL)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     computing = used.ru_utime + used.ru_stime - computed.ru_utime - computed.ru_stime
     return {"seconds": round(table.stat().st_mtime - begun, 1), "computing_seconds": round(computing, 1)}
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return the environment of a driver that starts a Ray of its own and imports this repository."""
     there = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     return {**there, "PYTHONPATH": str(REPOSITORY)}
 

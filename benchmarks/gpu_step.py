@@ -8,7 +8,6 @@ clean-up and an average for each parameter, channels first, in float32 without T
 """
 
 import argparse
-import copy
 import json
 import statistics
 import subprocess
@@ -16,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu_checks import golden_agreement, resume_agreement
+from benchmarks.speed.loops import Batch, kernels_by_trial, published_loop
 from memo_core.experiment import ModelConfig
 from memo_core.measure.nearest import nearest_neighbors
 from memo_core.measure.products import Float32Products, Int8Products
@@ -94,25 +94,6 @@ def measure_peaks() -> dict[str, float]:
     return found
 
 
-class _ByTrial:
-    """cuDNN picks kernels by trial, and sums are in any order; can be entered again and again."""
-
-    def __init__(self, tf32: bool) -> None:
-        self._tf32 = tf32
-
-    def __enter__(self) -> None:
-        cudnn = torch.backends.cudnn
-        self._before = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32
-        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = False, True, self._tf32
-        self._mode = torch.get_deterministic_debug_mode()
-        torch.set_deterministic_debug_mode(0)
-
-    def __exit__(self, *_: object) -> None:
-        cudnn = torch.backends.cudnn
-        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = self._before
-        torch.set_deterministic_debug_mode(self._mode)
-
-
 class Setup:
     """One size of network with a batch on the GPU."""
 
@@ -135,8 +116,8 @@ class Setup:
             denoising_loss(network, image, None, self.sigma[:1].cpu(), self.noise[:1].cpu()).backward()  # type: ignore[no-untyped-call]
         return float(counter.get_total_flops() / 1e9)
 
-    def ours(self, precision: str, mode: str, scope: _ByTrial | None = None) -> Run:
-        """Our step; mode as `training.compile`, `scope` is entered inside of its arithmetic."""
+    def ours(self, precision: str, mode: str, scope: Callable[[], AbstractContextManager[None]] = nullcontext) -> Run:
+        """Our step; mode as `training.compile`, what `scope` returns is entered inside of its arithmetic."""
         state = TrainingState.create(self.build(precision).train(), self.build(precision))
         step = training_step
         if mode != "none":
@@ -144,37 +125,14 @@ class Setup:
             step = CapturedStep(loss, pool=self.pool)  # type: ignore[assignment]
 
         def run() -> None:
-            with gpu_arithmetic(precision, GPU), scope or nullcontext():
+            with gpu_arithmetic(precision, GPU), scope():
                 step(state, self.images, None, self.sigma, self.noise, 1e-4, 0.99)
 
         return run
 
     def published(self, tf32_convolutions: bool) -> Run:
         """The published kind of loop."""
-        network = self.build().train()
-        average = copy.deepcopy(network).eval().requires_grad_(False)
-        optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, foreach=False, fused=False)
-
-        def run() -> None:
-            with _ByTrial(tf32_convolutions):
-                optimizer.zero_grad(set_to_none=True)
-                _channels_first_loss(network, to_float(self.images), self.sigma, self.noise).backward()  # type: ignore[no-untyped-call]
-                for parameter in network.parameters():
-                    if parameter.grad is not None:
-                        torch.nan_to_num(parameter.grad, nan=0, posinf=1e5, neginf=-1e5, out=parameter.grad)
-                optimizer.step()
-                for own, other in zip(average.parameters(), network.parameters(), strict=True):
-                    own.copy_(other.detach().lerp(own, 0.99))
-
-        return run
-
-
-def _channels_first_loss(network: NetworkDenoiser, images: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
-    level = sigma[:, None, None, None]
-    noisy, scale = images + level * noise, network.preconditioning.coefficients(level)
-    denoised = scale.skip * noisy + scale.out * network.model(scale.input * noisy, scale.noise.flatten())
-    loss: Tensor = (network.preconditioning.loss_weight(level) * (denoised - images).square()).sum() / len(images)
-    return loss
+        return published_loop(self.build(), Batch(self.images, self.sigma, self.noise), tf32_convolutions)
 
 
 def measure_steps(size: str, peaks: dict[str, float]) -> dict[str, Any]:
@@ -189,7 +147,7 @@ def measure_steps(size: str, peaks: dict[str, float]) -> dict[str, Any]:
         "published float32": setup.published(False),
         "published float32, TF32 convolutions": setup.published(True),
         "ours float32 none": setup.ours("float32", "none"),
-        "ours float32 none, any kernels": setup.ours("float32", "none", _ByTrial(False)),
+        "ours float32 none, any kernels": setup.ours("float32", "none", lambda: kernels_by_trial(False)),
         "ours tf32 none": setup.ours("tf32", "none"),
         "ours bfloat16 none": setup.ours("bfloat16", "none"),
     }

@@ -75,9 +75,10 @@ def runs(queries: Tensor, training: Tensor) -> dict[str, Run]:
     except MemosweepError:
         return found
     index = faiss.IndexFlatL2(b.shape[1])
-    index.add(b.numpy())
-    found["faiss flat, 2"] = lambda: index.search(a.numpy(), 2)
-    found["faiss flat, 50"] = lambda: index.search(a.numpy(), 50)
+    index.add(b.cpu().numpy())
+    host = a.cpu().numpy()
+    found["faiss flat, 2"] = lambda: index.search(host, 2)
+    found["faiss flat, 50"] = lambda: index.search(host, 50)
     found["ours with faiss, 50"] = lambda: faiss_neighbors(queries, training, 50)
     return found
 

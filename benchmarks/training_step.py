@@ -7,12 +7,11 @@
 With `--num-labels` the other side is our own step of a network with so many labels instead (the unique labels of
 Fig. 5c): `other_over_ours` is then its time over that of the unconditional network.
 
-The plain loop is what a reader of the paper would write: torch.optim.Adam over the network's own parameters, a
-clean-up of each gradient, an EMA update of each tensor.
+The plain loop is what a reader of the paper would write (`benchmarks.speed.loops.published_loop`): torch.optim.Adam
+over the network's own parameters, a clean-up of each gradient, an EMA update of each tensor, channels first.
 """
 
 import argparse
-import copy
 import json
 import statistics
 import time
@@ -20,59 +19,38 @@ from collections.abc import Callable
 
 import torch
 
+from benchmarks.speed.loops import Batch, build, published_loop
+from benchmarks.speed.machine import Size
 from memo_core.command_line import parse_settings
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import PRESETS, with_settings
 from memo_core.model import NetworkDenoiser, build_denoiser
-from memo_core.training.step import TrainingState, denoising_loss, to_float, training_step
+from memo_core.training.step import TrainingState, training_step
 
 Step = Callable[[], object]
 
 
-def _batch(experiment: Experiment, resolution: int, channels: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    count = experiment.training.batch_size
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (count, channels, resolution, resolution), generator=generator).to(torch.uint8)
-    return images, torch.rand(count, generator=generator) + 0.1, torch.randn(images.shape, generator=generator)
+def _steps(experiment: Experiment, size: Size, num_labels: int) -> tuple[Step, Step]:
+    """Ours, and the plain loop's; or ours without and with labels."""
+    ours = _our_step(experiment, size, 0)
+    if num_labels:
+        return ours, _our_step(experiment, size, num_labels)
+    return ours, published_loop(build(size), Batch.draw(size))
 
 
-def _steps(experiment: Experiment, resolution: int, channels: int) -> tuple[Step, Step]:
-    """Ours, and the plain loop's."""
-    images, sigma, noise = _batch(experiment, resolution, channels)
+def _our_step(experiment: Experiment, size: Size, num_labels: int) -> Step:
+    batch = Batch.draw(size)
+    labels = None
+    if num_labels:
+        labels = torch.randint(num_labels, (size.batch_size,), generator=torch.Generator().manual_seed(0))
 
-    def build() -> NetworkDenoiser:
-        return build_denoiser(experiment.model, resolution, channels, 0)
+    def network() -> NetworkDenoiser:
+        return build_denoiser(size.config, size.resolution, size.channels, num_labels)
 
-    state = TrainingState.create(build().train(), build(), experiment.training.weight_decay)
-    plain = build().train()
-    average = copy.deepcopy(plain).eval().requires_grad_(False)
-    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-4)
-
-    def ours() -> None:
-        training_step(state, images, None, sigma, noise, learning_rate=1e-4, ema_decay=0.99)
-
-    def plain_loop() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        denoising_loss(plain, to_float(images), None, sigma, noise).backward()  # type: ignore[no-untyped-call]
-        for parameter in plain.parameters():
-            if parameter.grad is not None:
-                torch.nan_to_num(parameter.grad, nan=0, posinf=1e5, neginf=-1e5, out=parameter.grad)
-        optimizer.step()
-        for own, other in zip(average.parameters(), plain.parameters(), strict=True):
-            own.copy_(other.detach().lerp(own, 0.99))
-
-    return ours, plain_loop
-
-
-def _labeled_step(experiment: Experiment, resolution: int, channels: int, num_labels: int) -> Step:
-    images, sigma, noise = _batch(experiment, resolution, channels)
-    labels = torch.randint(num_labels, (len(images),), generator=torch.Generator().manual_seed(0))
-
-    def build() -> NetworkDenoiser:
-        return build_denoiser(experiment.model, resolution, channels, num_labels)
-
-    state = TrainingState.create(build().train(), build(), experiment.training.weight_decay)
-    return lambda: training_step(state, images, labels, sigma, noise, learning_rate=1e-4, ema_decay=0.99)
+    state = TrainingState.create(network().train(), network(), experiment.training.weight_decay)
+    return lambda: training_step(
+        state, batch.images, labels, batch.sigma, batch.noise, learning_rate=1e-4, ema_decay=0.99
+    )
 
 
 def measure(ours: Step, plain_loop: Step, rounds: int, steps: int) -> dict[str, float]:
@@ -111,9 +89,8 @@ def main() -> None:
     settings = with_settings(PRESETS[options.preset], parse_settings(options.set))
     experiment = Experiment.from_flat(settings)
     resolution, channels = (8, 1) if experiment.data.dataset == "digits" else (experiment.data.resolution or 32, 3)
-    ours, other = _steps(experiment, resolution, channels)
-    if options.num_labels:
-        other = _labeled_step(experiment, resolution, channels, options.num_labels)
+    size = Size(experiment.model, resolution, channels, experiment.training.batch_size)
+    ours, other = _steps(experiment, size, options.num_labels)
     result = measure(ours, other, options.rounds, options.steps)
     print(json.dumps({"threads": options.threads, "batch_size": experiment.training.batch_size, **result}))
 

@@ -18,6 +18,8 @@ from memo_core.errors import MemosweepError, plural
 HOST = "127.0.0.1"
 POLL_SECONDS = 5
 """Between two looks of an open page, and of the server at the results."""
+_FETCHES_NOTHING = "default-src 'none'"
+"""Of a report's policy; a live one asks its server for its state."""
 _SHARE = 0.1
 """Of the time, at most, that is spent on building pages: the trainings need the processors."""
 _MOST_ROWS = 50
@@ -168,7 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
             case "/":
                 live = environment().get_template("live.html.j2")
                 bar = live.render(version=page.version, text=page.text, poll_seconds=POLL_SECONDS)
-                self._send(page.document.replace("<body>", f"<body>{bar}", 1), "text/html")
+                document = page.document.replace(_FETCHES_NOTHING, f"{_FETCHES_NOTHING}; connect-src 'self'", 1)
+                self._send(document.replace("<body>", f"<body>{bar}", 1), "text/html")
             case "/state":
                 self._send(json.dumps({"version": page.version, "text": page.text}), "application/json")
             case _:

@@ -146,6 +146,18 @@ def test_an_open_page_renews_itself(served: tuple[LiveReport, str], tmp_path: Pa
     assert "trials-table" in dom
 
 
+@pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH")
+def test_an_open_report_may_ask_its_server(served: tuple[LiveReport, str], tmp_path: Path) -> None:
+    report, url = served
+    report.update()
+    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+               "--virtual-time-budget=2000", "--dump-dom", url]  # fmt: skip
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    match = re.search(r'<div id="live" role="status">(.*?)</div>', dom)
+    assert match is not None
+    assert match[1].endswith("4 trials with results, 4 finished")
+
+
 def test_the_command_says_where_and_ends_with_ctrl_c(folder: Path) -> None:
     command = [sys.executable, "-m", "analysis", "watch", str(folder), "--no-figures", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

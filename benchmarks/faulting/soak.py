@@ -1,6 +1,7 @@
 """A sweep under faults, started again by the same command line until it is done."""
 
 import getpass
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ _FULL_SECONDS, _MOST_FULL_SECONDS = 4.0, 60.0
 """A full disk gets room again after so many seconds of training, and after so many in any case."""
 _CACHES = ("ray", f"torchinductor_{getpass.getuser()}")
 """What Ray and PyTorch keep, one for all runs."""
+_OF_PACKAGES = re.compile(r"tmp\w+wandb-(media|artifacts)|pymp-\w+")
+"""Folders that packages make when Ray imports them, where they are installed; a killed process leaves them."""
 _HANG_SECONDS = 300.0
 _LOOK_SECONDS = 0.05
 
@@ -142,11 +145,15 @@ def left_behind(place: Place) -> dict[str, int]:
         return {
             "processes": len(place.processes()),
             "session_folders": len(list(place.temporary.glob("ray/session_2*"))),
-            "other_temporary_files": len([file for file in place.temporary.iterdir() if file.name not in _CACHES]),
+            "other_temporary_files": len([file for file in place.temporary.iterdir() if not _is_known(file.name)]),
         }
 
     _wait_for(lambda: not any(found().values()))
     return found()
+
+
+def _is_known(name: str) -> bool:
+    return name in _CACHES or _OF_PACKAGES.fullmatch(name) is not None
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:

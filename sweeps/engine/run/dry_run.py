@@ -82,7 +82,8 @@ def _costs(
         for cost, experiment in zip(costs, experiments, strict=True)
     ]
     hours, images = [cost.hours for cost in costs], sum(cost.images for cost in costs)
-    each = f"{min(hours, default=0):.3g} to {max(hours, default=0):.3g} hours each"
+    ends = [_duration(min(hours, default=0)), _duration(max(hours, default=0))]
+    each = f"{' to '.join(dict.fromkeys(ends))} each"
     if plan.search.kind != "grid":
         total = "" if plan.total is None else f", {plan.total} trials"
         return described, [f"cost: {each}{total}; {basis}"]
@@ -91,8 +92,12 @@ def _costs(
     # The longest trial, or all of them one after the other on what there is.
     wall = max([sum(hours) / max(1, at_once), *hours], default=0)
     count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
-    time = f"about {wall:.3g} hours with {at_once} at once"
+    time = f"about {_duration(wall)} with {at_once} at once"
     return described, [f"cost: {count}, {images:,} images, {amount:.3g} {kind} ({each}), {time}; {basis}"]
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.3g} hours" if hours >= 1 else f"{60 * hours:.3g} minutes"
 
 
 def _disk(plan: Plan, trials: list[FlatExperiment]) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from memo_core.errors import MemosweepError
+from memo_core.errors import MemosweepError, plural
 from memo_core.experiment import Experiment, ModelConfig
 from memo_core.training.speed import Speed, forward_flops, image_shape, measure_speed
 
@@ -132,7 +132,7 @@ def _measured(
         if speeds and time.monotonic() - start > _MEASURING_SECONDS:
             break
         speeds[network] = measure(examples[network], device, _SECONDS_EACH)
-    where = torch.cuda.get_device_name() if on_gpu else f"{torch.get_num_threads()} threads of this machine's CPU"
+    where = torch.cuda.get_device_name() if on_gpu else f"{plural(torch.get_num_threads(), 'thread')} of this machine's CPU"
     count = "1 network" if len(speeds) == 1 else f"{len(speeds)} networks"
     rest = len(work) - len(speeds)
     return speeds, f"measured on {where}: {count}{f'; {rest} others by their arithmetic' if rest else ''}"

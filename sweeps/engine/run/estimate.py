@@ -132,7 +132,8 @@ def _measured(
         if speeds and time.monotonic() - start > _MEASURING_SECONDS:
             break
         speeds[network] = measure(examples[network], device, _SECONDS_EACH)
-    where = torch.cuda.get_device_name() if on_gpu else f"{plural(torch.get_num_threads(), 'thread')} of this machine's CPU"
+    threads = f"{plural(torch.get_num_threads(), 'thread')} of this machine's CPU"
+    where = torch.cuda.get_device_name() if on_gpu else threads
     count = "1 network" if len(speeds) == 1 else f"{len(speeds)} networks"
     rest = len(work) - len(speeds)
     return speeds, f"measured on {where}: {count}{f'; {rest} others by their arithmetic' if rest else ''}"

@@ -33,7 +33,9 @@ def trial_resources(cluster: Cluster, gpus_per_trial: float | None, cpus_per_tri
     cpus: float = 1
     if gpus and known:
         of_gpu = gpus / ranks
-        cpus = ranks * max(1, min(int(nodes.cpus) // max(1, int(nodes.gpus / of_gpu + 1e-9)) for nodes in known))
+        share = min(nodes.cpus / max(1, int(nodes.gpus / of_gpu + 1e-9)) for nodes in known)
+        # Processes of one trial may share a CPU, where a node has fewer of them than GPUs.
+        cpus = ranks * (int(share) if share >= 1 else share if ranks > 1 else 1)
     if cpus_per_trial is not None:
         most_cpus = ranks * max(nodes.cpus for nodes in holders)
         if not math.isfinite(cpus_per_trial) or cpus_per_trial <= 0 or cpus_per_trial > most_cpus:

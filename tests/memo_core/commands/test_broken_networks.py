@@ -1,5 +1,6 @@
 """Diverged trainings and broken snapshots: one line, exit code 2, and no ratio."""
 
+import json
 import math
 
 import numpy as np
@@ -35,7 +36,7 @@ def blank(tmp_path):
     return folder
 
 
-def test_a_diverged_training_is_one_line_and_leaves_nothing(blank, tmp_path, capsys):
+def test_a_diverged_training_is_one_line_and_leaves_its_cause_alone(blank, tmp_path, capsys):
     settings = (f"data.dataset={blank}", "training.warmup_epochs=0", "training.learning_rate=1e30")
     assert train(tmp_path / "run", *settings) == 2
     output = capsys.readouterr()
@@ -43,7 +44,10 @@ def test_a_diverged_training_is_one_line_and_leaves_nothing(blank, tmp_path, cap
     assert output.err.count("\n") == 1
     assert "learning rate 1e+30" in output.err
     assert "ratio" not in output.out
-    assert not (tmp_path / "run").exists()
+    # That it diverged, for tables; no numbers.
+    (row,) = map(json.loads, (tmp_path / "run/result.json").read_text().splitlines())
+    assert (row["failure"], "memorization_ratio" in row) == ("diverged", False)
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["result.json"]
 
 
 def test_what_was_written_before_a_divergence_is_kept(tmp_path, capsys):

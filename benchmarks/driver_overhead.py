@@ -120,6 +120,8 @@ def fit_bare(storage: Path, trials: int) -> Fit:
 
     selection = Selection("laptop", values=["ode"], sizes=[4], settings=SETTINGS, repeats=trials // 2)
     plan = grid_plan(FACTOR, selection)
+    # A trial makes its own folder alone.
+    (storage / "bare").mkdir(parents=True)
     options = TrialOptions(str(storage / "bare"), 600.0)
     session.start()
     tuner = tune.Tuner(

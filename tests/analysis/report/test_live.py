@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -158,6 +159,7 @@ def test_an_open_report_may_ask_its_server(served: tuple[LiveReport, str], tmp_p
     assert match[1].endswith("4 trials with results, 4 finished")
 
 
+@pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="a background job ignores Ctrl-C")
 def test_the_command_says_where_and_ends_with_ctrl_c(folder: Path) -> None:
     command = [sys.executable, "-m", "analysis", "watch", str(folder), "--no-figures", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -166,8 +168,11 @@ def test_the_command_says_where_and_ends_with_ctrl_c(folder: Path) -> None:
         match = re.fullmatch(r"(http://127\.0\.0\.1:\d+/) \(Ctrl-C ends\)\n", line)
         assert match is not None
         assert "Reading the results" in get(match[1]) or "trials-table" in get(match[1])
-        process.send_signal(2)
-        assert process.wait(timeout=60) == 0
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ _FETCHES_NOTHING = "default-src 'none'"
 """Of a report's policy; a live one asks its server for its state."""
 _SHARE = 0.1
 """Of the time, at most, that is spent on building pages: the trainings need the processors."""
-_MOST_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,11 @@ class LiveReport:
 
 def _state(runs: Runs) -> str:
     best = runs.best
-    status = best["status"].astype(str) if "status" in best else None
-    counts = {} if status is None else {name: int((status == name).sum()) for name in ("running", "error", "diverged")}
+    statuses = best["status"].astype(str).tolist() if "status" in best else []
     parts = [f"{plural(runs.num_trials, 'trial')} with results", f"{len(runs.finished.best):,} finished"]
     words = {"running": "running", "error": "failed", "diverged": "diverged"}
-    return ", ".join([*parts, *(f"{count:,} {words[name]}" for name, count in counts.items() if count)])
+    parts += [f"{statuses.count(status):,} {word}" for status, word in words.items() if status in statuses]
+    return ", ".join(parts)
 
 
 def _waiting(heading: str, why: str = "") -> str:

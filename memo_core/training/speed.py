@@ -107,10 +107,10 @@ def measure_speed(
         MemoryExhaustedError: the memory does not suffice.
     """
     device = torch.device(device)
-    batch_size = experiment.training.batch_size
+    batch_size, affordable = experiment.training.batch_size, None
     if device.type == "cpu":
-        affordable = int(seconds * _CPU_FLOPS / (3 * forward_flops(experiment)))
-        batch_size = max(1, min(batch_size, affordable))
+        affordable = max(1, int(seconds * _CPU_FLOPS / (3 * forward_flops(experiment))))
+        batch_size = min(batch_size, affordable)
     flat = {
         **experiment.to_flat(),
         "training.batch_size": batch_size,
@@ -123,7 +123,7 @@ def measure_speed(
     }
     trainer = Trainer(Experiment.from_flat(flat), device, _made_up(experiment))
     steps, seconds_taken = _time_steps(trainer, device, seconds, wait)
-    samples_per_second = _time_samples(trainer, experiment, device, seconds)
+    samples_per_second = _time_samples(trainer, experiment, device, affordable)
     free, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
     return Speed(
         steps * batch_size / seconds_taken,
@@ -166,13 +166,12 @@ def _time_steps(trainer: Trainer, device: torch.device, seconds: float, wait: Ca
     return taken - _WARM_UP_STEPS, time.perf_counter() - start
 
 
-def _time_samples(trainer: Trainer, experiment: Experiment, device: torch.device, seconds: float) -> float:
-    """Return samples drawn in a second, from a few noise levels where all of them would take too long."""
+def _time_samples(trainer: Trainer, experiment: Experiment, device: torch.device, affordable: int | None) -> float:
+    """Return samples drawn in a second; of at most `affordable` at few noise levels, where all would take too long."""
     settings = experiment.evaluation
     count, steps = min(settings.batch_size, settings.num_samples), settings.steps
-    if device.type == "cpu":
-        count = max(1, min(count, int(seconds * _CPU_FLOPS / (3 * forward_flops(experiment)))))
-        steps = 2
+    if affordable is not None:
+        count, steps = min(count, affordable), 2
     assert isinstance(trainer.state, TrainingState)
     generate(trainer.state.ema, range(count), 2, count, sampler=settings.sampler)
     _synchronize(device)

@@ -43,7 +43,7 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
         return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
     if options.extend is not None:
         return _extend(factor, options, changed, reuse)
-    preset: Preset = options.preset if options.preset != "auto" else "paper" if cluster.gpus else "laptop"
+    preset = preset_of(options, cluster)
     options.set += _settings_of_images(factor, options, preset)
     plan = plan_of(factor, options, preset)
     check_networks([*plan.trials, *plan.probes])
@@ -65,9 +65,7 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
             print("--gpus-per-trial auto: the share is measured when the sweep starts", file=sys.stderr)
         dry_run(factor, plan, resources, cluster.capacity.at_once(resources), estimate=_estimate(options))
         return 0
-    other = "laptop is the small study" if family_of(preset) == "paper" else "paper is the published study"
-    reason = "as asked" if options.preset == preset else f"since {cluster.description}; --preset {other}"
-    print(f"preset {preset}, {reason}", flush=True)
+    print(why_preset(options, preset, cluster), flush=True)
     if about is not None:
         print(about, flush=True)
     from sweeps.engine.run.starts import resume_sweep, start_sweep
@@ -77,6 +75,19 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     share = partial(_packed, plan, options.cpus_per_trial) if packed and resources["gpu"] else None
     limits = Limits(**changed)
     return start_sweep(factor, plan, resources, options.storage_path, options.name, limits, reuse, share)
+
+
+def preset_of(options: argparse.Namespace, cluster: ray_session.Cluster) -> Preset:
+    """Return the preset of `--preset`; `auto` takes the paper's studies where there are GPUs."""
+    preset: Preset = options.preset if options.preset != "auto" else "paper" if cluster.gpus else "laptop"
+    return preset
+
+
+def why_preset(options: argparse.Namespace, preset: Preset, cluster: ray_session.Cluster) -> str:
+    """Return in one line which preset is taken, and why."""
+    other = "laptop is the small study" if family_of(preset) == "paper" else "paper is the published study"
+    reason = "as asked" if options.preset == preset else f"since {cluster.description}; --preset {other}"
+    return f"preset {preset}, {reason}"
 
 
 def _packed(plan: Plan, cpus_per_trial: float | None, cluster: ray_session.Cluster) -> Resources:

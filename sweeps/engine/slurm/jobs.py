@@ -19,12 +19,12 @@ from sweeps.engine.cluster.resources import trial_resources
 from sweeps.engine.cluster.session import Cluster
 from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.data_checks import check_data
-from sweeps.engine.plans.factor import Factor, Preset, family_of
+from sweeps.engine.plans.factor import Factor, Preset
 from sweeps.engine.plans.manifest import Limits, describe_run
 from sweeps.engine.plans.names import AUTO, trial_directory
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.run import folder
-from sweeps.engine.run.execute import is_begun, runs_of
+from sweeps.engine.run.execute import is_begun, preset_of, runs_of, why_preset
 from sweeps.engine.run.options import extended_plan, plan_of
 from sweeps.engine.run.starts import read_run
 from sweeps.engine.run.storage import check_storage
@@ -164,10 +164,8 @@ def _array(
 
 
 def _new_plan(factor: Factor, options: argparse.Namespace, cluster: Cluster) -> tuple[Preset, Plan]:
-    preset: Preset = options.preset if options.preset != "auto" else "paper" if cluster.gpus else "laptop"
-    other = "laptop is the small study" if family_of(preset) == "paper" else "paper is the published study"
-    reason = "as asked" if options.preset == preset else f"since {cluster.description}; --preset {other}"
-    print(f"preset {preset}, {reason}", flush=True)
+    preset = preset_of(options, cluster)
+    print(why_preset(options, preset, cluster), flush=True)
     return preset, plan_of(factor, options, preset)
 
 

@@ -38,8 +38,9 @@ def busy():
 cluster = session.start()
 work = busy.remote()
 ray.get(ray.remote(num_cpus=0)(lambda: None).remote())
-print(cluster.cpus, flush=True)
 try:
+    # Whoever reads this may send a signal at once.
+    print(cluster.cpus, flush=True)
     time.sleep(600)
 except KeyboardInterrupt:
     pass

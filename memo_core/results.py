@@ -13,11 +13,28 @@ from memo_core.experiment import FlatExperiment
 RESULT_FILE = "result.json"
 TIMES = ("timestamp", "time_total_s")
 """When a row was reported, and the seconds of work of the trial until then, in every attempt."""
+EVALUATION_SCHEDULE = ("evaluation.every_epochs", "evaluation.every_images", "evaluation.count")
+"""The settings that say when a training is evaluated."""
 
 
 def experiment_id(experiment: FlatExperiment) -> str:
     """Return the identity of a trial, 12 hexadecimal digits: equal for equal settings, wherever they run."""
     return hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def training_id(experiment: FlatExperiment) -> str:
+    """Return the identity of a trial's training, 12 hexadecimal digits.
+
+    It is equal for experiments that differ in what acts after a step alone, the EMA rate, or after the training: how
+    the network is sampled and measured. When it is evaluated counts.
+    """
+    return experiment_id(
+        {
+            key: value
+            for key, value in experiment.items()
+            if key != "training.ema_decay" and (key in EVALUATION_SCHEDULE or not key.startswith("evaluation."))
+        }
+    )
 
 
 def result_lines(rows: Sequence[Mapping[str, Any]], experiment: FlatExperiment, done: bool) -> list[str]:

@@ -35,6 +35,11 @@ def checkpoint_name(images_seen: int) -> str:
     return f"checkpoint_{images_seen:012d}"
 
 
+def images_seen_of(path: Path) -> int:
+    """Return the position of a numbered checkpoint."""
+    return int(path.name.rpartition("_")[2])
+
+
 class Checkpoints:
     """Numbered checkpoints in a folder of their own, `checkpoint_000000016000/` after 16,000 images seen.
 
@@ -55,7 +60,11 @@ class Checkpoints:
         if not self._folder.is_dir():
             return []
         found = [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
-        return sorted(found, key=lambda path: int(path.name.rpartition("_")[2]), reverse=True)
+        return sorted(found, key=images_seen_of, reverse=True)
+
+    def tidy(self) -> None:
+        """Bring back, or remove, what a killed process left half done."""
+        _tidy(self._folder, _NAME)
 
     def save(self, trainer: Trainer) -> Path:
         """Write a checkpoint, whole or not at all; then remove older ones beyond `keep`.
@@ -67,7 +76,7 @@ class Checkpoints:
         """
         path = self._folder / checkpoint_name(trainer.images_seen)
         with write_errors(path, 0):
-            _tidy(self._folder, _NAME)
+            self.tidy()
             with _replacing(path) as unfinished:
                 save_checkpoint(trainer, unfinished)
             paths = self.paths()
@@ -76,11 +85,12 @@ class Checkpoints:
                 shutil.rmtree(other, ignore_errors=True)
         return path
 
-    def load_newest(self, make_trainer: MakeTrainer) -> tuple[Trainer, list[str]]:
+    def load_newest(self, make_trainer: MakeTrainer, newest: int | None = None) -> tuple[Trainer, list[str]]:
         """Continue from the newest checkpoint that is whole, and from which the rows come out as if asked for at once.
 
         Args:
             make_trainer: makes the trainer, whose budget and evaluations may differ from those of the checkpoints.
+            newest: the images seen of the newest one that is wanted; None takes any.
 
         Returns:
             The trainer, at its start where no checkpoint is of use; and a line for each that was passed over.
@@ -89,8 +99,9 @@ class Checkpoints:
             OtherTrainingError: a checkpoint has other settings or other images.
             ExhaustedError: memory does not suffice.
         """
-        _tidy(self._folder, _NAME)
-        trainer, used, errors = _first_usable(self.paths(), make_trainer, as_at_once=True)
+        self.tidy()
+        paths = [path for path in self.paths() if newest is None or images_seen_of(path) <= newest]
+        trainer, used, errors = _first_usable(paths, make_trainer, as_at_once=True)
         onward = "starting anew" if used is None else f"going on from {used.name}"
         return trainer or make_trainer(), _notes(errors, onward)
 

@@ -18,7 +18,7 @@ from memo_core.training.captured import Step, choose_step
 from memo_core.training.distributed import Ranks, shared_generate
 from memo_core.training.schedules import ema_decay_at, learning_rate_at
 from memo_core.training.split import Split
-from memo_core.training.step import TrainedParameters, TrainingState
+from memo_core.training.step import TrainedParameters, TrainingState, follow
 
 
 @runtime_checkable
@@ -156,6 +156,33 @@ class DenoiserLearner:
         self.state.optimizer.load_state_dict(content["optimizer"])
         # A captured step writes to the moments that were there when it was captured.
         self._take_step = self._chosen_step()
+
+
+class AverageLearner(DenoiserLearner):
+    """Another average of the network that a `DenoiserLearner` trains.
+
+    Args:
+        trained: takes the steps.
+        experiment: differs from that of `trained` in what acts after a step alone.
+    """
+
+    def __init__(self, trained: DenoiserLearner, experiment: Experiment) -> None:
+        self._experiment, self._data, self._device, self._ranks = experiment, trained._data, trained._device, None
+        self.state = trained.state.with_average(self._network())
+        self.values_per_image = trained.values_per_image
+
+    def step(self, indices: Int64[Tensor, " n"], images_seen: int, noise: torch.Generator) -> tuple[Tensor, float]:
+        """Refuse to take a step of its own."""
+        raise RuntimeError("the network is trained by another learner")
+
+    def follow(self, images_seen: int) -> None:
+        """Move the average after a step of the network that began at `images_seen`."""
+        settings = self._experiment.training
+        follow(self.state, ema_decay_at(images_seen / len(self._data), settings.ema_decay, settings.warmup_epochs))
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Continue from there: the network and its optimizer do by themselves."""
+        self.state.ema.load_state_dict(content["ema"])
 
 
 def build_learner(

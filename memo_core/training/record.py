@@ -6,12 +6,12 @@ from typing import Any
 
 from memo_core.errors import MemosweepError, OtherTrainingError
 from memo_core.experiment import Experiment
+from memo_core.results import EVALUATION_SCHEDULE
 from memo_core.training.divergence import LOSS_UNIT_EXPONENT
 
 Row = dict[str, float | int]
 """The metrics of one evaluation."""
 
-_SCHEDULE = ("evaluation.every_epochs", "evaluation.every_images", "evaluation.count")
 _FREE = ("training.epochs", "training.images", "training.micro_batch_size", "evaluation.")
 """What may differ between a checkpoint and the training that goes on from it."""
 
@@ -142,7 +142,7 @@ class TrainingRecord:
     def _check_evaluations(self, experiment: Experiment, theirs: Experiment) -> None:
         mine, before = experiment.to_flat(), theirs.to_flat()
         for key in mine:
-            if key.startswith("evaluation.") and key not in _SCHEDULE and mine[key] != before[key]:
+            if key.startswith("evaluation.") and key not in EVALUATION_SCHEDULE and mine[key] != before[key]:
                 raise NotContinuedError(f"it was evaluated with {key} = {before[key]}, not {mine[key]}")
         if self.has_adaptive_samples and evaluation_borders(experiment) != evaluation_borders(theirs):
             raise NotContinuedError("the number of its samples depends on the budget and the evaluations, which differ")

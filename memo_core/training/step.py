@@ -89,6 +89,18 @@ class TrainingState(TrainedParameters):
         )
         return cls(parameters, ema_parameters, optimizer, denoiser, ema)
 
+    def with_average(self, ema: NetworkDenoiser) -> "TrainingState":
+        """Return the same denoiser and optimizer with an average of its own.
+
+        Args:
+            ema: a network of the denoiser's shape, whose values are replaced.
+        """
+        ema.load_state_dict(self.denoiser.state_dict())
+        ema.eval().requires_grad_(False)
+        return TrainingState(
+            self.parameters, FlatParameters(ema.parameters(), False), self.optimizer, self.denoiser, ema
+        )
+
 
 def differentiate(
     state: TrainingState,
@@ -149,6 +161,11 @@ def move(
     torch.nan_to_num(gradients, nan=0.0, posinf=1e5, neginf=-1e5, out=gradients)
     state.optimizer.param_groups[0]["lr"] = learning_rate
     state.optimizer.step()
+    follow(state, ema_decay)
+
+
+def follow(state: TrainingState, ema_decay: float | Float64[Tensor, ""]) -> None:
+    """Move the EMA of `state` after its parameters, by the share 1 - `ema_decay` of the way."""
     share = 1 - ema_decay
     if isinstance(share, Tensor):
         share = share.float()

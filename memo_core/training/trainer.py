@@ -19,7 +19,7 @@ from memo_core.model.precision import gpu_arithmetic
 from memo_core.randomness import image_seeds, named_generator, named_seed
 from memo_core.training.distributed import Ranks, end_evaluation, help_to_generate
 from memo_core.training.divergence import DivergenceCheck
-from memo_core.training.learner import build_learner
+from memo_core.training.learner import Learner, build_learner
 from memo_core.training.record import Row, Tally, TrainingRecord, check_same_training
 from memo_core.training.step import TrainedParameters, TrainingState
 from memo_core.training.stream import IndexStream
@@ -56,7 +56,9 @@ class Trainer:
         neighbor_search(experiment.evaluation.neighbors)
         leads = ranks is None or ranks.rank == 0
         self._fid = FrechetDistance(self.data.images) if experiment.evaluation.fid and leads else None
-        self._learner = build_learner(experiment, self.data, self.device, ranks)
+        self._learner = self._build_learner()
+        self._companions: list[Trainer] = []
+        """Trainings that this one takes the steps of (`memo_core.training.companion`)."""
         self._divergence = DivergenceCheck(self.state, self._learner.values_per_image)
         self.images_seen = 0
         self._seconds = 0.0
@@ -66,6 +68,9 @@ class Trainer:
         self._stream = IndexStream(len(self.data), experiment.seed, experiment.training.order, self.device)
         self._noise = named_generator(experiment.seed, "noise", device=self.device)
         self._dropout_state = self._initial_dropout_state()
+
+    def _build_learner(self) -> Learner:
+        return build_learner(self.experiment, self.data, self.device, self._ranks)
 
     @property
     def state(self) -> TrainedParameters:
@@ -161,7 +166,7 @@ class Trainer:
     def _take_steps(self, point: int, on_progress: Progress | None, save_due: Callable[[], bool] | None) -> bool:
         """Train to the first batch border at or after `point` images, or until a save is due; returns whether it is."""
         start, is_due = time.perf_counter(), False
-        self._is_between_steps = False
+        self._begin_steps()
         advice = "set training.micro_batch_size below the batch, lower model.width, or take a device with more memory"
         with (
             self._own_dropout_stream(),
@@ -174,16 +179,32 @@ class Trainer:
                     on_progress(self.images_seen)
                 is_due = save_due is not None and save_due()
         self._divergence.look()
-        self._seconds += time.perf_counter() - start
-        self._is_between_steps = True
+        self._end_steps(time.perf_counter() - start)
         return is_due
+
+    def _begin_steps(self) -> None:
+        self._is_between_steps = False
+        for companion in self._companions:
+            companion._begin_steps()
 
     def _step(self) -> None:
         indices = self._stream.batch(self.images_seen, self.experiment.images_per_step)
         self._seed_dropout_of_rank()
         loss, learning_rate = self._learner.step(indices, self.images_seen, self._noise)
-        self.images_seen += len(indices)
+        self._after_step(len(indices), learning_rate, loss)
+
+    def _after_step(self, count: int, learning_rate: float, loss: Tensor) -> None:
+        self.images_seen += count
         self._divergence.after_step(self.images_seen, learning_rate, loss)
+        for companion in self._companions:
+            companion._after_step(count, learning_rate, loss)
+
+    def _end_steps(self, seconds: float) -> None:
+        self._divergence.look()
+        self._seconds += seconds
+        self._is_between_steps = True
+        for companion in self._companions:
+            companion._end_steps(seconds)
 
     def _evaluate(self, next_batch: NextBatch | None) -> Evaluation:
         try:

@@ -1,11 +1,12 @@
 """`result.json`: what a trial reported, a line for each evaluation, as Ray Tune writes it and `analysis` reads it."""
 
+import contextlib
 import hashlib
 import json
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from memo_core.experiment import FlatExperiment
@@ -13,6 +14,8 @@ from memo_core.experiment import FlatExperiment
 RESULT_FILE = "result.json"
 TIMES = ("timestamp", "time_total_s")
 """When a row was reported, and the seconds of work of the trial until then, in every attempt."""
+ADDED = ("done", "training_iteration", "trial_id", "hostname", "pid", "config")
+"""What `result_lines` adds to a report, beside its times."""
 EVALUATION_SCHEDULE = ("evaluation.every_epochs", "evaluation.every_images", "evaluation.count")
 """The settings that say when a training is evaluated."""
 
@@ -67,6 +70,15 @@ class Stopwatch:
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._before = float(rows[-1].get("time_total_s", 0.0)) if rows else 0.0
         self._started = time.monotonic()
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Do not count what is done within."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._started += time.monotonic() - start
 
     def times(self) -> dict[str, float]:
         """Return `TIMES` of a report made now."""

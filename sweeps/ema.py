@@ -2,8 +2,8 @@
 
 The paper finds that it matters for FID, and little for memorization: 90% to 92% at |D| = 1k from 0 to 0.99929.
 
-    python sweeps/ema.py                           # laptop: digits, 10 trials, about 4 minutes on 2 cores
-    python sweeps/ema.py --preset paper            # CIFAR-10, 14 trials
+    python sweeps/ema.py                           # laptop: digits, 10 trials of 2 trainings, about a minute on 2 cores
+    python sweeps/ema.py --preset paper            # CIFAR-10, 14 trials of 2 trainings
 """
 
 from memo_core.experiment.presets import LAPTOP, PAPER

@@ -11,6 +11,7 @@ from memo_core.experiment.network_size import fine_tuned_count, parameter_count
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.names import CHECKPOINTS_KEPT
 from sweeps.engine.plans.plan import Plan
+from sweeps.engine.plans.trainings import shared_trainings, trained_along
 from sweeps.engine.search.build import searcher_of
 
 _BYTES_PER_PARAMETER = 16
@@ -76,7 +77,8 @@ def _costs(
     from sweeps.engine.run.estimate import costs_of  # noqa: PLC0415 (loads torch)
 
     experiments = [Experiment.from_flat(trial) for trial in trials]
-    costs, basis = costs_of(experiments, resources, estimate.images_per_second)
+    along = trained_along(experiments) if shared_trainings(plan, resources) else set()
+    costs, basis = costs_of(experiments, resources, estimate.images_per_second, along=along)
     described = [
         {"estimate": {**asdict(cost), "bytes": trial_bytes(experiment)}}
         for cost, experiment in zip(costs, experiments, strict=True)

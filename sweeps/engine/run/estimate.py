@@ -1,7 +1,7 @@
 """What a sweep will cost: hours of its trials from a short measurement on the device at hand, or from a known speed."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +9,7 @@ import torch
 
 from memo_core.errors import MemosweepError, plural
 from memo_core.experiment import Experiment, ModelConfig
+from memo_core.results import experiment_id
 from memo_core.training.speed import Speed, forward_flops, image_shape, measure_speed
 
 _MEASURING_SECONDS = 120.0
@@ -26,7 +27,7 @@ class Cost:
     """Of one trial, alone on its device.
 
     Attributes:
-        images: to train on.
+        images: to train on; none where another trial trains for it.
         hours: of training and of drawing samples; searches for neighbors, checkpoints and starts come on top.
         gpu_hours: the same on a GPU; None for a trial without one.
     """
@@ -41,6 +42,7 @@ def costs_of(
     resources: Mapping[Literal["cpu", "gpu"], float],
     images_per_second: float | None = None,
     measure: Measure = measure_speed,
+    along: Collection[str] = (),
 ) -> tuple[list[Cost], str]:
     """Return what trials cost, and where the numbers come from, in words.
 
@@ -52,6 +54,7 @@ def costs_of(
         resources: of one trial.
         images_per_second: in training, of the first trial's network on one device; None measures here.
         measure: as `measure_speed`.
+        along: identities of trials that others train for.
 
     Raises:
         MemosweepError: no speed was given, and the trials want GPUs that are not here, or fine-tune pipelines.
@@ -73,8 +76,9 @@ def costs_of(
             continue
         speed = _speed_of(network_of(trial), speeds, flops)
         samples = len(trial.evaluation_points) * trial.evaluation.num_samples
-        hours = (trial.total_images / speed.images_per_second + samples / speed.samples_per_second) / 3600
-        costs.append(Cost(trial.total_images, hours / max(1.0, gpus), hours if gpus else None))
+        images = 0 if experiment_id(trial.to_flat()) in along else trial.total_images
+        hours = (images / speed.images_per_second + samples / speed.samples_per_second) / 3600
+        costs.append(Cost(images, hours / max(1.0, gpus), hours if gpus else None))
     return costs, basis
 
 

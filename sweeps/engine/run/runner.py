@@ -10,13 +10,14 @@ from ray.tune import TuneError
 
 from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import FlatExperiment
-from memo_core.results import experiment_id
+from memo_core.results import experiment_id, training_id
 from memo_core.terminal import INTERRUPTED
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Limits, Manifest, name_of
 from sweeps.engine.plans.names import METRIC, folder_name
 from sweeps.engine.plans.plan import EMMSearchOptions, Plan
+from sweeps.engine.plans.trainings import Trainings, shared_trainings, trained_along
 from sweeps.engine.run import folder
 from sweeps.engine.run.artifacts import write_artifacts
 from sweeps.engine.run.known import KnownTrials
@@ -75,12 +76,20 @@ def go_on(
     try:
         # Anew, which leaves out what is damaged; and its time says that the run is at work again.
         journal.write()
-        source = TrialSource(searcher, journal, replayed, known, slots, min(filter(None, most), default=None))
+        training = partial(_training_of, shared=shared_trainings(plan, manifest.resources))
+        at_most = min(filter(None, most), default=None)
+        source = TrialSource(searcher, journal, replayed, known, slots, at_most, training)
         broken = _fit(manifest, run_path, limits, source, journal, known, still_held)
         journal.write()
     except MemosweepError as error:
         broken = f"the sweep broke off: {first_line(error)}"
     return _conclude(manifest, run_path, searcher, journal, known, broken)
+
+
+def _training_of(experiment: FlatExperiment, shared: Trainings) -> str:
+    """Return a name of the training that a trial's results come out of."""
+    name = training_id(experiment)
+    return name if name in shared else experiment_id(experiment)
 
 
 def _fit(
@@ -132,7 +141,9 @@ def _display(
         for record in known.records.values()
         if record.rows and (wanted is None or record.trial_id in wanted)
     ]
-    images = sum(trial.total_images for trial in plan.trials) if wanted is not None else None
+    along = trained_along(plan.trials)
+    of_steps = (trial.total_images for trial in plan.trials if experiment_id(trial.to_flat()) not in along)
+    images = sum(of_steps) if wanted is not None else None
     return LiveProgress(
         plan.factor.name,
         plan.varied,

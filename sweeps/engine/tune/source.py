@@ -35,6 +35,8 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
         known: what needs no training.
         slots: how many trials run at once, at present; none where that is not known.
         max_concurrent: at most so many at once; none for as many as the cluster holds.
+        training: from an experiment to a name of its training: of trials with one name one runs at a time, since it
+            trains for the others, which find their results when it has ended.
     """
 
     def __init__(
@@ -45,29 +47,33 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
         known: Known,
         slots: Callable[[], int | None] = lambda: None,
         max_concurrent: int | None = None,
+        training: Callable[[FlatExperiment], str] = experiment_id,
     ) -> None:
         super().__init__(metric=METRIC, mode="max")
         self._searcher, self._journal, self._known = searcher, journal, known
         self._slots, self._max_concurrent = slots, max_concurrent
         self._begun = sum(isinstance(event, Begun) for event in journal.events)
-        self._live: dict[str, tuple[Begun, bool]] = {}
+        self._training = training
+        self._live: dict[str, tuple[Begun, bool, str]] = {}
+        """The beginning, whether the searcher waits for the result, and the training."""
         self._same: dict[str, list[Begun]] = {}
         """By identity, what the searcher proposed while the same trial ran: a folder takes one worker at a time."""
-        self._interrupted: list[tuple[Begun, FlatExperiment, bool]] = []
-        """The beginning, the experiment, and whether the searcher waits for its result."""
+        self._waiting: list[tuple[Begun, FlatExperiment, bool]] = []
+        """What was interrupted, and what another trial trains for: the beginning, the experiment, and whether the
+        searcher waits for its result."""
         self.finished = False
         """The searcher proposes nothing more, and nothing runs."""
         for begun, experiment in replayed.live.values():
             result = known.result(experiment)
             if result is None:
-                self._interrupted.append((begun, experiment, True))
+                self._waiting.append((begun, experiment, True))
             else:
                 self._end(begun, result, None)
-        again = {begun.trial_id for begun, _, _ in self._interrupted}
+        again = {begun.trial_id for begun, _, _ in self._waiting}
         for event, experiment in replayed.ended.values():
             if event.trial_id not in again and known.result(experiment) is None:
                 # Its end stands without a key where it was tried again before.
-                self._interrupted.append((Begun(key=event.key or "", trial_id=event.trial_id), experiment, False))
+                self._waiting.append((Begun(key=event.key or "", trial_id=event.trial_id), experiment, False))
 
     @property
     def proposer(self) -> TrialSearcher:
@@ -78,11 +84,14 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
         """The next trial's experiment; None to wait for running ones; FINISHED at the end."""
         if self._max_concurrent is not None and len(self._live) >= self._max_concurrent:
             return None
-        while self._interrupted:
-            begun, experiment, waits = self._interrupted.pop(0)
+        for one in list(self._waiting):
+            begun, experiment, waits = one
+            if self._is_trained(experiment):
+                continue
+            self._waiting.remove(one)
             if waits and self._is_answered(begun, experiment):
                 continue
-            self._live[trial_id] = begun, waits
+            self._live[trial_id] = begun, waits, self._training(experiment)
             return experiment
         while True:
             slots = self._slots()
@@ -96,13 +105,24 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
             self._begun += 1
             begun = Begun(key=key, trial_id=experiment_id(suggestion), full=full)
             self._journal.append(begun)
-            if not self._is_answered(begun, suggestion):
-                self._live[trial_id] = begun, True
-                return suggestion
+            if self._is_answered(begun, suggestion):
+                continue
+            if self._is_trained(suggestion):
+                self._waiting.append((begun, suggestion, True))
+                continue
+            self._live[trial_id] = begun, True, self._training(suggestion)
+            return suggestion
+
+    def _is_trained(self, experiment: FlatExperiment) -> bool:
+        """Return whether another trial that runs trains for this one."""
+        training = self._training(experiment)
+        return any(
+            training == live and begun.trial_id != experiment_id(experiment) for begun, _, live in self._live.values()
+        )
 
     def _is_answered(self, begun: Begun, experiment: FlatExperiment) -> bool:
         """Return whether the result of a trial is known, or will be that of the same trial, which runs already."""
-        if any(begun.trial_id == live.trial_id for live, _ in self._live.values()):
+        if any(begun.trial_id == live.trial_id for live, _, _ in self._live.values()):
             self._same.setdefault(begun.trial_id, []).append(begun)
             return True
         result = self._known.result(experiment)
@@ -112,7 +132,7 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Pass the end of a trial on."""
-        begun, waits = self._live.pop(trial_id)
+        begun, waits, _ = self._live.pop(trial_id)
         report = None if error else nested(result or {})
         for one, is_awaited in [(begun, waits), *((same, True) for same in self._same.pop(begun.trial_id, []))]:
             self._end(one, report, "its process failed too often" if error else None, is_awaited)

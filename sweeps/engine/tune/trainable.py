@@ -6,7 +6,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,15 @@ from memo_core.errors import (
     first_line,
 )
 from memo_core.evaluation import evaluate_optimum
-from memo_core.experiment import Experiment
-from memo_core.results import TIMES, Stopwatch, experiment_id
+from memo_core.experiment import Experiment, FlatExperiment
+from memo_core.results import ADDED, TIMES, Stopwatch, experiment_id, training_id
 from memo_core.training.checkpoint import save_samples
 from memo_core.training.checkpoints import Checkpoints, checkpoint_name
 from memo_core.training.trainer import Trainer
 from sweeps.engine.cluster.data_sets import DataSets
 from sweeps.engine.plans.names import CHECKPOINTS_KEPT
+from sweeps.engine.plans.trainings import Trainings
+from sweeps.engine.tune.companions import Companions
 from sweeps.engine.tune.memory import is_packed
 from sweeps.engine.tune.ranks import device_of, followed, threads_of
 from sweeps.engine.tune.tensorboard import tensorboard_log
@@ -57,6 +59,10 @@ class TrialOptions:
     """From a trial's identity to what takes the images seen after each step."""
     data_sets: DataSets | None = None
     """Of the driver's machine, where trials run on others too."""
+    trainings: Trainings = field(default_factory=dict)
+    """Trials that one of them trains for all."""
+    folder: Callable[[FlatExperiment], str] | None = None
+    """From a trial's experiment to the name of its folder; needed where trainings are shared."""
 
 
 def train_trial(config: dict[str, Any], options: TrialOptions) -> None:
@@ -82,7 +88,7 @@ def train_trial(config: dict[str, Any], options: TrialOptions) -> None:
             options.data_sets.provide(experiment.data)
         attempt.run(experiment)
     except DivergedError as error:
-        attempt.fail({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
+        attempt.diverge({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
     except (ExhaustedError, StorageError, ProcessLostError):
         # Of the machine and not of the trial.
         attempt.leave_traceback()
@@ -97,7 +103,7 @@ def train_trial(config: dict[str, Any], options: TrialOptions) -> None:
         cause = f"{type(error).__name__}: {first_line(error)} (twice at the same place)"
         attempt.fail({"failure": "failed", "cause": cause})
     finally:
-        folder.close()
+        attempt.close()
 
 
 class _Attempt:
@@ -108,6 +114,7 @@ class _Attempt:
         self._rows: list[dict[str, Any]] = []
         """What was reported."""
         self._checkpoints = Checkpoints(folder.path, CHECKPOINTS_KEPT)
+        self._companions: Companions | None = None
         self._saved = 0
         """The images seen of the newest checkpoint."""
 
@@ -116,6 +123,12 @@ class _Attempt:
         bundles = tune.get_context().get_trial_resources().bundles
         torch.set_num_threads(threads_of(bundles[0]))
         device = device_of(bundles[0])
+        record = self._folder.record()
+        if record.done and record.failure != "failed":
+            # As an optimum that a process lost before Tune heard of it, or as a companion of another trial.
+            for row in record.rows:
+                tune.report(_for_tune(row))
+            return
         if experiment.model.architecture == "optimum":
             self._measure_optimum(experiment, device)
             return
@@ -123,12 +136,18 @@ class _Attempt:
             self._alone_after_memory_error(bundles[0]),
             followed(experiment, bundles, self._options.data_sets) as ranks,
         ):
-            trainer, notes = self._checkpoints.load_newest(lambda: Trainer(experiment, device, ranks=ranks))
+            self._companions = self._companions_of(experiment)
+            trainer, notes = self._companions.load(self._checkpoints, lambda: Trainer(experiment, device, ranks=ranks))
             for note in notes:
                 self._folder.append(NOTES_FILE, f"{note}\n")
             if ranks is not None:
                 trainer.share_state()
             self._train(trainer)
+
+    def _companions_of(self, experiment: Experiment) -> Companions:
+        training = self._options.trainings.get(training_id(experiment.to_flat()), ())
+        others = [other for other in training if other != experiment]
+        return Companions(others, self._options.run_path, self._options.folder, Path.cwd())
 
     @contextlib.contextmanager
     def _alone_after_memory_error(self, reserved: Mapping[str, float]) -> Iterator[None]:
@@ -144,13 +163,16 @@ class _Attempt:
 
     def _train(self, trainer: Trainer) -> None:
         rules, self._saved = self._options.rules, trainer.images_seen
+        assert self._companions is not None
         watch = Stopwatch(trainer.rows)
+        with watch.stopped():
+            self._companions.evaluate()
         if trainer.rows:
             # What was reported and did not get to the disk, or was lost there.
             self._rows, over = _reported(trainer, rules)
             self._folder.write_results(self._rows, over)
             if over:
-                tune.report(_without_times(self._rows[-1]))
+                tune.report(_for_tune(self._rows[-1]))
                 return
         report = self._options.reporter and self._options.reporter(experiment_id(trainer.experiment.to_flat()))
         due = _Timer(self._options.checkpoint_seconds)
@@ -159,23 +181,23 @@ class _Attempt:
                 # The checkpoint holds the whole row, so that results that get lost can be written again.
                 trainer.rows[-1] |= watch.times()
                 self._save(trainer)
+                with watch.stopped():
+                    self._companions.evaluate()
                 due.restart()
                 self._rows, over = _reported(trainer, rules)
                 self._folder.write_results(self._rows, over)
                 log(self._rows[-1], evaluation)
-                tune.report(_without_times(self._rows[-1]))
+                tune.report(_for_tune(self._rows[-1]))
                 if over:
                     return
 
     def _save(self, trainer: Trainer) -> None:
         self._folder.upload_checkpoint(self._checkpoints.save(trainer))
+        if self._companions is not None:
+            self._companions.save()
         self._saved = trainer.images_seen
 
     def _measure_optimum(self, experiment: Experiment, device: str) -> None:
-        record = self._folder.record()
-        if record.done:
-            tune.report(_without_times(record.result))
-            return
         watch = Stopwatch([])
         evaluation = evaluate_optimum(experiment, device)
         place = self._folder.path / checkpoint_name(0)
@@ -189,6 +211,18 @@ class _Attempt:
         """End the trial for good with a report without any ratio."""
         self._folder.write_results([*self._rows, row], done=True)
         tune.report(row)
+
+    def diverge(self, row: dict[str, Any]) -> None:
+        """End the trial likewise, and those that its training takes along."""
+        if self._companions is not None:
+            self._companions.diverge(row)
+        self.fail(row)
+
+    def close(self) -> None:
+        """Remove local copies of folders."""
+        if self._companions is not None:
+            self._companions.close()
+        self._folder.close()
 
     def leave_traceback(self) -> None:
         """Write the traceback of the present error into the trial's folder."""
@@ -248,6 +282,6 @@ def _reported(trainer: Trainer, rules: StoppingRules | None) -> tuple[list[dict[
     return rows, over
 
 
-def _without_times(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row for Tune, which has its own times."""
-    return {name: value for name, value in row.items() if name not in TIMES}
+def _for_tune(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a trial itself reported of a line in `result.json`; Tune adds the rest, and its own times."""
+    return {name: value for name, value in row.items() if name not in (*TIMES, *ADDED)}

@@ -16,6 +16,7 @@ from sweeps.engine.cluster.data_sets import data_sets_of
 from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.names import METRIC, trial_title
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
+from sweeps.engine.plans.trainings import shared_trainings
 from sweeps.engine.search.journal import Journal
 from sweeps.engine.search.optuna import OptunaExperimentSearch
 from sweeps.engine.tune.asha import Reports
@@ -105,7 +106,15 @@ def _trainable(manifest: Manifest, start: Start) -> Any:
         rules = StoppingRules(search.target, search.early_success, search.sequential_sampling)
     trials = [*manifest.plan.trials, *manifest.plan.probes]
     data_sets = data_sets_of(trial.data for trial in trials) if ray_session.has_other_nodes() else None
-    options = TrialOptions(start.run_path, start.limits.checkpoint_every, rules, start.board.reporters, data_sets)
+    options = TrialOptions(
+        start.run_path,
+        start.limits.checkpoint_every,
+        rules,
+        start.board.reporters,
+        data_sets,
+        shared_trainings(manifest.plan, manifest.resources),
+        start.folder,
+    )
     return tune.with_resources(tune.with_parameters(train_trial, options=options), reserved(manifest.resources))
 
 

@@ -5,6 +5,7 @@ import pytest
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, LAPTOP_TEXT, PAPER, with_settings
+from memo_core.results import experiment_id
 from memo_core.training.speed import Speed, forward_flops
 from sweeps.engine.run import estimate
 from sweeps.engine.run.estimate import costs_of
@@ -21,6 +22,15 @@ def test_hours_are_those_of_training_and_of_samples():
     (cost,), basis = costs_of([trial], CPU, measure=lambda *_: Speed(2.0, 1.0, 32))
     assert (cost.images, cost.hours, cost.gpu_hours) == (7200, 2.0, None)
     assert basis.endswith("CPU: 1 network")
+
+
+def test_a_trial_that_another_trains_for_costs_its_samples():
+    changes = [{"training.ema_decay": decay, "evaluation.num_samples": 1800} for decay in (0.5, 0.9)]
+    first, other = experiments(LAPTOP, *changes)
+    along = {experiment_id(other.to_flat())}
+    costs, _ = costs_of([first, other], CPU, measure=lambda *_: Speed(1.0, 1.0, 32), along=along)
+    assert [cost.images for cost in costs] == [first.total_images, 0]
+    assert costs[1].hours == 1.0
 
 
 def test_one_network_is_measured_once():

@@ -194,3 +194,39 @@ def test_the_searcher_knows_whether_a_trial_would_wait(start):
 
 def test_records_come_back_as_the_trial_made_them():
     assert nested({"a": 1, "training/size": 4, "training/seed": 0}) == {"a": 1, "training": {"size": 4, "seed": 0}}
+
+
+def one_training(experiment):
+    """The first two of `FLATS` come out of one training."""
+    return "shared" if experiment["data.size"] in (4, 5) else experiment_id(experiment)
+
+
+def test_a_trial_waits_for_the_one_that_trains_for_it(start):
+    source, _, journal = start(training=one_training)
+    assert source.suggest("a") == FLATS[0]
+    assert source.suggest("b") == FLATS[2]
+    assert source.suggest("c") is None
+    assert [event.key for event in journal.events] == ["0", "1", "2"]
+    source.on_trial_complete("b", RESULT)
+    assert source.suggest("c") is None
+    source.on_trial_complete("a", RESULT)
+    # Its results are there by now, which its own process finds.
+    assert source.suggest("c") == FLATS[1]
+    source.on_trial_complete("c", RESULT)
+    assert source.suggest("d") == FINISHED
+
+
+def test_of_interrupted_and_of_failed_trials_with_one_training_one_runs_at_a_time(start):
+    source, *_ = start(training=one_training)
+    assert [source.suggest(name) for name in "ab"] == [FLATS[0], FLATS[2]]
+    # The driver is killed, and both trials of the shared training are begun.
+    source, *_ = start(training=one_training)
+    assert [source.suggest(name) for name in "abc"] == [FLATS[0], FLATS[2], None]
+    source.on_trial_complete("a", FAILED)
+    assert source.suggest("c") == FLATS[1]
+    source.on_trial_complete("c", FAILED)
+    source.on_trial_complete("b", RESULT)
+    source, *_ = start(Known({experiment_id(FLATS[2]): RESULT}), training=one_training)
+    assert [source.suggest(name) for name in "ab"] == [FLATS[0], None]
+    source.on_trial_complete("a", RESULT)
+    assert source.suggest("b") == FLATS[1]

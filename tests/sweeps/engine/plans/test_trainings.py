@@ -19,7 +19,8 @@ def groups(*changes, preset=LAPTOP):
 def test_what_acts_after_a_step_alone_shares_a_training():
     changes = [
         {"training.ema_decay": 0.5}, {"training.ema_decay": 0.9}, {"evaluation.sampler": "sde"},
-        {"evaluation.steps": 5}, {"evaluation.threshold": 0.5}, {"evaluation.num_samples": 10}, {"evaluation.batch_size": 7},
+        {"evaluation.steps": 5}, {"evaluation.threshold": 0.5},
+        {"evaluation.num_samples": 10}, {"evaluation.batch_size": 7},
     ]  # fmt: skip
     assert groups(*changes) == [list(range(7))]
 

@@ -19,7 +19,7 @@ from sweeps.engine.cluster.temporary import temporary_folder
 _CONNECT_SECONDS = 4.0
 _JOIN_SECONDS = 22.0
 _PROBE = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level=50)"
-_EXPECTED = "expected host:port, ray://host:port, auto or local"
+_EXPECTED = "expected host:port, auto or local"
 
 
 _ADDRESS_FILE = "ray_current_cluster"
@@ -31,7 +31,7 @@ class Target:
     """A cluster to join."""
 
     address: str
-    """`host:port`, `ray://host:port`, or `auto` for Ray's own choice."""
+    """`host:port`, or `auto` for Ray's own choice."""
     origin: str
     """Where it was found, in words."""
     named: str
@@ -66,14 +66,17 @@ def running_ray() -> str | None:
     """Return the address of the cluster that `ray start` has put this machine into; None without one.
 
     The file that names it may be left over from a Ray that is dead, and its port be that of another one by now: a Ray
-    that a sweep started for itself ends with that sweep, and is not joined.
+    that a sweep started for itself ends with that sweep, and is not joined. Neither is one of another user, who shares
+    the machine: whose trials run there is for `--address` to say.
     """
     try:
         address = (temporary_folder() / _ADDRESS_FILE).read_text(errors="replace").strip()
     except OSError:
         return None
-    for process in psutil.process_iter(["name", "cmdline"]):
-        line = process.info["cmdline"] or []
+    for process in psutil.process_iter(["name", "cmdline", "uids"]):
+        line, uids = process.info["cmdline"] or [], process.info["uids"]
+        if uids is None or uids.real != os.getuid():
+            continue
         if process.info["name"] == "raylet" and f"--gcs-address={address}" in line:
             sessions = [part.partition("=")[2] for part in line if part.startswith("--session_dir=")]
             if not any(Path(session, MARKER).exists() for session in sessions):
@@ -114,7 +117,10 @@ def check_address(cluster: Target) -> None:
 
 
 def _host_and_port(address: str, named: str) -> tuple[str, int]:
-    match = re.fullmatch(r"(?:ray://)?([^\s/@]+:\d+)", address)
+    if address.startswith("ray://"):
+        # Its driver would run beside the cluster, and take the head for the machine that it is on.
+        raise MemosweepError(f"{named}: a sweep runs on a node of its cluster, not through Ray Client; {_EXPECTED}")
+    match = re.fullmatch(r"([^\s/@]+:\d+)", address)
     try:
         parts = urlsplit(f"//{match[1]}") if match else None
         host, port = (parts.hostname, parts.port) if parts else (None, None)

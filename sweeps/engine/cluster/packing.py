@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from memo_core.experiment import Experiment, FlatExperiment
 MAX_SHARING = 16
 """Trials on one GPU; each has a CUDA context of some hundred MB."""
 _SECONDS = 5.0
+_PATIENCE = 600.0
+"""Seconds until a process of a measurement is given up; a first compilation takes minutes."""
 _GAIN = 1.1
 """How much faster all together must be for twice as many to be worth it."""
 _MEMORY_SHARE = 0.9
@@ -88,6 +91,11 @@ def measure_together(experiment: FlatExperiment, count: int, cpus: int, device: 
             )
             stack.enter_context(process)
             stack.callback(process.kill)
+            # One that hangs ends, and counts as one that does not fit.
+            limit = threading.Timer(_PATIENCE, process.kill)
+            limit.daemon = True
+            limit.start()
+            stack.callback(limit.cancel)
             processes.append(process)
             _send(process, json.dumps(request))
         # All have allocated and compiled before the time of any counts.

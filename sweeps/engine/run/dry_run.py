@@ -91,8 +91,9 @@ def _costs(
         return described, [f"cost: {each}{total}; {basis}"]
     kind = "GPU hours" if resources.get("gpu", 0) else "hours"
     amount = sum(cost.hours if cost.gpu_hours is None else cost.gpu_hours for cost in costs)
-    # The longest trial, or all of them one after the other on what there is.
-    wall = max([sum(hours) / max(1, at_once), *hours], default=0)
+    # The longest trial, or all of them one after the other on what there is. Trials that share a GPU have it in turn.
+    devices = max(1.0, at_once * min(1.0, resources.get("gpu", 0) or 1.0))
+    wall = max([sum(hours) / devices, *hours], default=0)
     count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
     time = f"about {_duration(wall)} with {at_once} at once"
     return described, [f"cost: {count}, {images:,} images, {amount:.3g} {kind} ({each}), {time}; {basis}"]

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -37,6 +38,8 @@ class Holder:
 
     token: str
     host: str
+    boot: str
+    """Of the machine or container: others may have its name, and no process of theirs is seen here."""
     pid: int
     started: float
     """When its process started, seconds since 1970: process numbers are given again."""
@@ -49,7 +52,7 @@ class Holder:
         """Whether it surely gives no more signs of life."""
         if self.ended:
             return True
-        if self.host != socket.gethostname():
+        if (self.host, self.boot) != (socket.gethostname(), _boot()):
             return False
         try:
             return bool(abs(psutil.Process(self.pid).create_time() - self.started) > 2)
@@ -69,7 +72,9 @@ class Lease:
         self._run_path, self._clock = run_path, clock
         self._filesystem, self._folder = open_location(join_url(run_path, FOLDER))
         process = psutil.Process()
-        self._holder = Holder(secrets.token_hex(8), socket.gethostname(), os.getpid(), process.create_time(), clock())
+        self._holder = Holder(
+            secrets.token_hex(8), socket.gethostname(), _boot(), os.getpid(), process.create_time(), clock()
+        )
         self._number = 0
         self._lost: str | None = None
 
@@ -200,7 +205,8 @@ def held(run_path: str, say: Callable[[str], None]) -> Iterator[Lease]:
 
     def renew() -> None:
         while not ended.wait(RENEW_SECONDS):
-            with contextlib.suppress(OSError, ValueError):  # tried again; what cannot be renewed becomes stale
+            # Tried again, whatever the store's client raises: what cannot be renewed becomes stale.
+            with contextlib.suppress(Exception):
                 lease.renew()
 
     thread = threading.Thread(target=renew, daemon=True)
@@ -211,6 +217,14 @@ def held(run_path: str, say: Callable[[str], None]) -> Iterator[Lease]:
         ended.set()
         thread.join(RENEW_SECONDS)
         lease.release()
+
+
+def _boot() -> str:
+    """Return what tells this machine since its start, and this container on it, from others; empty where unknown."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
 
 
 def _stem(entry: Any) -> str:

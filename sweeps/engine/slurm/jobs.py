@@ -30,6 +30,7 @@ from sweeps.engine.run.starts import read_run
 from sweeps.engine.run.storage import check_storage
 from sweeps.engine.slurm.request import Request, typed_without_slurm
 from sweeps.engine.slurm.script import MARK, Job, array_job, sweep_job
+from sweeps.engine.tune.loggers import check_loggers
 
 _ANSWER_SECONDS = 15.0
 _FILE = re.compile(r"[\w./+=,@~-]+")
@@ -104,6 +105,7 @@ def _sweep(
         further = [*(["--preset", preset] if options.preset == "auto" else [])]
         further += [] if options.auto_resume else ["--auto-resume"]
         further += [] if options.name is not None else ["--name", name]
+    check_loggers(options.logger or ())
     _check(plan)
 
     def text(made: Job) -> str:

@@ -17,7 +17,7 @@ _GPUS = ("gpus-per-node", "gpus-per-task", "gres", "gpus")
 _GPU_COUNT = re.compile(r"(?:gpu:)?(?:[A-Za-z][\w.-]*:)?([0-9]{1,4})")
 _COUNT = re.compile(r"[1-9][0-9]{0,5}")
 
-ARRAY_IGNORES = ("resume", "extend", "reuse", "time_budget", "max_failures", "shared_storage")
+ARRAY_IGNORES = ("resume", "extend", "reuse", "time_budget", "max_failures", "shared_storage", "logger")
 """Options of a sweep that an array of trainings without Ray cannot follow."""
 _OWN_RAY = ("address", "max_gpus")
 
@@ -52,9 +52,16 @@ class Request:
                 raise MemosweepError(f"--sbatch {text}: --{name} is given twice")
             options[name] = value
         nodes = _count("nodes", options["nodes"]) if "nodes" in options else 1
+        gpus = _gpus(options, nodes)
+        if {"cpus-per-task", "cpus-per-gpu"} <= options.keys():
+            raise MemosweepError("--sbatch cpus-per-gpu with cpus-per-task: Slurm takes one of them")
         cpus = _count("cpus-per-task", options["cpus-per-task"]) if "cpus-per-task" in options else None
+        if "cpus-per-gpu" in options:
+            if not gpus:
+                raise MemosweepError("--sbatch cpus-per-gpu without GPUs: give gpus-per-node too, or cpus-per-task")
+            cpus = gpus * _count("cpus-per-gpu", options["cpus-per-gpu"])
         takes_whole_nodes = nodes > 1 or "exclusive" in options
-        return cls(options, nodes, _gpus(options, nodes), cpus if cpus or takes_whole_nodes else 1)
+        return cls(options, nodes, gpus, cpus if cpus or takes_whole_nodes else 1)
 
 
 def _count(name: str, value: str) -> int:
@@ -123,12 +130,13 @@ def _check_array(options: argparse.Namespace, explicit: Sequence[str], request: 
         raise MemosweepError(f"--slurm-array with --sbatch nodes={request.nodes}: each task has one node, leave it out")
     if options.gpus_per_trial not in (None, 0, 1) or request.gpus > 1:
         asked = options.gpus_per_trial if options.gpus_per_trial not in (None, 0, 1) else request.gpus
-        raise MemosweepError(f"--slurm-array with {asked:g} GPUs a trial: a task trains on one GPU or none; --slurm "
+        number = asked if isinstance(asked, str) else f"{asked:g}"
+        raise MemosweepError(f"--slurm-array with {number} GPUs a trial: a task trains on one GPU or none; --slurm "
                              "shares and joins GPUs")  # fmt: skip
     cpus = options.cpus_per_trial
     if cpus is not None and (cpus != int(cpus) or cpus < 1):
         raise MemosweepError(f"--slurm-array with --cpus-per-trial {cpus:g}: expected a whole number from 1")
-    for name, asked in (("gpus_per_trial", _GPUS), ("cpus_per_trial", ("cpus-per-task",))):
+    for name, asked in (("gpus_per_trial", _GPUS), ("cpus_per_trial", ("cpus-per-task", "cpus-per-gpu"))):
         twice = next((option for option in asked if option in request.options), None)
         if name in explicit and twice is not None:
             raise MemosweepError(f"--slurm-array with {_option(name)} and --sbatch {twice}: give one of them")

@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from memo_core.errors import DivergedError, MemosweepError, ProcessLostError, first_line
 from memo_core.experiment import Experiment, FlatExperiment
+from memo_core.memory import memory_errors
 from memo_core.training.distributed import Ranks, joined
 from memo_core.training.trainer import Trainer
 from sweeps.engine.cluster.data_sets import DataSets
@@ -39,11 +40,13 @@ class Follower:
         """Train beside rank 0 to the end; both end alike where the training diverges."""
         own = Experiment.from_flat(experiment)
         torch.set_num_threads(threads_of(bundles[rank]))
+        host = ray.util.get_node_ip_address()
         # An error within ends the connection, by which rank 0 notices.
-        with joined(address, rank, len(bundles)) as ranks, contextlib.suppress(DivergedError):
+        with joined(address, rank, len(bundles), host) as ranks, contextlib.suppress(DivergedError):
             if data_sets is not None:
                 data_sets.provide(own.data)
-            trainer = Trainer(own, device_of(bundles[rank]), ranks=ranks)
+            with memory_errors("at its start", "lower model.width, or take a device with more memory"):
+                trainer = Trainer(own, device_of(bundles[rank]), ranks=ranks)
             trainer.share_state()
             trainer.follow()
 
@@ -59,13 +62,16 @@ def threads_of(bundle: Mapping[str, float]) -> int:
 
 
 @contextlib.contextmanager
-def followed(experiment: Experiment, bundles: Bundles, data_sets: DataSets | None) -> Iterator[Ranks | None]:
+def followed(
+    experiment: Experiment, bundles: Bundles, data_sets: DataSets | None, note: Callable[[str], None]
+) -> Iterator[Ranks | None]:
     """Start the other ranks of the trial of this process, and end them with it; None for a trial of one rank.
 
     Args:
         experiment: of the trial.
         bundles: what each rank reserves, rank 0 first.
         data_sets: of the driver's machine, where trials run on others too.
+        note: takes a line for the user, where this process must end over another that failed.
 
     Raises:
         ProcessLostError: another rank's process, or its machine, is gone.
@@ -74,7 +80,8 @@ def followed(experiment: Experiment, bundles: Bundles, data_sets: DataSets | Non
     if len(bundles) < 2:
         yield None
         return
-    address = f"{ray.util.get_node_ip_address()}:{_free_port()}"
+    host = ray.util.get_node_ip_address()
+    address = f"{host}:{_free_port()}"
     group = ray.util.get_current_placement_group()
     actors, tasks = [], []
     for rank, bundle in enumerate(bundles[1:], 1):
@@ -82,9 +89,9 @@ def followed(experiment: Experiment, bundles: Bundles, data_sets: DataSets | Non
         options = {"num_cpus": bundle.get("CPU", 0), "num_gpus": bundle.get("GPU", 0), "scheduling_strategy": place}
         actors.append(ray.remote(Follower).options(**options).remote())
         tasks.append(actors[-1].follow.remote(experiment.to_flat(), address, rank, list(bundles), data_sets))
-    watch = _Watch(tasks)
+    watch = _Watch(tasks, note)
     try:
-        with joined(address, 0, len(bundles)) as ranks:
+        with joined(address, 0, len(bundles), host) as ranks:
             yield ranks
     except MemosweepError:
         raise
@@ -100,8 +107,8 @@ def followed(experiment: Experiment, bundles: Bundles, data_sets: DataSets | Non
 class _Watch:
     """Notices that a rank has failed, for which rank 0 would otherwise wait for hours."""
 
-    def __init__(self, tasks: Sequence[Any]) -> None:
-        self._tasks = list(tasks)
+    def __init__(self, tasks: Sequence[Any], note: Callable[[str], None]) -> None:
+        self._tasks, self._note = list(tasks), note
         self._ended = threading.Event()
         threading.Thread(target=self._look, daemon=True).start()
 
@@ -127,7 +134,8 @@ class _Watch:
             error = self.failure()
             if error is not None and not self._ended.wait(_GRACE_SECONDS):
                 # It waits within a call that nothing breaks off; Tune tries the trial again.
-                print(f"another rank of the trial has failed: {first_line(error)}", flush=True)
+                with contextlib.suppress(Exception):
+                    self._note(f"one of its processes failed ({first_line(error)}), which ended all of them")
                 os._exit(1)
 
 

@@ -26,6 +26,7 @@ from memo_core.errors import (
 )
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment, FlatExperiment
+from memo_core.memory import memory_errors
 from memo_core.results import ADDED, TIMES, Stopwatch, experiment_id, training_id
 from memo_core.training.checkpoint import save_samples
 from memo_core.training.checkpoints import Checkpoints, checkpoint_name
@@ -134,12 +135,15 @@ class _Attempt:
             return
         with (
             self._alone_after_memory_error(bundles[0]),
-            followed(experiment, bundles, self._options.data_sets) as ranks,
+            followed(experiment, bundles, self._options.data_sets, self._note) as ranks,
         ):
             self._companions = self._companions_of(experiment)
-            trainer, notes = self._companions.load(self._checkpoints, lambda: Trainer(experiment, device, ranks=ranks))
+            with memory_errors("at its start", "lower model.width, or take a device with more memory"):
+                trainer, notes = self._companions.load(
+                    self._checkpoints, lambda: Trainer(experiment, device, ranks=ranks)
+                )
             for note in notes:
-                self._folder.append(NOTES_FILE, f"{note}\n")
+                self._note(note)
             if ranks is not None:
                 trainer.share_state()
             self._train(trainer)
@@ -157,9 +161,13 @@ class _Attempt:
         except MemoryExhaustedError as error:
             if is_packed(reserved):
                 share = f"{reserved['GPU']:g} of a GPU"
-                note = f"it had {share} and ran {first_line(error)}; tried again alone on a whole one"
-                self._folder.append(NOTES_FILE, f"{note}\n")
+                note = f"it had {share} and ran {first_line(error)}; the next attempt has a whole one"
+                self._note(note)
             raise
+
+    def _note(self, note: str) -> None:
+        """Write a line for the user into the trial's folder."""
+        self._folder.append(NOTES_FILE, f"{note}\n")
 
     def _train(self, trainer: Trainer) -> None:
         rules, self._saved = self._options.rules, trainer.images_seen

@@ -11,7 +11,7 @@ from memo_core.errors import DivergedError
 from memo_core.experiment import Experiment
 from memo_core.training import Trainer
 from memo_core.training.checkpoint import load_checkpoint, save_checkpoint
-from memo_core.training.distributed import joined
+from memo_core.training.distributed import interface_of, joined
 
 CPU = "cpu"
 TINY = {
@@ -178,3 +178,8 @@ def test_all_ranks_find_the_step_at_which_a_training_diverges(together):
     _, error, other = together(settings)
     assert error == other
     assert error.startswith("diverged at ")
+
+
+def test_the_interface_of_an_address_is_found():
+    assert interface_of("127.0.0.1") == "lo"
+    assert interface_of("192.0.2.1") is None

@@ -1,5 +1,6 @@
 """Addresses where no Ray answers are one line, soon."""
 
+import os
 import socket
 import threading
 import time
@@ -28,7 +29,7 @@ def message(address):
     "address", ["head", "head:", ":6379", "head:port", "head:99999999", "http://head:8265", "ray://", "a b:1", "[::1:1"]
 )
 def test_what_is_no_address_says_what_would_be(address):
-    assert "expected host:port, ray://host:port, auto or local" in message(address)
+    assert "expected host:port, auto or local" in message(address)
 
 
 def test_a_host_that_is_not_known():
@@ -42,9 +43,13 @@ def free_port():
         return server.getsockname()[1]
 
 
-@pytest.mark.parametrize("scheme", ["", "ray://"])
-def test_a_port_that_is_closed(scheme, free_port):
-    assert "Connection refused" in message(f"{scheme}127.0.0.1:{free_port}")
+def test_a_port_that_is_closed(free_port):
+    assert "Connection refused" in message(f"127.0.0.1:{free_port}")
+
+
+def test_ray_client_is_refused_whether_or_not_it_answers(free_port):
+    said = message(f"ray://127.0.0.1:{free_port}")
+    assert "runs on a node of its cluster, not through Ray Client; expected host:port, auto or local" in said
 
 
 def test_a_machine_that_does_not_answer(monkeypatch):
@@ -91,8 +96,9 @@ def test_the_option_comes_before_the_variable_and_that_before_this_machine(monke
     assert (chosen.address, chosen.named) == ("other:2", "--address other:2")
 
 
-def processes(monkeypatch, *lines):
-    found = [SimpleNamespace(info={"name": name, "cmdline": line}) for name, line in lines]
+def processes(monkeypatch, *lines, user=None):
+    uids = SimpleNamespace(real=os.getuid() if user is None else user)
+    found = [SimpleNamespace(info={"name": name, "cmdline": line, "uids": uids}) for name, line in lines]
     monkeypatch.setattr(psutil, "process_iter", lambda _: found)
 
 
@@ -108,6 +114,9 @@ def test_the_address_file_counts_while_its_ray_runs_here(tmp_path, monkeypatch):
     assert running_ray() is None
     processes(monkeypatch, ("raylet", here))
     assert running_ray() == "10.0.0.1:6379"
+    processes(monkeypatch, ("raylet", here), user=os.getuid() + 1)
+    assert running_ray() is None
+    processes(monkeypatch, ("raylet", here))
     # A sweep's own Ray has got the same port.
     (session / MARKER).touch()
     assert running_ray() is None

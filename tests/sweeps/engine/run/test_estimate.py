@@ -7,8 +7,12 @@ from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, LAPTOP_TEXT, PAPER, with_settings
 from memo_core.results import experiment_id
 from memo_core.training.speed import Speed, forward_flops
+from sweeps.engine.plans.factor import Selection
+from sweeps.engine.plans.plan import grid_plan
 from sweeps.engine.run import estimate
+from sweeps.engine.run.dry_run import Estimate, dry_run
 from sweeps.engine.run.estimate import costs_of
+from sweeps.weight_decay import FACTOR
 
 CPU = {"cpu": 1, "gpu": 0}
 
@@ -67,6 +71,16 @@ def test_a_known_speed_is_that_of_the_first_trial_on_one_gpu():
     assert four[0].gpu_hours == alone[0].gpu_hours
     shared, _ = costs_of(trials, {"cpu": 1, "gpu": 0.25}, images_per_second=3000.0)
     assert shared == alone
+
+
+def test_trials_that_share_a_gpu_take_as_long_as_one_after_the_other(capsys):
+    plan = grid_plan(FACTOR, Selection(preset="paper"))
+    times = []
+    for share, at_once in ((1, 2), (0.25, 8)):
+        dry_run(FACTOR, plan, {"cpu": 1, "gpu": share}, at_once, lambda _: True, Estimate(3000.0))
+        (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("cost:"))
+        times.append(line.partition("about ")[2].partition(" with")[0])
+    assert times[0] == times[1]
 
 
 def test_the_optimum_is_not_trained():

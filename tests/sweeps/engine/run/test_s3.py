@@ -141,6 +141,22 @@ def test_storage_without_permission_is_one_line(server, results):
     assert "cannot be written (The AWS Access Key Id you provided does not exist in our records" in line
 
 
+def test_workers_without_rights_are_named(results, monkeypatch):
+    nodes = {"a": "10.0.0.2", "b": "10.0.0.3"}
+    monkeypatch.setattr(storage, "_other_nodes", lambda: nodes)
+    cluster = Cluster(1, 0, "a cluster", "10.0.0.1:6379", nodes=3)
+    monkeypatch.setattr(storage, "_ask", lambda function, url, nodes: dict.fromkeys(nodes.values(), function(url)))
+    storage.check_storage(results, cluster)
+    monkeypatch.setattr(storage, "_ask", lambda *_: {"10.0.0.2": "", "10.0.0.3": "NoCredentialsError: none"})
+    with pytest.raises(MemosweepError, match=r"from the node 10\.0\.0\.3 \(NoCredentialsError: none\); workers need"):
+        storage.check_storage(results, cluster)
+
+
+def test_what_a_node_cannot_write_it_says(results):
+    assert storage.reason_against(results) == ""
+    assert "bucket does not exist" in storage.reason_against(results.replace("://bucket", "://no-such-bucket"))
+
+
 def test_a_store_that_never_answers_is_given_up(monkeypatch):
     monkeypatch.setattr(storage, "_ANSWER_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:

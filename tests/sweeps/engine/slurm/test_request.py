@@ -22,6 +22,7 @@ from sweeps.engine.slurm.request import Request, check_options, typed_without_sl
         (["gres=lustre:1"], 1, 0, 1),
         (["gpus=8", "nodes=2"], 2, 4, None),
         (["gpus-per-task=1"], 1, 1, 1),
+        (["gpus-per-node=4", "cpus-per-gpu=8"], 1, 4, 32),
     ],
 )
 def test_what_a_job_asks_for_on_each_node(texts, nodes, gpus, cpus):
@@ -59,6 +60,10 @@ def test_what_is_no_option_of_sbatch_is_refused(text, message):
 def test_options_that_contradict_each_other_are_refused():
     with pytest.raises(MemosweepError, match="--time is given twice"):
         Request.of(["time=1", "time=2"])
+    with pytest.raises(MemosweepError, match="cpus-per-gpu with cpus-per-task: Slurm takes one of them"):
+        Request.of(["gpus-per-node=1", "cpus-per-gpu=1", "cpus-per-task=1"])
+    with pytest.raises(MemosweepError, match="cpus-per-gpu without GPUs: give gpus-per-node too"):
+        Request.of(["cpus-per-gpu=1"])
     with pytest.raises(MemosweepError, match=r"gpus=3: not a multiple of nodes=2, give gpus-per-node"):
         Request.of(["gpus=3", "nodes=2"])
 
@@ -84,6 +89,9 @@ def options(**given):
         ({"slurm_array": "a", "sbatch": ["nodes=2"]}, "each task has one node"),
         ({"slurm_array": "a", "sbatch": ["gpus-per-node=2"]}, "with 2 GPUs a trial"),
         ({"slurm_array": "a", "gpus_per_trial": 0.5}, "with 0.5 GPUs a trial"),
+        ({"slurm_array": "a", "gpus_per_trial": "auto"}, "with auto GPUs a trial"),
+        ({"slurm_array": "a", "logger": ["wandb"]}, "--slurm-array with --logger"),
+        ({"slurm_array": "a", "cpus_per_trial": 2.0, "sbatch": ["gpus=1", "cpus-per-gpu=3"]}, "give one of them"),
         ({"slurm_array": "a", "cpus_per_trial": 0.5}, "--cpus-per-trial 0.5: expected a whole number from 1"),
         ({"slurm_array": "a", "cpus_per_trial": 2.0, "sbatch": ["cpus-per-task=3"]}, "give one of them"),
     ],

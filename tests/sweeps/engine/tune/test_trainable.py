@@ -5,6 +5,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from analysis.emm.stopping.rules import StoppingRules
 from memo_core.errors import DivergedError, MemoryExhaustedError, MemosweepError, StorageError, StorageFullError
@@ -276,6 +277,17 @@ def test_behind_a_url_an_attempt_goes_on_from_what_the_one_before_left(reports, 
     assert record(f"memory:/{tmp_path}/run").done
 
 
+def test_memory_that_does_not_suffice_at_the_start_is_no_error_of_the_trial(attempt, monkeypatch, tmp_path):
+    def exhausted(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(trainable, "Trainer", exhausted)
+    for _ in range(3):
+        with pytest.raises(MemoryExhaustedError, match=r"out of memory at its start \(2.00 GiB more needed\)"):
+            attempt()
+    assert not record(tmp_path).done
+
+
 def test_a_trial_without_memory_beside_others_says_that_it_gets_a_whole_gpu(attempt, monkeypatch, tmp_path):
     def exhausted(*_, **__):
         raise MemoryExhaustedError("out of memory in training: take more")
@@ -284,7 +296,10 @@ def test_a_trial_without_memory_beside_others_says_that_it_gets_a_whole_gpu(atte
     context = trainable.tune.get_context()
     for reserved, expected in (
         ({"CPU": 1.0, "GPU": 1.0}, None),
-        ({"CPU": 1.0, "GPU": 0.25}, b"it had 0.25 of a GPU and ran out of memory in training: take more; tried again"),
+        (
+            {"CPU": 1.0, "GPU": 0.25},
+            b"it had 0.25 of a GPU and ran out of memory in training: take more; the next attempt",
+        ),
     ):
         context.get_trial_resources = lambda reserved=reserved: SimpleNamespace(bundles=[reserved])
         with pytest.raises(MemoryExhaustedError):

@@ -15,12 +15,14 @@ import ray
 
 from memo_core.errors import MemosweepError
 from sweeps.engine.cluster import session
+from sweeps.engine.cluster.capacity import Capacity, Nodes
 from sweeps.engine.cluster.folders import MARKER, processes_in
 from tests.sweeps.conftest import REPOSITORY, wait_for
 
 DRIVER = """
 import os, signal, sys, time
 from sweeps.engine.cluster import session
+from sweeps.engine.cluster.capacity import Capacity, Nodes
 import ray
 
 def ended(*_):
@@ -184,3 +186,15 @@ def test_this_machine_alone_does_not_grow(monkeypatch):
             session.look()
     finally:
         session.choose()
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("cluster")
+def test_a_cluster_that_grows_gets_as_many_waiting_trials_as_it_can_hold(monkeypatch):
+    trial = {"cpu": 1, "gpu": 1}
+    assert session.most_started(trial) is None
+    workers = Nodes(cpus=8, gpus=4, count=5)
+    monkeypatch.setattr(session, "_grown", Capacity([], [workers], most_started=3))
+    assert session.most_started(trial) == 12
+    assert session.most_started({"cpu": 8, "gpu": 0.25}) == 3
+    assert session.most_started({"cpu": 8, "gpu": 8}) == 1

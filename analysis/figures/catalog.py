@@ -268,7 +268,7 @@ def _from_samples(runs: Runs) -> Iterator[Drawn | Missing]:
         yield Missing("gallery and sample size", "no trial has a checkpoint with its samples (best.npz)")
         return
     title = "Generated images above their nearest training images"
-    yield Drawn("gallery", title, "Fig. 1a-b, 10", gallery(rows), gallery_data(rows), "")
+    yield Drawn("gallery", title, "Fig. 1a-b, 10", gallery(rows, title=pictured(runs, "")), gallery_data(rows), "")
     if not (runs.best["memorization_ratio"] > 0).any():
         yield Missing("sample size", "nothing was memorized: at a ratio of 0 every number of samples gives 0")
         return

@@ -377,7 +377,7 @@ def test_the_page_opens_with_what_was_run(page: Page) -> None:
 def test_where_nothing_was_memorized_no_setting_is_the_highest() -> None:
     data = frame(grid(model__width=(64, 128), data__size=SIZES)).assign(memorization_ratio=0.0)
     page = Page(build(Runs.of(data), draw=False))
-    assert "Nothing was memorized yet: all 16 ratios are 0" in page.words
+    assert "Nothing was memorized yet: all 16 evaluations of 4 trials gave a ratio of 0" in page.words
     assert "highest memorization ratio is" not in page.words
 
 

@@ -64,7 +64,8 @@ def build(
     say("effects and verdicts")
     overview = describe(runs)
     ended = runs.finished
-    best, evidence = ended.networks.best, runs.evidence.networks.best
+    # Headlines rest on the trials that the findings rest on.
+    networks, evidence = ended.networks.best, runs.evidence.networks.best
     spread = runs.seed_spread
     cells = make_cells(evidence, spread) if len(evidence) else None
     found, saturated = contrasts(cells) if cells is not None else ([], [])
@@ -91,17 +92,18 @@ def build(
             or _title(overview.sweeps[0].facts.get("Studied factor"), [sweep.name for sweep in overview.sweeps]),
             runs=overview,
             opening=opening(runs),
-            notes=_notes(runs, overview, optimum=len(ended.best) - len(best)),
-            tiles=tiles(overview, best),
+            notes=_notes(runs, overview, optimum=len(ended.best) - len(networks)),
+            tiles=tiles(overview, networks),
             headlines=headlines(
                 overview,
-                best,
+                evidence,
                 found,
                 slope,
                 answers,
                 spread,
                 emm_headline(estimates),
                 nothing_learned(runs.networks.counted.evaluations),
+                len(networks) - len(evidence),
             ),
             verdicts=asked,
             silent=[answer for answer in answers if answer not in asked],
@@ -131,14 +133,14 @@ def _notes(runs: Runs, overview: Overview, optimum: int) -> list[str]:
     if len(learning):
         names = some_of([setting_text(row, overview.varied, overview.base) for _, row in learning.iterrows()])
         lines.append(
-            f"{plural(len(learning), 'trial')} had not begun to memorize, with a ratio of 0 while the samples still "
-            f"approached the training images, and {'is' if len(learning) == 1 else 'are'} no evidence in findings, "
-            f"effects and importances: {names}"
+            f"{plural(len(learning), 'trial')} had not begun to memorize: a ratio of 0, but samples that still came "
+            f"nearer to the training images. {'It is' if len(learning) == 1 else 'They are'} left out of summary, "
+            f"findings, effects and importances; EMMs, figures and the trial table take the 0 as it is: {names}"
         )
     if optimum:
         lines.append(
-            f"{plural(optimum, 'run')} of the closed-form optimum, which no setting moves: in the trial table and in "
-            "the finding on it; effects, importances, EMMs and figures are of trained networks"
+            f"{plural(optimum, 'run')} of the closed-form optimum, which no setting changes: only in the trial table "
+            "and in the finding on it; effects, importances, EMMs and figures are of trained networks"
         )
     if not runs.is_finished.any():
         lines.insert(0, "No trial has finished yet: figures and tables show how far the trials have come")

@@ -29,10 +29,7 @@ _MAX_GROUPS = 4
 """So many groups of one kind are drawn; a pooled table can have hundreds."""
 _LEAST_SIZES, _LEAST_EVALUATIONS = 3, 4
 """Below which times over |D| are too few or too coarse for a slope."""
-_INTERVALS = (
-    "Bars are 95% intervals: of the samples where a point is one trial, of samples and seeds where it is several; "
-    "curves are moved apart by a few pixels."
-)
+_INTERVALS = "Bars are 95% intervals: of the samples for a single trial, of samples and training seeds for several."
 _OVER_SEEDS = "Bars are 95% intervals over training seeds (Student); a single seed has none."
 _OTHER_METRICS = {"fid": (12, 13, 14, 15), "knn_distance": (17, 18, 19, 20)}
 """The paper's figures of data, model, skip connections and conditioning by metric (FFHQ: 16 and 21)."""

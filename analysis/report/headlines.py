@@ -51,7 +51,7 @@ def headlines(
         return [f"{unlearned[:1].upper()}{unlearned[1:]}.", _findings(verdicts)]
     return [
         *([_range(best, overview, left_out)] if len(best) else []),
-        *([_strongest(changes, slope)] if changes else []),
+        *([_strongest(changes, slope, overview)] if changes else []),
         *([_size(slope)] if slope is not None else []),
         *further,
         _findings(verdicts),
@@ -61,8 +61,8 @@ def headlines(
 
 def _seeds(spread: SeedSpread) -> str:
     return (
-        f"The same setting trained with another seed gives another ratio: near 50%, by {spread.points:.1f} points "
-        f"(standard deviation, {spread.basis})."
+        f"Another training seed changes a ratio near 50% by about {spread.points:.1f} points (standard deviation, "
+        f"{spread.basis})."
     )
 
 
@@ -88,10 +88,12 @@ def _ratio(run: pd.Series) -> str:
     return f"{'at least ' if is_lower_bound(run) else ''}{100 * run['memorization_ratio']:.1f}%"
 
 
-def _strongest(changes: Sequence[Change], slope: Effect | None) -> str:
+def _strongest(changes: Sequence[Change], slope: Effect | None, overview: Overview) -> str:
     """The setting with the largest change that is beyond noise; |D| has a sentence of its own."""
     others = [change for change in changes if change.key != "data.size"]
     if not others:
+        if set(overview.varied) - {"data.size", "seed", "data.seed"}:
+            return "No setting but |D| can be compared: no two of these trials differ in one other setting alone."
         return "Only the size of the training set, |D|, varies in these runs."
     clear = [change for change in others if change.is_clear]
     if not clear:
@@ -106,10 +108,9 @@ def _strongest(changes: Sequence[Change], slope: Effect | None) -> str:
     odds, low, high = map(odds_text, (effect.value, effect.low, effect.high))
     text = (
         f"The strongest effect beside |D| is that of {inside_sentence(title_of(most.key))}: from {before} to {after} "
-        f"the ratio {points}, its odds by a factor of {odds} (95% interval: {low} to {high}), "
-        f"over {plural(effect.comparisons, 'otherwise equal setting')}"
+        f"the ratio {points}, its odds by a factor of {odds} (95% interval: {low} to {high}), all else equal"
     )
-    return f"{text} ({_looks(changes)})."
+    return f"{text} (at {plural(effect.comparisons, 'setting')}; {_looks(changes)})."
 
 
 def _looks(changes: Sequence[Change]) -> str:
@@ -132,10 +133,14 @@ def _size(slope: Effect) -> str:
     )
 
 
-def emm_headline(estimates: pd.DataFrame) -> list[str]:
+def emm_headline(estimates: pd.DataFrame, zeros: int = 0) -> list[str]:
     """The EMMs of the factor with most measured ones in a sentence: numbers with their intervals, and bounds.
 
     Of several groups of runs the one with most settings; the others are counted.
+
+    Args:
+        estimates: of `analysis.report.page.emm_frame`.
+        zeros: trials among them that had not begun to memorize, of which the sentence says what they count as.
     """
     if estimates.empty:
         return []
@@ -165,6 +170,9 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
     )
     if not (chosen["kind"] == "measured").any():
         sentence += f" To measure it, run sizes whose ratios lie clearly above and clearly below {level}."
+    if zeros:
+        counts = "counts" if zeros == 1 else "count"
+        sentence += f" Here {plural(zeros, 'trial')} that had not begun to memorize {counts} as 0%."
     return [sentence]
 
 
@@ -183,15 +191,16 @@ def _findings(verdicts: Sequence[Verdict]) -> str:
     supported, contradicted = (
         [verdict.id for verdict in verdicts if verdict.outcome == outcome] for outcome in ("supported", "contradicted")
     )
-    named = f" ({', '.join(contradicted)})" if contradicted else ""
     asked = len([verdict for verdict in verdicts if verdict.effect is not None])
     if not asked:
         return f"These runs can test none of the paper's {len(verdicts)} findings."
     undecided = asked - len(supported) - len(contradicted)
-    return (
-        f"These runs can test {asked} of the paper's {len(verdicts)} findings: they support {len(supported)}, "
-        f"contradict {len(contradicted)}{named}, and are too few to decide {undecided}."
-    )
+    parts = [
+        *([f"{len(supported)} supported"] if supported else []),
+        *([f"{len(contradicted)} contradicted ({', '.join(contradicted)})"] if contradicted else []),
+        *([f"{undecided} undecided, as the data are too few"] if undecided else []),
+    ]
+    return f"These runs can test {asked} of the paper's {len(verdicts)} findings: {', '.join(parts)}."
 
 
 def _compact(value: float) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import jinja2
 import pandas as pd
 
-from analysis.errors import some_of
 from analysis.inference.emm import emm_of_results
 from analysis.inference.findings import Effect, Verdict, size_slope, verdicts
 from analysis.inference.findings.verdict import ANSWERS
@@ -32,6 +31,8 @@ from memo_core.errors import MemosweepError, plural
 
 MAX_GROUPS = 8
 """Groups of runs of one factor whose EMMs are estimated, those with most settings."""
+MAX_NAMED = 3
+"""Trials that a note names; the others are counted."""
 REACH = 5.0
 """Logits at the ends of the small interval plots."""
 ORDER = {"supported": 0, "contradicted": 1, "undecided": 2}
@@ -101,7 +102,7 @@ def build(
                 slope,
                 answers,
                 spread,
-                emm_headline(estimates),
+                emm_headline(estimates, len(networks) - len(evidence)),
                 nothing_learned(runs.networks.counted.evaluations),
                 len(networks) - len(evidence),
             ),
@@ -131,7 +132,9 @@ def _notes(runs: Runs, overview: Overview, optimum: int) -> list[str]:
     no_evidence = ~finished.index.to_series().isin(runs.evidence.evaluations.index)
     learning = runs.finished.where(no_evidence).best
     if len(learning):
-        names = some_of([setting_text(row, overview.varied, overview.base) for _, row in learning.iterrows()])
+        settings = [setting_text(row, overview.varied, overview.base) for _, row in learning.iterrows()]
+        names = "; ".join(settings[:MAX_NAMED])
+        names += f"; and {len(settings) - MAX_NAMED} more" if len(settings) > MAX_NAMED else ""
         lines.append(
             f"{plural(len(learning), 'trial')} had not begun to memorize: a ratio of 0, but samples that still came "
             f"nearer to the training images. {'It is' if len(learning) == 1 else 'They are'} left out of summary, "

@@ -209,11 +209,11 @@ def test_the_gallery_frames_replicas_only() -> None:
 
 
 def test_replicas_come_first_and_a_constant_size_is_named(tmp_path: Path) -> None:
-    folder = write_sweep(tmp_path / "width", grid(model__width=(64, 128), data__size=(500,)))
+    folder = write_sweep(tmp_path / "width", grid(model__width=(64, 128), data__size=(2000,)))
     rows = gallery_rows(Runs.read(folder, cache=False))
     assert len(rows) == 2
     for row in rows:
-        assert row.title.startswith("|D| = 500, Width = ")
+        assert row.title.startswith("|D| = 2k, Width = ")
         assert 0 < row.memorized.sum() < len(row.memorized) == len(row.generated)
         assert row.memorized.tolist() == sorted(row.memorized.tolist(), reverse=True)
 

@@ -67,7 +67,7 @@ def move_aside(axes: Axes, drawn: ErrorbarContainer, index: int, count: int) -> 
     Its data stay as they are: the shift is one of the paper, the same on every scale.
     """
     step = min(_ASIDE, _MAX_ASIDE / max(1, count - 1))
-    shift = ScaledTranslation((index - (count - 1) / 2) * step / 72, 0, axes.get_figure().dpi_scale_trans)
+    shift = ScaledTranslation((index - (count - 1) / 2) * step / 72, 0, axes.figure.dpi_scale_trans)
     line, caps, bars = drawn.lines
     for artist in (line, *caps, *bars):
         if artist is not None:

@@ -218,8 +218,8 @@ def _matches(
     points = 100 * (second["ratio"].to_numpy() - first["ratio"].to_numpy())
     point_variances = cell_ratio_variances(first) + cell_ratio_variances(second)
     reach = normal_quantile() * np.sqrt(variance)
-    odds = [
-        (None, None, None) if out else tuple(math.exp(value) for value in (d, d - r, d + r))
+    odds: list[tuple[float | None, float | None, float | None]] = [
+        (None, None, None) if out else (math.exp(d), math.exp(d - r), math.exp(d + r))
         for d, r, out in zip(difference, reach, silent, strict=True)
     ]
     sides = [side.to_dict("records") for side in (first, second)]
@@ -227,7 +227,9 @@ def _matches(
         Match(
             _named(index, shared, varied),
             *(float(one["ratio"]), float(other["ratio"]), int(one["runs"]), int(other["runs"])),
-            *(float(points[i]), *odds[i], p_values[i], float(adjusted[i])),
+            float(points[i]),
+            *odds[i],
+            *(p_values[i], float(adjusted[i])),
             *(bool(one["bound"]), bool(other["bound"]), bool(silent[i])),
             may_repeat and one["trainings"] == other["trainings"],
         )

@@ -12,13 +12,12 @@ step of each kind; on a CPU the process's.
 import argparse
 import json
 import resource
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
+from benchmarks.speed.comparison import pair
+from benchmarks.speed.machine import Machine, Run
 from memo_core.command_line import parse_device, parse_settings
 from memo_core.data.training_set import TrainingSet
 from memo_core.experiment import Experiment
@@ -28,11 +27,10 @@ from memo_core.text.latents import encode
 from memo_core.text.learner import PipelineLearner
 from memo_core.text.pipeline import load_pipeline
 
-Step = Callable[[], object]
 _IMAGES = 16
 
 
-def _steps(experiment: Experiment, resolution: int, device: torch.device) -> dict[str, Step]:
+def _steps(experiment: Experiment, resolution: int, device: torch.device) -> dict[str, Run]:
     """Return a step of each kind, which share the network and its optimizer."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (_IMAGES, 3, resolution, resolution), generator=generator).to(torch.uint8)
@@ -66,38 +64,15 @@ def _steps(experiment: Experiment, resolution: int, device: torch.device) -> dic
     return {"cached": cached, "encoded": encoded}
 
 
-def measure(steps: dict[str, Step], device: torch.device, rounds: int, count: int) -> dict[str, float]:
-    """Return the median milliseconds of a step of each kind, their ratio pair by pair, and the peak memory in GiB."""
-    result: dict[str, float] = {}
-    on_gpu = device.type == "cuda"
-    for name, step in steps.items():
-        if on_gpu:
-            torch.cuda.reset_peak_memory_stats(device)
-        step()
-        if on_gpu:
-            result[f"{name}_peak_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    # On a CPU the time that this process computed: other programs on the machine do not count.
-    clock = time.perf_counter if on_gpu else time.process_time
-    for _ in range(rounds):
+def _peaks(steps: dict[str, Run], device: torch.device) -> dict[str, float]:
+    """Return the GiB of a GPU's memory that a step of each kind takes at its peak; nothing on a CPU."""
+    peaks: dict[str, float] = {}
+    if device.type == "cuda":
         for name, step in steps.items():
-            start = clock()
-            for _ in range(count):
-                step()
-            if on_gpu:
-                torch.cuda.synchronize(device)
-            times[name].append((clock() - start) / count * 1e3)
-    if not on_gpu:
-        result["process_peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    ratios = [encoded / cached for cached, encoded in zip(times["cached"], times["encoded"], strict=True)]
-    return {
-        "cached_ms": statistics.median(times["cached"]),
-        "encoded_ms": statistics.median(times["encoded"]),
-        "encoded_over_cached": statistics.median(ratios),
-        "encoded_over_cached_low": min(ratios),
-        "encoded_over_cached_high": max(ratios),
-        **result,
-    }
+            torch.cuda.reset_peak_memory_stats(device)
+            step()
+            peaks[f"{name}_peak_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
+    return peaks
 
 
 def main() -> None:
@@ -114,7 +89,13 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     device = parse_device(options.device)
     experiment = Experiment.from_flat(with_settings(PRESETS[options.preset], parse_settings(options.set)))
-    result = measure(_steps(experiment, options.resolution, device), device, options.rounds, options.steps)
+    steps = _steps(experiment, options.resolution, device)
+    peaks = _peaks(steps, device)
+    machine = Machine(device, options.threads, options.rounds)
+    cached, encoded = steps.items()
+    result = {**pair(cached, encoded, machine, options.steps), **peaks}
+    if device.type != "cuda":
+        result["process_peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     described = {"device": str(device), "pipeline": experiment.text.pipeline, "method": experiment.text.method}
     print(json.dumps({**described, "images_per_step": experiment.images_per_step, **result}))
 

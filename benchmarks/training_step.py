@@ -13,24 +13,20 @@ over the network's own parameters, a clean-up of each gradient, an EMA update of
 
 import argparse
 import json
-import statistics
-import time
-from collections.abc import Callable
 
 import torch
 
+from benchmarks.speed.comparison import pair
 from benchmarks.speed.loops import Batch, build, published_loop
-from benchmarks.speed.machine import Size
+from benchmarks.speed.machine import Machine, Run, Size
 from memo_core.command_line import parse_settings
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import PRESETS, with_settings
 from memo_core.model import NetworkDenoiser, build_denoiser
 from memo_core.training.step import TrainingState, training_step
 
-Step = Callable[[], object]
 
-
-def _steps(experiment: Experiment, size: Size, num_labels: int) -> tuple[Step, Step]:
+def _steps(experiment: Experiment, size: Size, num_labels: int) -> tuple[Run, Run]:
     """Ours, and the plain loop's; or ours without and with labels."""
     ours = _our_step(experiment, size, 0)
     if num_labels:
@@ -38,7 +34,7 @@ def _steps(experiment: Experiment, size: Size, num_labels: int) -> tuple[Step, S
     return ours, published_loop(build(size), Batch.draw(size))
 
 
-def _our_step(experiment: Experiment, size: Size, num_labels: int) -> Step:
+def _our_step(experiment: Experiment, size: Size, num_labels: int) -> Run:
     batch = Batch.draw(size)
     labels = None
     if num_labels:
@@ -51,28 +47,6 @@ def _our_step(experiment: Experiment, size: Size, num_labels: int) -> Step:
     return lambda: training_step(
         state, batch.images, labels, batch.sigma, batch.noise, learning_rate=1e-4, ema_decay=0.99
     )
-
-
-def measure(ours: Step, plain_loop: Step, rounds: int, steps: int) -> dict[str, float]:
-    """Median milliseconds of process time a step, and the ratio of the two, pair by pair."""
-    times: dict[str, list[float]] = {"ours": [], "plain": []}
-    ours()
-    plain_loop()
-    for _ in range(rounds):
-        for name, step in (("ours", ours), ("plain", plain_loop)):
-            # The time that this process computed: other programs on the machine do not count.
-            start = time.process_time()
-            for _ in range(steps):
-                step()
-            times[name].append((time.process_time() - start) / steps * 1e3)
-    ratios = [plain / own for plain, own in zip(times["plain"], times["ours"], strict=True)]
-    return {
-        "ours_ms": statistics.median(times["ours"]),
-        "other_ms": statistics.median(times["plain"]),
-        "other_over_ours": statistics.median(ratios),
-        "other_over_ours_low": min(ratios),
-        "other_over_ours_high": max(ratios),
-    }
 
 
 def main() -> None:
@@ -91,7 +65,8 @@ def main() -> None:
     resolution, channels = (8, 1) if experiment.data.dataset == "digits" else (experiment.data.resolution or 32, 3)
     size = Size(experiment.model, resolution, channels, experiment.training.batch_size)
     ours, other = _steps(experiment, size, options.num_labels)
-    result = measure(ours, other, options.rounds, options.steps)
+    machine = Machine(torch.device("cpu"), options.threads, options.rounds)
+    result = pair(("ours", ours), ("other", other), machine, options.steps)
     print(json.dumps({"threads": options.threads, "batch_size": experiment.training.batch_size, **result}))
 
 

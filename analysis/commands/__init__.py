@@ -1,7 +1,7 @@
 """The commands of `python -m analysis`: a module each, with `add_arguments` and `run`."""
 
 COMMANDS = {
-    "table": "the paper's tables beside the published numbers, or the best ratios by what moves",
+    "table": "the paper's tables beside the published numbers, or the best ratios by what varies",
     "figures": "every figure that the results allow, as files",
     "report": "one self-contained HTML page: what was run, findings with verdicts, figures, tables, gallery",
     "compare": "what differs between two sweeps, and whether it is beyond noise",

@@ -29,7 +29,7 @@ _MAX_GROUPS = 4
 """So many groups of one kind are drawn; a pooled table can have hundreds."""
 _LEAST_SIZES, _LEAST_EVALUATIONS = 3, 4
 """Below which times over |D| are too few or too coarse for a slope."""
-_INTERVALS = "Bars are 95% intervals."
+_INTERVALS = "Bars are 95% intervals: of the samples for a single trial, of samples and training seeds for several."
 _OVER_SEEDS = "Bars are 95% intervals over training seeds (Student); a single seed has none."
 _OTHER_METRICS = {"fid": (12, 13, 14, 15), "knn_distance": (17, 18, 19, 20)}
 """The paper's figures of data, model, skip connections and conditioning by metric (FFHQ: 16 and 21)."""
@@ -268,7 +268,7 @@ def _from_samples(runs: Runs) -> Iterator[Drawn | Missing]:
         yield Missing("gallery and sample size", "no trial has a checkpoint with its samples (best.npz)")
         return
     title = "Generated images above their nearest training images"
-    yield Drawn("gallery", title, "Fig. 1a-b, 10", gallery(rows), gallery_data(rows), "")
+    yield Drawn("gallery", title, "Fig. 1a-b, 10", gallery(rows, title=pictured(runs, "")), gallery_data(rows), "")
     if not (runs.best["memorization_ratio"] > 0).any():
         yield Missing("sample size", "nothing was memorized: at a ratio of 0 every number of samples gives 0")
         return

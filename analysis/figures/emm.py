@@ -17,6 +17,7 @@ from analysis.figures.style import (
     colors,
     legend,
     metric_axis,
+    move_aside,
     new_figure,
     place_of,
     size_axis,
@@ -126,8 +127,9 @@ def draw_emm(data: EmmFigureData, title: str = "") -> Figure:
         axes.plot(curve["size"], np.stack([low, high], axis=1), color=color, linewidth=0.6, alpha=0.6)
         ends = wilson_interval(runs["ratio"] * runs["num_samples"], runs["num_samples"])
         spread = np.stack([runs["ratio"] - ends[0], ends[1] - runs["ratio"]])
-        axes.errorbar(runs["size"], 100 * runs["ratio"], yerr=100 * np.clip(spread, 0, None), color=color,
-                      fmt=MARKERS[i % len(MARKERS)], markersize=5, capsize=2, label=str(value))  # fmt: skip
+        points = axes.errorbar(runs["size"], 100 * runs["ratio"], yerr=100 * np.clip(spread, 0, None), color=color,
+                               fmt=MARKERS[i % len(MARKERS)], markersize=5, capsize=2, label=str(value))  # fmt: skip
+        move_aside(axes, points, i, len(values))
         for _, row in crossings.iterrows():
             _mark(axes, row, target + 1.6 * (i - (len(values) - 1) / 2), color)
     axes.axhline(target, color="0.35", linestyle="--", linewidth=1, label=f"1 - zeta = {target:g}%")

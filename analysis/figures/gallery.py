@@ -17,7 +17,7 @@ from analysis.runs.final import is_lower_bound
 from analysis.runs.labels import names
 from analysis.runs.runs import Runs
 
-_CAPTION = "Above: generated samples; below: the nearest training image of each; framed: replicas."
+_CAPTION = "Above: generated samples, replicas first; below: the nearest training image of each; framed: replicas."
 Samples = Mapping[str, NDArray[np.generic]]
 _GAP = 0.08
 """White between images, as a share of a place."""
@@ -25,7 +25,7 @@ _GAP = 0.08
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """The first samples of one trial's best evaluation and the nearest training images, (N, C, H, W) each."""
+    """Samples of one trial's best evaluation, replicas first, and the nearest training images, (N, C, H, W) each."""
 
     title: str
     generated: NDArray[np.generic]
@@ -35,7 +35,7 @@ class GalleryRow:
 
 
 def gallery_rows(runs: Runs, varied: Sequence[str] | None = None, limit: int = 6) -> list[GalleryRow]:
-    """Trials with samples, from most to least memorizing; see `shown_trials`.
+    """Trials with samples, from most to least memorizing; see `shown_trials`. Each is named by its |D|, too.
 
     Args:
         runs: `folder` says where the samples of each trial are.
@@ -52,11 +52,19 @@ def gallery_rows(runs: Runs, varied: Sequence[str] | None = None, limit: int = 6
     factors = [_factor_to_add(name, run, runs) for name, (run, _) in zip(short_names, chosen, strict=True)]
     rows = []
     for (run, samples), short in zip(chosen, short_names, strict=True):
-        name = _with_factors(short, run, [key for key in dict.fromkeys(factors) if key])
+        name = _with_factors(short, run, [key for key in dict.fromkeys(["data.size", *factors]) if key])
         ratio = f"{ratio_text(100 * run['memorization_ratio'], is_lower_bound(run), 1)}% memorized"
         title = f"{name}: {ratio}" if name else ratio
-        rows.append(GalleryRow(title, samples["generated"], samples["nearest"], samples["memorized"].astype(bool)))
+        order = replicas_first(samples)
+        images, nearest, memorized = (samples[key][order] for key in ("generated", "nearest", "memorized"))
+        rows.append(GalleryRow(title, images, nearest, memorized.astype(bool)))
     return rows
+
+
+def replicas_first(samples: Samples) -> NDArray[np.intp]:
+    """Return the places of the samples whose images were kept, replicas first and otherwise in their order."""
+    kept = samples["memorized"][: len(samples["generated"])]
+    return np.argsort(~kept.astype(bool), kind="stable")
 
 
 def shown_trials(runs: Runs, limit: int) -> list[tuple[pd.Series, Samples]]:
@@ -118,7 +126,7 @@ def gallery_data(rows: Sequence[GalleryRow], columns: int = 16) -> pd.DataFrame:
     return pd.DataFrame(shown, columns=["title", "column", "memorized"])
 
 
-def gallery(rows: Sequence[GalleryRow], columns: int = 16) -> Figure:
+def gallery(rows: Sequence[GalleryRow], columns: int = 16, title: str = "") -> Figure:
     """Draw pairs of rows: samples, and below each the nearest training image; replicas are framed."""
     color = sns.color_palette(PALETTE)[3]
     figure = Figure(figsize=(0.55 * columns, 1.45 * len(rows)), layout="constrained", facecolor="white")
@@ -132,6 +140,8 @@ def gallery(rows: Sequence[GalleryRow], columns: int = 16) -> Figure:
             for line in (0, 1):
                 corner = (column + _GAP / 2, line + _GAP / 2)
                 axes.add_patch(Rectangle(corner, 1 - _GAP, 1 - _GAP, fill=False, edgecolor=color, linewidth=2.2))
+    if title:
+        figure.suptitle(title, fontsize=9, parse_math=False)
     figure.supxlabel(_CAPTION, fontsize=7, color="0.35")
     return figure
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import MARKERS, colors, legend, new_figure, plain_log_axis, size_axis
+from analysis.figures.style import MARKERS, colors, legend, move_aside, new_figure, plain_log_axis, size_axis
 from analysis.inference.memorization_time import Clock, Scaling, memorization_times, predicted, time_scaling
 from analysis.runs.runs import Runs
 from memo_core.errors import MemosweepError
@@ -85,8 +85,9 @@ def _draw(axes: Axes, part: MemorizationTimes, index: int, count: int, name: str
         interval = f": slope {scaling.slope:.2f}{reach}"
         axes.plot(ends, predicted(scaling, ends), color=color, linestyle="--", linewidth=1.2)
     errors = np.stack([passed["time"] - passed["low"], passed["high"] - passed["time"]])
-    axes.errorbar(x, passed["time"], errors, fmt=MARKERS[index % len(MARKERS)], color=color, capsize=2.5, elinewidth=1,
-                  label=f"{name}{interval}")  # fmt: skip
+    drawn = axes.errorbar(x, passed["time"], errors, fmt=MARKERS[index % len(MARKERS)], color=color, capsize=2.5,
+                          elinewidth=1, label=f"{name}{interval}")  # fmt: skip
+    move_aside(axes, drawn, index, count)
     for kind, (marker, _) in _BOUNDS.items():
         bound = times["kind"] == kind
         axes.plot(sizes[bound], times.loc[bound, "time"], marker, color=color, markerfacecolor="white")

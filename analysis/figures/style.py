@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from analysis.runs.factors import METRIC_TITLES, size_text
 
@@ -17,6 +19,9 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":")
 DISTINCT = 8
 """Colors of the palette that are distinguished with ease; more values take a sequential one."""
+
+_ASIDE, _MAX_ASIDE = 3.0, 12.0
+"""Points between neighboring curves with bars, and between the first and the last one."""
 
 _INSIDE = 5
 """So many legend entries find room between the curves."""
@@ -50,9 +55,23 @@ def draw_curve(axes: Axes, x: Sequence[float], data: pd.DataFrame, index: int, c
     y = data["value"].to_numpy(dtype=float)
     ends = [y - data["low"].to_numpy(dtype=float), data["high"].to_numpy(dtype=float) - y]
     errors = np.nan_to_num(np.stack(ends)).clip(min=0)
-    axes.errorbar(np.asarray(x, dtype=float), y, errors if errors.any() else None, color=colors(count)[index],
-                  marker=MARKERS[index % len(MARKERS)], linestyle=LINES[index // len(MARKERS) % len(LINES)],
-                  markersize=5, capsize=2.5, elinewidth=1, linewidth=1.7, label=label)  # fmt: skip
+    drawn = axes.errorbar(np.asarray(x, dtype=float), y, errors if errors.any() else None, color=colors(count)[index],
+                          marker=MARKERS[index % len(MARKERS)], linestyle=LINES[index // len(MARKERS) % len(LINES)],
+                          markersize=5, capsize=2.5, elinewidth=1, linewidth=1.7, label=label)  # fmt: skip
+    move_aside(axes, drawn, index, count)
+
+
+def move_aside(axes: Axes, drawn: ErrorbarContainer, index: int, count: int) -> None:
+    """Move curve `index` of `count` a few points to a side, so that bars at the same place do not hide each other.
+
+    Its data stay as they are: the shift is one of the paper, the same on every scale.
+    """
+    step = min(_ASIDE, _MAX_ASIDE / max(1, count - 1))
+    shift = ScaledTranslation((index - (count - 1) / 2) * step / 72, 0, axes.figure.dpi_scale_trans)
+    line, caps, bars = drawn.lines
+    for artist in (line, *caps, *bars):
+        if artist is not None:
+            artist.set_transform(axes.transData + shift)
 
 
 def place_of(values: Sequence[Any], value: Any) -> int:

@@ -22,11 +22,11 @@ ABOUT = ("factor", "preset", "search", "command", "git_commit", "hardware", "res
 """Of `sweep.json`, what two sweeps are compared by."""
 
 METHOD = (
-    "Matched settings are compared by the difference of their logits; its variance is binomial (samples) plus "
-    "that of training seeds, both averaged over the seeds of a setting. p-values are two-sided and normal, adjusted "
-    "for the number of settings (Holm); beyond noise means an adjusted p below 0.05. A lower bound (a trial that was "
-    "stopped on reaching its target) can only rise: it is beyond noise where rising makes the difference larger, and "
-    "it is no part of what is pooled."
+    "Every interval and p-value is of the odds (odds of B over odds of A), and holds the noise of the samples plus "
+    "that of training seeds, whether a setting was run with one seed or with several. p-values are two-sided and "
+    "adjusted for the number of settings (Holm); beyond noise means an adjusted p below 0.05. A lower bound (a trial "
+    "that was stopped on reaching its target) can only rise: it is beyond noise where rising makes the difference "
+    "larger, and it is no part of what is pooled."
 )
 
 
@@ -51,8 +51,11 @@ class Match:
     runs_b: int
     points: float
     """B less A, in points."""
-    points_low: float
-    points_high: float
+    odds: float | None
+    """Odds of B over odds of A; None where both ratios are at the same end."""
+    odds_low: float | None
+    odds_high: float | None
+    """The 95% interval of `odds`, on the scale that `p` is of: samples and training seeds."""
     p: float
     p_adjusted: float
     bound_a: bool = False
@@ -214,14 +217,19 @@ def _matches(
     adjusted[~silent] = holm([p for p, out in zip(p_values, silent, strict=True) if not out])
     points = 100 * (second["ratio"].to_numpy() - first["ratio"].to_numpy())
     point_variances = cell_ratio_variances(first) + cell_ratio_variances(second)
-    reach = 100 * normal_quantile() * np.sqrt(point_variances)
-    low, high = points - reach, points + reach
+    reach = normal_quantile() * np.sqrt(variance)
+    odds: list[tuple[float | None, float | None, float | None]] = [
+        (None, None, None) if out else (math.exp(d), math.exp(d - r), math.exp(d + r))
+        for d, r, out in zip(difference, reach, silent, strict=True)
+    ]
     sides = [side.to_dict("records") for side in (first, second)]
     matches = tuple(
         Match(
             _named(index, shared, varied),
             *(float(one["ratio"]), float(other["ratio"]), int(one["runs"]), int(other["runs"])),
-            *(float(points[i]), float(low[i]), float(high[i]), p_values[i], float(adjusted[i])),
+            float(points[i]),
+            *odds[i],
+            *(p_values[i], float(adjusted[i])),
             *(bool(one["bound"]), bool(other["bound"]), bool(silent[i])),
             may_repeat and one["trainings"] == other["trainings"],
         )

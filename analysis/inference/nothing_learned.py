@@ -3,6 +3,7 @@
 import pandas as pd
 
 from analysis.runs.final import STILL_FALLING
+from memo_core.errors import plural
 
 
 def nothing_learned(evaluations: pd.DataFrame) -> str | None:
@@ -17,20 +18,21 @@ def nothing_learned(evaluations: pd.DataFrame) -> str | None:
     rows = evaluations.dropna(subset=["memorization_ratio"]) if "memorization_ratio" in evaluations else None
     if rows is None or rows.empty or (rows["memorization_ratio"] > 0).any():
         return None
-    count = len(rows)
-    found = "nothing was memorized yet: " + ("the only ratio is 0" if count == 1 else f"all {count} ratios are 0")
+    count, trials = len(rows), len(rows[["experiment", "trial_id"]].drop_duplicates())
+    known = "the only evaluation" if count == 1 else f"all {count} evaluations of {plural(trials, 'trial')}"
+    found = f"nothing was memorized yet: {known} gave a ratio of 0"
     in_images = "training.images" in rows and rows["training.images"].notna().any()
     longer = f"raise {'training.images' if in_images else 'training.epochs'}"
     fall = _last_fall(rows)
     if fall is None:
-        return f"{found}, and no trial was evaluated twice, which would show whether it still learns: {longer}"
+        return f"{found}; no trial was evaluated twice, which would show whether it still learns. Try: {longer}"
     if fall >= STILL_FALLING:
-        over = f"by {100 * fall:.0f}% over the last evaluation"
-        return f"{found} and the distances to the nearest training images still fall ({over}): {longer}"
-    change = f"they fell by {100 * fall:.1f}%" if fall >= 0 else f"they rose by {-100 * fall:.1f}%"
+        over = f"by {100 * fall:.0f}% between the last two evaluations"
+        return f"{found}, but the samples still come nearer to the training images ({over}): {longer}"
+    change = f"a fall of {100 * fall:.1f}%" if fall >= 0 else f"a rise of {-100 * fall:.1f}%"
     return (
-        f"{found} although the distances to the nearest training images no longer fall ({change} over the last "
-        "evaluation): a longer training would hardly help, lower data.size or take a larger network"
+        f"{found}, and the distances to the nearest training images no longer fall ({change} between the last two "
+        "evaluations): a longer training would hardly help, lower data.size or take a larger network"
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.figures.gallery import shown_trials
+from analysis.figures.gallery import replicas_first, shown_trials
 from analysis.report.overview import Overview, setting_text
 from analysis.results.samples import prompts_of
 from analysis.runs.factors import ratio_text
@@ -35,7 +35,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Row:
-    """The first samples of one trial's best evaluation."""
+    """Samples of one trial's best evaluation, replicas first."""
 
     title: str
     note: str
@@ -49,23 +49,26 @@ def gallery(runs: Runs, overview: Overview) -> list[Row]:
     found = []
     for run, samples in shown_trials(runs.finished, ROWS):
         ratio = ratio_text(100 * run["memorization_ratio"], is_lower_bound(run), 1)
-        title = f"{setting_text(run, overview.varied, overview.base)}: ratio {ratio}%"
+        # Beside the pictures |D| says how many images there are to replicate, also where it is the same for all.
+        keys = dict.fromkeys(["data.size", *overview.varied])
+        title = f"{setting_text(run, keys, overview.base)}: ratio {ratio}%"
         found.append(_row(title, samples, int(run["data.size"])))
     return found
 
 
 def _row(title: str, samples: Mapping[str, NDArray[np.generic]], size: int) -> Row:
-    generated, nearest = samples["generated"][:COLUMNS], samples["nearest"][:COLUMNS]
+    generated, nearest = samples["generated"], samples["nearest"]
     memorized = samples["memorized"].astype(bool)
     prompts = prompts_of(samples)
     pairs = tuple(
         Pair(
-            data_uri(image),
-            data_uri(other),
-            bool(replica),
-            f"sample {index + 1}{', a replica' if replica else ''}{f', {prompts[index]!r}' if prompts else ''}",
+            data_uri(generated[index]),
+            data_uri(nearest[index]),
+            bool(memorized[index]),
+            f"sample {index + 1}{', a replica' if memorized[index] else ''}"
+            + (f", {prompts[index]!r}" if prompts else ""),
         )
-        for index, (image, other, replica) in enumerate(zip(generated, nearest, memorized, strict=False))
+        for index in replicas_first(samples)[:COLUMNS]
     )
     return Row(title, _concentration(samples, memorized, size), _side(int(generated.shape[-1])), pairs)
 

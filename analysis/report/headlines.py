@@ -9,12 +9,16 @@ from analysis.inference.emm import images_text
 from analysis.inference.findings import Effect, SeedSpread, Verdict
 from analysis.inference.main_effects import Change
 from analysis.report.overview import Overview, setting_text
+from analysis.runs.effects import odds_text
 from analysis.runs.factors import factor, inside_sentence, ratio_text, title_of, value_text
 from analysis.runs.final import is_lower_bound
+from analysis.tables.table import duration
 from memo_core.errors import plural
 
 ZETA = 0.1
 """Of the page's EMMs: the paper's."""
+PAPER_SLOPE = -2.9
+"""Logits per ln|D| in the paper's Table 4."""
 MAX_EMMS = 8
 """EMMs in the sentence; further ones stand in the table."""
 
@@ -28,72 +32,91 @@ def headlines(
     spread: SeedSpread,
     further: Sequence[str] = (),
     unlearned: str | None = None,
+    left_out: int = 0,
 ) -> list[str]:
     """Return sentences, the most important first.
 
     Args:
         overview: what was run.
-        best: a row per finished run, its best evaluation.
+        best: a row per run that the findings rest on, its best evaluation.
         changes: of the ratio with each setting.
         slope: logits per ln|D|.
         verdicts: on the paper's findings.
         spread: of training seeds.
         further: such as the EMMs.
         unlearned: what to say where nothing was memorized: no setting is then the highest or the strongest.
+        left_out: finished runs that are not in `best`, since they had not begun to memorize.
     """
     if unlearned is not None:
         return [f"{unlearned[:1].upper()}{unlearned[1:]}.", _findings(verdicts)]
     return [
-        *([_range(best, overview)] if len(best) else []),
-        *([_strongest(changes, slope)] if changes else []),
+        *([_range(best, overview, left_out)] if len(best) else []),
+        *([_strongest(changes, slope, overview)] if changes else []),
         *([_size(slope)] if slope is not None else []),
         *further,
         _findings(verdicts),
-        *([f"Between training seeds the ratio is taken to spread by {spread}."] if len(best) else []),
+        *([_seeds(spread)] if len(best) else []),
     ]
 
 
-def _range(best: pd.DataFrame, overview: Overview) -> str:
+def _seeds(spread: SeedSpread) -> str:
+    return (
+        f"Another training seed changes a ratio near 50% by about {spread.points:.1f} points (standard deviation, "
+        f"{spread.basis})."
+    )
+
+
+def _range(best: pd.DataFrame, overview: Overview, left_out: int) -> str:
     ordered = best.sort_values("memorization_ratio", kind="stable")
     low, high = ordered.iloc[0], ordered.iloc[-1]
     interval = f"{100 * high['memorization_ratio_low']:.1f} to {100 * high['memorization_ratio_high']:.1f}%"
     if is_lower_bound(high):
         interval = f"from {100 * high['memorization_ratio_low']:.1f}% on"
     text = (
-        f"The highest memorization ratio is {_ratio(high)} (95%: {interval}), "
-        f"at {setting_text(high, overview.varied, overview.base)}"
+        f"The highest memorization ratio, the share of generated samples that copy a training image, is {_ratio(high)} "
+        f"(95% interval: {interval}), at {setting_text(high, overview.varied, overview.base)}"
     )
-    if len(best) == 1:
-        return f"{text}."
-    where = setting_text(low, overview.varied, overview.base)
-    return f"{text}; the lowest is {_ratio(low)}, at {where}."
+    if len(best) > 1:
+        where = setting_text(low, overview.varied, overview.base)
+        text += f"; the lowest is {_ratio(low)}, at {where}"
+    if left_out:
+        text += f" (without {plural(left_out, 'trial')} that had not begun to memorize, see below)"
+    return f"{text}."
 
 
 def _ratio(run: pd.Series) -> str:
     return f"{'at least ' if is_lower_bound(run) else ''}{100 * run['memorization_ratio']:.1f}%"
 
 
-def _strongest(changes: Sequence[Change], slope: Effect | None) -> str:
+def _strongest(changes: Sequence[Change], slope: Effect | None, overview: Overview) -> str:
     """The setting with the largest change that is beyond noise; |D| has a sentence of its own."""
     others = [change for change in changes if change.key != "data.size"]
     if not others:
-        return "Only the size of the training set moves in these runs."
+        if set(overview.varied) - {"data.size", "seed", "data.seed"}:
+            return "No setting but |D| can be compared: no two of these trials differ in one other setting alone."
+        return "Only the size of the training set, |D|, varies in these runs."
     clear = [change for change in others if change.is_clear]
     if not clear:
         but = " but |D|" if slope is not None and _is_clear(slope) else ""
-        return f"No setting{but} moves the ratio beyond noise in these runs ({_looks(changes)})."
+        return f"No setting{but} changes the ratio by more than noise in these runs ({_looks(changes)})."
     # By the end of the interval that is nearer to zero: what is sure of the effect.
     most = max(clear, key=lambda change: min(abs(change.effect.low), abs(change.effect.high)))
     first = most.key.split(" + ")[0]
     before, after = value_text(first, most.before), value_text(first, most.after)
-    return (
-        f"The strongest effect beside |D| is that of {title_of(most.key)}: from {before} to {after} the ratio changes "
-        f"by {most.effect}, at {plural(most.effect.comparisons, 'matched setting')} ({_looks(changes)})."
+    effect = most.effect
+    points = f"changes by {effect.points[0]:+.1f} points" if effect.points else "changes"
+    odds, low, high = map(odds_text, (effect.value, effect.low, effect.high))
+    text = (
+        f"The strongest effect beside |D| is that of {inside_sentence(title_of(most.key))}: from {before} to {after} "
+        f"the ratio {points}, its odds by a factor of {odds} (95% interval: {low} to {high}), all else equal"
     )
+    return f"{text} (at {plural(effect.comparisons, 'setting')}; {_looks(changes)})."
 
 
 def _looks(changes: Sequence[Change]) -> str:
-    return f"Holm's test over {plural(len(changes), 'contrast')}"
+    if len(changes) == 1:
+        return "one comparison was made"
+    return f"the test allows for all {len(changes):,} comparisons"
 
 
 def _is_clear(effect: Effect) -> bool:
@@ -102,18 +125,22 @@ def _is_clear(effect: Effect) -> bool:
 
 def _size(slope: Effect) -> str:
     double = [math.exp(math.log(2) * value) for value in (slope.value, slope.low, slope.high)]
-    unclear = "" if _is_clear(slope) else ", so that no effect cannot be ruled out"
+    unclear = "" if _is_clear(slope) else "; as this includes 1, there may be no effect"
     return (
-        f"Doubling |D| multiplies the odds of replication by {double[0]:.3g} "
-        f"(95%: {double[1]:.3g} to {double[2]:.3g}){unclear}: {slope.value:.2f} logits per ln|D|, "
-        "where the paper's Table 4 gives -2.9."
+        "Doubling |D|, the number of training images, multiplies the odds that a sample is a copy by "
+        f"{double[0]:.2g} (95% interval: {double[1]:.2g} to {double[2]:.2g}{unclear}); in the paper's Table 4 it is "
+        f"{math.exp(math.log(2) * PAPER_SLOPE):.2g}."
     )
 
 
-def emm_headline(estimates: pd.DataFrame) -> list[str]:
+def emm_headline(estimates: pd.DataFrame, zeros: int = 0) -> list[str]:
     """The EMMs of the factor with most measured ones in a sentence: numbers with their intervals, and bounds.
 
     Of several groups of runs the one with most settings; the others are counted.
+
+    Args:
+        estimates: of `analysis.report.page.emm_frame`.
+        zeros: trials among them that had not begun to memorize, of which the sentence says what they count as.
     """
     if estimates.empty:
         return []
@@ -136,11 +163,16 @@ def emm_headline(estimates: pd.DataFrame) -> list[str]:
     name = "" if key == "data.size" else f" by {inside_sentence(factor(key).title)}"
     others = plural(len(groups) - 1, "further group")
     name += f" ({among}; {others} in the table)" if len(groups) > 1 else f" ({among})" if among else ""
-    sentence = f"The EMM (zeta = {ZETA:g}){name}, in training images: {'; '.join(parts[:MAX_EMMS])}{more}."
+    level = f"{100 * (1 - ZETA):g}%"
+    sentence = (
+        f"The EMM (effective model memorization: the largest |D| at which {level} of the samples are still copies)"
+        f"{name}, in training images: {'; '.join(parts[:MAX_EMMS])}{more}."
+    )
     if not (chosen["kind"] == "measured").any():
-        sentence += (
-            " No setting's ratio crosses 90% between two of the sizes run beyond noise, so that none is measured."
-        )
+        sentence += f" To measure it, run sizes whose ratios lie clearly above and clearly below {level}."
+    if zeros:
+        counts = "counts" if zeros == 1 else "count"
+        sentence += f" Here {plural(zeros, 'trial')} that had not begun to memorize {counts} as 0%."
     return [sentence]
 
 
@@ -159,15 +191,16 @@ def _findings(verdicts: Sequence[Verdict]) -> str:
     supported, contradicted = (
         [verdict.id for verdict in verdicts if verdict.outcome == outcome] for outcome in ("supported", "contradicted")
     )
-    named = f" ({', '.join(contradicted)})" if contradicted else ""
     asked = len([verdict for verdict in verdicts if verdict.effect is not None])
     if not asked:
-        return f"None of the paper's {len(verdicts)} findings can be examined with these runs."
+        return f"These runs can test none of the paper's {len(verdicts)} findings."
     undecided = asked - len(supported) - len(contradicted)
-    return (
-        f"These runs bear on {asked} of the paper's {len(verdicts)} findings: they support {len(supported)}, "
-        f"contradict {len(contradicted)}{named} and leave {undecided} undecided for want of data."
-    )
+    parts = [
+        *([f"{len(supported)} supported"] if supported else []),
+        *([f"{len(contradicted)} contradicted ({', '.join(contradicted)})"] if contradicted else []),
+        *([f"{undecided} undecided, as the data are too few"] if undecided else []),
+    ]
+    return f"These runs can test {asked} of the paper's {len(verdicts)} findings: {', '.join(parts)}."
 
 
 def _compact(value: float) -> str:
@@ -188,5 +221,8 @@ def tiles(overview: Overview, best: pd.DataFrame) -> list[tuple[str, str]]:
         (f"{overview.finished:,} / {overview.trials:,}", "trials finished"),
         (top, "highest memorization ratio"),
         (_compact(overview.images), "training images seen"),
-        *((f"{amount:.3g}", unit) for unit, amount in sorted(overview.hours.items(), reverse=True)),
+        *(
+            (duration(amount), f"of {unit.removesuffix('-hours')}{' time' if unit != 'trial-hours' else 's'}")
+            for unit, amount in sorted(overview.hours.items(), reverse=True)
+        ),
     ]

@@ -103,7 +103,8 @@ def _is_planned(sweeps: list[Sweep], line: str) -> bool:
 def opening(runs: Runs) -> str:
     """Return what was run in one line: data, network, budget, samples, trials and seeds."""
     rows = runs.evaluations
-    data = [dataset_title(rows) or _span(rows, "data.dataset"), f"|D| = {_span(rows, 'data.size')}"]
+    sizes = f"|D| = {_span(rows, 'data.size')} training images"
+    data = [dataset_title(rows) or _span(rows, "data.dataset"), sizes]
     network = [_span(rows, "model.architecture")]
     network += [f"{name} {text}" for name in ("width", "depth") if (text := _span(rows, f"model.{name}"))]
     budget = [f"{text} {unit}" for unit in ("images", "epochs") if (text := _span(rows, f"training.{unit}"))]

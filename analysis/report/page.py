@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import jinja2
 import pandas as pd
 
-from analysis.errors import some_of
 from analysis.inference.emm import emm_of_results
 from analysis.inference.findings import Effect, Verdict, size_slope, verdicts
 from analysis.inference.findings.verdict import ANSWERS
@@ -32,6 +31,8 @@ from memo_core.errors import MemosweepError, plural
 
 MAX_GROUPS = 8
 """Groups of runs of one factor whose EMMs are estimated, those with most settings."""
+MAX_NAMED = 3
+"""Trials that a note names; the others are counted."""
 REACH = 5.0
 """Logits at the ends of the small interval plots."""
 ORDER = {"supported": 0, "contradicted": 1, "undecided": 2}
@@ -64,7 +65,8 @@ def build(
     say("effects and verdicts")
     overview = describe(runs)
     ended = runs.finished
-    best, evidence = ended.networks.best, runs.evidence.networks.best
+    # Headlines rest on the trials that the findings rest on.
+    networks, evidence = ended.networks.best, runs.evidence.networks.best
     spread = runs.seed_spread
     cells = make_cells(evidence, spread) if len(evidence) else None
     found, saturated = contrasts(cells) if cells is not None else ([], [])
@@ -91,17 +93,18 @@ def build(
             or _title(overview.sweeps[0].facts.get("Studied factor"), [sweep.name for sweep in overview.sweeps]),
             runs=overview,
             opening=opening(runs),
-            notes=_notes(runs, overview, optimum=len(ended.best) - len(best)),
-            tiles=tiles(overview, best),
+            notes=_notes(runs, overview, optimum=len(ended.best) - len(networks)),
+            tiles=tiles(overview, networks),
             headlines=headlines(
                 overview,
-                best,
+                evidence,
                 found,
                 slope,
                 answers,
                 spread,
-                emm_headline(estimates),
+                emm_headline(estimates, len(networks) - len(evidence)),
                 nothing_learned(runs.networks.counted.evaluations),
+                len(networks) - len(evidence),
             ),
             verdicts=asked,
             silent=[answer for answer in answers if answer not in asked],
@@ -129,16 +132,18 @@ def _notes(runs: Runs, overview: Overview, optimum: int) -> list[str]:
     no_evidence = ~finished.index.to_series().isin(runs.evidence.evaluations.index)
     learning = runs.finished.where(no_evidence).best
     if len(learning):
-        names = some_of([setting_text(row, overview.varied, overview.base) for _, row in learning.iterrows()])
+        settings = [setting_text(row, overview.varied, overview.base) for _, row in learning.iterrows()]
+        names = "; ".join(settings[:MAX_NAMED])
+        names += f"; and {len(settings) - MAX_NAMED} more" if len(settings) > MAX_NAMED else ""
         lines.append(
-            f"{plural(len(learning), 'trial')} had not begun to memorize, with a ratio of 0 while the samples still "
-            f"approached the training images, and {'is' if len(learning) == 1 else 'are'} no evidence in findings, "
-            f"effects and importances: {names}"
+            f"{plural(len(learning), 'trial')} had not begun to memorize: a ratio of 0, but samples that still came "
+            f"nearer to the training images. {'It is' if len(learning) == 1 else 'They are'} left out of summary, "
+            f"findings, effects and importances; EMMs, figures and the trial table take the 0 as it is: {names}"
         )
     if optimum:
         lines.append(
-            f"{plural(optimum, 'run')} of the closed-form optimum, which no setting moves: in the trial table and in "
-            "the finding on it; effects, importances, EMMs and figures are of trained networks"
+            f"{plural(optimum, 'run')} of the closed-form optimum, which no setting changes: only in the trial table "
+            "and in the finding on it; effects, importances, EMMs and figures are of trained networks"
         )
     if not runs.is_finished.any():
         lines.insert(0, "No trial has finished yet: figures and tables show how far the trials have come")

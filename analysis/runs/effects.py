@@ -42,11 +42,12 @@ class Effect:
 
     def __str__(self) -> str:
         if self.unit != LOGIT:
-            return f"{self.value:.3g} {self.unit} (95%: {self.low:.3g} to {self.high:.3g})"
+            unit = self.unit if self.unit == "%" else f" {self.unit}"
+            return f"{self.value:.3g}{unit} (95%: {self.low:.3g} to {self.high:.3g})"
+        # The interval and the p-value are those of the logit: another one in points would not say the same.
         text = f"odds x{odds_text(self.value)} (95%: {odds_text(self.low)} to {odds_text(self.high)})"
         if self.points is not None:
-            value, low, high = self.points
-            text = f"{value:+.1f} points (95%: {low:+.1f} to {high:+.1f}), {text}"
+            text = f"{round(self.points[0], 1) + 0.0:+.1f} points, {text}"
         return f"{text}; {saturated_text(self.saturated)}" if self.saturated else text
 
 

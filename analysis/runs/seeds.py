@@ -30,12 +30,23 @@ class SeedSpread:
     degrees: int
     """Degrees of freedom of the frame's own repeats; 0 means that the spread is assumed."""
 
-    def __str__(self) -> str:
-        at_half = 25 * self.logit
-        size = f"{self.logit:.2f} in logits ({at_half:.1f} points at a ratio of 50%)"
+    @property
+    def points(self) -> float:
+        """The standard deviation in points at a ratio of 50%, where it is largest."""
+        return 25 * self.logit
+
+    @property
+    def basis(self) -> str:
+        """Where the number comes from, in words."""
         if self.degrees == 0:
-            return f"{size}, assumed: no setting has ratios away from 0 and 100% with two seeds"
-        return f"{size}, from {self.degrees} degrees of freedom of repeated settings and the assumed {ASSUMED_SPREAD}"
+            return "assumed: no setting was run with two seeds and ratios away from 0 and 100%"
+        return (
+            f"from settings that were run with several seeds ({self.degrees} degrees of freedom) and the assumed "
+            f"{ASSUMED_SPREAD}"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.logit:.2f} in logits ({self.points:.1f} points at a ratio of 50%), {self.basis}"
 
 
 def seed_spread(runs: pd.DataFrame) -> SeedSpread:

@@ -23,8 +23,9 @@ def matches_table(answer: Comparison) -> Table:
         Column("Setting"),
         Column.formatted("A (%)", ".1f"),
         Column.formatted("B (%)", ".1f"),
-        *Column.with_interval("B - A", "+.1f"),
-        Column.p_values("Holm p"),
+        Column.formatted("B - A (points)", "+.1f"),
+        *Column.odds(),
+        Column.p_values("Adjusted p"),
         Column("Beyond noise"),
     ]
     rows = [
@@ -33,8 +34,9 @@ def matches_table(answer: Comparison) -> Table:
             at_least(100 * match.ratio_a, match.bound_a),
             at_least(100 * match.ratio_b, match.bound_b),
             match.points,
-            match.points_low,
-            match.points_high,
+            match.odds,
+            match.odds_low,
+            match.odds_high,
             match.p_adjusted,
             _answer(match),
         )

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from analysis.inference.importance import Ranking
 from analysis.inference.main_effects import Change
 from analysis.inference.memorization_time import memorization_times, scaling_groups, time_scaling
-from analysis.runs.effects import odds_text
 from analysis.runs.factors import size_text, title_of, value_text
 from analysis.runs.groups import short_titles
 from analysis.runs.runs import Runs
 from analysis.stats.significance import CONFIDENCE
-from analysis.tables.table import HIGH, LOW, Column, Table
+from analysis.tables.table import Column, Table
 from memo_core.errors import plural
 
 
@@ -40,15 +39,15 @@ def effects_table(changes: Sequence[Change], saturated: Sequence[str] = ()) -> T
     kinds = [
         *Column.texts("Setting", "From", "To"),
         Column.formatted("Change (points)", "+.1f"),
-        *(Column(title, lambda odds: odds_text(math.log(odds))) for title in ("Odds times", LOW, HIGH)),
-        Column.p_values("Holm p", 1 - CONFIDENCE),
+        *Column.odds(),
+        Column.p_values("Adjusted p", 1 - CONFIDENCE),
         Column.numbers("Matched"),
         Column.numbers("Runs"),
     ]
     notes = [
         "The change of the best ratio at equal other settings, in points and as a factor of its odds. The 95% interval "
         "of the odds holds the noise of samples and training seeds, each row by itself; the p-value is of the same "
-        "effect, and Holm's allows for all rows (* below 0.05). Matched: how many settings have both values."
+        "odds, adjusted for the number of rows (Holm; * below 0.05). Matched: how many settings have both values."
     ]
     if saturated:
         notes.append(f"Left out, at 0% or at 100% on both sides in every matched setting: {'; '.join(saturated)}.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.runs.effects import odds_text
 from analysis.runs.factors import factor, value_text
 
 RATIO, LOW, HIGH = "Ratio (%)", "95% low", "95% high"
@@ -34,6 +35,14 @@ def number(value: float, digits: int = 6) -> str:
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:.{digits}g}"
+
+
+def duration(hours: float) -> str:
+    """Return a time in the unit that suits it, such as `40 s`, `12 min` or `3.5 h`, with at most three digits."""
+    seconds = 3600 * hours
+    if round(seconds) < 100:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else number(float(f"{hours:.3g}")) + " h"
 
 
 def plain(value: Any) -> str:
@@ -78,6 +87,11 @@ class Column:
     def with_interval(cls, title: str, form: str) -> "list[Column]":
         """Return a column of estimates and those of the ends of their 95% intervals."""
         return [cls.formatted(name, form) for name in (title, LOW, HIGH)]
+
+    @classmethod
+    def odds(cls) -> "list[Column]":
+        """Return the columns of factors of odds with two digits, and of the ends of their 95% intervals."""
+        return [cls(title, _present(lambda odds: odds_text(math.log(odds)))) for title in ("Odds times", LOW, HIGH)]
 
     @classmethod
     def numbers(cls, title: str, digits: int = 4) -> "Column":

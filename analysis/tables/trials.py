@@ -6,7 +6,7 @@ from analysis.runs.final import best, is_lower_bound
 from analysis.runs.groups import summary
 from analysis.runs.labels import distinguishing_keys, independent_keys
 from analysis.runs.runs import Runs
-from analysis.tables.table import RATIO, Column, Table, at_least
+from analysis.tables.table import RATIO, Column, Table, at_least, duration
 
 STOPPED = "stopped early above the target"
 """The status of trials whose ratios are lower bounds of the final ones."""
@@ -71,7 +71,10 @@ def best_table(runs: Runs) -> Table:
 
 
 def factor_table(runs: Runs) -> Table:
-    """Return a row per experiment: its settings, best ratio, 95% interval, trials, and the last epoch of a best."""
+    """Return a row per experiment: its settings, best ratio, 95% interval, trials, and the last epoch of a best.
+
+    Each row says what its interval is of: the samples of a single trial, or the samples and seeds of several.
+    """
     keys = _distinguishing(runs) or ["data.size"]
     data = summary(runs, keys)
     epochs = runs.best.groupby(keys, dropna=False, sort=True)["epoch"].max().to_numpy()
@@ -81,6 +84,7 @@ def factor_table(runs: Runs) -> Table:
             at_least(row["value"], bool(row["reached"])),
             row["low"],
             None if row["reached"] else row["high"],  # the end of a lower bound's interval is open
+            "samples" if row["trials"] == 1 else "samples and seeds",
             int(row["trials"]),
             float(epoch),
         ]
@@ -89,6 +93,7 @@ def factor_table(runs: Runs) -> Table:
     kinds = [
         *map(Column.setting, keys),
         *Column.with_interval(RATIO, ".2f"),
+        Column("Interval of"),
         Column("Trials"),
         Column.formatted("Best epoch", "g"),
     ]
@@ -113,7 +118,8 @@ def _cost(results: Runs) -> str:
     hours = frame.groupby(["experiment", "trial_id"])["seconds"].max().sum() / 3600
     finished = int(results.is_finished[runs.index].sum())
     return (
-        f"{finished:,} of {len(runs):,} trials finished ({status}), {images:,} training images, {hours:.2f} trial hours"
+        f"{finished:,} of {len(runs):,} trials finished ({status}), {images:,} training images, "
+        f"{duration(hours)} of trials"
     )
 
 

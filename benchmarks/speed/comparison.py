@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from benchmarks.speed.machine import Machine, Run
-from memo_core.errors import first_line
+from memo_core.errors import MemosweepError, first_line
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,23 @@ class Timings:
         return Spread.of(own / other for own, other in zip(self.seconds[name], self.seconds[unit], strict=True))
 
 
-def interleaved(runs: Mapping[str, Run], machine: Machine) -> Timings:
+def interleaved(runs: Mapping[str, Run], machine: Machine, calls_a_turn: int | None = None) -> Timings:
     """Measure each run in each round, after two calls to warm up; one that fails is left out.
 
     Which is first changes from round to round.
+
+    Args:
+        runs: by name.
+        machine: to measure on.
+        calls_a_turn: of each run in a round; None takes as many as fill `machine.turn_seconds`.
     """
     calls: dict[str, int] = {}
     failures: dict[str, str] = {}
     for name, run in runs.items():
         try:
             run()
-            calls[name] = max(1, round(machine.turn_seconds / max(_seconds(run, 1, machine), 1e-6)))
+            fitting = max(1, round(machine.turn_seconds / max(_seconds(run, 1, machine), 1e-6)))
+            calls[name] = calls_a_turn or fitting
         # Whatever a compiler, a library or a full memory raises: the others are measured still.
         except Exception as error:
             failures[name] = f"{type(error).__name__}: {first_line(error)}"
@@ -129,6 +135,27 @@ def _seconds(run: Run, calls: int, machine: Machine) -> float:
     for _ in range(calls):
         run()
     return (machine.clock() - start) / calls
+
+
+def pair(one: tuple[str, Run], other: tuple[str, Run], machine: Machine, calls_a_turn: int) -> dict[str, float]:
+    """Measure two runs, each with its name, in turns.
+
+    Returns:
+        `ONE_ms` and `OTHER_ms`, medians of a call; `OTHER_over_ONE`, the median of the ratios round by round, and their
+        ends as `OTHER_over_ONE_low` and `OTHER_over_ONE_high`.
+
+    Raises:
+        MemosweepError: one of them failed.
+    """
+    timings = interleaved(dict((one, other)), machine, calls_a_turn)
+    for name, why in timings.failures.items():
+        raise MemosweepError(f"{name}: {why}")
+    (unit, _), (name, _) = one, other
+    ratio = timings.ratio(name, unit)
+    assert ratio is not None
+    medians = {f"{each}_ms": 1e3 * statistics.median(timings.seconds[each]) for each in (unit, name)}
+    key = f"{name}_over_{unit}"
+    return {**medians, key: ratio.median, f"{key}_low": ratio.low, f"{key}_high": ratio.high}
 
 
 def compare(group: str, contenders: Sequence[Contender], unit: str, machine: Machine) -> list[Row]:

@@ -48,7 +48,7 @@ class TrainingRecord:
     rows: list[Row] = field(default_factory=list)
     tallies: list[Tally] = field(default_factory=list)
     best_images_seen: int = 0
-    """Images seen at the evaluation whose samples are kept; 0 for none."""
+    """Images seen at the evaluation whose samples are kept, the latest one with the highest ratio; 0 for none."""
     has_adaptive_samples: bool = False
     """Whether a rule chose the number of samples, so that the rows depend on the budget."""
 
@@ -127,13 +127,15 @@ class TrainingRecord:
         before, best, best_images_seen = Tally(), 0.0, 0
         for index in kept:
             row, tally = self.rows[index], self.tallies[index]
-            if not best_images_seen or row["memorization_ratio"] > best:
+            if not best_images_seen or row["memorization_ratio"] >= best:
                 best_images_seen = tally.images_seen
             best = max(best, row["memorization_ratio"])
             means = tally.since(before, experiment.images_per_step, values_per_image)
             rows.append({**row, **means, "best_memorization_ratio": best})
             before = tally
-        if best_images_seen != self.best_images_seen and kept:
+        # Samples of another evaluation with the same ratio will do: the next one that reaches it replaces them.
+        shown = by_position.get(self.best_images_seen)
+        if kept and (shown is None or self.rows[shown]["memorization_ratio"] != best):
             raise NotContinuedError(f"it has no samples of its best evaluation, at {best_images_seen:,} images seen")
         return TrainingRecord(
             rows, [self.tallies[index] for index in kept], best_images_seen, self.has_adaptive_samples

@@ -225,7 +225,8 @@ class Trainer:
         record = self._record
         tally = Tally(self.images_seen, self._divergence.loss_sum, self._seconds)
         means = tally.since(record.last, self.experiment.images_per_step, self._learner.values_per_image)
-        is_best = self._best_arrays is None or memorization.ratio > record.best_ratio
+        # Of evaluations with the same ratio, such as 0 or 1, the latest shows what the training came to.
+        is_best = self._best_arrays is None or memorization.ratio >= record.best_ratio
         nearest = nearest_images(memorization, self.data.images, len(generated))
         evaluation = Evaluation(
             metrics={

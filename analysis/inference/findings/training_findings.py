@@ -44,7 +44,7 @@ def ema_weak(cells: Cells, runs: Runs) -> list[Question]:
     values = sorted(set(cells.frame[EMA].dropna())) if EMA in cells.frame else []
     ranks = {value: float(rank) for rank, value in enumerate(values)}
     effect = trend(cells, EMA, lambda column: column.map(ranks), "from the lowest to the highest EMA decay")
-    questions = [little("change of the ratio from the lowest to the highest EMA decay", effect, f"{EMA} does not move")]
+    questions = [little("change of the ratio from the lowest to the highest EMA decay", effect, f"{EMA} does not vary")]
     fid = _fid_change(runs.evaluations)
     return questions if fid is None else [*questions, fid]
 

@@ -73,7 +73,7 @@ def write_artifacts(run_path: str, manifest: Manifest, search: Search | None = N
             write(f"figure{f'_{number}' if number > 1 else ''}.{kind}", _render(figure, kind))
     rows = gallery_rows(runs, plan.varied, _GALLERY_TRIALS)
     if rows:
-        write("gallery.png", _render(gallery(rows), "png"))
+        write("gallery.png", _render(gallery(rows, title=pictured(runs, "")), "png"))
     if search is not None:
         # The paper has no grid of sizes on digits.
         table = emm_table(search.estimates(), PAPER_GRID if family_of(plan.preset) == "paper" else ())

@@ -41,7 +41,7 @@ def test_table_marks_lower_bounds(sweep: Path, capsys: pytest.CaptureFixture[str
     assert main(["table", str(sweep), "--table", "factor", "--format", "csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split(",")[2:4] == ["Ratio (%)", "Ratio (%) mark"]
-    assert lines[1] == "10,0,95.703125,>=,92.47089445,,1,1600"
+    assert lines[1] == "10,0,95.703125,>=,92.47089445,,samples,1,1600"
 
 
 def test_report_and_importance_say_what_they_leave_out(
@@ -58,7 +58,7 @@ def test_report_and_importance_say_what_they_leave_out(
 def test_table_factor_has_intervals_and_the_epoch_of_the_best(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["table", str(sweep), "--table", "factor", "--format", "csv"]) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[1] == "10,0,95.703125,92.47089445,97.58401867,1,1600"
+    assert out.splitlines()[1] == "10,0,95.703125,92.47089445,97.58401867,samples,1,1600"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,21 @@ def test_the_tables_of_a_report_are_printed_too(
 ) -> None:
     assert main(["table", str(sweep), "--table", name, "--format", "csv"]) == 0
     assert capsys.readouterr().out.startswith(heading)
+
+
+def test_findings_that_no_run_can_test_are_counted_unless_all_are_requested(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["table", str(sweep), "--table", "findings"]) == 0
+    short = capsys.readouterr().out
+    assert main(["table", str(sweep), "--table", "findings", "--all"]) == 0
+    whole = capsys.readouterr().out
+    assert "further findings that these runs cannot test: --all lists" in short
+    assert "width_monotonic" not in short
+    assert "width_monotonic" in whole
+    assert "further findings" not in whole
+    assert main(["table", str(sweep), "--all"]) == 2
+    assert "--all belongs to --table findings" in capsys.readouterr().err
 
 
 def test_table_writes_a_paper_table_into_a_file(sweep: Path, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_an_unknown_metric_is_refused() -> None:
 
 def test_every_figure_says_what_its_bars_are(real: pd.DataFrame) -> None:
     bars = {entry.name: entry.bars for entry in figures(Runs.of(real)) if isinstance(entry, Drawn)}
-    assert bars["ratio_over_weight_decay"] == "Bars are 95% intervals."
+    assert bars["ratio_over_weight_decay"].startswith("Bars are 95% intervals: of the samples for")
     assert "95% intervals; triangles are bounds" in bars["emm_by_zeta_weight_decay"]
     assert "bootstrap" in bars["sample_size"]
     others = {entry.name: entry.bars for entry in figures(Runs.of(real), "knn_distance") if isinstance(entry, Drawn)}

@@ -39,6 +39,16 @@ def test_ratio_over_epochs_draws_a_curve_per_size_in_percent() -> None:
     assert figure.axes[0].get_ylabel() == "Memorization ratio (%)"
 
 
+def test_bars_at_the_same_place_lie_beside_each_other_on_paper() -> None:
+    figure = metric_over_size(Runs.of(make_table(dict.fromkeys(FINALS, 0.5))), "model.width")
+    figure.draw_without_rendering()
+    lines = [container[0] for container in figure.axes[0].containers]
+    bars = [container[2][0] for container in figure.axes[0].containers]
+    for drawn in (lines, bars):
+        places = [artist.get_transform().transform((500, 50))[0] for artist in drawn]
+        assert places[1] - places[0] == pytest.approx(3 / 72 * figure.dpi)
+
+
 def test_epochs_data_averages_seeds_and_keeps_the_interval() -> None:
     data = epochs_data(Runs.of(make_table({(128, 500): 0.5}, seeds=2)), "model.width")
     assert data["trials"].tolist() == [2, 2, 2]
@@ -196,6 +206,16 @@ def test_the_gallery_frames_replicas_only() -> None:
     assert picture is not None
     assert picture.shape == (2 * 70, 2 * 70)
     assert gallery_data([row])["memorized"].tolist() == [True, False]
+
+
+def test_replicas_come_first_and_a_constant_size_is_named(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "width", grid(model__width=(64, 128), data__size=(2000,)))
+    rows = gallery_rows(Runs.read(folder, cache=False))
+    assert len(rows) == 2
+    for row in rows:
+        assert row.title.startswith("|D| = 2k, Width = ")
+        assert 0 < row.memorized.sum() < len(row.memorized) == len(row.generated)
+        assert row.memorized.tolist() == sorted(row.memorized.tolist(), reverse=True)
 
 
 def test_gallery_rows_go_from_most_to_least_memorizing(sweep: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_planted_difference_is_found_where_it_was_planted() -> None:
     answer = compare(Runs.of(a), Runs.of(b), ("old", "new"))
     beyond = [match for match in answer.matches if match.beyond_noise]
     assert {match.settings["model.width"] for match in beyond} == {64}
-    assert all(match.points_high < 0 for match in beyond)
+    assert all(match.odds_high < 1 for match in beyond)
     assert [(d.what, d.a, d.b) for d in answer.differences] == [("training.learning_rate", "0.0002", "0.0004")]
     assert {settings["model.width"] for settings in answer.only_a} == {256}
     assert {settings["model.width"] for settings in answer.only_b} == {320}
@@ -100,6 +100,23 @@ def test_sweeps_with_nothing_in_common_say_so() -> None:
     answer = compare(Runs.of(a), Runs.of(b))
     assert answer.overall is None
     assert "nothing can be compared" in answer.conclusion
+
+
+def test_interval_and_p_value_are_of_the_same_effect_for_one_seed_and_for_several() -> None:
+    a = frame(grid(model__width=(64, 128), data__size=SIZES, seed=(0, 1)))
+    b = frame(grid(model__width=(64, 128), data__size=SIZES, seed=(2,)), lambda s: (s["model.width"] - 64) / 200)
+    matches = compare(Runs.of(a), Runs.of(b)).matches
+    assert {(match.runs_a, match.runs_b) for match in matches} == {(2, 1)}
+    for match in matches:
+        assert match.odds is not None and match.odds_low is not None and match.odds_high is not None
+        assert (match.p < 0.05) == (match.odds_low > 1 or match.odds_high < 1)
+    assert len({match.p < 0.05 for match in matches}) == 2
+
+
+def test_settings_at_the_same_end_have_no_odds() -> None:
+    data = frame(grid(data__size=SIZES)).assign(memorization_ratio=0.0)
+    (match, _) = compare(Runs.of(data), Runs.of(data.assign(seed=7))).matches
+    assert (match.odds, match.odds_low, match.odds_high) == (None, None, None)
 
 
 def test_multiple_settings_do_not_raise_false_alarms() -> None:

@@ -42,9 +42,12 @@ def test_a_planted_effect_is_announced_and_marked() -> None:
     found, _ = contrasts(cells)
     text = sentences(found, size_slope(cells))
     assert "The strongest effect beside |D|" in text
-    assert f"Holm's test over {len(found)} contrasts" in text
+    assert f"allows for all {len(found)} comparisons" in text
+    # One interval, on the scale of the test.
+    assert text.count("95% interval") == 3
+    assert "logit" not in text
     table = effects_table(found)
-    marked = [row[table.header.index("Holm p")].endswith("*") for row in table.texts]
+    marked = [row[table.header.index("Adjusted p")].endswith("*") for row in table.texts]
     assert marked == [change.is_clear for change in found]
     assert any(marked)
 
@@ -56,12 +59,12 @@ def effect(value: float, half: float) -> Effect:
 def test_no_effect_of_size_is_claimed_where_its_interval_holds_none() -> None:
     weak = Change("model.width", "64", "128", Effect("64 to 128", 0.1, -0.3, 0.5, runs=4, comparisons=1))
     unclear = sentences([weak], effect(-2.0, 3.0))
-    assert "No setting moves the ratio beyond noise" in unclear
-    assert "so that no effect cannot be ruled out" in unclear
+    assert "No setting changes the ratio by more than noise" in unclear
+    assert "as this includes 1, there may be no effect" in unclear
     clear = sentences([weak], effect(-2.9, 0.3))
-    assert "No setting but |D| moves the ratio beyond noise" in clear
-    assert "ruled out" not in clear
-    assert f"{math.exp(math.log(2) * -2.9):.3g}" in clear
+    assert "No setting but |D| changes the ratio by more than noise" in clear
+    assert "no effect" not in clear
+    assert clear.count(f"{math.exp(math.log(2) * -2.9):.2g}") == 2
 
 
 def test_no_contrast_has_no_p_value() -> None:

@@ -32,8 +32,8 @@ def test_hours_of_processors_and_of_accelerators_are_two_numbers(tmp_path: Path)
     runs = Runs.read(folders, cache=False)
     overview = describe(runs)
     assert overview.hours == {"CPU-hours": 2 * 2 * 4.0, "GPU-hours": 0.5 * 2 * 4.0}
-    shown = [tile for tile in tiles(overview, runs.best) if tile[1].endswith("hours")]
-    assert shown == [("4", "GPU-hours"), ("16", "CPU-hours")]
+    shown = [tile for tile in tiles(overview, runs.best) if tile[1].endswith("time")]
+    assert shown == [("4 h", "of GPU time"), ("16 h", "of CPU time")]
 
 
 def test_provenance_stands_in_the_page(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_every_finding_stands_there_with_its_verdict(page: Page, sweep: Path) ->
     asked = {answer.id for answer in by_id.values() if answer.effect is not None}
     assert len(rows) == len(asked)
     # What no run asks is one folded line with what it would take.
-    assert f"Findings that these runs do not bear on ({len(published()) - len(asked)})" in page.words
+    assert f"Findings that these runs cannot test ({len(published()) - len(asked)})" in page.words
     assert all(answer.needs in page.words for answer in by_id.values())
     for row in rows:
         ident = next(name for name in by_id if name in row[1].split())
@@ -157,16 +157,16 @@ def test_what_was_run_is_said(page: Page) -> None:
         "64, 128, 256",
         "training.weight_decay",
         "12 of 12 trials finished",
-        "CPU-hours",
+        "of CPU time",
     ):
         assert words in page.words, words
 
 
 def test_headlines_are_computed_from_the_data(page: Page, sweep: Path) -> None:
     top = best(load(sweep, cache=False))["memorization_ratio"].max()
-    assert f"The highest memorization ratio is {100 * top:.1f}%" in page.words
-    assert "The strongest effect beside |D| is that of Width" in page.words
-    assert "Doubling |D| multiplies the odds of replication by" in page.words
+    assert f"that copy a training image, is {100 * top:.1f}%" in page.words
+    assert "The strongest effect beside |D| is that of width" in page.words
+    assert "Doubling |D|, the number of training images, multiplies the odds that a sample is a copy by" in page.words
 
 
 def test_the_gallery_marks_replicas_in_form_and_in_words(page: Page) -> None:
@@ -191,7 +191,7 @@ def test_the_emm_stands_there_in_a_table_and_in_words(page: Page) -> None:
     heading, *rows = page.tables["emm-table"]
     assert {row[heading.index("Width")] for row in rows} == {"64", "128", "256"}
     assert any(row[heading.index("Kind")] == "measured" for row in rows)
-    assert "EMM (zeta = 0.1)" in page.words
+    assert "EMM (effective model memorization: the largest |D| at which 90% of the samples" in page.words
 
 
 def test_headings_are_in_order(page: Page) -> None:
@@ -230,7 +230,7 @@ def test_a_hundred_trials_stay_below_two_megabytes(tmp_path: Path) -> None:
 def test_a_page_can_be_made_of_one_running_trial() -> None:
     data = frame(grid(data__size=(1000,))).assign(status="running")
     page = Page(build(Runs.of(data)))
-    assert "None of the findings can be examined with these runs (19)" in page.words
+    assert "These runs can test none of the findings (19)" in page.words
     assert "findings-table" not in page.tables
     assert "0 / 1" in page.words
     with pytest.raises(MemosweepError, match="no trial has reported"):
@@ -368,7 +368,7 @@ def test_paper_tables_mark_lower_bounds() -> None:
 def test_the_page_opens_with_what_was_run(page: Page) -> None:
     words = page.words
     line = (
-        "CIFAR-10, |D| = 1k and 2k; DDPM++, width 64, 128 and 256, depth 2, trained for 40,000 epochs; "
+        "CIFAR-10, |D| = 1k and 2k training images; DDPM++, width 64, 128 and 256, depth 2, trained for 40,000 epochs; "
         "2,000 samples an evaluation; 12 trials, 2 training seeds"
     )
     assert words.index(line) < words.index("Summary The highest") < words.index("Each bar shows an effect")
@@ -377,8 +377,8 @@ def test_the_page_opens_with_what_was_run(page: Page) -> None:
 def test_where_nothing_was_memorized_no_setting_is_the_highest() -> None:
     data = frame(grid(model__width=(64, 128), data__size=SIZES)).assign(memorization_ratio=0.0)
     page = Page(build(Runs.of(data), draw=False))
-    assert "Nothing was memorized yet: all 16 ratios are 0" in page.words
-    assert "highest memorization ratio is" not in page.words
+    assert "Nothing was memorized yet: all 16 evaluations of 4 trials gave a ratio of 0" in page.words
+    assert "highest memorization ratio," not in page.words
 
 
 def test_trials_that_had_not_begun_to_memorize_are_named_and_no_evidence() -> None:
@@ -393,7 +393,11 @@ def test_trials_that_had_not_begun_to_memorize_are_named_and_no_evidence() -> No
     assert learning["width_monotonic"].effect is None
     words = Page(build(Runs.of(data), draw=False)).words
     assert "4 trials had not begun to memorize" in words
-    assert "no evidence in findings, effects and importances: |D| = 1k, Width = 64" in words
+    assert "left out of summary, findings, effects and importances" in words
+    assert "take the 0 as it is: |D| = 1k, Width = 64" in words
+    # The summary rests on the same trials as the findings: the lowest ratio is none of theirs.
+    assert "the lowest is 0.0%" not in words
+    assert "(without 4 trials that had not begun to memorize, see below)" in words
 
 
 def test_the_report_says_what_it_does() -> None:

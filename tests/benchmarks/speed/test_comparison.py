@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from benchmarks.speed.comparison import Contender, Spread, Timings, compare, exponent, interleaved, share_of_peak
+from benchmarks.speed.comparison import Contender, Spread, Timings, compare, exponent, interleaved, pair, share_of_peak
 from benchmarks.speed.machine import Machine
+from memo_core.errors import MemosweepError
 
 
 class FakeMachine(Machine):
@@ -35,6 +36,21 @@ def machine():
 def test_a_spread_is_median_smallest_and_largest():
     assert Spread.of([3.0, 1.0, 10.0]) == Spread(3.0, 1.0, 10.0)
     assert Spread.of([2.0]) == Spread(2.0, 2.0, 2.0)
+
+
+def test_a_pair_is_measured_in_the_time_of_its_first(machine):
+    measured = pair(("ours", takes(0.5)), ("other", takes(2.0)), machine, 3)
+    assert measured == {
+        "ours_ms": 500, "other_ms": 2000, "other_over_ours": 4, "other_over_ours_low": 4, "other_over_ours_high": 4,
+    }  # fmt: skip
+
+
+def test_a_pair_has_no_numbers_where_one_of_it_fails(machine):
+    def fails():
+        raise RuntimeError("no room")
+
+    with pytest.raises(MemosweepError, match="other: RuntimeError: no room"):
+        pair(("ours", takes(0.5)), ("other", fails), machine, 3)
 
 
 def test_ratios_are_formed_round_by_round():

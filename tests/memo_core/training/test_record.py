@@ -33,7 +33,7 @@ def record_of(experiment, ratios, best=None, **settings):
         {"images_seen": tally.images_seen, "memorization_ratio": ratio, "num_samples": 12, "best_memorization_ratio": 9}
         for tally, ratio in zip(tallies, ratios, strict=True)
     ]
-    best_row = max(range(len(rows)), key=lambda index: (ratios[index], -index), default=None)
+    best_row = max(range(len(rows)), key=lambda index: (ratios[index], index), default=None)
     seen = 0 if best_row is None else tallies[best_row].images_seen
     return TrainingRecord(rows, tallies, seen if best is None else best, **settings)
 
@@ -75,7 +75,7 @@ def test_a_longer_budget_keeps_the_evaluations_that_it_has_itself():
     # Of (1 x 48, 2 x 96) and of (2 x 96, 4 x 192): sums, not means of means.
     assert [row["loss"] for row in kept.rows] == [2 * 96 * 16 / 96, (4 * 192 - 2 * 96) * 16 / 96]
     assert [row["images_per_second"] for row in kept.rows] == [96 / 4, 96 / 4]
-    assert kept.best_images_seen == 96
+    assert kept.best_images_seen == 192
     assert continued(kept, after, after) == kept
 
 
@@ -112,6 +112,15 @@ def test_the_best_samples_must_be_those_of_an_evaluation_that_is_kept():
     with pytest.raises(NotContinuedError, match="no samples of its best evaluation, at 96 images seen"):
         continued(record_of(before, [0.25, 0.75, 0.5]), before, after)
     assert continued(record_of(before, [0.25, 0.5, 0.75]), before, after).best_images_seen == 96
+
+
+@pytest.mark.parametrize("shown", [32, 64, 96])
+def test_samples_of_any_evaluation_with_the_best_ratio_serve(shown):
+    before = experiment_of(evaluation__count=3)
+    after = experiment_of(training__images=128, evaluation__every_images=64, evaluation__count=None)
+    kept = continued(record_of(before, [0.0, 0.0, 0.0], best=shown), before, after)
+    assert [row["images_seen"] for row in kept.rows] == [64]
+    assert continued(kept, after, after, images_seen=96) == kept
 
 
 def test_before_the_first_evaluation_its_settings_may_change():

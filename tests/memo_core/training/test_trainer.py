@@ -109,6 +109,14 @@ def test_the_checkpoint_holds_the_best_samples(tiny_experiment, tmp_path):
     assert again.best_memorization_ratio == trainer.best_memorization_ratio
 
 
+def test_of_evaluations_with_the_same_ratio_the_latest_leaves_its_samples(tiny_experiment):
+    trainer = Trainer(tiny_experiment, "cpu")
+    evaluations = list(trainer.evaluations())
+    assert [evaluation.metrics["memorization_ratio"] for evaluation in evaluations] == [0, 0]
+    assert not np.array_equal(evaluations[0].generated, evaluations[1].generated)
+    assert np.array_equal(trainer.best_arrays["generated"], evaluations[1].arrays()["generated"])
+
+
 def test_a_checkpoint_of_another_experiment_is_refused(tiny, tmp_path):
     trainer = Trainer(Experiment.from_flat(tiny), "cpu")
     next(trainer.evaluations())

@@ -1,9 +1,12 @@
 """Write the job file that a sweep's command line asks for, after every check that its start would make."""
 
 import argparse
+import contextlib
 import math
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,7 +34,9 @@ from sweeps.engine.run.storage import check_storage
 from sweeps.engine.slurm.request import Request, typed_without_slurm
 from sweeps.engine.slurm.script import MARK, Job, array_job, sweep_job
 
-_ANSWER_SECONDS = 15.0
+_ANSWER_SECONDS = 10.0
+_PROBE = "#!/bin/bash\n#SBATCH --requeue\ntrue\n"
+"""A job by which to see whether Slurm answers at all."""
 _FILE = re.compile(r"[\w./+=,@~-]+")
 _MAX_FILE_BYTES = 4 * 2**20
 """Of a script, by Slurm's own default."""
@@ -57,6 +62,8 @@ def write_job(factor: Factor, options: argparse.Namespace) -> int:
         raise MemosweepError(
             f"{option} {typed}: there is no Slurm here (sbatch is not on PATH), write the job on a login node"
         )
+    # Before all that takes time.
+    _asked(option, typed, _PROBE)
     ray_session.fix_data_root()
     storage = folder.absolute(options.storage_path)
     if options.name is not None:
@@ -229,26 +236,45 @@ def _test(option: str, typed: str, script: str) -> None:
     if len(script.encode()) > _MAX_FILE_BYTES:
         raise MemosweepError(f"{option} {typed}: {len(script.encode()):,} bytes, Slurm takes {_MAX_FILE_BYTES:,}; "
                              "select fewer trials")  # fmt: skip
-    try:
-        answer = subprocess.run(
-            ["sbatch", "--test-only"],
-            input=script,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_ANSWER_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise MemosweepError(f"{option} {typed}: Slurm does not answer within {_ANSWER_SECONDS:g} s") from None
-    except OSError as error:
-        raise MemosweepError(f"{option} {typed}: sbatch cannot be run ({first_line(error)})") from None
-    if answer.returncode:
+    code, complaint = _asked(option, typed, script)
+    if code:
         # What is wrong with an option is followed by where to read on.
-        lines = [line for line in answer.stderr.splitlines() if line.strip() and not line.startswith('Try "sbatch')]
+        lines = [line for line in complaint.splitlines() if line.strip() and not line.startswith('Try "sbatch')]
         said = (
             re.sub(r"^(?:sbatch: |error: |fatal: |allocation failure: )+", "", lines[-1])
             if lines
             else "no reason given"
         )
         raise MemosweepError(f"{option} {typed}: Slurm refuses the job ({said})")
+
+
+def _asked(option: str, typed: str, script: str) -> tuple[int, str]:
+    """Have Slurm look at a job without submitting it; return its exit code and what it wrote to stderr.
+
+    Raises:
+        MemosweepError: `sbatch` cannot be run, or Slurm does not answer.
+    """
+    try:
+        # In a group of its own: what a wrapper of sbatch started must not be waited for either.
+        process = subprocess.Popen(
+            ["sbatch", "--test-only"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise MemosweepError(f"{option} {typed}: sbatch cannot be run ({first_line(error)})") from None
+    with process:
+        try:
+            _, complaint = process.communicate(script, timeout=_ANSWER_SECONDS)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            message = f"Slurm does not answer within {_ANSWER_SECONDS:g} s (sbatch --test-only), try again later"
+            raise MemosweepError(f"{option} {typed}: {message}") from None
+    return process.returncode, complaint

@@ -87,7 +87,8 @@ def _run(options: argparse.Namespace, interruption: Interruption) -> None:
     checkpoints = NewestAndPrevious(options.out)
     resumes = options.resume or (options.auto_resume and bool(checkpoints.paths))
     if checkpoints.paths and not resumes:
-        raise MemosweepError(f"{options.out} holds a checkpoint: --resume continues it, --out names another folder")
+        ways = "--resume continues it, --auto-resume does so where there is one, --out names another folder"
+        raise MemosweepError(f"{options.out} holds a checkpoint: {ways}")
     if options.resume and not checkpoints.paths:
         raise MemosweepError(f"{options.out} holds no checkpoint to resume")
     experiment, device = experiment_of(options), parse_device(options.device)
@@ -101,8 +102,9 @@ def _run(options: argparse.Namespace, interruption: Interruption) -> None:
         complain(f"note: {note}")
     set_threads(options.threads, trainer.state.parameters.values.numel())
     results = _Results(trainer, options.out)
+    again = "the same command" if options.auto_resume else "the same command with --resume"
     try:
-        _train(trainer, _Saving(trainer, checkpoints, every, interruption), results, interruption)
+        _train(trainer, _Saving(trainer, checkpoints, every, interruption, again), results, interruption)
     except DivergedError as error:
         results.write({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
         raise
@@ -113,10 +115,15 @@ class _Saving:
     """Saves a trainer every so many seconds, at its evaluations, and when it is interrupted."""
 
     def __init__(
-        self, trainer: "Trainer", checkpoints: "NewestAndPrevious", seconds: float, interruption: Interruption
+        self,
+        trainer: "Trainer",
+        checkpoints: "NewestAndPrevious",
+        seconds: float,
+        interruption: Interruption,
+        again: str,
     ) -> None:
         self._trainer, self._checkpoints, self._seconds = trainer, checkpoints, seconds
-        self._interruption = interruption
+        self._interruption, self._again = interruption, again
         self._last, self._is_saving, self._is_given_up = time.monotonic(), False, False
         self._saved = self._position()
         interruption.is_deferred = lambda: self._is_saving or not trainer.is_between_steps
@@ -147,7 +154,7 @@ class _Saving:
         seen = self._saved[0]
         if not seen:
             return "interrupted before anything was saved: start it again"
-        return f"interrupted: saved at {seen:,} images seen, the same command with --resume goes on"
+        return f"interrupted: saved at {seen:,} images seen, {self._again} goes on"
 
 
 class _Results:

@@ -79,6 +79,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace, interruption: Interruption) -> None:
     from memo_core.data import load_training_set  # noqa: PLC0415
+    from memo_core.model.precision import emulation_note  # noqa: PLC0415
     from memo_core.training.checkpoints import NewestAndPrevious  # noqa: PLC0415
     from memo_core.training.trainer import Trainer  # noqa: PLC0415
 
@@ -92,6 +93,9 @@ def _run(options: argparse.Namespace, interruption: Interruption) -> None:
     if options.resume and not checkpoints.paths:
         raise MemosweepError(f"{options.out} holds no checkpoint to resume")
     experiment, device = experiment_of(options), parse_device(options.device)
+    slow = emulation_note(experiment.training.precision, device)
+    if slow is not None:
+        complain(f"note: {slow}")
     data = load_training_set(experiment.data)
 
     def make_trainer() -> Trainer:

@@ -9,6 +9,7 @@ from analysis.results.store import is_local, join_url
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.files import check_output_folder
+from memo_core.model.precision import emulation_note
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.cluster.hardware import describe_nodes
 from sweeps.engine.cluster.resources import Resources, check_holds
@@ -64,6 +65,7 @@ def start_sweep(
         folder.refuse_existing(join_url(storage, name))
     plan = plan.with_absolute_paths()
     images = check_data([*plan.trials, *plan.probes])
+    _say_what_is_slow([*plan.trials, *plan.probes], resources)
     # Before the folder is made: without Ray there is no run.
     cluster = _start_ray()
     if share is not None:
@@ -107,6 +109,7 @@ def resume_sweep(
         check_networks(trials)
         check_images(manifest, check_data(trials))
         print(f"resuming {run_path}", flush=True)
+        _say_what_is_slow(trials, manifest.resources)
         check_holds(_start_ray(), manifest.resources)
         manifest = manifest.started_again(describe_nodes())
         manifest.write(run_path)
@@ -136,6 +139,7 @@ def extend_sweep(
         check_images(before, check_data(_to_check(factor, before.plan)))
         images = check_data(_to_check(factor, plan))
         print(f"extending {run_path}", flush=True)
+        _say_what_is_slow(_to_check(factor, plan), before.resources)
         for line in trained_anew(run_path, read_records(run_path), plan):
             print(line, flush=True)
         check_holds(_start_ray(), before.resources)
@@ -178,6 +182,15 @@ def _continue_folders(run_path: str, plan: Plan) -> None:
     """Let trials with a longer budget go on in the folders of those that differ from them in nothing else."""
     for record, flat in continued(read_records(run_path), plan):
         continue_folder(run_path, record.folder, trial_directory(flat, plan.varied))
+
+
+def _say_what_is_slow(trials: Sequence[Experiment], resources: Mapping[str, float]) -> None:
+    """Say that trials on CPUs emulate their precision, as far as the processor of this machine shows it."""
+    if resources.get("gpu", 0):
+        return
+    notes = (emulation_note(precision, "cpu") for precision in {trial.training.precision for trial in trials})
+    for note in filter(None, notes):
+        print(f"note: {note}", flush=True)
 
 
 def _start_ray() -> ray_session.Cluster:

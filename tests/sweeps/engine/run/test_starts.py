@@ -94,3 +94,13 @@ def test_a_time_budget_is_that_of_one_start():
     assert starts.limits_of(manifest, {"time_budget": 30.0, "max_concurrent": 1}) == Limits(
         time_budget=30, max_concurrent=1
     )
+
+
+def test_trials_on_cpus_that_emulate_their_precision_are_warned_of_once(monkeypatch, capsys):
+    monkeypatch.setattr("memo_core.model.precision.has_bfloat16", lambda: False)
+    slow = grid_plan(WIDTH, Selection("laptop", settings={"training.precision": "bfloat16"}))
+    starts._say_what_is_slow(slow.trials, {"cpu": 1.0})
+    assert capsys.readouterr().out.count("this processor has no instructions for it") == 1
+    starts._say_what_is_slow(slow.trials, {"cpu": 1.0, "gpu": 0.5})
+    starts._say_what_is_slow(PLAN.trials, {"cpu": 1.0})
+    assert capsys.readouterr().out == ""

@@ -17,9 +17,9 @@ from sweeps.engine.plans.factor import Factor, Preset, family_of
 from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.names import AUTO
 from sweeps.engine.plans.plan import Plan
-from sweeps.engine.run.dry_run import Estimate, dry_run
-from sweeps.engine.run.going_on import GoingOn
-from sweeps.engine.run.options import described, extended_plan, plan_of
+from sweeps.engine.run.ending.going_on import GoingOn
+from sweeps.engine.run.planning.dry_run import Estimate, dry_run
+from sweeps.engine.run.planning.options import described, extended_plan, plan_of
 
 # ruff: noqa: PLC0415 - what starts a sweep takes seconds to import, which a dry run need not wait for
 
@@ -119,7 +119,7 @@ def _estimate(options: argparse.Namespace) -> Estimate | None:
 
 def _settings_of_images(factor: Factor, options: argparse.Namespace, preset: Preset) -> list[str]:
     """Return what `--data`, or images that cannot be had, add to `--set`."""
-    from sweeps.engine.run.own_images import instead_of_cifar10, own_images_settings, settings_of
+    from sweeps.engine.run.planning.own_images import instead_of_cifar10, own_images_settings, settings_of
 
     if options.data is None:
         return [] if options.dry_run else instead_of_cifar10(factor, options, preset)
@@ -145,7 +145,7 @@ def _check_place(options: argparse.Namespace, cluster: ray_session.Cluster) -> N
 def _settled(factor: Factor, options: argparse.Namespace, going_on: GoingOn) -> int | None:
     """End at once, without Ray, where a run to resume or extend has nothing left to train; None where it has."""
     from sweeps.engine.run import folder
-    from sweeps.engine.run.settled import conclude_settled
+    from sweeps.engine.run.ending.settled import conclude_settled
 
     storage = folder.absolute(options.storage_path)
     if options.name is not None:
@@ -214,7 +214,7 @@ def is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
         MemosweepError: it does, and was begun with other options; says which differ.
     """
     from sweeps.engine.run import folder
-    from sweeps.engine.run.differences import difference, option_difference
+    from sweeps.engine.run.planning.differences import difference, option_difference
 
     run_path = _run_path(options)
     if not folder.exists(run_path):

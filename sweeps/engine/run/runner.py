@@ -15,8 +15,8 @@ from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.names import METRIC, folder_name
 from sweeps.engine.plans.plan import EMMSearchOptions, Plan
-from sweeps.engine.run.conclude import conclude
-from sweeps.engine.run.going_on import GoingOn
+from sweeps.engine.run.ending.conclude import conclude
+from sweeps.engine.run.ending.going_on import GoingOn
 from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.search.build import searcher_of
 from sweeps.engine.search.journal import Journal, replay

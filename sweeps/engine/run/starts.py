@@ -22,7 +22,7 @@ from sweeps.engine.plans.optuna import probes_of
 from sweeps.engine.plans.plan import OptunaOptions, Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.continuation import continued, trained_anew
-from sweeps.engine.run.going_on import GoingOn
+from sweeps.engine.run.ending.going_on import GoingOn
 from sweeps.engine.run.runner import go_on
 from sweeps.engine.tune.trial_folder import continue_folder, read_records
 
@@ -184,7 +184,7 @@ def _continue_folders(run_path: str, plan: Plan) -> None:
         continue_folder(run_path, record.folder, trial_directory(flat, plan.varied))
 
 
-def _say_what_is_slow(trials: Sequence[Experiment], resources: Mapping[str, float]) -> None:
+def _say_what_is_slow(trials: Sequence[Experiment], resources: Resources) -> None:
     """Say that trials on CPUs emulate their precision, as far as the processor of this machine shows it."""
     if resources.get("gpu", 0):
         return

@@ -29,7 +29,7 @@ from sweeps.engine.plans.plan import Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.execute import is_begun, preset_of, runs_of, why_preset
 from sweeps.engine.run.folder import read_run
-from sweeps.engine.run.options import extended_plan, plan_of
+from sweeps.engine.run.planning.options import extended_plan, plan_of
 from sweeps.engine.run.storage import check_storage
 from sweeps.engine.slurm.request import Request, typed_without_slurm
 from sweeps.engine.slurm.script import MARK, Job, array_job, sweep_job

@@ -9,8 +9,8 @@ from memo_core.calibration import Growth, Point
 from memo_core.errors import MemosweepError
 from memo_core.training.speed import Speed
 from sweeps.class_blend import FACTOR as BLEND
-from sweeps.engine.run import own_images
-from sweeps.engine.run.own_images import instead_of_cifar10, own_images_settings, settings_of, suggest
+from sweeps.engine.run.planning import own_images
+from sweeps.engine.run.planning.own_images import instead_of_cifar10, own_images_settings, settings_of, suggest
 from sweeps.num_classes import FACTOR as CLASSES
 from sweeps.weight_decay import FACTOR
 

@@ -5,8 +5,8 @@ from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.run import folder
-from sweeps.engine.run.conclude import conclude
-from sweeps.engine.run.going_on import GoingOn
+from sweeps.engine.run.ending.conclude import conclude
+from sweeps.engine.run.ending.going_on import GoingOn
 from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.search.base import FINISHED, TrialSearcher
 from sweeps.engine.search.build import searcher_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[4]
+REPOSITORY = Path(__file__).parents[5]
 SLOW = ("torch", "torchvision", "ray", "pandas", "matplotlib", "scipy.stats", "seaborn", "statsmodels")
 """Packages that take seconds to import."""
 _RUN = """

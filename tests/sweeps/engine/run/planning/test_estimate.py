@@ -6,8 +6,8 @@ from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, LAPTOP_TEXT, PAPER, with_settings
 from memo_core.training.speed import Speed, forward_flops
-from sweeps.engine.run import estimate
-from sweeps.engine.run.estimate import costs_of
+from sweeps.engine.run.planning import estimate
+from sweeps.engine.run.planning.estimate import costs_of
 
 CPU = {"cpu": 1, "gpu": 0}
 

@@ -7,10 +7,10 @@ from memo_core.errors import MemosweepError, first_line
 from memo_core.terminal import INTERRUPTED
 from sweeps.engine.plans.manifest import Manifest, name_of
 from sweeps.engine.run import folder
-from sweeps.engine.run.artifacts import write_artifacts
-from sweeps.engine.run.going_on import GoingOn
+from sweeps.engine.run.ending.artifacts import write_artifacts
+from sweeps.engine.run.ending.going_on import GoingOn
+from sweeps.engine.run.ending.tally import tally
 from sweeps.engine.run.known import KnownTrials
-from sweeps.engine.run.tally import tally
 from sweeps.engine.search.base import TrialSearcher
 from sweeps.engine.search.emm import EMMSearcher
 from sweeps.engine.search.journal import Event

@@ -11,8 +11,8 @@ from sweeps.engine.plans.manifest import Limits, describe_run
 from sweeps.engine.plans.names import trial_directory
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import OptunaOptions
-from sweeps.engine.run.conclude import conclude as run_conclude
-from sweeps.engine.run.going_on import GoingOn
+from sweeps.engine.run.ending.conclude import conclude as run_conclude
+from sweeps.engine.run.ending.going_on import GoingOn
 from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.search.build import searcher_of
 from sweeps.engine.search.journal import Begun, Journal, ended
@@ -28,7 +28,7 @@ def conclude(tmp_path, monkeypatch):
     """End an Optuna search of so many trials of which one is done; returns the exit code."""
 
     def end(trials, written=lambda *_, **__: None, broken=None, going_on=STARTED):
-        monkeypatch.setattr("sweeps.engine.run.conclude.write_artifacts", written)
+        monkeypatch.setattr("sweeps.engine.run.ending.conclude.write_artifacts", written)
         plan = optuna_plan(WIDTH, Selection("laptop"), {}, OptunaOptions(num_trials=trials))
         manifest, journal = describe_run(plan, {"cpu": 1.0}, Limits()), Journal(str(tmp_path), [])
         searcher = searcher_of(WIDTH, plan)

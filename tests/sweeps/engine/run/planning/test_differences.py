@@ -11,8 +11,8 @@ from sweeps.data_size import FACTOR as DATA_SIZE
 from sweeps.engine.command import _parser
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.plan import Plan, grid_plan
-from sweeps.engine.run.differences import difference, option_difference
-from sweeps.engine.run.options import extended_plan, plan_of
+from sweeps.engine.run.planning.differences import difference, option_difference
+from sweeps.engine.run.planning.options import extended_plan, plan_of
 from sweeps.width import FACTOR as WIDTH
 
 PLAN = grid_plan(WIDTH, Selection("laptop", values=[8, 16], sizes=[10]))

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from memo_core.command_line import add_threads_argument, parse_device, parse_duration, parse_settings, set_threads
 from memo_core.commands.interruption import Interruption
 from memo_core.commands.progress import progress_bar
@@ -192,6 +190,8 @@ class _Results:
 
 
 def _train(trainer: "Trainer", saving: _Saving, results: _Results, interruption: Interruption) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
     console = Console()
     try:
         with progress_bar() as progress:

@@ -1,4 +1,4 @@
-"""Longer budgets: which trials go on from the checkpoints of shorter ones, and which have to be trained anew."""
+"""Longer budgets: which trials go on from the checkpoints of shorter ones, and which are trained again."""
 
 from collections.abc import Mapping, Sequence
 
@@ -40,8 +40,8 @@ def continued(records: Mapping[str, TrialRecord], plan: Plan) -> list[tuple[Tria
     return found
 
 
-def trained_anew(run_path: str, records: Mapping[str, TrialRecord], plan: Plan) -> list[str]:
-    """Say which trials of a run a longer budget trains from the start, why, and what budget would go on.
+def trained_again(run_path: str, records: Mapping[str, TrialRecord], plan: Plan) -> list[str]:
+    """Say which trials a longer budget trains again, in all or in part, why, and what budget would go on.
 
     Args:
         run_path: folder or URL of the run.
@@ -49,22 +49,21 @@ def trained_anew(run_path: str, records: Mapping[str, TrialRecord], plan: Plan) 
         plan: the extended one.
 
     Returns:
-        A line for each reason; none where all trials go on.
+        A line for each reason; none where all trials go on from their newest checkpoints.
     """
     groups: dict[tuple[str, str], list[str]] = {}
     found = continued(records, plan)
     for record, flat in found:
         positions = _checkpoints(run_path, record)
-        reason = _reason(record, positions, Experiment.from_flat(flat))
+        seen, reason = _start(record, positions, Experiment.from_flat(flat))
         if reason is not None:
-            advice = _advice(record, positions, Experiment.from_flat(flat))
-            groups.setdefault((reason, advice), []).append(trial_title(flat, plan.varied))
+            what = f"go on from {seen:,} of {positions[0]:,} images seen" if seen else "start anew"
+            why = f"{reason}; {_advice(record, positions, Experiment.from_flat(flat))}"
+            groups.setdefault((what, why), []).append(trial_title(flat, plan.varied))
     lines = []
-    for (reason, advice), trials in groups.items():
+    for (what, why), trials in groups.items():
         named = ", ".join(trials[:_NAMED]) + (f" and {len(trials) - _NAMED} more" if len(trials) > _NAMED else "")
-        lines.append(
-            f"{len(trials)} of {len(found)} trials with another budget start anew ({named}): {reason}; {advice}"
-        )
+        lines.append(f"{len(trials)} of {len(found)} trials with another budget {what} ({named}): {why}")
     return lines
 
 
@@ -78,8 +77,8 @@ def _checkpoints(run_path: str, record: TrialRecord) -> list[int]:
     return sorted((int(number) for number in numbers if number.isdecimal()), reverse=True)
 
 
-def _reason(record: TrialRecord, positions: Sequence[int], experiment: Experiment) -> str | None:
-    """Return why an experiment cannot go on from any checkpoint of a trial; None where it can.
+def _start(record: TrialRecord, positions: Sequence[int], experiment: Experiment) -> tuple[int, str | None]:
+    """Return the images seen of the checkpoint that an experiment goes on from, 0 for none, and why not the newest.
 
     As `Trainer.load_state_dict` decides, by the reports instead of the checkpoints.
     """
@@ -95,12 +94,12 @@ def _reason(record: TrialRecord, positions: Sequence[int], experiment: Experimen
         except NotContinuedError as error:
             reason = reason or first_line(error)
         else:
-            return None
-    return reason or "it has no checkpoint"
+            return seen, reason
+    return 0, reason or "there is no checkpoint"
 
 
 def _advice(record: TrialRecord, positions: Sequence[int], experiment: Experiment) -> str:
-    """Return which budget from the one that was asked for goes on, among the multiples of the trial's own."""
+    """Return which budget from the one that was asked for goes on from the newest, among the multiples of its own."""
     flat, before = experiment.to_flat(), record.result["config"]
     key = "training.images" if before.get("training.images") is not None else "training.epochs"
     other = "training.epochs" if key == "training.images" else "training.images"
@@ -109,6 +108,6 @@ def _advice(record: TrialRecord, positions: Sequence[int], experiment: Experimen
             longer = Experiment.from_flat({**flat, other: None, key: factor * before[key]})
         except MemosweepError:
             break
-        if longer.total_images >= experiment.total_images and _reason(record, positions, longer) is None:
-            return f"{key}={factor * before[key]:g} would go on from the checkpoints"
+        if longer.total_images >= experiment.total_images and _start(record, positions, longer)[1] is None:
+            return f"{key}={factor * before[key]:g} would go on from the newest checkpoints"
     return "no longer budget goes on"

@@ -37,7 +37,8 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     ray_session.choose(options.address, options.max_gpus)
     cluster = ray_session.look()
     if not options.dry_run:
-        print(cluster.headline, flush=True)
+        if not options.auto_resume:  # which may need no Ray
+            print(cluster.headline, flush=True)
         _check_place(options, cluster)
         if options.logger:
             from sweeps.engine.tune.loggers import check_loggers
@@ -53,24 +54,10 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     options.set += _settings_of_images(factor, options, preset)
     plan = plan_of(factor, options, preset)
     check_networks([*plan.trials, *plan.probes])
-    about = described(factor, plan)
-    packed = options.gpus_per_trial == AUTO
-    wanted = None if packed else options.gpus_per_trial
     if options.dry_run:
-        # A dry run describes a run wherever it may be: GPUs that are requested count as there.
-        gpus = wanted or 0
-        requested = math.ceil(gpus) if math.isfinite(gpus) else 0
-        if requested > cluster.gpus:
-            cluster = ray_session.Cluster(cluster.cpus, requested, cluster.description)
-    resources = trial_resources(cluster, wanted, options.cpus_per_trial)
-    if options.dry_run:
-        if about is not None:
-            # Standard output of a dry run is for the trials alone.
-            print(f"{about}{'; the first trainings:' if plan.search.kind == 'bisect' else ''}", file=sys.stderr)
-        if packed:
-            print("--gpus-per-trial auto: the share is measured when the sweep starts", file=sys.stderr)
-        dry_run(factor, plan, resources, cluster.capacity.at_once(resources), estimate=_estimate(options))
-        return 0
+        return _print_trials(factor, plan, options, cluster)
+    about, packed = described(factor, plan), options.gpus_per_trial == AUTO
+    resources = trial_resources(cluster, None if packed else options.gpus_per_trial, options.cpus_per_trial)
     print(why_preset(options, preset, cluster), flush=True)
     if about is not None:
         print(about, flush=True)
@@ -80,12 +67,35 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
             return status
         from sweeps.engine.run.starts import resume_sweep
 
+        print(cluster.headline, flush=True)
         return resume_sweep(factor, options.storage_path, options.name, changed, reuse, going_on)
     from sweeps.engine.run.starts import start_sweep
 
+    if options.auto_resume:
+        print(cluster.headline, flush=True)
     share = partial(_packed, plan, options.cpus_per_trial) if packed and resources["gpu"] else None
     limits = Limits(**changed)
     return start_sweep(factor, plan, resources, options.storage_path, options.name, limits, reuse, share, going_on)
+
+
+def _print_trials(factor: Factor, plan: Plan, options: argparse.Namespace, cluster: ray_session.Cluster) -> int:
+    """Do a dry run of a new run."""
+    packed = options.gpus_per_trial == AUTO
+    wanted = None if packed else options.gpus_per_trial
+    # A dry run describes a run wherever it may be: GPUs that are requested count as there.
+    gpus = wanted or 0
+    requested = math.ceil(gpus) if math.isfinite(gpus) else 0
+    if requested > cluster.gpus:
+        cluster = ray_session.Cluster(cluster.cpus, requested, cluster.description)
+    resources = trial_resources(cluster, wanted, options.cpus_per_trial)
+    about = described(factor, plan)
+    if about is not None:
+        # Standard output of a dry run is for the trials alone.
+        print(f"{about}{'; the first trainings:' if plan.search.kind == 'bisect' else ''}", file=sys.stderr)
+    if packed:
+        print("--gpus-per-trial auto: the share is measured when the sweep starts", file=sys.stderr)
+    dry_run(factor, plan, resources, cluster.capacity.at_once(resources), estimate=_estimate(options))
+    return 0
 
 
 def preset_of(options: argparse.Namespace, cluster: ray_session.Cluster) -> Preset:
@@ -169,10 +179,10 @@ def _extend(
     plan = extended_plan(factor, options, manifest.plan)
     check_networks([*plan.trials, *plan.probes])
     if options.dry_run:
-        from sweeps.engine.run.continuation import trained_anew
+        from sweeps.engine.run.continuation import trained_again
 
         known = KnownTrials(run_path, manifest, {})
-        for line in trained_anew(run_path, known.records, plan):
+        for line in trained_again(run_path, known.records, plan):
             print(line, file=sys.stderr)
         dry_run(factor, plan, manifest.resources, 1, lambda trial: known.result(trial) is None, _estimate(options))
         return 0

@@ -21,7 +21,7 @@ from sweeps.engine.plans.names import trial_directory
 from sweeps.engine.plans.optuna import probes_of
 from sweeps.engine.plans.plan import OptunaOptions, Plan
 from sweeps.engine.run import folder
-from sweeps.engine.run.continuation import continued, trained_anew
+from sweeps.engine.run.continuation import continued, trained_again
 from sweeps.engine.run.ending.going_on import GoingOn
 from sweeps.engine.run.runner import go_on
 from sweeps.engine.tune.trial_folder import continue_folder, read_records
@@ -140,7 +140,7 @@ def extend_sweep(
         images = check_data(_to_check(factor, plan))
         print(f"extending {run_path}", flush=True)
         _say_what_is_slow(_to_check(factor, plan), before.resources)
-        for line in trained_anew(run_path, read_records(run_path), plan):
+        for line in trained_again(run_path, read_records(run_path), plan):
             print(line, flush=True)
         check_holds(_start_ray(), before.resources)
         limits = limits_of(before, changed)

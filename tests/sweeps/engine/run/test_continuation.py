@@ -7,7 +7,7 @@ from memo_core.training.trainer import Trainer
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.names import trial_directory
 from sweeps.engine.plans.plan import grid_plan
-from sweeps.engine.run.continuation import trained_anew
+from sweeps.engine.run.continuation import trained_again
 from sweeps.engine.tune.trial_folder import TrialFolder, read_records
 from sweeps.width import FACTOR as WIDTH
 from tests.conftest import TINY
@@ -35,7 +35,7 @@ def write(run, plan, ratios):
 
 
 def lines(run, plan):
-    return trained_anew(str(run), read_records(str(run)), plan)
+    return trained_again(str(run), read_records(str(run)), plan)
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,17 @@ def lines(run, plan):
         ((0.1, 0.2), 192, None),
         ((0.1, 0.2), 9600, None),
         ((0.1, 0.2), 960, None),
-        ((0.1, 0.1, 0.2), 144, "it has no evaluation at 48 images seen; training.images=288 would go on"),
+        (
+            (0.1, 0.1, 0.2),
+            144,
+            "start anew (trial): it has no evaluation at 48 images seen; training.images=288 would go on from the newest",
+        ),
         ((0.3, 0.1, 0.2), 192, "it has no samples of its best evaluation, at 64 images seen"),
+        (
+            (0.1, 0.2),
+            144,
+            "go on from 48 of 96 images seen (trial): it has no evaluation at 80 images seen; training.images=192",
+        ),
     ],
 )
 def test_trials_whose_evaluations_do_not_fit_are_named_with_a_budget_that_does(ratios, budget, reason, tmp_path):
@@ -67,7 +76,7 @@ def test_further_values_alone_are_no_other_budget(tmp_path):
     assert lines(tmp_path, plan_with(96, values=(8, 16))) == []
 
 
-@pytest.mark.parametrize("budget", [128, 144, 192, 240])
+@pytest.mark.parametrize("budget", [112, 128, 144, 192, 240])
 def test_what_is_said_is_what_the_trainer_does(budget, tmp_path):
     plan, longer = plan_with(96, 3), plan_with(budget, 3)
     (trial,), (after,) = plan.trials, longer.trials
@@ -78,4 +87,6 @@ def test_what_is_said_is_what_the_trainer_does(budget, tmp_path):
         checkpoints.save(trainer)
     folder.write_results(trainer.rows, done=True)
     resumed, _ = checkpoints.load_newest(lambda: Trainer(after))
-    assert (resumed.images_seen == 0) == bool(lines(tmp_path, longer))
+    said = lines(tmp_path, longer)
+    assert bool(said) == (resumed.images_seen < trial.total_images)
+    assert ("start anew" in "".join(said)) == (resumed.images_seen == 0)

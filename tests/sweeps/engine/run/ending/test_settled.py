@@ -72,6 +72,7 @@ def test_the_table_is_printed_and_that_is_all(arguments, sweep, run):
     assert f"nothing is left to train in {run}" in said
     assert "|D| = 10  memorization ratio by weight decay" in said
     assert said.splitlines()[-1].startswith(f"results in {run}: table.csv")
+    assert "Ray" not in said
     assert (run / "sweep.json").read_bytes() == before
 
 

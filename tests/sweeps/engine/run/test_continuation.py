@@ -47,7 +47,7 @@ def lines(run, plan):
         (
             (0.1, 0.1, 0.2),
             144,
-            "start anew (trial): it has no evaluation at 48 images seen; training.images=288 would go on from the newest",
+            "start anew (trial): it has no evaluation at 48 images seen; training.images=288 would go on from",
         ),
         ((0.3, 0.1, 0.2), 192, "it has no samples of its best evaluation, at 64 images seen"),
         (

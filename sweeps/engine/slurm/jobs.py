@@ -21,7 +21,6 @@ from sweeps.engine.cluster.capacity import Capacity, Nodes
 from sweeps.engine.cluster.resources import trial_resources
 from sweeps.engine.cluster.session import Cluster
 from sweeps.engine.plans.checks import check_networks
-from sweeps.engine.plans.data_checks import check_data
 from sweeps.engine.plans.factor import Factor, Preset
 from sweeps.engine.plans.manifest import Limits, describe_run
 from sweeps.engine.plans.names import AUTO, trial_directory
@@ -37,6 +36,8 @@ from sweeps.engine.slurm.script import MARK, Job, array_job, sweep_job
 _ANSWER_SECONDS = 10.0
 _PROBE = "#!/bin/bash\n#SBATCH --requeue\ntrue\n"
 """A job by which to see whether Slurm answers at all."""
+_UNREACHABLE = re.compile(r"configuration source|unable to contact|connection refused|timed out", re.IGNORECASE)
+"""What `sbatch` says where it finds no controller."""
 _FILE = re.compile(r"[\w./+=,@~-]+")
 _MAX_FILE_BYTES = 4 * 2**20
 """Of a script, by Slurm's own default."""
@@ -62,8 +63,10 @@ def write_job(factor: Factor, options: argparse.Namespace) -> int:
         raise MemosweepError(
             f"{option} {typed}: there is no Slurm here (sbatch is not on PATH), write the job on a login node"
         )
-    # Before all that takes time.
-    _asked(option, typed, _PROBE)
+    # Before all that takes time; whether it would take such a job does not matter.
+    _, complaint = _asked(option, typed, _PROBE)
+    if _UNREACHABLE.search(complaint):
+        raise MemosweepError(f"{option} {typed}: Slurm does not answer ({_reason(complaint)})")
     ray_session.fix_data_root()
     storage = folder.absolute(options.storage_path)
     if options.name is not None:
@@ -178,6 +181,8 @@ def _new_plan(factor: Factor, options: argparse.Namespace, cluster: Cluster) -> 
 
 def _check(plan: Plan) -> dict[str, str]:
     """Check networks and data here, where people see it; what is downloaded is then there for the job."""
+    from sweeps.engine.plans.data_checks import check_data  # noqa: PLC0415 (loads torch)
+
     trials = [*plan.trials, *plan.probes]
     check_networks(trials)
     return check_data(trials)
@@ -238,14 +243,16 @@ def _test(option: str, typed: str, script: str) -> None:
                              "select fewer trials")  # fmt: skip
     code, complaint = _asked(option, typed, script)
     if code:
-        # What is wrong with an option is followed by where to read on.
-        lines = [line for line in complaint.splitlines() if line.strip() and not line.startswith('Try "sbatch')]
-        said = (
-            re.sub(r"^(?:sbatch: |error: |fatal: |allocation failure: )+", "", lines[-1])
-            if lines
-            else "no reason given"
-        )
-        raise MemosweepError(f"{option} {typed}: Slurm refuses the job ({said})")
+        raise MemosweepError(f"{option} {typed}: Slurm refuses the job ({_reason(complaint)})")
+
+
+def _reason(complaint: str) -> str:
+    """Return the line of what `sbatch` wrote to stderr that says why."""
+    # What is wrong with an option is followed by where to read on.
+    lines = [line for line in complaint.splitlines() if line.strip() and not line.startswith('Try "sbatch')]
+    if not lines:
+        return "no reason given"
+    return re.sub(r"^(?:sbatch: |error: |fatal: |allocation failure: )+", "", lines[-1])
 
 
 def _asked(option: str, typed: str, script: str) -> tuple[int, str]:

@@ -166,6 +166,15 @@ def test_a_slurm_that_does_not_answer_is_waited_for_only_so_long(option, script,
     wait_for(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE, 10)
 
 
+def test_a_slurm_without_a_controller_is_refused_before_anything_is_looked_at(script, slurm, tmp_path):
+    slurm("sbatch: error: resolve_ctls_from_dns_srv: res_nsearch error", "sbatch: fatal: Could not establish a "
+          "configuration source")  # fmt: skip
+    code, said, errors = script("weight_decay", *TRIALS, "--slurm", "a.sbatch")
+    assert (code, said, errors) == (
+        2, "", "error: --slurm a.sbatch: Slurm does not answer (Could not establish a configuration source)\n"
+    )  # fmt: skip
+
+
 def test_without_slurm_it_says_so(script, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     code, _, errors = script("weight_decay", *TRIALS, "--slurm", "a.sbatch")

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from memo_core.command_line import add_threads_argument, parse_device, parse_duration, parse_settings, set_threads
 from memo_core.commands.interruption import Interruption
 from memo_core.commands.progress import progress_bar
@@ -79,6 +77,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace, interruption: Interruption) -> None:
     from memo_core.data import load_training_set  # noqa: PLC0415
+    from memo_core.model.precision import emulation_note  # noqa: PLC0415
     from memo_core.training.checkpoints import NewestAndPrevious  # noqa: PLC0415
     from memo_core.training.trainer import Trainer  # noqa: PLC0415
 
@@ -87,10 +86,14 @@ def _run(options: argparse.Namespace, interruption: Interruption) -> None:
     checkpoints = NewestAndPrevious(options.out)
     resumes = options.resume or (options.auto_resume and bool(checkpoints.paths))
     if checkpoints.paths and not resumes:
-        raise MemosweepError(f"{options.out} holds a checkpoint: --resume continues it, --out names another folder")
+        ways = "--resume continues it, --auto-resume does so where there is one, --out names another folder"
+        raise MemosweepError(f"{options.out} holds a checkpoint: {ways}")
     if options.resume and not checkpoints.paths:
         raise MemosweepError(f"{options.out} holds no checkpoint to resume")
     experiment, device = experiment_of(options), parse_device(options.device)
+    slow = emulation_note(experiment.training.precision, device)
+    if slow is not None:
+        complain(f"note: {slow}")
     data = load_training_set(experiment.data)
 
     def make_trainer() -> Trainer:
@@ -101,8 +104,9 @@ def _run(options: argparse.Namespace, interruption: Interruption) -> None:
         complain(f"note: {note}")
     set_threads(options.threads, trainer.state.parameters.values.numel())
     results = _Results(trainer, options.out)
+    again = "the same command" if options.auto_resume else "the same command with --resume"
     try:
-        _train(trainer, _Saving(trainer, checkpoints, every, interruption), results, interruption)
+        _train(trainer, _Saving(trainer, checkpoints, every, interruption, again), results, interruption)
     except DivergedError as error:
         results.write({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
         raise
@@ -113,10 +117,15 @@ class _Saving:
     """Saves a trainer every so many seconds, at its evaluations, and when it is interrupted."""
 
     def __init__(
-        self, trainer: "Trainer", checkpoints: "NewestAndPrevious", seconds: float, interruption: Interruption
+        self,
+        trainer: "Trainer",
+        checkpoints: "NewestAndPrevious",
+        seconds: float,
+        interruption: Interruption,
+        again: str,
     ) -> None:
         self._trainer, self._checkpoints, self._seconds = trainer, checkpoints, seconds
-        self._interruption = interruption
+        self._interruption, self._again = interruption, again
         self._last, self._is_saving, self._is_given_up = time.monotonic(), False, False
         self._saved = self._position()
         interruption.is_deferred = lambda: self._is_saving or not trainer.is_between_steps
@@ -147,7 +156,7 @@ class _Saving:
         seen = self._saved[0]
         if not seen:
             return "interrupted before anything was saved: start it again"
-        return f"interrupted: saved at {seen:,} images seen, the same command with --resume goes on"
+        return f"interrupted: saved at {seen:,} images seen, {self._again} goes on"
 
 
 class _Results:
@@ -181,6 +190,8 @@ class _Results:
 
 
 def _train(trainer: "Trainer", saving: _Saving, results: _Results, interruption: Interruption) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
     console = Console()
     try:
         with progress_bar() as progress:

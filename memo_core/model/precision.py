@@ -1,8 +1,8 @@
-"""How products of float32 numbers are computed on a GPU, for training and sampling alike."""
+"""How products of float32 numbers are computed, for training and sampling alike, and where bfloat16 does not pay."""
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 
@@ -37,3 +37,37 @@ def gpu_arithmetic(precision: str, device: torch.device) -> Iterator[None]:
         matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
         torch.set_deterministic_debug_mode(mode)
         deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
+_BFLOAT16 = ("avx512_bf16", "amx_bf16", "avx10_2", "arm_bf16", "bf16", "sve_bf16")
+"""Instructions for products of bfloat16 numbers, as PyTorch and Linux name them."""
+
+
+def has_bfloat16(capabilities: Mapping[str, object] | None = None) -> bool | None:
+    """Return whether a processor computes products of bfloat16 numbers itself; None where that is not known.
+
+    Args:
+        capabilities: of the processor, as `torch.cpu.get_capabilities` names them; None asks this one.
+    """
+    if capabilities is None:
+        # Not in every version of PyTorch that serves.
+        asked = getattr(torch.cpu, "get_capabilities", dict)
+        capabilities = dict(asked())
+    if not any(isinstance(value, bool) for value in capabilities.values()):
+        return None
+    return any(capabilities.get(name) is True for name in _BFLOAT16)
+
+
+def emulation_note(precision: str, device: torch.device | str) -> str | None:
+    """Return in one line that training in a precision is slow on a device; None where it is not, or not known.
+
+    Args:
+        precision: as `training.precision`.
+        device: where the network is.
+    """
+    if precision != "bfloat16" or torch.device(device).type != "cpu" or has_bfloat16() is not False:
+        return None
+    return (
+        "training.precision = bfloat16: this processor has no instructions for it and emulates them, which takes "
+        "several times longer than float32"
+    )

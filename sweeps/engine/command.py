@@ -13,7 +13,7 @@ from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment.presets import PRESETS
 from memo_core.terminal import Parser
 from sweeps.engine.plans.factor import Factor
-from sweeps.engine.plans.names import AUTO, BISECT_OPTIONS, EARLY_STOPS, OPTUNA_OPTIONS
+from sweeps.engine.plans.names import AUTO, BISECT_OPTIONS, EARLY_STOPS, OPTUNA_OPTIONS, STORAGE
 from sweeps.engine.slurm.request import add_arguments, check_options
 
 
@@ -113,7 +113,7 @@ def _parser(factor: Factor, description: str | None, search: str) -> Parser:
                             "(default: auto)")  # fmt: skip
     where.add_argument("--max-gpus", type=int, metavar="N",
                        help="that a cluster can grow to, where it does not say so itself")  # fmt: skip
-    where.add_argument("--storage-path", default="results", metavar="DIR|URL", help="(default: results)")
+    where.add_argument("--storage-path", default=STORAGE, metavar="DIR|URL", help="(default: %(default)s)")
     where.add_argument("--shared-storage", action="store_true",
                        help="all nodes of the cluster have the folder of --storage-path (NFS)")  # fmt: skip
     where.add_argument("--name", help=f"folder of this run (default: {factor.name}-DATE-TIME)")

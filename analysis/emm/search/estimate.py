@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from analysis.emm.kinds import Kind, crossing_kind
 from analysis.emm.search.fit import CurveFit
 from analysis.emm.search.prior import LOG_SLOPES
 from analysis.emm.search.trainings import Goal, Scalar, ValueTrainings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PAPER_GRID = (500, 1000, 2000, 3000, 4000, 5000)
 """Sizes trained for one value in the paper's Fig. 3a: 15.5k images."""
@@ -109,7 +112,7 @@ def _claim(fit: CurveFit, goal: Goal) -> tuple[Kind, float, float, float]:
     return "lower_bound", bound, 0.0 if sure_low is None else float(sure_low), float("inf")
 
 
-def emm_table(estimates: Sequence[Estimate], grid: Sequence[int] = PAPER_GRID) -> pd.DataFrame:
+def emm_table(estimates: Sequence[Estimate], grid: Sequence[int] = PAPER_GRID) -> "pd.DataFrame":
     """Return one row for each estimate of a search: `emm.csv`.
 
     Args:
@@ -120,6 +123,8 @@ def emm_table(estimates: Sequence[Estimate], grid: Sequence[int] = PAPER_GRID) -
         The attributes of `Estimate` as columns; NaN for a bracket's end that was not found. `cost_in_emms` is in units
         of the EMM (or bound) found, as is `grid_cost_in_emms`; `non_monotone` is text.
     """
+    import pandas as pd  # noqa: PLC0415 (a second, which a search without a table need not wait for)
+
     rows = [
         {
             **vars(found),

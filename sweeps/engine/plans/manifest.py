@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -67,29 +67,11 @@ class Limits(BaseModel):
     """Trackers that get the reports too."""
 
 
-class LaterStart(BaseModel):
-    """Where, when and by which code a run was resumed or extended."""
+class Start(BaseModel):
+    """Where, when and by which code a run was started, resumed or extended."""
 
     model_config = STRICT
 
-    command: list[str]
-    started: str
-    hardware: str
-    workers: list[str] = []
-    versions: dict[str, str]
-    git_commit: str | None
-    git_dirty: bool | None = None
-
-
-class Manifest(BaseModel):
-    """One run; validated whole when it is read, so that nothing behind it meets a damaged value."""
-
-    model_config = STRICT
-
-    plan: Plan
-    resources: dict[Literal["cpu", "gpu"], Amount]
-    """Of one trial."""
-    limits: Limits
     command: list[str]
     started: str
     hardware: str
@@ -101,14 +83,43 @@ class Manifest(BaseModel):
     git_commit: str | None
     git_dirty: bool | None = None
     """Whether the code had changes that are not in the commit; None where git does not say."""
+
+    @classmethod
+    def here(cls, workers: Sequence[str]) -> "Start":
+        """Return the start by this process, now.
+
+        Args:
+            workers: the machines that trials run on, in words.
+        """
+        commit = _git("rev-parse", "HEAD")
+        # Files that git does not know count: a sweep script that was never committed is a change too.
+        changes = None if commit is None else _git("status", "--porcelain", "--", *_CODE)
+        return Start(
+            command=_command(),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            hardware=describe_hardware(),
+            workers=list(workers),
+            versions=_versions(),
+            git_commit=commit,
+            git_dirty=None if changes is None else bool(changes),
+        )
+
+
+class Manifest(Start):
+    """One run and its first start; validated whole when it is read, so that nothing behind it meets a damaged value."""
+
+    plan: Plan
+    resources: dict[Literal["cpu", "gpu"], Amount]
+    """Of one trial."""
+    limits: Limits
     images: dict[str, SHA256] = {}
     """By the settings of each training set, of the largest size, the SHA-256 of its pixels."""
-    later_starts: list[LaterStart] = []
-    """In the order of time; the fields above are of the first."""
+    later_starts: list[Start] = []
+    """In the order of time."""
 
     def started_again(self, workers: Sequence[str]) -> "Manifest":
         """Return the manifest with a further start, by this process, on machines as `describe_nodes` names them."""
-        return self.model_copy(update={"later_starts": [*self.later_starts, LaterStart(**_this_start(workers))]})
+        return self.model_copy(update={"later_starts": [*self.later_starts, Start.here(workers)]})
 
     def write(self, run_path: str) -> None:
         """Write `sweep.json` into the run's folder or URL.
@@ -173,23 +184,8 @@ def describe_run(
         workers: the machines that trials run on, in words.
         images: by the settings of each training set, the SHA-256 of its pixels, 64 hexadecimal digits.
     """
-    return Manifest(plan=plan, resources=resources, limits=limits, images=dict(images or {}), **_this_start(workers))
-
-
-def _this_start(workers: Sequence[str]) -> dict[str, Any]:
-    """Return what `Manifest` and `LaterStart` say of this process."""
-    commit = _git("rev-parse", "HEAD")
-    # Files that git does not know count: a sweep script that was never committed is a change too.
-    changes = None if commit is None else _git("status", "--porcelain", "--", *_CODE)
-    return {
-        "command": _command(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": describe_hardware(),
-        "workers": list(workers),
-        "versions": _versions(),
-        "git_commit": commit,
-        "git_dirty": None if changes is None else bool(changes),
-    }
+    start = dict(Start.here(workers))
+    return Manifest(plan=plan, resources=resources, limits=limits, images=dict(images or {}), **start)
 
 
 def _versions() -> dict[str, str]:

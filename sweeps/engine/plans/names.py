@@ -10,6 +10,8 @@ from memo_core.results import experiment_id
 
 METRIC = "best_memorization_ratio"
 """What searchers, schedulers and displays take for the result of a trial."""
+STORAGE = "results"
+"""Where runs lie by default."""
 CHECKPOINTS_KEPT = 2
 """Of each trial."""
 AUTO = "auto"

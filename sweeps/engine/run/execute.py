@@ -17,8 +17,9 @@ from sweeps.engine.plans.factor import Factor, Preset, family_of
 from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.names import AUTO
 from sweeps.engine.plans.plan import Plan
-from sweeps.engine.run.dry_run import Estimate, dry_run
-from sweeps.engine.run.options import described, extended_plan, plan_of
+from sweeps.engine.run.ending.going_on import GoingOn
+from sweeps.engine.run.planning.dry_run import Estimate, dry_run
+from sweeps.engine.run.planning.options import described, extended_plan, plan_of
 
 # ruff: noqa: PLC0415 - what starts a sweep takes seconds to import, which a dry run need not wait for
 
@@ -28,10 +29,16 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     ray_session.fix_data_root()
     changed = {name: value for name in Limits.model_fields if (value := getattr(options, name)) is not None}
     reuse = runs_of(options.reuse)
+    going_on = GoingOn.of(options)
+    if (options.resume or options.extend is not None) and not options.dry_run:
+        status = _settled(factor, options, going_on)
+        if status is not None:
+            return status
     ray_session.choose(options.address, options.max_gpus)
     cluster = ray_session.look()
     if not options.dry_run:
-        print(cluster.headline, flush=True)
+        if not options.auto_resume:  # which may need no Ray
+            print(cluster.headline, flush=True)
         _check_place(options, cluster)
         if options.logger:
             from sweeps.engine.tune.loggers import check_loggers
@@ -40,41 +47,55 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     if options.resume:
         from sweeps.engine.run.starts import resume_sweep
 
-        return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
+        return resume_sweep(factor, options.storage_path, options.name, changed, reuse, going_on)
     if options.extend is not None:
-        return _extend(factor, options, changed, reuse)
+        return _extend(factor, options, changed, reuse, going_on)
     preset = preset_of(options, cluster)
     options.set += _settings_of_images(factor, options, preset)
     plan = plan_of(factor, options, preset)
     check_networks([*plan.trials, *plan.probes])
-    about = described(factor, plan)
-    packed = options.gpus_per_trial == AUTO
-    wanted = None if packed else options.gpus_per_trial
     if options.dry_run:
-        # A dry run describes a run wherever it may be: GPUs that are requested count as there.
-        gpus = wanted or 0
-        requested = math.ceil(gpus) if math.isfinite(gpus) else 0
-        if requested > cluster.gpus:
-            cluster = ray_session.Cluster(cluster.cpus, requested, cluster.description)
-    resources = trial_resources(cluster, wanted, options.cpus_per_trial)
-    if options.dry_run:
-        if about is not None:
-            # Standard output of a dry run is for the trials alone.
-            print(f"{about}{'; the first trainings:' if plan.search.kind == 'bisect' else ''}", file=sys.stderr)
-        if packed:
-            print("--gpus-per-trial auto: the share is measured when the sweep starts", file=sys.stderr)
-        dry_run(factor, plan, resources, cluster.capacity.at_once(resources), estimate=_estimate(options))
-        return 0
+        return _print_trials(factor, plan, options, cluster)
+    about, packed = described(factor, plan), options.gpus_per_trial == AUTO
+    resources = trial_resources(cluster, None if packed else options.gpus_per_trial, options.cpus_per_trial)
     print(why_preset(options, preset, cluster), flush=True)
     if about is not None:
         print(about, flush=True)
-    from sweeps.engine.run.starts import resume_sweep, start_sweep
-
     if options.auto_resume and is_begun(factor, plan, options):
-        return resume_sweep(factor, options.storage_path, options.name, changed, reuse)
+        status = _settled(factor, options, going_on)
+        if status is not None:
+            return status
+        from sweeps.engine.run.starts import resume_sweep
+
+        print(cluster.headline, flush=True)
+        return resume_sweep(factor, options.storage_path, options.name, changed, reuse, going_on)
+    from sweeps.engine.run.starts import start_sweep
+
+    if options.auto_resume:
+        print(cluster.headline, flush=True)
     share = partial(_packed, plan, options.cpus_per_trial) if packed and resources["gpu"] else None
     limits = Limits(**changed)
-    return start_sweep(factor, plan, resources, options.storage_path, options.name, limits, reuse, share)
+    return start_sweep(factor, plan, resources, options.storage_path, options.name, limits, reuse, share, going_on)
+
+
+def _print_trials(factor: Factor, plan: Plan, options: argparse.Namespace, cluster: ray_session.Cluster) -> int:
+    """Do a dry run of a new run."""
+    packed = options.gpus_per_trial == AUTO
+    wanted = None if packed else options.gpus_per_trial
+    # A dry run describes a run wherever it may be: GPUs that are requested count as there.
+    gpus = wanted or 0
+    requested = math.ceil(gpus) if math.isfinite(gpus) else 0
+    if requested > cluster.gpus:
+        cluster = ray_session.Cluster(cluster.cpus, requested, cluster.description)
+    resources = trial_resources(cluster, wanted, options.cpus_per_trial)
+    about = described(factor, plan)
+    if about is not None:
+        # Standard output of a dry run is for the trials alone.
+        print(f"{about}{'; the first trainings:' if plan.search.kind == 'bisect' else ''}", file=sys.stderr)
+    if packed:
+        print("--gpus-per-trial auto: the share is measured when the sweep starts", file=sys.stderr)
+    dry_run(factor, plan, resources, cluster.capacity.at_once(resources), estimate=_estimate(options))
+    return 0
 
 
 def preset_of(options: argparse.Namespace, cluster: ray_session.Cluster) -> Preset:
@@ -108,17 +129,16 @@ def _estimate(options: argparse.Namespace) -> Estimate | None:
 
 def _settings_of_images(factor: Factor, options: argparse.Namespace, preset: Preset) -> list[str]:
     """Return what `--data`, or images that cannot be had, add to `--set`."""
-    from sweeps.engine.run.own_images import instead_of_cifar10, own_images_settings, settings_of
+    from sweeps.engine.run.planning.own_images import instead_of_cifar10, own_images_settings, settings_of
 
     if options.data is None:
         return [] if options.dry_run else instead_of_cifar10(factor, options, preset)
     if options.auto_resume:
         from sweeps.engine.run import folder
-        from sweeps.engine.run.starts import read_run
 
         if folder.exists(_run_path(options)):
             # What a calibration found may come out otherwise now.
-            return settings_of(read_run(factor, _run_path(options)).plan)
+            return settings_of(folder.read_run(factor, _run_path(options)).plan)
     return own_images_settings(factor, options, preset)
 
 
@@ -132,20 +152,43 @@ def _check_place(options: argparse.Namespace, cluster: ray_session.Cluster) -> N
     check_storage(storage, cluster, options.shared_storage)
 
 
-def _extend(factor: Factor, options: argparse.Namespace, changed: dict[str, Any], reuse: Sequence[str]) -> int:
+def _settled(factor: Factor, options: argparse.Namespace, going_on: GoingOn) -> int | None:
+    """End at once, without Ray, where a run to resume or extend has nothing left to train; None where it has."""
+    from sweeps.engine.run import folder
+    from sweeps.engine.run.ending.settled import conclude_settled
+
+    storage = folder.absolute(options.storage_path)
+    if options.name is not None:
+        folder.check_name(storage, options.name)
+    run_path = join_url(storage, options.extend or options.name or folder.latest_run(storage, factor.name))
+    manifest = folder.read_run(factor, run_path)
+    plan = manifest.plan
+    if options.extend is not None:
+        plan = extended_plan(factor, options, plan).with_absolute_paths()
+    return conclude_settled(factor, manifest, plan, run_path, going_on)
+
+
+def _extend(
+    factor: Factor, options: argparse.Namespace, changed: dict[str, Any], reuse: Sequence[str], going_on: GoingOn
+) -> int:
     from sweeps.engine.run import folder
     from sweeps.engine.run.known import KnownTrials
-    from sweeps.engine.run.starts import extend_sweep, read_run
 
     run_path = join_url(folder.absolute(options.storage_path), options.extend)
-    manifest = read_run(factor, run_path)
+    manifest = folder.read_run(factor, run_path)
     plan = extended_plan(factor, options, manifest.plan)
     check_networks([*plan.trials, *plan.probes])
     if options.dry_run:
+        from sweeps.engine.run.continuation import trained_again
+
         known = KnownTrials(run_path, manifest, {})
+        for line in trained_again(run_path, known.records, plan):
+            print(line, file=sys.stderr)
         dry_run(factor, plan, manifest.resources, 1, lambda trial: known.result(trial) is None, _estimate(options))
         return 0
-    return extend_sweep(factor, plan, options.storage_path, options.extend, changed, reuse)
+    from sweeps.engine.run.starts import extend_sweep
+
+    return extend_sweep(factor, plan, options.storage_path, options.extend, changed, reuse, going_on)
 
 
 def runs_of(paths: list[str]) -> list[str]:
@@ -181,14 +224,15 @@ def is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
         MemosweepError: it does, and was begun with other options; says which differ.
     """
     from sweeps.engine.run import folder
-    from sweeps.engine.run.starts import difference, read_run
+    from sweeps.engine.run.planning.differences import difference, option_difference
 
     run_path = _run_path(options)
     if not folder.exists(run_path):
         return False
-    manifest = read_run(factor, run_path)
-    stored = manifest.plan.model_dump(mode="json")
-    found = difference(stored, plan.with_absolute_paths().model_dump(mode="json"))
+    manifest = folder.read_run(factor, run_path)
+    typed_plan = plan.with_absolute_paths()
+    found = option_difference(manifest.plan, typed_plan)
+    found = found or difference(manifest.plan.model_dump(mode="json"), typed_plan.model_dump(mode="json"))
     cpus, gpus = (manifest.resources.get(name, 0.0) for name in ("cpu", "gpu"))
     for option, begun, typed in (
         ("--cpus-per-trial", cpus, options.cpus_per_trial),
@@ -197,5 +241,9 @@ def is_begun(factor: Factor, plan: Plan, options: argparse.Namespace) -> bool:
         # Left out, it is what the run has, whatever this machine would give.
         found = found or (None if typed is None else difference(begun, typed, option))
     if found is not None:
-        raise MemosweepError(f"--auto-resume: {run_path} was begun with other options: {found}")
+        advice = (
+            f"--resume finishes it as it was begun, --extend {options.name} adds values, sizes, repeats or a longer "
+            "budget, another --name starts anew"
+        )
+        raise MemosweepError(f"--auto-resume: {run_path} was begun with other options: {found}; {advice}")
     return True

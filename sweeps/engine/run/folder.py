@@ -13,8 +13,9 @@ from filelock import FileLock, Timeout
 from analysis.results.store import is_local, join_url, last_part, local_path, open_location
 from memo_core.errors import MemosweepError, quoted
 from memo_core.files import UNFINISHED
+from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import FILE as MANIFEST
-from sweeps.engine.plans.manifest import Manifest, unreachable
+from sweeps.engine.plans.manifest import Manifest, name_of, unreachable
 from sweeps.engine.run import lease
 from sweeps.engine.tune.trial_folder import NOTES_FILE, TrialRecord
 
@@ -118,9 +119,26 @@ def refuse_existing(run_path: str) -> None:
         names = filesystem.ls(path, detail=False) if filesystem.exists(path) else []
     inside = set(map(last_part, names))
     if MANIFEST in inside:
-        raise MemosweepError(f"{run_path} exists: --resume finishes it, --name starts another")
+        name = name_of(run_path)
+        raise MemosweepError(
+            f"{run_path} exists: --resume finishes it as it was begun, --auto-resume finishes it where the options are "
+            f"the same, --extend {name} adds values, sizes, repeats or a longer budget, another --name starts anew"
+        )
     if any(name not in (LOCK, lease.FOLDER) and not UNFINISHED.fullmatch(name) for name in inside):
         raise MemosweepError(f"{run_path} exists and is not the run of a sweep: give another --name or --storage-path")
+
+
+def read_run(factor: Factor, run_path: str) -> Manifest:
+    """Return the manifest of a run of a factor.
+
+    Raises:
+        MemosweepError: there is none, or it is a run of another factor.
+    """
+    manifest = Manifest.read(run_path)
+    plan = manifest.plan
+    if (plan.factor.name, plan.factor.key) != (factor.name, factor.key):
+        raise MemosweepError(f"{run_path} is a run of {plan.factor.name} ({plan.factor.key}), not of {factor.name}")
+    return manifest
 
 
 def latest_run(storage: str, factor: str) -> str:

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from analysis.results.store import RESULT_FILE, join_url, last_part, open_location
-from memo_core.data import load_training_set
 from memo_core.errors import MemosweepError
 from memo_core.experiment import DataConfig, Experiment, FlatExperiment
 from memo_core.results import experiment_id
-from memo_core.training.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from sweeps.engine.plans.manifest import Manifest, name_of, unreachable
 from sweeps.engine.plans.names import folder_name, trial_directory
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
@@ -73,6 +71,8 @@ class KnownTrials:
 
     def _pixels_of(self, data: DataConfig) -> str:
         """Return the SHA-256 of a training set as it is now; it is read once for all trials on it."""
+        from memo_core.data import load_training_set  # noqa: PLC0415 (loads torch)
+
         if data not in self._pixels:
             self._pixels[data] = load_training_set(data).pixels_sha256
         return self._pixels[data]
@@ -106,6 +106,8 @@ class _Source:
 
     def has_images(self, pixels_sha256: str) -> bool:
         """Return whether the trial was trained on these images, as its checkpoint says."""
+        from memo_core.training.checkpoint import CHECKPOINT_FILE, read_checkpoint  # noqa: PLC0415 (loads torch)
+
         filesystem, path = open_location(join_url(self.run_path, self.record.folder))
         with tempfile.TemporaryDirectory() as place:
             for folder in sorted(map(str, filesystem.ls(path, detail=False)), reverse=True):

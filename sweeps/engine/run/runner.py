@@ -1,6 +1,5 @@
 """Go on with a run from what its folder holds, which of a new one is nothing, and write what it leaves behind."""
 
-import errno
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,20 +10,16 @@ from ray.tune import TuneError
 from memo_core.errors import MemosweepError, first_line
 from memo_core.experiment import FlatExperiment
 from memo_core.results import experiment_id, training_id
-from memo_core.terminal import INTERRUPTED
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.plans.factor import Factor
-from sweeps.engine.plans.manifest import Limits, Manifest, name_of
+from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.names import METRIC, folder_name
 from sweeps.engine.plans.plan import EMMSearchOptions, Plan
 from sweeps.engine.plans.trainings import Trainings, shared_trainings, trained_along
-from sweeps.engine.run import folder
-from sweeps.engine.run.artifacts import write_artifacts
+from sweeps.engine.run.ending.conclude import conclude
+from sweeps.engine.run.ending.going_on import GoingOn
 from sweeps.engine.run.known import KnownTrials
-from sweeps.engine.run.tally import tally
-from sweeps.engine.search.base import TrialSearcher
 from sweeps.engine.search.build import searcher_of
-from sweeps.engine.search.emm import EMMSearcher
 from sweeps.engine.search.journal import Journal, replay
 from sweeps.engine.tune.board import Board
 from sweeps.engine.tune.display.trials import EarlierTrial
@@ -32,7 +27,6 @@ from sweeps.engine.tune.interruption import Interrupted, Interruption
 from sweeps.engine.tune.loggers import check_loggers
 from sweeps.engine.tune.progress import LiveProgress
 from sweeps.engine.tune.source import TrialSource
-from sweeps.engine.tune.trial_folder import read_records
 from sweeps.engine.tune.tuner import Start, tuner_of
 
 
@@ -43,6 +37,7 @@ def go_on(
     limits: Limits,
     reuse: Sequence[str] = (),
     still_held: Callable[[], None] = lambda: None,
+    going_on: GoingOn = GoingOn(),  # noqa: B008 (frozen)
 ) -> int:
     """Train what is missing of a run, all of it where it is new, and write its artifacts.
 
@@ -55,6 +50,7 @@ def go_on(
         limits: of this start.
         reuse: folders or URLs of runs whose equal trials are taken.
         still_held: raises where another driver has taken over.
+        going_on: how the user goes on with the run where it is interrupted.
 
     Returns:
         The exit code: 0 done, 1 some trials failed, 130 interrupted and worth starting again.
@@ -83,7 +79,7 @@ def go_on(
         journal.write()
     except MemosweepError as error:
         broken = f"the sweep broke off: {first_line(error)}"
-    return _conclude(manifest, run_path, searcher, journal, known, broken)
+    return conclude(manifest, run_path, searcher, journal.events, known, going_on, broken)
 
 
 def _training_of(experiment: FlatExperiment, shared: Trainings) -> str:
@@ -162,38 +158,3 @@ def _last_line(error: BaseException) -> str:
     """Return the last line of an error's message, which may be a traceback: without the name of the error in it."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     return re.sub(r"^[A-Za-z_][\w.]*(?:Error|Exception): ", "", line)
-
-
-def _conclude(
-    manifest: Manifest, run_path: str, searcher: TrialSearcher, journal: Journal, known: KnownTrials, broken: str | None
-) -> int:
-    """Write the artifacts, say what failed and what is missing; return the exit code."""
-    plan, again = manifest.plan, f"--resume --name {name_of(run_path)}"
-    records = read_records(run_path)
-    counted = tally(plan, records, journal.events)
-    try:
-        write_artifacts(run_path, manifest, searcher.search if isinstance(searcher, EMMSearcher) else None)
-    except (MemosweepError, OSError) as error:
-        # A run that broke off ends with that reason and no other.
-        if broken is None and not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
-            raise
-        broken = broken or f"the tables cannot be written ({first_line(error)})"
-    for line in [*folder.notes(run_path, records), *counted.failure_lines(run_path)]:
-        print(line, flush=True)
-    if known.reused:
-        count, runs = len(known.reused), list(dict.fromkeys(known.reused.values()))
-        what = "1 trial was" if count == 1 else f"{count} trials were"
-        where = "another run" if len(runs) == 1 else "other runs"
-        print(f"{what} taken from {where}: {', '.join(runs)}", flush=True)
-    # An Optuna search has more to propose, unless it says why not.
-    more = (plan.total or 0) - counted.begun if searcher.ended is None else 0
-    missing = counted.missing + max(0, more)
-    if searcher.ended is not None and not missing:
-        print(f"ended after {counted.begun} of {plan.total} trials: {searcher.ended}", flush=True)
-    if broken is not None or missing:
-        left = f" with {missing} of {plan.total} trials unfinished" if plan.total is not None else ""
-        print(f"{broken or 'interrupted'}{left}; finish it with {again}", flush=True)
-        return INTERRUPTED
-    if any(failure.kind == "failed" for failure in counted.failures):
-        print(f"{again} tries the failed trials again, from their checkpoints", flush=True)
-    return 1 if counted.failures else 0

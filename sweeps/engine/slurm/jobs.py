@@ -1,9 +1,12 @@
 """Write the job file that a sweep's command line asks for, after every check that its start would make."""
 
 import argparse
+import contextlib
 import math
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,21 +21,24 @@ from sweeps.engine.cluster.capacity import Capacity, Nodes
 from sweeps.engine.cluster.resources import trial_resources
 from sweeps.engine.cluster.session import Cluster
 from sweeps.engine.plans.checks import check_networks
-from sweeps.engine.plans.data_checks import check_data
 from sweeps.engine.plans.factor import Factor, Preset
 from sweeps.engine.plans.manifest import Limits, describe_run
 from sweeps.engine.plans.names import AUTO, trial_directory
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.execute import is_begun, preset_of, runs_of, why_preset
-from sweeps.engine.run.options import extended_plan, plan_of
-from sweeps.engine.run.starts import read_run
+from sweeps.engine.run.folder import read_run
+from sweeps.engine.run.planning.options import extended_plan, plan_of
 from sweeps.engine.run.storage import check_storage
 from sweeps.engine.slurm.request import Request, typed_without_slurm
 from sweeps.engine.slurm.script import MARK, Job, array_job, sweep_job
 from sweeps.engine.tune.loggers import check_loggers
 
-_ANSWER_SECONDS = 15.0
+_ANSWER_SECONDS = 10.0
+_PROBE = "#!/bin/bash\n#SBATCH --requeue\ntrue\n"
+"""A job by which to see whether Slurm answers at all."""
+_UNREACHABLE = re.compile(r"configuration source|unable to contact|connection refused|timed out", re.IGNORECASE)
+"""What `sbatch` says where it finds no controller."""
 _FILE = re.compile(r"[\w./+=,@~-]+")
 _MAX_FILE_BYTES = 4 * 2**20
 """Of a script, by Slurm's own default."""
@@ -58,6 +64,10 @@ def write_job(factor: Factor, options: argparse.Namespace) -> int:
         raise MemosweepError(
             f"{option} {typed}: there is no Slurm here (sbatch is not on PATH), write the job on a login node"
         )
+    # Before all that takes time; whether it would take such a job does not matter.
+    _, complaint = _asked(option, typed, _PROBE)
+    if _UNREACHABLE.search(complaint):
+        raise MemosweepError(f"{option} {typed}: Slurm does not answer ({_reason(complaint)})")
     ray_session.fix_data_root()
     storage = folder.absolute(options.storage_path)
     if options.name is not None:
@@ -173,6 +183,8 @@ def _new_plan(factor: Factor, options: argparse.Namespace, cluster: Cluster) -> 
 
 def _check(plan: Plan) -> dict[str, str]:
     """Check networks and data here, where people see it; what is downloaded is then there for the job."""
+    from sweeps.engine.plans.data_checks import check_data  # noqa: PLC0415 (loads torch)
+
     trials = [*plan.trials, *plan.probes]
     check_networks(trials)
     return check_data(trials)
@@ -231,26 +243,47 @@ def _test(option: str, typed: str, script: str) -> None:
     if len(script.encode()) > _MAX_FILE_BYTES:
         raise MemosweepError(f"{option} {typed}: {len(script.encode()):,} bytes, Slurm takes {_MAX_FILE_BYTES:,}; "
                              "select fewer trials")  # fmt: skip
+    code, complaint = _asked(option, typed, script)
+    if code:
+        raise MemosweepError(f"{option} {typed}: Slurm refuses the job ({_reason(complaint)})")
+
+
+def _reason(complaint: str) -> str:
+    """Return the line of what `sbatch` wrote to stderr that says why."""
+    # What is wrong with an option is followed by where to read on.
+    lines = [line for line in complaint.splitlines() if line.strip() and not line.startswith('Try "sbatch')]
+    if not lines:
+        return "no reason given"
+    return re.sub(r"^(?:sbatch: |error: |fatal: |allocation failure: )+", "", lines[-1])
+
+
+def _asked(option: str, typed: str, script: str) -> tuple[int, str]:
+    """Have Slurm look at a job without submitting it; return its exit code and what it wrote to stderr.
+
+    Raises:
+        MemosweepError: `sbatch` cannot be run, or Slurm does not answer.
+    """
     try:
-        answer = subprocess.run(
+        # In a group of its own: what a wrapper of sbatch started must not be waited for either.
+        process = subprocess.Popen(
             ["sbatch", "--test-only"],
-            input=script,
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=_ANSWER_SECONDS,
-            check=False,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        raise MemosweepError(f"{option} {typed}: Slurm does not answer within {_ANSWER_SECONDS:g} s") from None
     except OSError as error:
         raise MemosweepError(f"{option} {typed}: sbatch cannot be run ({first_line(error)})") from None
-    if answer.returncode:
-        # What is wrong with an option is followed by where to read on.
-        lines = [line for line in answer.stderr.splitlines() if line.strip() and not line.startswith('Try "sbatch')]
-        said = (
-            re.sub(r"^(?:sbatch: |error: |fatal: |allocation failure: )+", "", lines[-1])
-            if lines
-            else "no reason given"
-        )
-        raise MemosweepError(f"{option} {typed}: Slurm refuses the job ({said})")
+    with process:
+        try:
+            _, complaint = process.communicate(script, timeout=_ANSWER_SECONDS)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            message = f"Slurm does not answer within {_ANSWER_SECONDS:g} s (sbatch --test-only), try again later"
+            raise MemosweepError(f"{option} {typed}: {message}") from None
+    return process.returncode, complaint

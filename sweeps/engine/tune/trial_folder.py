@@ -20,7 +20,6 @@ from analysis.results.store import RESULT_FILE, is_local, join_url, last_part, l
 from memo_core.experiment import FlatExperiment
 from memo_core.files import UNFINISHED, write_atomically
 from memo_core.results import experiment_id, result_lines
-from memo_core.training.checkpoint import SUMS_FILE
 from sweeps.engine.plans.manifest import unreachable
 from sweeps.engine.plans.names import identity_of
 
@@ -165,6 +164,8 @@ class TrialFolder:
         """Copy a file or folder of `path` to where it belongs, if that is elsewhere."""
         if self._local:
             return
+        from memo_core.training.checkpoint import SUMS_FILE  # noqa: PLC0415 (loads torch, which readers do without)
+
         source = self.path / name
         files = sorted(source.iterdir(), key=lambda file: file.name == SUMS_FILE) if source.is_dir() else [source]
         with unreachable(f"{self.location}: cannot be written"):

@@ -57,6 +57,28 @@ def test_data_says_which_images_have_duplicates(tmp_path, capsys):
     assert "duplicate" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ([], "1,797 images of 8 x 8 pixels"),
+        (["data.size=30"], "30 images of"),
+        (["data.classes=8,3"], "348 images of"),  # the digits have 174 eights and 183 threes
+    ],
+)
+def test_duplicates_are_looked_for_in_the_whole_set_unless_a_size_is_asked_for(settings, line, capsys):
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    assert main(["data", "--duplicates", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(line)
+    assert "duplicates: " in printed
+
+
+def test_a_blend_has_no_whole(capsys):
+    blend = ["--set", "data.blend_dataset=cifar10", "--set", "data.blend_ratio=0.5"]
+    assert main(["data", "--duplicates", *blend]) == 2
+    assert capsys.readouterr().err == ("error: --duplicates of a blend: say how many images, by --set data.size=N\n")
+
+
 def test_what_is_passed_over_and_where_classes_come_from_are_notes_said_once(tmp_path, capsys):
     for index in range(4):
         folder = tmp_path / ("dog", "cat")[index % 2]

@@ -53,6 +53,14 @@ def test_what_is_not_a_duration_is_refused_with_examples(text):
         parse_duration(text, "--time-budget")
 
 
+@pytest.mark.parametrize("native", [False, True])
+def test_a_precision_that_the_processor_emulates_is_warned_of_at_the_start(native, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("memo_core.model.precision.has_bfloat16", lambda: native)
+    assert train(tmp_path / "run", "--set", "training.precision=bfloat16") == 0
+    warned = "note: training.precision = bfloat16: this processor has no instructions for it"
+    assert capsys.readouterr().err.startswith(warned) == (not native)
+
+
 def test_the_one_before_is_used_where_the_newest_is_damaged_and_it_is_said(tmp_path, capsys):
     assert train(tmp_path / "whole") == 0
     assert train(tmp_path / "run") == 0
@@ -80,8 +88,14 @@ def test_other_images_behind_the_same_path_are_refused(tmp_path, capsys, monkeyp
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_training_is_saved_and_goes_on_to_the_same_numbers(tmp_path, capsys, number):
+@pytest.mark.parametrize(
+    ("number", "typed", "way"),
+    [
+        (signal.SIGTERM, (), "the same command with --resume goes on"),
+        (signal.SIGINT, ("--auto-resume",), "the same command goes on"),
+    ],
+)
+def test_an_interrupted_training_is_saved_and_goes_on_to_the_same_numbers(tmp_path, capsys, number, typed, way):
     longer = ["--set", "training.images=640"]
 
     def interrupt():
@@ -91,14 +105,12 @@ def test_an_interrupted_training_is_saved_and_goes_on_to_the_same_numbers(tmp_pa
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    assert train(tmp_path / "run", *longer, "--checkpoint-every", "0.001s") == 130
+    assert train(tmp_path / "run", *longer, "--checkpoint-every", "0.001s", *typed) == 130
     thread.join()
     seen = read_checkpoint(tmp_path / "run/checkpoint.pt")["images_seen"]
     assert 32 <= seen < 640
-    assert capsys.readouterr().err == (
-        f"interrupted: saved at {seen:,} images seen, the same command with --resume goes on\n"
-    )
-    assert train(tmp_path / "run", *longer, "--resume") == 0
+    assert capsys.readouterr().err == f"interrupted: saved at {seen:,} images seen, {way}\n"
+    assert train(tmp_path / "run", *longer, *(typed or ["--resume"])) == 0
     assert train(tmp_path / "whole", *longer) == 0
     assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
 

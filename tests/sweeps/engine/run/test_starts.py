@@ -1,11 +1,6 @@
 """What is compared before a run goes on: its options, its images, and the trials that a longer budget continues."""
 
-import json
-
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from memo_core.errors import MemosweepError
 from sweeps.data_size import FACTOR as DATA_SIZE
@@ -16,7 +11,8 @@ from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import OptunaOptions, grid_plan
 from sweeps.engine.plans.ranges import Range
 from sweeps.engine.run import starts
-from sweeps.engine.run.starts import check_images, difference, read_run
+from sweeps.engine.run.folder import read_run
+from sweeps.engine.run.starts import check_images
 from sweeps.engine.tune.trial_folder import TrialFolder, read_records
 from sweeps.width import FACTOR as WIDTH
 
@@ -27,41 +23,6 @@ ROW = {"images_seen": 100, "best_memorization_ratio": 0.5}
 
 def dumped(plan):
     return plan.model_dump(mode="json")
-
-
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        (PLAN, None),
-        (grid_plan(WIDTH, Selection("laptop", values=[8], sizes=[10])), "it has 2 trials, these options give 1"),
-        (grid_plan(WIDTH, Selection("laptop", values=[8, 32], sizes=[10])),
-         "its trials[1].model.width is 16, here it is 32"),
-        (grid_plan(WIDTH, Selection("laptop", values=[8, 16], sizes=[12])),
-         "its trials[0].data.size is 10, here it is 12"),
-        (grid_plan(DATA_SIZE, Selection("laptop", values=[8, 16])),
-         "its factor.name is 'width', here it is 'data_size'"),
-    ],
-)  # fmt: skip
-def test_the_first_difference_of_two_plans_is_named_with_both_values(typed, words):
-    assert difference(dumped(PLAN), dumped(typed)) == words
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(JSON, JSON)
-@hypothesis_settings(max_examples=50, deadline=None)
-def test_there_is_a_difference_where_two_values_are_not_equal(one, other):
-    assert difference(one, one) is None
-    equal = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-    if equal:
-        assert difference(one, other) is None
-    elif one != other and "null" not in json.dumps([one, other]):
-        assert difference(one, other) is not None
 
 
 def test_a_run_of_another_factor_is_refused(tmp_path):
@@ -133,3 +94,13 @@ def test_a_time_budget_is_that_of_one_start():
     assert starts.limits_of(manifest, {"time_budget": 30.0, "max_concurrent": 1}) == Limits(
         time_budget=30, max_concurrent=1
     )
+
+
+def test_trials_on_cpus_that_emulate_their_precision_are_warned_of_once(monkeypatch, capsys):
+    monkeypatch.setattr("memo_core.model.precision.has_bfloat16", lambda: False)
+    slow = grid_plan(WIDTH, Selection("laptop", settings={"training.precision": "bfloat16"}))
+    starts._say_what_is_slow(slow.trials, {"cpu": 1.0})
+    assert capsys.readouterr().out.count("this processor has no instructions for it") == 1
+    starts._say_what_is_slow(slow.trials, {"cpu": 1.0, "gpu": 0.5})
+    starts._say_what_is_slow(PLAN.trials, {"cpu": 1.0})
+    assert capsys.readouterr().out == ""

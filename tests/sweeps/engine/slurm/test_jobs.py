@@ -3,12 +3,14 @@
 import os
 import shlex
 import shutil
+import time
 
+import psutil
 import pytest
 
 from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.names import trial_directory
-from tests.sweeps.conftest import settings
+from tests.sweeps.conftest import settings, wait_for
 
 TRIALS = ["--values", "0", "0.01", "--sizes", "10", *settings()]
 
@@ -145,6 +147,32 @@ def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(script, slurm, tmp_pa
         )  # fmt: skip
     assert not (tmp_path / "a.sbatch").exists()
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("option", ["--slurm", "--slurm-array"])
+def test_a_slurm_that_does_not_answer_is_waited_for_only_so_long(option, script, tmp_path, monkeypatch):
+    monkeypatch.setattr("sweeps.engine.slurm.jobs._ANSWER_SECONDS", 0.5)
+    # As a wrapper of sbatch: what it started holds its output open.
+    (tmp_path / "bin/sbatch").write_text("#!/bin/bash\nsleep 300 &\necho $! > child\nwait\n")
+    begun = time.monotonic()
+    code, said, errors = script("weight_decay", *TRIALS, option, "a.sbatch", "--name", "decay")
+    assert time.monotonic() - begun < 20
+    assert (code, said, errors) == (
+        2, "", f"error: {option} a.sbatch: Slurm does not answer within 0.5 s (sbatch --test-only), try again later\n"
+    )  # fmt: skip
+    assert not (tmp_path / "a.sbatch").exists()
+    assert not (tmp_path / "results").exists()
+    child = int((tmp_path / "child").read_text())
+    wait_for(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE, 10)
+
+
+def test_a_slurm_without_a_controller_is_refused_before_anything_is_looked_at(script, slurm, tmp_path):
+    slurm("sbatch: error: resolve_ctls_from_dns_srv: res_nsearch error", "sbatch: fatal: Could not establish a "
+          "configuration source")  # fmt: skip
+    code, said, errors = script("weight_decay", *TRIALS, "--slurm", "a.sbatch")
+    assert (code, said, errors) == (
+        2, "", "error: --slurm a.sbatch: Slurm does not answer (Could not establish a configuration source)\n"
+    )  # fmt: skip
 
 
 def test_without_slurm_it_says_so(script, tmp_path, monkeypatch):

@@ -94,7 +94,7 @@ def suggest(
     if not (paper or seconds == 0 or (has_budget and has_rate)):
         rates = (float(base["training.learning_rate"]),) if has_rate else _RATES
         best = _calibrated(base, rates, seconds, say)
-        budget, reason = _budget(best, base["data.size"])
+        budget, reason = _budget(best, base["data.size"], seconds)
         reasons.append(f"learning rate {best.learning_rate:g}: {reason}")
         if not has_rate:
             chosen["training.learning_rate"] = best.learning_rate
@@ -221,7 +221,7 @@ def _calibrated(
 
     say(
         f"calibration: training |D| = {base['data.size']} at a learning rate of "
-        f"{' and '.join(f'{rate:g}' for rate in rates)}, {seconds / 60:g} minutes at most"
+        f"{' and '.join(f'{rate:g}' for rate in rates)}, {_duration(seconds)} at most"
     )
 
     def on_point(rate: float, point: "Point") -> None:
@@ -243,8 +243,8 @@ def _calibrated(
     return best
 
 
-def _budget(growth: "Growth", size: int) -> tuple[int, str]:
-    """Return the images that trials are to see, and what that follows from."""
+def _budget(growth: "Growth", size: int, seconds: float) -> tuple[int, str]:
+    """Return the images that trials are to see, and what that follows from; `seconds` the calibration was to take."""
     from memo_core.calibration import PASSED  # noqa: PLC0415 (loads torch)
 
     if growth.enough is not None:
@@ -256,10 +256,21 @@ def _budget(growth: "Growth", size: int) -> tuple[int, str]:
     reason = (
         f"|D| = {size} was not memorized yet after {last.images_seen:,} images: from {middle.images_seen:,} images on, "
         f"the ratio went from {ratios[0]} to {ratios[1]}, and the distance to the nearest image from "
-        f"{middle.knn_distance:.1f} to {last.knn_distance:.1f}. Ratios of 0 may mean too short a training: raise "
-        "--set training.images, or take fewer pixels by --set data.resolution"
+        f"{middle.knn_distance:.1f} to {last.knn_distance:.1f}. Ratios of 0 may mean too short a training: "
+        f"{_longer(seconds) if last.images_seen < _MOST else ''}raise --set training.images, or take fewer pixels by "
+        "--set data.resolution"
     )
     return _rounded_up(_MARGIN * last.images_seen), reason
+
+
+def _longer(seconds: float) -> str:
+    """Return in words how to give a calibration more time that has used up its own."""
+    minutes = 10 if seconds < 300 else math.ceil(seconds / 30)
+    return f"its {_duration(seconds)} are used up, --calibration {minutes}min lets it go on longer; else "
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:g} minutes"
 
 
 def _rounded_up(count: int) -> int:

@@ -9,8 +9,8 @@ from memo_core.calibration import Growth, Point
 from memo_core.errors import MemosweepError
 from memo_core.training.speed import Speed
 from sweeps.class_blend import FACTOR as BLEND
-from sweeps.engine.run import own_images
-from sweeps.engine.run.own_images import instead_of_cifar10, own_images_settings, settings_of, suggest
+from sweeps.engine.run.planning import own_images
+from sweeps.engine.run.planning.own_images import instead_of_cifar10, own_images_settings, settings_of, suggest
 from sweeps.num_classes import FACTOR as CLASSES
 from sweeps.weight_decay import FACTOR
 
@@ -98,10 +98,23 @@ def test_a_calibration_is_run_on_the_images_and_said(fast, monkeypatch, capsys):
 
 def test_a_set_that_was_not_memorized_says_how_it_grew():
     points = (Point(1_000, 0.0, 9.0), Point(2_000, 0.25, 4.0), Point(3_000, 0.5, 2.0))
-    budget, reason = own_images._budget(Growth(5e-3, points, 1.0), 10)
+    budget, reason = own_images._budget(Growth(5e-3, points, 1.0), 10, 60)
     assert budget == 6_000
     assert "the ratio went from 25% to 50%" in reason
     assert "from 4.0 to 2.0" in reason
+
+
+@pytest.mark.parametrize(
+    ("seconds", "seen", "said"),
+    [
+        (60, 3_000, "its 60 s are used up, --calibration 10min lets it go on longer; else raise --set training.images"),
+        (1200, 3_000, "its 20 minutes are used up, --calibration 40min lets it"),
+        (60, own_images._MOST, "too short a training: raise --set training.images"),
+    ],
+)
+def test_a_calibration_that_ran_out_of_time_says_how_to_give_it_more(seconds, seen, said):
+    growth = Growth(5e-3, (Point(1_000, 0.0, 9.0), Point(seen, 0.25, 4.0)), 1.0)
+    assert said in own_images._budget(growth, 10, seconds)[1]
 
 
 def test_a_dry_run_trains_nothing_and_keeps_its_output_for_the_trials(fast, monkeypatch, capsys):

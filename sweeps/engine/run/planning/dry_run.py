@@ -74,7 +74,7 @@ def _costs(
     estimate: Estimate,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return what each trial costs, for JSON, and all of them in words; of a search each trial."""
-    from sweeps.engine.run.estimate import costs_of  # noqa: PLC0415 (loads torch)
+    from sweeps.engine.run.planning.estimate import costs_of  # noqa: PLC0415 (loads torch)
 
     experiments = [Experiment.from_flat(trial) for trial in trials]
     along = trained_along(experiments) if shared_trainings(plan, resources) else set()

@@ -4,7 +4,7 @@ from memo_core.results import experiment_id
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import OptunaOptions, grid_plan
-from sweeps.engine.run.tally import Failure, Tally, tally
+from sweeps.engine.run.ending.tally import Failure, Tally, tally
 from sweeps.engine.search.journal import Begun, Ended
 from sweeps.engine.tune.trial_folder import TrialRecord
 from sweeps.width import FACTOR as WIDTH

@@ -33,13 +33,14 @@ _FIGURES = 4
 _GALLERY_TRIALS = 6
 
 
-def write_artifacts(run_path: str, manifest: Manifest, search: Search | None = None) -> None:
+def write_artifacts(run_path: str, manifest: Manifest, search: Search | None = None, is_whole: bool = True) -> None:
     """Write table.csv, table.parquet, figure and gallery into the run's folder, and say what was found.
 
     Args:
         run_path: folder or URL of the run.
         manifest: of the run.
         search: of an EMM search, as far as it is.
+        is_whole: all trials have ended; before, nothing is advised from their ratios.
     """
     plan = manifest.plan
     try:
@@ -86,7 +87,7 @@ def write_artifacts(run_path: str, manifest: Manifest, search: Search | None = N
             )
     for line in findings(runs, plan) if search is None else emm_findings(search):
         print(line)
-    advice = nothing_learned(runs.networks.counted.evaluations)
+    advice = nothing_learned(runs.networks.counted.evaluations) if is_whole else None
     if advice is not None:
         print(advice)
     if len(parts) > _FIGURES:

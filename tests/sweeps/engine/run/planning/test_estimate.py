@@ -9,9 +9,9 @@ from memo_core.results import experiment_id
 from memo_core.training.speed import Speed, forward_flops
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.plan import grid_plan
-from sweeps.engine.run import estimate
-from sweeps.engine.run.dry_run import Estimate, dry_run
-from sweeps.engine.run.estimate import costs_of
+from sweeps.engine.run.planning import estimate
+from sweeps.engine.run.planning.dry_run import Estimate, dry_run
+from sweeps.engine.run.planning.estimate import costs_of
 from sweeps.weight_decay import FACTOR
 
 CPU = {"cpu": 1, "gpu": 0}

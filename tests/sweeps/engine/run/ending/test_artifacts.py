@@ -12,7 +12,7 @@ from memo_core.experiment.presets import LAPTOP
 from sweeps.engine.plans.manifest import Limits, describe_run
 from sweeps.engine.plans.plan import FactorDescription, GridOptions, OptunaOptions, Plan
 from sweeps.engine.plans.ranges import Choices
-from sweeps.engine.run.artifacts import findings, write_artifacts
+from sweeps.engine.run.ending.artifacts import findings, write_artifacts
 from tests.fakes import SIZES, grid, write_sweep
 
 SEARCHED = OptunaOptions(space={"model.depth": Choices(choices=[1, 2])}, figure="3b", num_trials=3)
@@ -102,7 +102,7 @@ def test_figures_name_their_images_and_those_beyond_four_are_counted(tmp_path, m
         titles.append(title)
         return Figure()
 
-    monkeypatch.setattr("sweeps.engine.run.artifacts.metric_over_factor", drawn)
+    monkeypatch.setattr("sweeps.engine.run.ending.artifacts.metric_over_factor", drawn)
     write_artifacts(str(folder), describe_run(plan("model.width"), {"cpu": 1.0}, Limits()))
     assert len(titles) == 4
     assert all(title.startswith("CIFAR-10: ") for title in titles)

@@ -11,13 +11,15 @@ from sweeps.engine.plans.manifest import Limits, describe_run
 from sweeps.engine.plans.names import trial_directory
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import OptunaOptions
-from sweeps.engine.run import runner
+from sweeps.engine.run.ending.conclude import conclude as run_conclude
+from sweeps.engine.run.ending.going_on import GoingOn
 from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.search.build import searcher_of
 from sweeps.engine.search.journal import Begun, Journal, ended
 from sweeps.engine.tune.trial_folder import TrialFolder
 from sweeps.width import FACTOR as WIDTH
 
+STARTED = GoingOn()
 ROW = {"images_seen": 100, "best_memorization_ratio": 0.5}
 
 
@@ -25,8 +27,8 @@ ROW = {"images_seen": 100, "best_memorization_ratio": 0.5}
 def conclude(tmp_path, monkeypatch):
     """End an Optuna search of so many trials of which one is done; returns the exit code."""
 
-    def end(trials, written=lambda *_: None, broken=None):
-        monkeypatch.setattr(runner, "write_artifacts", written)
+    def end(trials, written=lambda *_, **__: None, broken=None, going_on=STARTED):
+        monkeypatch.setattr("sweeps.engine.run.ending.conclude.write_artifacts", written)
         plan = optuna_plan(WIDTH, Selection("laptop"), {}, OptunaOptions(num_trials=trials))
         manifest, journal = describe_run(plan, {"cpu": 1.0}, Limits()), Journal(str(tmp_path), [])
         searcher = searcher_of(WIDTH, plan)
@@ -35,12 +37,12 @@ def conclude(tmp_path, monkeypatch):
         begun = Begun(key="0", trial_id=experiment_id(flat))
         journal.events += [begun, ended(begun, ROW)]
         known = KnownTrials(str(tmp_path), manifest, {})
-        return runner._conclude(manifest, str(tmp_path), searcher, journal, known, broken)
+        return run_conclude(manifest, str(tmp_path), searcher, journal.events, known, going_on, broken)
 
     return end
 
 
-def full(*_):
+def full(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -59,8 +61,29 @@ def test_a_disk_that_is_full_when_the_tables_are_written_is_worth_another_start(
 
 
 def test_other_errors_of_the_tables_are_not(conclude):
-    def unreachable(*_):
+    def unreachable(*_, **__):
         raise MemosweepError("s3://bucket: cannot be read")
 
     with pytest.raises(MemosweepError, match="cannot be read"):
         conclude(1, written=unreachable)
+
+
+@pytest.mark.parametrize(
+    ("going_on", "way"),
+    [
+        (GoingOn(), "--resume --name {name}"),
+        (GoingOn(is_same_command=True, storage="elsewhere"), "the same command"),
+        (GoingOn(storage="my results"), "--resume --name {name} --storage-path 'my results'"),
+    ],
+)
+def test_the_way_on_is_the_one_that_was_typed(going_on, way, conclude, tmp_path, capsys):
+    assert conclude(3, broken="interrupted", going_on=going_on) == 130
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"interrupted with 2 of 3 trials unfinished; finish it with {way.format(name=tmp_path.name)}"
+
+
+def test_nothing_is_advised_of_a_run_that_is_not_whole(conclude):
+    seen = []
+    for trials, broken in ((1, None), (3, "interrupted"), (3, None)):
+        conclude(trials, written=lambda *_, is_whole: seen.append(is_whole), broken=broken)
+    assert seen == [True, False, False]

@@ -8,7 +8,7 @@ from memo_core.errors import MemosweepError
 from sweeps.engine.command import _parser
 from sweeps.engine.plans.manifest import Limits, Manifest, describe_run
 from sweeps.engine.plans.names import without_budget
-from sweeps.engine.run.options import extended_plan, plan_of
+from sweeps.engine.run.planning.options import extended_plan, plan_of
 from sweeps.num_classes import FACTOR as NUM_CLASSES
 from sweeps.skip_connections import FACTOR as SKIP_CONNECTIONS
 from sweeps.weight_decay import FACTOR as WEIGHT_DECAY

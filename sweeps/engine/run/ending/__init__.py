@@ -1,0 +1,1 @@
+"""How a start of a run ends: tables and figures, what failed and what is missing, how to go on."""

@@ -85,10 +85,9 @@ def read_image_prompts(path: Path, count: int) -> tuple[str, ...] | None:
         raise MemosweepError(
             f"{path}: has `prompts` without `labels` that say which of them each of its {count:,} images was drawn for"
         )
-    if labels.min() < 0 or labels.max() >= len(prompts):
-        raise MemosweepError(
-            f"{path}: `labels` up to {labels.max()} and from {labels.min()}, with {len(prompts)} prompts"
-        )
+    wrong = labels.min() if labels.min() < 0 else labels.max()
+    if not 0 <= wrong < len(prompts):
+        raise MemosweepError(f"{path}: the label {wrong} is none of its {len(prompts):,} prompts, counted from 0")
     return tuple(str(prompts[label]) for label in labels)
 
 

@@ -104,9 +104,7 @@ def _base_of(factor: Factor, selection: Selection, own: Span) -> Experiment:
     return min(trials_of(factor, replace(selection, values=values, sizes=sizes)), key=lambda trial: trial.data.size)
 
 
-def _axes_of_other_values(
-    study: Study, selection: Selection, base: Experiment, space: SearchSpace
-) -> dict[str, Span]:
+def _axes_of_other_values(study: Study, selection: Selection, base: Experiment, space: SearchSpace) -> dict[str, Span]:
     """Return the further axes that mean nothing to the base experiment, but to other values of the factor, as choices.
 
     Such as the rank of LoRA, which full fine-tuning has not: with the base's, there would be none to draw.

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,10 @@ def tiny_pipeline() -> Path:
                 _log.info("the tiny pipeline is made in %s, once: about three minutes", folder)
                 unfinished = folder.with_name(f".{folder.name}.part")
                 shutil.rmtree(unfinished, ignore_errors=True)
+                start = time.monotonic()
                 make_tiny_pipeline(unfinished)
                 unfinished.rename(folder)
+                _log.info("the tiny pipeline is made, in %d s", time.monotonic() - start)
     return folder
 
 
@@ -75,7 +78,9 @@ def make_tiny_pipeline(folder: Path, vae_steps: int = VAE_STEPS, unet_steps: int
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(named_seed(0, "tiny pipeline"))
         vae, text_encoder, unet = _vae(), _text_encoder(), _unet()
+    start = time.monotonic()
     _train_vae(vae.train(), images, vae_steps)
+    _log.info("the tiny pipeline: its VAE is trained, in %d s; its U-Net is next", time.monotonic() - start)
     schedule = DDPMScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, steps_offset=1
     )

@@ -99,14 +99,15 @@ def check_text_files(text: TextConfig) -> None:
         MemosweepError: what is missing here, and what to do.
     """
     for key, path, or_else in (
-        ("text.pipeline", text.pipeline, ", or give the pipeline's name on the Hugging Face hub"),
+        ("text.pipeline", text.pipeline, ", or use a name on the Hugging Face hub"),
         ("text.captions", text.captions, ""),
     ):
         # A sweep has made paths absolute; anything else is a name.
         if path is not None and Path(path).is_absolute() and not Path(path).exists():
+            # What to do before the path: a long line of a trial's error is cut.
             raise MemosweepError(
-                f"{key} = {path}: is not on the node {socket.gethostname()}; put it on storage that all nodes have"
-                f"{or_else}"
+                f"{key} is not on the node {socket.gethostname()}; put it on storage that all nodes have{or_else}: "
+                f"{path}"
             )
 
 

@@ -5,7 +5,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -176,13 +176,13 @@ def write_npz(
         labels: of the images.
         prompts: that the labels count, for the images of a text-to-image model.
     """
-    arrays: dict[str, np.ndarray] = {"images": images}
+    arrays: dict[str, Any] = {"images": images}
     if labels is not None:
         arrays["labels"] = labels
     if prompts:
         arrays["prompts"] = np.array(prompts)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type] - its own options have other types
+    np.savez_compressed(buffer, **arrays)
     write_atomically(path, buffer.getvalue())
 
 

@@ -1,5 +1,6 @@
 """The embedded pipeline: a Stable Diffusion of a million parameters for digits, made and trained where it is needed."""
 
+import contextlib
 import logging
 import shutil
 import time
@@ -71,6 +72,22 @@ def make_tiny_pipeline(folder: Path, vae_steps: int = VAE_STEPS, unet_steps: int
         unet_steps: of the U-Net's, likewise.
     """
     quiet()
+    with _one_thread():
+        _make(folder, vae_steps, unet_steps)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let PyTorch use one thread: the operations are small, and threads that wait for others take a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _make(folder: Path, vae_steps: int, unet_steps: int) -> None:
     source = open_source("digits")
     assert source.labels is not None
     images = torch.stack([torch.from_numpy(source.read(index)) for index in range(source.size)])

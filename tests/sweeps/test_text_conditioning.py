@@ -43,15 +43,16 @@ def test_trials_train_under_ray_with_tables_and_an_export(
     changes = {"text.lora_rank": 2, "text.prompt": "class"}
     code, output, errors = script("text_conditioning", *options(pipeline, **changes), *place)
     assert code == 0, errors
-    assert "2 of 2 trials" in output or "text.method" in output
+    assert "2/2 " in output
+    assert "table.csv" in output
     runs = Runs.read(tmp_path / "text")
     assert sorted(runs.best["text.method"]) == ["full", "lora"]
     assert runs.best["num_samples"].tolist() == [8, 8]
-    assert paper_table(3, runs).data["trials"].sum() == 0, "no trial is one of the paper's"
+    assert paper_table(3, runs).data["trials"].sum() == 2
     prompts = {row[1] for row in prompts_table(runs).rows}
     assert len(prompts) == 4
     assert all(prompt.startswith("a picture of ") for prompt in prompts)
-    lora = next(folder for _, folder in runs.best.set_index("text.method")["folder"].items() if "lora" in str(folder))
+    lora = runs.best.set_index("text.method")["folder"]["lora"]
     checkpoint = sorted(Path(lora).glob("checkpoint_*/checkpoint.pt"))[-1]
     out = tmp_path / "adapters.safetensors"
     assert main(["export", "--snapshot", str(checkpoint), "--out", str(out)]) == 0

@@ -11,7 +11,7 @@ from PIL import Image
 
 from analysis.figures.gallery import replicas_first, shown_trials
 from analysis.report.overview import Overview, setting_text
-from analysis.results.samples import prompts_of
+from analysis.results.samples import IMAGES, PER_SAMPLE, best_samples, prompts_of
 from analysis.runs.factors import ratio_text
 from analysis.runs.final import is_lower_bound
 from analysis.runs.runs import Runs
@@ -53,7 +53,36 @@ def gallery(runs: Runs, overview: Overview) -> list[Row]:
         keys = dict.fromkeys(["data.size", *overview.varied])
         title = f"{setting_text(run, keys, overview.base)}: ratio {ratio}%"
         found.append(_row(title, samples, int(run["data.size"])))
-    return found
+    return found + _rows_by_prompt(runs, overview)
+
+
+def _rows_by_prompt(runs: Runs, overview: Overview) -> list[Row]:
+    """Rows for the prompts of the trial that memorized most, those with the most replicas; none without prompts."""
+    best = runs.finished.best
+    if "text.prompt" not in best:
+        return []
+    for _, run in best.sort_values("memorization_ratio", ascending=False, kind="stable").iterrows():
+        samples = best_samples(run["folder"])
+        if samples is None or len(samples.get("prompts", ())) < 2:
+            continue
+        setting = setting_text(run, overview.varied, overview.base)
+        memorized, index = samples["memorized"].astype(bool), samples["prompt_index"]
+        replicas = np.bincount(index[memorized], minlength=len(samples["prompts"]))
+        return [
+            _row(f"{setting}, {str(samples['prompts'][prompt])!r}", _of_prompt(samples, prompt), int(run["data.size"]))
+            for prompt in np.argsort(-replicas, kind="stable")[:ROWS]
+        ]
+    return []
+
+
+def _of_prompt(samples: Mapping[str, NDArray[np.generic]], prompt: int) -> Mapping[str, NDArray[np.generic]]:
+    """The samples of one prompt; those that are shown first, as in the whole."""
+    own = samples["prompt_index"] == prompt
+    shown = own[: len(samples["generated"])]
+    return {
+        name: array[shown] if name in IMAGES else array[own] if name in (*PER_SAMPLE, "prompt_index") else array
+        for name, array in samples.items()
+    }
 
 
 def _row(title: str, samples: Mapping[str, NDArray[np.generic]], size: int) -> Row:

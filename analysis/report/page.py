@@ -24,6 +24,7 @@ from analysis.tables.effects import effects_table, importance_table, memorizatio
 from analysis.tables.emm import emm_table
 from analysis.tables.findings import measured
 from analysis.tables.paper import paper_tables, tables_beside
+from analysis.tables.prompts import prompts_tables
 from analysis.tables.table import Table
 from analysis.tables.trials import replication_table, trials_table
 from analysis.tables.writers import write
@@ -82,6 +83,7 @@ def build(
     tables += [emm_table(estimates, emm_notes)] if len(estimates) else []
     tables += [memorization_time_table(runs), replication_table(runs)]
     tables += [table for known in paper_tables(ended) for table in tables_beside(known)]
+    tables += prompts_tables(ended)
     tables.append(trials_table(runs))
     drawn, missing = figure_blocks(runs, say) if draw else ({"": []}, [])
     say("gallery")

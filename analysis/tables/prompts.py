@@ -24,9 +24,23 @@ def prompts_table(runs: Runs) -> Table:
     Raises:
         MemosweepError: no trial left samples with prompts.
     """
-    rows = list(_rows(runs))
+    rows = [row for trial in _trials(runs) for row in trial]
     if not rows:
         raise MemosweepError("no trial left samples with prompts: --table prompts is for fine-tuned pipelines")
+    return _table(rows, [NOTE])
+
+
+def prompts_tables(runs: Runs, limit: int = 20) -> list[Table]:
+    """Return the table where prompts differ within a trial, with the first `limit` of each trial; else none."""
+    trials = list(_trials(runs)) if "text.prompt" in runs.best else []
+    if not any(len(trial) > 1 for trial in trials):
+        return []
+    cut = any(len(trial) > limit for trial in trials)
+    rows = [row for trial in trials for row in trial[:limit]]
+    return [_table(rows, [NOTE, *([f"The {limit} prompts of each trial with the most replicas."] if cut else [])])]
+
+
+def _table(rows: list[list[Any]], notes: list[str]) -> Table:
     kinds = [
         *Column.texts("Trial", "Prompt"),
         Column.numbers("Samples"),
@@ -34,10 +48,11 @@ def prompts_table(runs: Runs) -> Table:
         *Column.with_interval(RATIO, ".2f"),
         *Column.texts("Most replicated training images"),
     ]
-    return Table("prompts", "Replicas by prompt", kinds, rows, [NOTE])
+    return Table("prompts", "Replicas by prompt", kinds, rows, notes)
 
 
-def _rows(runs: Runs) -> Iterator[list[Any]]:
+def _trials(runs: Runs) -> Iterator[list[list[Any]]]:
+    """The rows of each trial."""
     best = runs.best
     keys = [key for key in runs.varied if not key.startswith("evaluation.")]
     titles = names(best[keys]) if keys else [""] * len(best)
@@ -45,7 +60,7 @@ def _rows(runs: Runs) -> Iterator[list[Any]]:
         samples = best_samples(run["folder"])
         if samples is None or "prompts" not in samples:
             continue
-        yield from sorted(_rows_of_trial(str(title), samples), key=lambda row: (-row[3], row[1]))
+        yield sorted(_rows_of_trial(str(title), samples), key=lambda row: (-row[3], row[1]))
 
 
 def _rows_of_trial(title: str, samples: Mapping[str, NDArray[np.generic]]) -> Iterator[list[Any]]:

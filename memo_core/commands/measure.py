@@ -3,19 +3,26 @@
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memo_core.command_line import add_threads_argument, parse_device, set_threads
 from memo_core.commands.duplicates import add_duplicates_argument, wants_duplicates
-from memo_core.errors import MemosweepError, plural
+from memo_core.errors import MemosweepError, escaped, plural
 from memo_core.files import check_output_file, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from memo_core.measure import PromptMeasure, Replicated
+
 MAX_REPLICATED = 5
 """Replicated training images that are named."""
+MAX_PROMPTS = 20
+"""Prompts that are listed; JSON has all."""
+MAX_IMAGES_OF_A_PROMPT = 3
+"""Replicated training images that are named beside a prompt."""
 _MIN_THRESHOLD, _MAX_THRESHOLD = 0.001, 0.999
 """The criterion takes the threshold as a fraction with a denominator up to 1,000."""
 
@@ -47,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Read both sets, measure, write what was requested, print the numbers."""
+    from memo_core.data.arrays import read_image_prompts  # noqa: PLC0415
     from memo_core.data.image_sets import match_channels  # noqa: PLC0415
     from memo_core.data.training_set import load_named_images  # noqa: PLC0415
     from memo_core.measure import (  # noqa: PLC0415
@@ -54,6 +62,7 @@ def run(options: argparse.Namespace) -> None:
         exact_duplicates,
         find_duplicates,
         gallery_png,
+        measure_by_prompt,
         measure_coverage,
         measure_memorization,
         most_replicated,
@@ -73,6 +82,7 @@ def run(options: argparse.Namespace) -> None:
     training, training_names = load_named_images(options.training)
     generated, sample_names = load_named_images(options.generated)
     _check_comparable(options, training, generated)
+    prompts = read_image_prompts(Path(options.generated).expanduser(), len(generated)) or ()
     training, generated = match_channels(training, generated)
     training = training.to(device)
     # First, since it may lack its network.
@@ -86,28 +96,25 @@ def run(options: argparse.Namespace) -> None:
         numbers |= find_duplicates(training, options.threshold).summary()
     else:
         numbers["exact_duplicates"] = int(exact_duplicates(training).sum())
-    replicated = most_replicated(result)
     short_training_names = short_names(training_names)
+    image_names = training_names if options.json else short_training_names
+    replicated, by_prompt = most_replicated(result), measure_by_prompt(result, prompts)
     numbers |= {
         "single_color_samples": _count_single_color(generated),
         "training_size": len(training),
         "threshold": options.threshold,
         "replicated_images": len(replicated),
-        "most_replicated": [
-            {
-                "image": (training_names if options.json else short_training_names)[image.index],
-                "replicas": image.replicas,
-                "smallest_distance": image.smallest_distance,
-            }
-            for image in replicated[:MAX_REPLICATED]
-        ],
+        "most_replicated": _most_replicated(replicated, image_names),
     }
+    if prompts:
+        numbers["prompts"] = [_of_prompt(measure, image_names) for measure in by_prompt]
     if options.pairs is not None:
         # File names of a folder may hold bytes that are not text.
-        table = pairs_csv(result, sample_names, training_names)
+        table = pairs_csv(result, sample_names, training_names, prompts)
         write_atomically(options.pairs, table.encode(errors="backslashreplace"))
     if options.gallery is not None:
-        picture = gallery_png(generated, training, result, short_names(sample_names), short_training_names)
+        short_sample_names = short_names(sample_names)
+        picture = gallery_png(generated, training, result, short_sample_names, short_training_names, by_prompt)
         write_atomically(options.gallery, picture)
     if options.json:
         # JSON knows no NaN: what is undefined without replicas is null.
@@ -117,6 +124,29 @@ def run(options: argparse.Namespace) -> None:
     for what, file in (("pairs", options.pairs), ("gallery", options.gallery)):
         if file is not None:
             print(f"{what} in {file}")
+
+
+def _most_replicated(replicated: "Sequence[Replicated]", names: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {"image": names[image.index], "replicas": image.replicas, "smallest_distance": image.smallest_distance}
+        for image in replicated[:MAX_REPLICATED]
+    ]
+
+
+def _of_prompt(measure: "PromptMeasure", names: Sequence[str]) -> dict[str, Any]:
+    """Return the reported numbers of one prompt by their names."""
+    low, high = measure.result.interval
+    images = measure.images
+    return {
+        "prompt": measure.prompt,
+        "num_samples": measure.result.num_samples,
+        "replicas": measure.replicas,
+        "memorization_ratio": measure.result.ratio,
+        "memorization_ratio_low": low,
+        "memorization_ratio_high": high,
+        "replicated_images": len(images),
+        "most_replicated": _most_replicated(images, names),
+    }
 
 
 def _is_nan(value: object) -> bool:
@@ -196,7 +226,40 @@ def _lines(numbers: dict[str, Any]) -> list[str]:
         lines.append(f"{plural(single, 'sample')} {have} a single color: the network may have diverged")
     if "fid" in numbers:
         lines.append(f"FID {numbers['fid']:.3f}")
+    return [*lines, *_prompt_lines(numbers.get("prompts", []))]
+
+
+def _prompt_lines(prompts: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a table with a line per prompt."""
+    if not prompts:
+        return []
+    shown = prompts[:MAX_PROMPTS]
+    header = ("prompt", "samples", "memorization ratio", "most replicated training images")
+    rows = [
+        (
+            escaped(row["prompt"]),
+            f"{row['num_samples']:,}",
+            f"{row['memorization_ratio']:.4f} [{row['memorization_ratio_low']:.4f}, "
+            f"{row['memorization_ratio_high']:.4f}]",
+            _images_of(row),
+        )
+        for row in shown
+    ]
+    first, second = (max(len(row[column]) for row in [header, *rows]) for column in (0, 1))
+    lines = ["by prompt, those with the most replicas first:"]
+    for row in [header, *rows]:
+        lines.append(f"  {row[0]:<{first}}  {row[1]:>{second}}  {row[2]:<23}  {row[3]}".rstrip())
+    if more := len(prompts) - len(shown):
+        lines.append(f"  and {more:,} more prompts, which --json lists")
     return lines
+
+
+def _images_of(row: dict[str, Any]) -> str:
+    """Return the training images that a prompt replicates, each with its replicas."""
+    named = row["most_replicated"][:MAX_IMAGES_OF_A_PROMPT]
+    names = [f"{image['image']} ({image['replicas']:,})" for image in named]
+    more = row["replicated_images"] - len(named)
+    return ", ".join([*names, *([f"and {more:,} more"] if more else [])]) or "none"
 
 
 def _is_inside(file: Path, name: str) -> bool:

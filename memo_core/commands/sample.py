@@ -53,7 +53,11 @@ def run(options: argparse.Namespace) -> None:
             raise MemosweepError(f"--{name} {value}: expected at least {least}")
     check_threads(options.threads)
     check_output_file(options.out, "--out")
-    images, labels = _of_snapshot(options, seeds) if options.pipeline is None else _of_pipeline(options, seeds)
+    prompts: tuple[str, ...] = ()
+    if options.pipeline is None:
+        images, labels = _of_snapshot(options, seeds)
+    else:
+        images, labels, prompts = _of_pipeline(options, seeds)
     if options.out.suffix == ".png":
         buffer = io.BytesIO()
         # Small images are enlarged, pixel by pixel, to be seen at all.
@@ -63,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
         save_image(grid, buffer, format="png")
         write_atomically(options.out, buffer.getvalue())
     else:
-        write_npz(options.out, images.numpy(), None if labels is None else labels.numpy())
+        write_npz(options.out, images.numpy(), None if labels is None else labels.numpy(), prompts)
     print(f"{plural(len(images), 'image')} in {options.out}")
 
 
@@ -99,14 +103,14 @@ def _of_snapshot(options: argparse.Namespace, seeds: list[int]) -> "tuple[Tensor
         )
 
 
-def _of_pipeline(options: argparse.Namespace, seeds: list[int]) -> "tuple[Tensor, Tensor | None]":
+def _of_pipeline(options: argparse.Namespace, seeds: list[int]) -> "tuple[Tensor, Tensor, tuple[str, ...]]":
     from memo_core.text.drawing import draw_images, read_prompts  # noqa: PLC0415 - diffusers, which is an extra
 
     set_threads(options.threads)
     prompts, device = read_prompts(options.prompts), parse_device(options.device)
     with progress_bar() as progress:
         task = progress.add_task("sampling", total=len(seeds))
-        return draw_images(
+        images, which = draw_images(
             options.pipeline,
             prompts,
             seeds,
@@ -118,3 +122,4 @@ def _of_pipeline(options: argparse.Namespace, seeds: list[int]) -> "tuple[Tensor
             device,
             on_batch=lambda count: progress.advance(task, count),
         )
+    return images, which, prompts

@@ -57,6 +57,40 @@ def read_arrays(path: Path) -> tuple[UInt8[np.ndarray, "n c h w"], Array | Memos
     return _channels_first(images, name, path), labels
 
 
+def read_image_prompts(path: Path, count: int) -> tuple[str, ...] | None:
+    """Return the prompt of each image of an .npz; None where it has none.
+
+    Such a file holds `prompts`, and in `labels` which of them each image was drawn for, counted from 0.
+
+    Args:
+        path: of an .npz whose images can be read; other files have no prompts.
+        count: of its images.
+
+    Raises:
+        MemosweepError: prompts that are no texts, or do not fit the images.
+    """
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as content:
+        if "prompts" not in content.files:
+            return None
+        found = [_read_labels(content, name) for name in ("prompts", "labels")]
+    for array in found:
+        if isinstance(array, MemosweepError):
+            raise MemosweepError(f"{path}: {array}")
+    prompts, labels = found
+    if not isinstance(prompts, np.ndarray) or prompts.ndim != 1 or prompts.dtype.kind != "U":
+        raise MemosweepError(f"{path}: `prompts` must be a list of texts")
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.shape != (count,):
+        raise MemosweepError(
+            f"{path}: has `prompts` without `labels` that say which of them each of its {count:,} images was drawn for"
+        )
+    wrong = labels.min() if labels.min() < 0 else labels.max()
+    if not 0 <= wrong < len(prompts):
+        raise MemosweepError(f"{path}: the label {wrong} is none of its {len(prompts):,} prompts, counted from 0")
+    return tuple(str(prompts[label]) for label in labels)
+
+
 def _refuse_other_kinds(path: Path) -> None:
     """Refuse what is neither a zip nor a NumPy array; NumPy would take it for a pickle, and advise to trust it."""
     try:

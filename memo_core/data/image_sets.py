@@ -3,8 +3,9 @@
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -161,13 +162,27 @@ def _with_channels(images: Tensor, channels: int) -> Tensor:
     return images.expand(-1, channels, -1, -1) if images.shape[1] == 1 else images
 
 
-def write_npz(path: str | Path, images: UInt8[np.ndarray, "n c h w"], labels: Int64[np.ndarray, " n"] | None) -> None:
-    """Write an image set as .npz (`images`, and `labels` where there are any), whole or not at all."""
+def write_npz(
+    path: str | Path,
+    images: UInt8[np.ndarray, "n c h w"],
+    labels: Int64[np.ndarray, " n"] | None,
+    prompts: Sequence[str] = (),
+) -> None:
+    """Write an image set as .npz (`images`, and `labels` where there are any), whole or not at all.
+
+    Args:
+        path: of the file.
+        images: of the set.
+        labels: of the images.
+        prompts: that the labels count, for the images of a text-to-image model.
+    """
+    arrays: dict[str, Any] = {"images": images}
+    if labels is not None:
+        arrays["labels"] = labels
+    if prompts:
+        arrays["prompts"] = np.array(prompts)
     buffer = io.BytesIO()
-    if labels is None:
-        np.savez_compressed(buffer, images=images)
-    else:
-        np.savez_compressed(buffer, images=images, labels=labels)
+    np.savez_compressed(buffer, **arrays)
     write_atomically(path, buffer.getvalue())
 
 

@@ -46,6 +46,15 @@ _JSON_MODEL_KEYS = (
 )
 
 
+class FineTunedError(MemosweepError):
+    """A checkpoint holds what was trained of a pipeline, and not a network on its own."""
+
+    def __init__(self, message: str, content: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.content = content
+        """Of the checkpoint."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A trained denoiser, ready to sample, and what the file says of it."""
@@ -259,8 +268,10 @@ def _from_checkpoint(path: Path, device: torch.device | str) -> Snapshot:
         raise MemosweepError(f"{path}: {foreign}{f': {beside}' if beside else ''}") from None
     experiment = Experiment.from_flat(content["experiment"])
     if experiment.model.architecture == "pipeline":
-        raise MemosweepError(
-            f"{path}: of a fine-tuned pipeline ({experiment.text.pipeline}), not of a network on its own"
+        raise FineTunedError(
+            f"{path}: of a fine-tuned pipeline ({experiment.text.pipeline}), not of a network on its own; "
+            "`python -m memo_core export` makes a pipeline or a LoRA of it, for sample --pipeline",
+            content,
         )
     network = Network(experiment.model, *_sizes(content, path), state=content["ema"])
     snapshot = _snapshot(network, "checkpoint", path, device, experiment.training.precision)

@@ -1,5 +1,6 @@
 """Measures of generated images against the training set."""
 
+from memo_core.measure.by_prompt import PromptMeasure, measure_by_prompt
 from memo_core.measure.calibrated import calibrated_distance
 from memo_core.measure.coverage import Coverage, Replicated, measure_coverage, most_replicated
 from memo_core.measure.duplicates import Duplicates, exact_duplicates, find_duplicates
@@ -15,12 +16,14 @@ __all__ = [
     "FrechetDistance",
     "Memorization",
     "Neighbors",
+    "PromptMeasure",
     "Replicated",
     "calibrated_distance",
     "distance_ratio",
     "exact_duplicates",
     "find_duplicates",
     "gallery_png",
+    "measure_by_prompt",
     "measure_coverage",
     "measure_memorization",
     "most_certain",

@@ -49,6 +49,18 @@ class Memorization:
             parts[0].training_size,
         )
 
+    def part(self, positions: Int64[Tensor, " k"]) -> "Memorization":
+        """Return the measure of some of the samples, at least one."""
+        chosen = positions.to(self.memorized.device)
+        return Memorization(
+            self.memorized[chosen],
+            self.nearest_index[chosen],
+            self.nearest_distance[chosen],
+            self.second_distance[chosen],
+            self.calibrated[chosen],
+            self.training_size,
+        )
+
     @property
     def num_samples(self) -> int:
         """Generated images."""

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from jaxtyping import Float64, Int64
 from torch import Tensor
@@ -41,7 +41,9 @@ def most_certain(result: Memorization) -> Int64[Tensor, " n"]:
     return distance_ratio(result).nan_to_num(nan=math.inf).argsort(stable=True)
 
 
-def pairs_csv(result: Memorization, sample_names: Sequence[str], training_names: Sequence[str]) -> str:
+def pairs_csv(
+    result: Memorization, sample_names: Sequence[str], training_names: Sequence[str], prompts: Sequence[str] = ()
+) -> str:
     """Write the pairs as CSV: a header (`PAIR_COLUMNS`) and a row for each sample, in the order of the samples.
 
     Distances have the unit of `knn_distance` (pixel values 0..255 per value) and all their digits; an undefined
@@ -51,11 +53,12 @@ def pairs_csv(result: Memorization, sample_names: Sequence[str], training_names:
         result: of n samples and m training images.
         sample_names: n names.
         training_names: m names.
+        prompts: n prompts, for a last column `prompt`; none where samples have none.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(PAIR_COLUMNS)
-    columns = (
+    writer.writerow((*PAIR_COLUMNS, "prompt") if prompts else PAIR_COLUMNS)
+    columns: list[Iterable[object]] = [
         map(escaped, sample_names),
         (escaped(training_names[index]) for index in result.nearest_index.tolist()),
         result.nearest_distance.tolist(),
@@ -63,7 +66,9 @@ def pairs_csv(result: Memorization, sample_names: Sequence[str], training_names:
         ("" if math.isnan(ratio) else ratio for ratio in distance_ratio(result).tolist()),
         result.calibrated.tolist(),
         (str(memorized).lower() for memorized in result.memorized.tolist()),
-    )
+    ]
+    if prompts:
+        columns.append(map(escaped, prompts))
     writer.writerows(zip(*columns, strict=True))
     return text.getvalue()
 

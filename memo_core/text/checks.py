@@ -6,7 +6,7 @@ from collections import Counter
 from transformers import CLIPTokenizer
 
 from memo_core.data.training_set import TrainingSet
-from memo_core.errors import MemosweepError, first_line
+from memo_core.errors import MemosweepError, first_line, plural
 from memo_core.experiment import Experiment
 from memo_core.measure.duplicates import exact_duplicates
 from memo_core.text.pipeline import check_resolution, find_pipeline
@@ -48,6 +48,6 @@ def _log_duplicates(data: TrainingSet, prompts: Prompts, kind: str) -> None:
         shared = sum(count for count in times.values() if count > 1)
         if shared:
             _log.info(
-                "%s of %s training images share their caption with others; there are %s captions",
-                f"{shared:,}", f"{len(data):,}", f"{len(times):,}",
+                "%s of %s training images share their caption with others; %s in all",
+                f"{shared:,}", f"{len(data):,}", plural(len(times), "caption"),
             )  # fmt: skip

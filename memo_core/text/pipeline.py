@@ -21,7 +21,7 @@ from memo_core.experiment import TINY_PIPELINE
 
 INDEX = "model_index.json"
 _MODELS = {"unet": "U-Net", "vae": "VAE", "text_encoder": "text encoder"}
-_PARTS = {**_MODELS, "tokenizer": "tokenizer", "scheduler": "noise schedule"}
+PARTS = {**_MODELS, "tokenizer": "tokenizer", "scheduler": "noise schedule"}
 _CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
 _WEIGHTS = ("diffusion_pytorch_model", "model")
 _PIXELS_UNIT = 8
@@ -120,7 +120,7 @@ def find_pipeline(name: str, revision: str | None = None) -> Path:
 
 
 def _downloaded(name: str, revision: str | None) -> Path:
-    patterns = [INDEX, *(f"{part}/*.{ending}" for part in _PARTS for ending in ("json", "txt", "safetensors"))]
+    patterns = [INDEX, *(f"{part}/*.{ending}" for part in PARTS for ending in ("json", "txt", "safetensors"))]
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns, ignore_patterns="*.fp16.*"))
     # No network, no such name, no right to read it: the hub's client has an error for each.
@@ -137,7 +137,7 @@ def check_folder(folder: Path, name: str) -> None:
         MemosweepError: what is missing, or of another kind.
     """
     index = _json(folder / INDEX, name)
-    for part, title in _PARTS.items():
+    for part, title in PARTS.items():
         if not (folder / part).is_dir() or not index.get(part) or index[part][-1] is None:
             raise MemosweepError(f"pipeline {name}: has no {title} (folder {part})")
     for part, title in _MODELS.items():
@@ -222,7 +222,7 @@ def stable_diffusion(parts: Pipeline) -> Any:
 def _sha256(folder: Path) -> str:
     """Return the SHA-256 over the names and contents of the files of all parts."""
     found = hashlib.sha256()
-    for part in sorted(_PARTS):
+    for part in sorted(PARTS):
         for file in sorted((folder / part).iterdir()):
             if file.suffix in (".json", ".txt", ".safetensors"):
                 with file.open("rb") as stream:

@@ -1,7 +1,9 @@
 """The embedded pipeline: a Stable Diffusion of a million parameters for digits, made and trained where it is needed."""
 
+import contextlib
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,8 +53,10 @@ def tiny_pipeline() -> Path:
                 _log.info("the tiny pipeline is made in %s, once: about three minutes", folder)
                 unfinished = folder.with_name(f".{folder.name}.part")
                 shutil.rmtree(unfinished, ignore_errors=True)
+                start = time.monotonic()
                 make_tiny_pipeline(unfinished)
                 unfinished.rename(folder)
+                _log.info("the tiny pipeline is made, in %d s", time.monotonic() - start)
     return folder
 
 
@@ -68,6 +72,22 @@ def make_tiny_pipeline(folder: Path, vae_steps: int = VAE_STEPS, unet_steps: int
         unet_steps: of the U-Net's, likewise.
     """
     quiet()
+    with _one_thread():
+        _make(folder, vae_steps, unet_steps)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let PyTorch use one thread: the operations are small, and threads that wait for others take a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _make(folder: Path, vae_steps: int, unet_steps: int) -> None:
     source = open_source("digits")
     assert source.labels is not None
     images = torch.stack([torch.from_numpy(source.read(index)) for index in range(source.size)])
@@ -75,7 +95,9 @@ def make_tiny_pipeline(folder: Path, vae_steps: int = VAE_STEPS, unet_steps: int
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(named_seed(0, "tiny pipeline"))
         vae, text_encoder, unet = _vae(), _text_encoder(), _unet()
+    start = time.monotonic()
     _train_vae(vae.train(), images, vae_steps)
+    _log.info("the tiny pipeline: its VAE is trained, in %d s; its U-Net is next", time.monotonic() - start)
     schedule = DDPMScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, steps_offset=1
     )

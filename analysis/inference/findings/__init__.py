@@ -12,7 +12,8 @@ first finding alone. Trials that had not begun to memorize (`analysis.runs.final
 """
 
 import csv
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from importlib.resources import files
 
 from analysis.inference.findings import data_findings, measure_findings, model_findings, training_findings
@@ -21,6 +22,7 @@ from analysis.inference.findings.verdict import Question, Verdict, decide
 from analysis.runs.effects import Cells, Effect, make_cells
 from analysis.runs.runs import Runs
 from analysis.runs.seeds import SeedSpread
+from memo_core.errors import plural
 
 __all__ = ["Effect", "Question", "SeedSpread", "Verdict", "size_slope", "verdicts"]
 
@@ -83,5 +85,26 @@ def verdicts(runs: Runs, ids: Collection[str] | None = None) -> list[Verdict]:
         questions: tuple[Question, ...] = (Question("any finished run", "open", None, none),)
         if cells is not None:
             questions = tuple(test(cells, usable if test is data_findings.optimum_replicates else trained))
+            if any(question.missing for question in questions) and len(usable.best) < len(runs.finished.best):
+                questions = _with_left_out(questions, test, runs)
         answers.append(Verdict(row["id"], row["source"], row["claim"], decide(questions), questions, needs))
     return answers
+
+
+def _with_left_out(questions: Sequence[Question], test: Test, runs: Runs) -> tuple[Question, ...]:
+    """Say of questions that lack runs where those are there, but had not begun to memorize."""
+    finished = runs.finished.networks
+    left_out = len(runs.finished.best) - len(runs.evidence.best)
+    why = f"{left_out} of {plural(len(runs.finished.best), 'finished trial')} had not begun to memorize: no evidence"
+    with_all = test(make_cells(finished.best, runs.seed_spread), finished)
+    return tuple(
+        replace(question, missing=f"{question.missing} ({why})") if _is_answered(question, with_all) else question
+        for question in questions
+    )
+
+
+def _is_answered(question: Question, others: Sequence[Question]) -> bool:
+    """Whether a question that lacks runs has some among others."""
+    return bool(question.missing) and any(
+        other.asks.startswith(question.asks) and other.missing != question.missing for other in others
+    )

@@ -116,7 +116,6 @@ def text_class_prompts_raise(cells: Cells, runs: Runs) -> list[Question]:
 
     Full fine-tuning is compared with the highest rank, which memorizes most; LoRA has a learning rate of its own.
     """
-    missing = "no text-conditional runs"
     prompt, tuning, rank = "text.prompt", "text.method", "text.lora_rank"
     prompts = step(cells, prompt, "plain", "class", "plain to class prompts")
     highest = cells.frame[rank].max() if rank in cells.frame else None
@@ -124,7 +123,7 @@ def text_class_prompts_raise(cells: Cells, runs: Runs) -> list[Question]:
     full = step(strongest, tuning, "lora", "full", "LoRA to full", rank, "training.learning_rate")
     ranks = trend(cells.where(is_value(tuning, "lora")), rank, ln, "from the lowest to the highest rank")
     return [
-        rises("change from plain to class prompts", prompts, missing),
-        rises("change from LoRA to full fine-tuning", full, missing),
-        rises("change from the lowest to the highest rank", ranks, missing),
+        rises("change from plain to class prompts", prompts, "no runs with plain and class prompts at equal settings"),
+        rises("change from LoRA to full fine-tuning", full, "no runs of LoRA and full fine-tuning at equal settings"),
+        rises("change from the lowest to the highest rank", ranks, "no runs with two ranks at equal settings"),
     ]

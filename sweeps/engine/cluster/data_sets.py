@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import io
 import shutil
+import socket
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from filelock import FileLock
 from memo_core.data.copies import use_copy
 from memo_core.data.sources import data_root
 from memo_core.errors import MemosweepError
-from memo_core.experiment import DataConfig
+from memo_core.experiment import DataConfig, TextConfig
 
 _CIFAR10 = "cifar-10-batches-py"
 """The folder that torchvision makes of CIFAR-10 in the folder of downloads."""
@@ -89,6 +90,25 @@ def data_sets_of(configs: Iterable[DataConfig]) -> DataSets:
             sha256 = hashlib.sha256(content).hexdigest()
             parcels[dataset] = _Parcel(ray.put(content), sha256, path.name, path.is_dir())
     return DataSets(parcels, ray.get_runtime_context().get_node_id())
+
+
+def check_text_files(text: TextConfig) -> None:
+    """Refuse the folder of a pipeline, or captions, that this node lacks: these are not brought along.
+
+    Raises:
+        MemosweepError: what is missing here, and what to do.
+    """
+    for key, path, or_else in (
+        ("text.pipeline", text.pipeline, ", or use a name on the Hugging Face hub"),
+        ("text.captions", text.captions, ""),
+    ):
+        # A sweep has made paths absolute; anything else is a name.
+        if path is not None and Path(path).is_absolute() and not Path(path).exists():
+            # What to do before the path: a long line of a trial's error is cut.
+            raise MemosweepError(
+                f"{key} is not on the node {socket.gethostname()}; put it on storage that all nodes have{or_else}: "
+                f"{path}"
+            )
 
 
 def _named(config: DataConfig) -> Iterator[str]:

@@ -36,11 +36,12 @@ def optuna_plan(factor: Factor, selection: Selection, ranges: SearchSpace, optio
         raise MemosweepError(f"--figure {' '.join(selection.figures)}: --search optuna searches one study, name one")
     study = selection.studies(factor)[0]
     own = ranges[factor.key] if factor.key in ranges else _range_of(factor, study, selection)
+    base = _base_of(factor, replace(selection, figures=[study.figure]), own)
     space = {factor.key: own, **ranges}
+    space |= _axes_of_other_values(study, selection, base, space)
     searched = [key for key in _BUDGET_KEYS if key in space]
     if options.asha and searched:
         raise MemosweepError(f"--asha compares trials of one budget: leave it out where {searched[0]} is searched")
-    base = _base_of(factor, replace(selection, figures=[study.figure]), own)
     probes = probes_of(factor, base, space)
     check_effects(factor, selection, probes)
     for key in space:
@@ -101,6 +102,20 @@ def _base_of(factor: Factor, selection: Selection, own: Span) -> Experiment:
     values = ends(factor.key, own)
     sizes = () if factor.key == "data.size" else selection.sizes
     return min(trials_of(factor, replace(selection, values=values, sizes=sizes)), key=lambda trial: trial.data.size)
+
+
+def _axes_of_other_values(study: Study, selection: Selection, base: Experiment, space: SearchSpace) -> dict[str, Span]:
+    """Return the further axes that mean nothing to the base experiment, but to other values of the factor, as choices.
+
+    Such as the rank of LoRA, which full fine-tuning has not: with the base's, there would be none to draw.
+    """
+    axes = {**study.grid, **{key: (value,) for key, value in selection.settings.items()}}
+    flat = base.to_flat()
+    return {
+        key: Choices(choices=list(values))
+        for key, values in axes.items()
+        if key not in space and flat.get(key) is None and None not in values
+    }
 
 
 def probes_of(factor: Factor, base: Experiment, space: SearchSpace) -> tuple[Experiment, ...]:

@@ -31,7 +31,7 @@ from memo_core.results import ADDED, TIMES, Stopwatch, experiment_id, training_i
 from memo_core.training.checkpoint import save_samples
 from memo_core.training.checkpoints import Checkpoints, checkpoint_name
 from memo_core.training.trainer import Trainer
-from sweeps.engine.cluster.data_sets import DataSets
+from sweeps.engine.cluster.data_sets import DataSets, check_text_files
 from sweeps.engine.plans.names import CHECKPOINTS_KEPT
 from sweeps.engine.plans.trainings import Trainings
 from sweeps.engine.tune.companions import Companions
@@ -87,6 +87,7 @@ def train_trial(config: dict[str, Any], options: TrialOptions) -> None:
         experiment = Experiment.from_flat(config)
         if options.data_sets is not None:
             options.data_sets.provide(experiment.data)
+        check_text_files(experiment.text)
         attempt.run(experiment)
     except DivergedError as error:
         attempt.diverge({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})

@@ -10,6 +10,9 @@ import pandas as pd
 import pytest
 
 from analysis.inference.findings import verdicts
+from analysis.report.gallery import gallery
+from analysis.report.overview import describe
+from analysis.report.page import build
 from analysis.runs.runs import Runs
 from analysis.tables.paper import paper_table, write_paper_table
 from analysis.tables.prompts import prompts_table
@@ -100,10 +103,20 @@ def test_replicas_are_counted_by_prompt_with_the_images_that_they_show(tmp_path:
     assert tench[1:5] == ["a picture of tench", 2, 1, 50.0]
     assert tench[-1] == "pond.png (1)"
     assert 0 < tench[5] < 50 < tench[6] < 100
+    page = build(Runs.read(tmp_path / "run"), draw=False)
+    assert "Replicas by prompt" in page
+    rows = gallery(Runs.read(tmp_path / "run"), describe(Runs.read(tmp_path / "run")))
+    assert [row.title.rpartition(", ")[2] for row in rows[1:]] == ["'a picture of church'", "'a picture of tench'"]
+    assert [row.note.partition(",")[0] for row in rows[1:]] == [
+        "2 replicas among 2 samples",
+        "1 replica among 2 samples",
+    ]
+    assert [len(row.pairs) for row in rows] == [4, 2, 2]
     # Names that do not fit the samples are as good as none.
     np.savez(trial / "checkpoint_000000400000/best.npz", **arrays, **{**prompts, "prompt_index": np.array([0, 1])})
     with pytest.raises(MemosweepError, match="no trial left samples with prompts"):
         prompts_table(Runs.read(tmp_path / "run"))
+    assert "Replicas by prompt" not in build(Runs.read(tmp_path / "run"), draw=False)
 
 
 def test_the_settings_of_a_network_are_not_claimed_of_a_pipeline(table3: Path) -> None:

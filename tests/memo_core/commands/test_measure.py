@@ -177,3 +177,58 @@ def test_faiss_gives_the_same_numbers_and_is_missed_before_anything_is_read(sets
         assert main(["measure", *sets, "--json", "--neighbors", name]) == 0
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1]
+
+
+@pytest.fixture
+def prompted(tmp_path):
+    """Ten training images; of the prompt `a cat` 3 samples of 4 copy images 2, 2 and 5, of `a dog` 1 of 4 copies 5."""
+    training, noise = random_images(10), random_images(8, seed=1)
+    samples = noise.copy()
+    samples[[0, 2, 4, 3]] = training[[2, 2, 5, 5]]
+    write_edm_zip(tmp_path / "training.zip", training, None)
+    write_npz(tmp_path / "samples.npz", samples, np.arange(8) % 2, ("a cat", "a dog"))
+    return ["--training", str(tmp_path / "training.zip"), "--generated", str(tmp_path / "samples.npz")]
+
+
+def test_samples_with_prompts_are_reported_by_prompt(prompted, tmp_path, capsys):
+    files = ["--pairs", str(tmp_path / "p.csv"), "--gallery", str(tmp_path / "g.png")]
+    assert main(["measure", *prompted, *files]) == 0
+    text = capsys.readouterr().out
+    table = text[text.index("by prompt") :].splitlines()
+    assert [line.split()[:4] for line in table[2:4]] == [["a", "cat", "4", "0.7500"], ["a", "dog", "4", "0.2500"]]
+    assert table[2].endswith("img00000002.png (2), img00000005.png (1)")
+    assert main(["measure", *prompted, "--json"]) == 0
+    cat, dog = json.loads(capsys.readouterr().out)["prompts"]
+    assert (cat["prompt"], cat["replicas"], cat["memorization_ratio"]) == ("a cat", 3, 0.75)
+    # Wilson's interval of 1 of 4, by its formula.
+    z = 1.959964
+    center, reach = (1 + z**2 / 2) / (4 + z**2), z * np.sqrt(4 * 0.25 * 0.75 + z**2 / 4) / (4 + z**2)
+    assert (dog["memorization_ratio_low"], dog["memorization_ratio_high"]) == pytest.approx(
+        (center - reach, center + reach), abs=1e-6
+    )
+    rows = list(csv.DictReader((tmp_path / "p.csv").open()))
+    assert [row["prompt"] for row in rows] == ["a cat", "a dog"] * 4
+    # A section for each prompt makes the picture higher than the pairs alone.
+    with Image.open(tmp_path / "g.png") as picture:
+        height = picture.height
+    with np.load(tmp_path / "samples.npz") as stored:
+        write_npz(tmp_path / "samples.npz", stored["images"], None)
+    assert main(["measure", *prompted, *files]) == 0
+    assert "by prompt" not in capsys.readouterr().out
+    with Image.open(tmp_path / "g.png") as picture:
+        assert picture.height < height
+    assert "prompt" not in next(csv.reader((tmp_path / "p.csv").open()))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"prompts": np.array(["a cat"])}, "has `prompts` without `labels` that say which"),
+        ({"prompts": np.array(["a cat"]), "labels": np.arange(8)}, "the label 7 is none of its 1 prompts"),
+        ({"prompts": np.arange(2), "labels": np.zeros(8, int)}, "`prompts` must be a list of texts"),
+    ],
+)
+def test_prompts_that_do_not_fit_the_images_are_refused(prompted, arrays, message, tmp_path, capsys):
+    np.savez(tmp_path / "samples.npz", images=random_images(8), **arrays)
+    assert main(["measure", *prompted]) == 2
+    assert message in capsys.readouterr().err

@@ -46,8 +46,11 @@ def test_samples_of_the_command_line_are_an_image_set_with_prompts(
     with np.load(out) as stored:
         assert stored["images"].shape == (4, 3, 8, 8)
         assert stored["labels"].tolist() == [0, 1, 0, 1]
+        assert stored["prompts"].tolist() == ["a picture of one", "a picture of two"]
     assert main(["measure", "--training", "digits", "--generated", str(out)]) == 0
-    assert "of 4 samples against 1,797 training images" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "of 4 samples against 1,797 training images" in text
+    assert "\n  a picture of two " in text
 
 
 def test_a_lora_changes_the_images_and_one_that_does_not_fit_is_refused(

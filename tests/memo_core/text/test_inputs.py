@@ -200,4 +200,4 @@ def test_cut_prompts_copies_and_odd_sizes_are_noted(
         "1 prompt is longer than the 16 tokens that the text encoder takes, 9 tokens are cut" in n for n in notes
     )
     assert "2 of 3 training images are exact duplicates of others" in notes
-    assert "2 of 3 training images share their caption with others; there are 2 captions" in notes
+    assert "2 of 3 training images share their caption with others; 2 captions in all" in notes

@@ -191,6 +191,22 @@ def test_text_findings_wait_for_text_runs() -> None:
     assert verdict("text_class_prompts_raise", frame(TEXT, lambda s: -shift(s))).headline == "contradicted"
 
 
+def test_what_is_lacking_is_named_with_the_trials_that_were_left_out() -> None:
+    data = frame(TEXT)
+    lora = data["text.method"] == "lora"
+    trials, lacking = data["trial_id"].nunique(), data.loc[lora, "trial_id"].nunique()
+    # LoRA approaches the training images, but has no replica yet.
+    data.loc[lora, "memorization_ratio"] = 0.0
+    data.loc[lora, "knn_distance"] = 64.0 * 0.5 ** data.loc[lora].groupby("trial_id").cumcount()
+    prompts, methods, ranks = verdict("text_class_prompts_raise", data).questions
+    assert prompts.effect is not None
+    why = f"({lacking} of {trials} finished trials had not begun to memorize: no evidence)"
+    assert methods.missing == f"no runs of LoRA and full fine-tuning at equal settings {why}"
+    assert ranks.missing == f"no runs with two ranks at equal settings {why}"
+    # No word of them where they would not answer it either.
+    assert "begun" not in verdict("width_monotonic", data).questions[0].missing
+
+
 def test_seeds_far_apart_contradict_that_ten_thousand_samples_are_enough() -> None:
     trials = grid(evaluation__num_samples=(10_000,), data__size=SIZES, seed=tuple(range(6)))
     assert verdict("ten_thousand_samples_enough", frame(trials, seed_spread=0.3)).headline == "contradicted"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from analysis.emm.stopping.rules import StoppingRules
 from memo_core.errors import DivergedError, MemoryExhaustedError, MemosweepError, StorageError, StorageFullError
 from memo_core.experiment import Experiment
-from memo_core.experiment.presets import LAPTOP, with_settings
+from memo_core.experiment.presets import LAPTOP, experiment_from, with_settings
 from sweeps.engine.plans.names import trial_directory
 from sweeps.engine.tune import trainable
 from sweeps.engine.tune.trainable import TrialOptions, train_trial
@@ -176,6 +177,21 @@ def test_a_training_that_diverges_reports_no_ratio(attempt, monkeypatch, tmp_pat
     assert attempt() == [{"failure": "diverged", "cause": str(error), "images_seen": 48}]
     assert (record(tmp_path).done, record(tmp_path).failure) == (True, "diverged")
     assert not (tmp_path / NAME / "error.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [("text.pipeline", ", or use a name on the Hugging Face hub"), ("text.captions", "")],
+)
+def test_files_of_a_fine_tuning_that_the_node_lacks_are_named(key, advice, attempt, tmp_path):
+    missing = str(tmp_path / "only" / "there")
+    changes = {key: missing, **({"text.prompt": "captions"} if key == "text.captions" else {})}
+    config = experiment_from("laptop-text", changes).to_flat()
+    (report,) = attempt(config)
+    assert report["failure"] == "failed"
+    here = f"{key} is not on the node {socket.gethostname()}; put it on storage that all nodes have{advice}: "
+    assert report["cause"].startswith(here[:190])
+    assert f"{here}{missing}".startswith(report["cause"].removesuffix("..."))
 
 
 def test_an_error_that_cannot_change_is_reported_and_not_raised(attempt, monkeypatch, tmp_path):

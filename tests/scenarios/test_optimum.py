@@ -72,7 +72,7 @@ def test_reports_and_predictions_are_of_networks() -> None:
     data = frame(WIDTHS, wide)
     beside = with_optimum(data)
     page = build(Runs.of(beside), resamples=2, draw=False)
-    assert "6 runs of the closed-form optimum, which no setting moves" in page
+    assert "6 runs of the closed-form optimum, which no setting changes" in page
     assert "highest memorization ratio is 100.0%" not in page.replace("\n", " ")
     asked = ["model.width=192", "data.size=1500"]
     assert ask(Runs.of(beside), asked).prediction == ask(Runs.of(data), asked).prediction

@@ -80,6 +80,10 @@ _SHORT.maxstring = _SHORT.maxother = 100
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
 
 
+class SamplesNotFiniteError(DivergedError):
+    """A training whose samples are not finite, by its average or its sampler, while its own numbers still are."""
+
+
 def quoted(value: Any) -> str:
     """Return a value of unknown origin as Python writes it, in at most 100 characters of one line.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memo_core.data.training_set import TrainingSet, load_training_set
-from memo_core.errors import DivergedError, NotFiniteError
+from memo_core.errors import NotFiniteError, SamplesNotFiniteError
 from memo_core.evaluation import Evaluation, NextBatch, evaluate, nearest_images
 from memo_core.experiment import Experiment
 from memo_core.measure.faiss_search import neighbor_search
@@ -214,7 +214,7 @@ class Trainer:
                 )
         except NotFiniteError:
             # Parameters can be finite and yet too large to sample with.
-            raise DivergedError(
+            raise SamplesNotFiniteError(
                 "its samples are not finite",
                 self.images_seen,
                 self._divergence.learning_rate,

@@ -14,7 +14,7 @@ from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.names import METRIC, folder_name
-from sweeps.engine.plans.plan import EMMSearchOptions, Plan
+from sweeps.engine.plans.plan import EMMSearchOptions
 from sweeps.engine.plans.trainings import Trainings, shared_trainings, trained_along
 from sweeps.engine.run.ending.conclude import conclude
 from sweeps.engine.run.ending.going_on import GoingOn
@@ -101,7 +101,7 @@ def _fit(
     board = Board()
     board.start()
     folder_of = partial(folder_name, varied=manifest.plan.varied, renamed=known.renamed)
-    display = _display(manifest.plan, run_path, known, board, folder_of)
+    display = _display(manifest, run_path, known, board, folder_of)
     interruption = Interruption(limits.time_budget)
     try:
         with ray_session.scratch_folder() as scratch, interruption:
@@ -122,9 +122,10 @@ def _fit(
 
 
 def _display(
-    plan: Plan, run_path: str, known: KnownTrials, board: Board, folder_of: Callable[[FlatExperiment], str]
+    manifest: Manifest, run_path: str, known: KnownTrials, board: Board, folder_of: Callable[[FlatExperiment], str]
 ) -> LiveProgress:
     """Return the live display, which shows what the run's folder holds already."""
+    plan = manifest.plan
     wanted = {experiment_id(trial.to_flat()) for trial in plan.trials} if plan.search.kind == "grid" else None
     earlier = [
         EarlierTrial(
@@ -137,7 +138,7 @@ def _display(
         for record in known.records.values()
         if record.rows and (wanted is None or record.trial_id in wanted)
     ]
-    along = trained_along(plan.trials)
+    along = trained_along(plan.trials) if shared_trainings(plan, manifest.resources) else set()
     of_steps = (trial.total_images for trial in plan.trials if experiment_id(trial.to_flat()) not in along)
     images = sum(of_steps) if wanted is not None else None
     return LiveProgress(
@@ -150,6 +151,7 @@ def _display(
         identity=lambda config: experiment_id(dict(config)),
         earlier=earlier,
         total_images=images,
+        along=along,
         board=board,
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memo_core.errors import DivergedError, first_line
+from memo_core.errors import DivergedError, ProcessLostError, StorageError, first_line
 from memo_core.experiment import Experiment, FlatExperiment
 from memo_core.results import Stopwatch
 from memo_core.training.checkpoints import Checkpoints, MakeTrainer
@@ -79,6 +79,12 @@ class Companions(contextlib.ExitStack):
                 self._end(
                     experiment, {"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen}
                 )
+                continue
+            except (StorageError, ProcessLostError):
+                raise
+            # Its own attempt will meet it again, and say so; the others are not to end by it.
+            except Exception:
+                self._live.pop(experiment).leave()
                 continue
             if evaluation is not None:
                 companion.rows[-1] |= watch.times()

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
         identity: Identity,
         earlier: Sequence[EarlierTrial] = (),
         total_images: int | None = None,
+        along: Collection[str] = (),
         board: Board | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -57,13 +58,14 @@ class LiveProgress(Callback):  # type: ignore[misc] # ray ships no types
             identity: the identity of a trial, by its flat experiment; what its worker reports under to `board`.
             earlier: the trials that the run's folder had before this session.
             total_images: what the whole sweep trains on, where it is known; else estimated from the known trials.
+            along: identities of trials that others train for, which train on no images of their own.
             board: where workers report how far they are; None shows evaluations alone.
             clock: seconds that run evenly.
         """
         self._name, self._varied, self._total, self._target = name, list(varied), total, target
         self._run_path, self._folder, self._total_images = run_path.rstrip("/"), folder, total_images
         self._identity, self._earlier, self._board, self._clock = identity, list(earlier), board, clock
-        self._trials = SweepTrials(varied, identity, earlier)
+        self._trials = SweepTrials(varied, identity, earlier, along)
         self._time_left = TimeLeft()
         self._started = self._drawn = self._printed = clock()
         self._console: Console | None = None

@@ -105,10 +105,11 @@ class TrialSource(Searcher):  # type: ignore[misc] # ray ships no types
             self._begun += 1
             begun = Begun(key=key, trial_id=experiment_id(suggestion), full=full)
             self._journal.append(begun)
-            if self._is_answered(begun, suggestion):
-                continue
+            # First: a worker that trains for it writes its folder.
             if self._is_trained(suggestion):
                 self._waiting.append((begun, suggestion, True))
+                continue
+            if self._is_answered(begun, suggestion):
                 continue
             self._live[trial_id] = begun, True, self._training(suggestion)
             return suggestion

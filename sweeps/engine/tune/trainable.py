@@ -21,6 +21,7 @@ from memo_core.errors import (
     MemoryExhaustedError,
     MemosweepError,
     ProcessLostError,
+    SamplesNotFiniteError,
     StorageError,
     first_line,
 )
@@ -89,6 +90,9 @@ def train_trial(config: dict[str, Any], options: TrialOptions) -> None:
             options.data_sets.provide(experiment.data)
         check_text_files(experiment.text)
         attempt.run(experiment)
+    except SamplesNotFiniteError as error:
+        # Of its own average or sampler: those that it takes along go on by themselves.
+        attempt.fail({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
     except DivergedError as error:
         attempt.diverge({"failure": "diverged", "cause": first_line(error), "images_seen": error.images_seen})
     except (ExhaustedError, StorageError, ProcessLostError):

@@ -113,6 +113,10 @@ class Group:
                 break
 
 
+def damage(checkpoint):
+    (checkpoint / "checkpoint.pt").write_bytes(b"damaged")
+
+
 @pytest.fixture
 def group(tmp_path):
     return Group(tmp_path)
@@ -154,9 +158,49 @@ def test_who_has_no_checkpoint_there_is_left_to_a_training_of_its_own(group):
 def test_who_has_a_damaged_checkpoint_there_is_left_out_and_the_others_go_on(group):
     group.train(1)
     bad, good = group.experiments
-    (group.folders[bad].paths()[0] / "checkpoint.pt").write_bytes(b"damaged")
+    damage(group.folders[bad].paths()[0])
     leader, companions, _ = group.load()
     assert leader.images_seen == 32
     assert list(companions) == [good]
     run_to_the_end(leader, list(companions.values()))
     assert_as_alone(companions[good])
+
+
+def test_of_damaged_checkpoints_all_take_the_ones_before(group):
+    group.train(2)
+    damage(group.folders[group.experiments[0]].paths()[0])
+    leader, companions, _ = group.load()
+    assert leader.images_seen == 32
+    assert list(companions) == group.experiments
+
+
+def test_a_checkpoint_of_another_network_is_left_to_a_training_of_its_own(group, monkeypatch):
+    state_dict = Companion.state_dict
+
+    def moved(self):
+        content = state_dict(self)
+        first = next(iter(content["model"]))
+        return {**content, "model": {**content["model"], first: content["model"][first] + 1e-6}}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Companion, "state_dict", moved)
+        group.train(1)
+    leader, companions, _ = group.load()
+    assert (leader.images_seen, companions) == (32, {})
+
+
+def test_what_cannot_be_evaluated_here_is_no_companion(group, monkeypatch):
+    monkeypatch.setattr("memo_core.training.trainer.neighbor_search", exec_faiss)
+    with_faiss = changed(**{"evaluation.neighbors": "faiss"})
+    leader, companions, _ = load_with_companions(
+        group.own,
+        lambda: Trainer(LEADER, "cpu"),
+        {with_faiss: Checkpoints(group.own._folder / "faiss"), **group.folders},
+    )
+    assert leader.images_seen == 0
+    assert list(companions) == group.experiments
+
+
+def exec_faiss(kind):
+    if kind == "faiss":
+        raise MemosweepError("faiss is not installed")

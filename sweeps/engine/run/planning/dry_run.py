@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from memo_core.experiment import EMBEDDED_RESOLUTION, Experiment, FlatExperiment
 from memo_core.experiment.network_size import fine_tuned_count, parameter_count
@@ -13,6 +13,9 @@ from sweeps.engine.plans.names import CHECKPOINTS_KEPT
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.plans.trainings import shared_trainings, trained_along
 from sweeps.engine.search.build import searcher_of
+
+if TYPE_CHECKING:
+    from sweeps.engine.run.planning.estimate import Cost
 
 _BYTES_PER_PARAMETER = 16
 """float32: the parameters, their average, and Adam's two moments."""
@@ -93,10 +96,22 @@ def _costs(
     amount = sum(cost.hours if cost.gpu_hours is None else cost.gpu_hours for cost in costs)
     # The longest trial, or all of them one after the other on what there is. Trials that share a GPU have it in turn.
     devices = max(1.0, at_once * min(1.0, resources.get("gpu", 0) or 1.0))
-    wall = max([sum(hours) / devices, *hours], default=0)
+    wall = max([sum(hours) / devices, *hours, *_hours_of_trainings(plan, experiments, costs, resources)], default=0)
     count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
     time = f"about {_duration(wall)} with {at_once} at once"
     return described, [f"cost: {count}, {images:,} images, {amount:.3g} {kind} ({each}), {time}; {basis}"]
+
+
+def _hours_of_trainings(
+    plan: Plan,
+    trials: Sequence[Experiment],
+    costs: Sequence["Cost"],
+    resources: Mapping[Literal["cpu", "gpu"], float],
+) -> list[float]:
+    """Return the hours of trials that share a training, which are evaluated one after the other."""
+    hours = {trial: cost.hours for trial, cost in zip(trials, costs, strict=True)}
+    groups = shared_trainings(plan, resources).values()
+    return [sum(hours.get(trial, 0.0) for trial in group) for group in groups]
 
 
 def _duration(hours: float) -> str:

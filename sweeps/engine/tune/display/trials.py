@@ -1,7 +1,7 @@
 """The trials of a sweep as its display shows them: those of this session, and what was done before it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -76,9 +76,17 @@ class SweepTrials:
         varied: the settings that distinguish the trials.
         identity: the identity of a trial's flat experiment.
         earlier: the trials that the run's folder had before this session.
+        along: identities of trials that others train for.
     """
 
-    def __init__(self, varied: Sequence[str], identity: Identity, earlier: Iterable[EarlierTrial] = ()) -> None:
+    def __init__(
+        self,
+        varied: Sequence[str],
+        identity: Identity,
+        earlier: Iterable[EarlierTrial] = (),
+        along: Collection[str] = (),
+    ) -> None:
+        self._along = along
         self._varied, self._identity = list(varied), identity
         self._earlier = {identity(trial.config): trial for trial in earlier}
         self._ends: dict[str, End] = {key: trial.end for key, trial in self._earlier.items() if trial.end}
@@ -189,5 +197,6 @@ class SweepTrials:
 
     def _budget(self, key: str, config: Mapping[str, Any]) -> int:
         if key not in self._budgets:
-            self._budgets[key] = Experiment.from_flat(dict(config)).total_images
+            # Another trial's steps are its steps.
+            self._budgets[key] = 0 if key in self._along else Experiment.from_flat(dict(config)).total_images
         return self._budgets[key]

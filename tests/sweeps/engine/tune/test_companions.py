@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from memo_core.errors import DivergedError
+from memo_core.errors import DivergedError, MemoryExhaustedError, MemosweepError, SamplesNotFiniteError
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, with_settings
 from memo_core.results import experiment_id
@@ -147,6 +147,46 @@ def test_a_training_that_diverges_ends_all_of_them(run, monkeypatch, tmp_path):
     records = read_records(str(tmp_path)).values()
     assert [record.failure for record in records] == ["diverged"] * 3
     assert [[row["images_seen"] for row in record.rows] for record in records] == [[16, 32]] * 3
+
+
+def failing_evaluation(monkeypatch, trial, error):
+    """Let the evaluations of one trial fail; returns the patch, to be undone."""
+    evaluate = trainable.Trainer._evaluate
+
+    def fail(self, next_batch):
+        if self.experiment == trial and self.images_seen == 32:
+            raise error
+        return evaluate(self, next_batch)
+
+    monkeypatch.setattr(trainable.Trainer, "_evaluate", fail)
+
+
+def test_samples_of_the_leader_that_are_not_finite_end_it_alone(run, alone, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        failing_evaluation(patch, TRIALS[0], SamplesNotFiniteError("its samples are not finite", 32, 1e-3, 0.5))
+        run(0)
+    ends = {trial_id: (record.done, record.failure) for trial_id, record in read_records(str(tmp_path)).items()}
+    assert [ends[experiment_id(flat)] for flat in FLATS] == [(True, "diverged"), (False, None), (False, None)]
+    # The next one leads, from where they are.
+    assert run(1)[1] == 2
+    expected, found = rows_of(alone), rows_of(tmp_path)
+    assert all(found[experiment_id(flat)] == expected[experiment_id(flat)] for flat in FLATS[1:])
+
+
+@pytest.mark.parametrize(
+    "error", [MemosweepError("faiss is lost"), MemoryExhaustedError("out of memory"), KeyError("x")]
+)
+def test_an_error_in_the_evaluation_of_one_is_left_to_its_own_attempt(error, run, alone, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        failing_evaluation(patch, TRIALS[1], error)
+        run(0)
+    records, expected = read_records(str(tmp_path)), rows_of(alone)
+    assert [records[experiment_id(flat)].done for flat in FLATS] == [True, False, True]
+    assert all(
+        rows_of(tmp_path)[experiment_id(FLATS[number])] == expected[experiment_id(FLATS[number])] for number in (0, 2)
+    )
+    run(1)
+    assert_as_alone(tmp_path, alone)
 
 
 def test_samples_of_one_average_that_are_not_finite_end_that_trial_alone(run, alone, monkeypatch, tmp_path):

@@ -230,3 +230,17 @@ def test_of_interrupted_and_of_failed_trials_with_one_training_one_runs_at_a_tim
     assert [source.suggest(name) for name in "ab"] == [FLATS[0], None]
     source.on_trial_complete("a", RESULT)
     assert source.suggest("b") == FLATS[1]
+
+
+def test_what_is_known_elsewhere_waits_while_another_trial_writes_its_folder(start):
+    known = Known()
+    source, *_ = start(known, training=one_training)
+    assert source.suggest("a") == FLATS[0]
+    known.results[experiment_id(FLATS[1])] = RESULT
+    looked = []
+    known.result = lambda experiment: looked.append(experiment) or known.results.get(experiment_id(experiment))
+    assert source.suggest("b") == FLATS[2]
+    assert FLATS[1] not in looked
+    source.on_trial_complete("a", RESULT)
+    source.on_trial_complete("b", RESULT)
+    assert source.suggest("c") == FINISHED

@@ -6,6 +6,7 @@ from ray.tune.experiment import Trial
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP
 from sweeps.engine.tune.board import Position
+from sweeps.engine.tune.display.time_left import images_planned
 from sweeps.engine.tune.display.trials import EarlierTrial, SweepTrials
 
 
@@ -90,3 +91,10 @@ def test_the_optimum_trains_on_nothing_and_is_done_all_the_same(trials):
 
 def test_a_batch_beyond_the_budget_is_not_more_than_all(trials):
     assert only(trials.views([trial(8, images_seen=16_060)], {})).images_seen == 16_000
+
+
+def test_a_trial_that_another_trains_for_has_no_images_of_its_own():
+    earlier = [EarlierTrial(config(8), 16_000, 0.9, end="done"), EarlierTrial(config(4), 16_000, 0.8, end="done")]
+    trained, along = SweepTrials(["model.width"], identity, earlier, {identity(config(4))}).views([], {})
+    assert (trained.budget, along.budget) == (16_000, 0)
+    assert images_planned([trained, along], 4, 32_000) == 32_000

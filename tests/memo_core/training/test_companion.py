@@ -189,18 +189,15 @@ def test_a_checkpoint_of_another_network_is_left_to_a_training_of_its_own(group,
     assert (leader.images_seen, companions) == (32, {})
 
 
-def test_what_cannot_be_evaluated_here_is_no_companion(group, monkeypatch):
-    monkeypatch.setattr("memo_core.training.trainer.neighbor_search", exec_faiss)
+def test_what_cannot_be_evaluated_here_is_no_companion(group, monkeypatch, tmp_path):
+    monkeypatch.setattr("memo_core.training.trainer.neighbor_search", without_faiss)
     with_faiss = changed(**{"evaluation.neighbors": "faiss"})
-    leader, companions, _ = load_with_companions(
-        group.own,
-        lambda: Trainer(LEADER, "cpu"),
-        {with_faiss: Checkpoints(group.own._folder / "faiss"), **group.folders},
-    )
+    group.folders = {with_faiss: Checkpoints(tmp_path / "faiss"), **group.folders}
+    leader, companions, _ = group.load()
     assert leader.images_seen == 0
     assert list(companions) == group.experiments
 
 
-def exec_faiss(kind):
+def without_faiss(kind):
     if kind == "faiss":
         raise MemosweepError("faiss is not installed")

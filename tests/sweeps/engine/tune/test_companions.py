@@ -173,18 +173,13 @@ def test_samples_of_the_leader_that_are_not_finite_end_it_alone(run, alone, monk
     assert all(found[experiment_id(flat)] == expected[experiment_id(flat)] for flat in FLATS[1:])
 
 
-@pytest.mark.parametrize(
-    "error", [MemosweepError("faiss is lost"), MemoryExhaustedError("out of memory"), KeyError("x")]
-)
+@pytest.mark.parametrize("error", [MemosweepError("no faiss"), MemoryExhaustedError("out of memory"), KeyError("x")])
 def test_an_error_in_the_evaluation_of_one_is_left_to_its_own_attempt(error, run, alone, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         failing_evaluation(patch, TRIALS[1], error)
         run(0)
-    records, expected = read_records(str(tmp_path)), rows_of(alone)
+    records = read_records(str(tmp_path))
     assert [records[experiment_id(flat)].done for flat in FLATS] == [True, False, True]
-    assert all(
-        rows_of(tmp_path)[experiment_id(FLATS[number])] == expected[experiment_id(FLATS[number])] for number in (0, 2)
-    )
     run(1)
     assert_as_alone(tmp_path, alone)
 

@@ -115,7 +115,7 @@ def fit_bare(storage: Path, trials: int) -> Fit:
     from sweeps.engine.plans.factor import Selection  # noqa: PLC0415
     from sweeps.engine.plans.names import trial_directory  # noqa: PLC0415
     from sweeps.engine.plans.plan import grid_plan  # noqa: PLC0415
-    from sweeps.engine.tune.trainable import TrialOptions  # noqa: PLC0415
+    from sweeps.engine.tune.trial.trainable import TrialOptions  # noqa: PLC0415
     from sweeps.optimum import FACTOR  # noqa: PLC0415
 
     selection = Selection("laptop", values=["ode"], sizes=[4], settings=SETTINGS, repeats=trials // 2)
@@ -143,7 +143,7 @@ def fit_bare(storage: Path, trials: int) -> Fit:
 
 def train_listed(config: dict[str, Any], options: Any) -> None:
     """Do in bare Tune what a trial of the engine does."""
-    from sweeps.engine.tune.trainable import train_trial  # noqa: PLC0415
+    from sweeps.engine.tune.trial.trainable import train_trial  # noqa: PLC0415
 
     train_trial(config["experiment"], options)
 

@@ -15,8 +15,8 @@ from memo_core.experiment.presets import PRESETS, with_settings
 from memo_core.model import build_denoiser
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.training import Trainer
-from memo_core.training.captured import choose_step
-from memo_core.training.step import TrainedParameters, TrainingState
+from memo_core.training.steps.captured import choose_step
+from memo_core.training.steps.step import TrainedParameters, TrainingState
 
 _PATHS = [("float32", "none"), ("float32", "graph"), ("tf32", "graph"), ("bfloat16", "graph")]
 _COMPILED = [("float32", "full"), ("bfloat16", "full")]

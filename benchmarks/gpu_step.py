@@ -31,8 +31,8 @@ from memo_core.measure.products import Float32Products, Int8Products
 from memo_core.model import NetworkDenoiser, build_denoiser
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.sampling import generate
-from memo_core.training.captured import CapturedStep, compiled_loss
-from memo_core.training.step import TrainingState, denoising_loss, to_float, training_step
+from memo_core.training.steps.captured import CapturedStep, compiled_loss
+from memo_core.training.steps.step import TrainingState, denoising_loss, to_float, training_step
 
 GPU = torch.device("cuda")
 Run = Callable[[], object]

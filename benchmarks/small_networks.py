@@ -23,7 +23,7 @@ from benchmarks.speed.loops import Batch, build, our_step
 from benchmarks.speed.machine import CPU_SIZES, Machine, Run, Size
 from memo_core.model import NetworkDenoiser
 from memo_core.terminal import Parser
-from memo_core.training.step import to_float
+from memo_core.training.steps.step import to_float
 
 Tensors = dict[str, Tensor]
 COUNTS = (2, 4)

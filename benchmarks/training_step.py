@@ -23,7 +23,7 @@ from memo_core.command_line import parse_settings
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import PRESETS, with_settings
 from memo_core.model import NetworkDenoiser, build_denoiser
-from memo_core.training.step import TrainingState, training_step
+from memo_core.training.steps.step import TrainingState, training_step
 
 
 def _steps(experiment: Experiment, size: Size, num_labels: int) -> tuple[Run, Run]:

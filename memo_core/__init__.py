@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from memo_core.model.denoiser import Denoiser
     from memo_core.model.optimum import OptimalDenoiser
     from memo_core.sampling import generate
-    from memo_core.training.checkpoint import load_checkpoint, save_checkpoint
+    from memo_core.training.saving.checkpoint import load_checkpoint, save_checkpoint
     from memo_core.training.trainer import Trainer
 
 __all__ = [

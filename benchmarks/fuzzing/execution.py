@@ -157,7 +157,7 @@ def _resume(arguments: list[str]) -> int:
 
 def _attempt(arguments: list[str]) -> int:
     """Another attempt at a trial, which must end with its last evaluation: another checkpoint serves as well."""
-    from sweeps.engine.tune import trainable  # noqa: PLC0415
+    from sweeps.engine.tune.trial import trainable  # noqa: PLC0415
 
     folder = Path(arguments[0]).parents[1]
     reports: list[dict[str, Any]] = []

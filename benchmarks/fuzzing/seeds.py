@@ -18,8 +18,8 @@ from memo_core.experiment import Experiment, FlatExperiment
 from memo_core.interop import save_safetensors
 from memo_core.measure.memorization import wilson_interval
 from memo_core.results import experiment_id
-from memo_core.training.checkpoint import save_checkpoint
-from memo_core.training.checkpoints import Checkpoints
+from memo_core.training.saving.checkpoint import save_checkpoint
+from memo_core.training.saving.checkpoints import Checkpoints
 from memo_core.training.trainer import Trainer
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.command import main as sweep
@@ -27,7 +27,7 @@ from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.names import trial_directory
 from sweeps.engine.run import starts
 from sweeps.engine.search.journal import Begun, Journal, ended
-from sweeps.engine.tune.trial_folder import TrialFolder, read_records
+from sweeps.engine.tune.trial.trial_folder import TrialFolder, read_records
 from sweeps.weight_decay import FACTOR
 
 TINY = {

@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.speed.machine import Run, Size
 from memo_core.model import NetworkDenoiser, build_denoiser
 from memo_core.model.precision import gpu_arithmetic
-from memo_core.training.captured import CapturedStep, choose_step, compiled_loss
-from memo_core.training.step import TrainingState, denoising_loss, to_float
+from memo_core.training.steps.captured import CapturedStep, choose_step, compiled_loss
+from memo_core.training.steps.step import TrainingState, denoising_loss, to_float
 
 WITHOUT_DIFFUSERS = "diffusers is not installed: pip install diffusers"
 

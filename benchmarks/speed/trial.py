@@ -23,7 +23,7 @@ from memo_core.experiment import Experiment
 from memo_core.experiment.presets import experiment_from
 from memo_core.measure import measure_memorization
 from memo_core.sampling import generate
-from memo_core.training.checkpoints import Checkpoints
+from memo_core.training.saving.checkpoints import Checkpoints
 from memo_core.training.trainer import Trainer
 
 _UNIT = "the whole"

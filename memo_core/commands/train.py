@@ -18,7 +18,7 @@ from memo_core.results import RESULT_FILE, Stopwatch, result_lines
 from memo_core.terminal import complain
 
 if TYPE_CHECKING:
-    from memo_core.training.checkpoints import NewestAndPrevious
+    from memo_core.training.saving.checkpoints import NewestAndPrevious
     from memo_core.training.trainer import Trainer
 
 
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace, interruption: Interruption) -> None:
     from memo_core.data import load_training_set  # noqa: PLC0415
     from memo_core.model.precision import emulation_note  # noqa: PLC0415
-    from memo_core.training.checkpoints import NewestAndPrevious  # noqa: PLC0415
+    from memo_core.training.saving.checkpoints import NewestAndPrevious  # noqa: PLC0415
     from memo_core.training.trainer import Trainer  # noqa: PLC0415
 
     every = parse_duration(options.checkpoint_every, "--checkpoint-every")

@@ -28,7 +28,7 @@ from memo_core.interop.inert_pickle import load_inert
 from memo_core.interop.weights import check_fit, check_weights
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.model.unet import count_parameters
-from memo_core.training.checkpoint import read_checkpoint
+from memo_core.training.saving.checkpoint import read_checkpoint
 
 Format = Literal["checkpoint", "edm-pickle", "safetensors"]
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from memo_core.training.step import to_float
+from memo_core.training.steps.step import to_float
 
 _IMAGES_AT_ONCE = 8
 

@@ -28,7 +28,7 @@ from memo_core.text.step import (
     ema_decay_of_step,
     fine_tuning_step,
 )
-from memo_core.training.record import NotContinuedError
+from memo_core.training.saving.record import NotContinuedError
 
 ADAPTED = ("to_q", "to_k", "to_v", "to_out.0")
 """The layers of the U-Net's attention that have adapters."""

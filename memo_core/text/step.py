@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from memo_core.training.step import FlatParameters, TrainedParameters
+from memo_core.training.steps.step import FlatParameters, TrainedParameters
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Of AdamW, as in the published scripts of diffusers."""

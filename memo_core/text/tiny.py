@@ -24,7 +24,7 @@ from memo_core.text.latents import as_rgb
 from memo_core.text.pipeline import quiet
 from memo_core.text.prompts import PLAIN, embed
 from memo_core.text.step import LatentBatch, cosine_learning_rate, noise_loss
-from memo_core.training.step import to_float
+from memo_core.training.steps.step import to_float
 
 VERSION = 1
 """Of the pipeline: another recipe makes another folder."""

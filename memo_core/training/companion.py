@@ -11,10 +11,10 @@ from memo_core.errors import MemosweepError
 from memo_core.evaluation import Evaluation
 from memo_core.experiment import Experiment
 from memo_core.results import training_id
-from memo_core.training.checkpoint import apply_checkpoint, check_sums, read_whole
-from memo_core.training.checkpoints import Checkpoints, MakeTrainer, images_seen_of
 from memo_core.training.learner import AverageLearner, DenoiserLearner, Learner
-from memo_core.training.record import NotContinuedError
+from memo_core.training.saving.checkpoint import apply_checkpoint, check_sums, read_whole
+from memo_core.training.saving.checkpoints import Checkpoints, MakeTrainer, images_seen_of
+from memo_core.training.saving.record import NotContinuedError
 from memo_core.training.trainer import Trainer
 
 

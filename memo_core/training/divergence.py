@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from memo_core.errors import DivergedError
-from memo_core.training.step import TrainedParameters
+from memo_core.training.steps.step import TrainedParameters
 
 _STEPS_PER_CHECK = 50
 """On a GPU, which would otherwise wait for the CPU at every step."""

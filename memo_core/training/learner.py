@@ -14,11 +14,11 @@ from memo_core.evaluation import Array, Sampler, sampler_of
 from memo_core.experiment import Experiment
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.sampling import generate
-from memo_core.training.captured import Step, choose_step
-from memo_core.training.distributed import Ranks, shared_generate
-from memo_core.training.schedules import ema_decay_at, learning_rate_at
-from memo_core.training.split import Split
-from memo_core.training.step import TrainedParameters, TrainingState, follow
+from memo_core.training.steps.captured import Step, choose_step
+from memo_core.training.steps.distributed import Ranks, shared_generate
+from memo_core.training.steps.schedules import ema_decay_at, learning_rate_at
+from memo_core.training.steps.split import Split
+from memo_core.training.steps.step import TrainedParameters, TrainingState, follow
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ from memo_core.experiment import EMBEDDED_RESOLUTION, Experiment
 from memo_core.experiment.sections import EMBEDDED_CLASSES
 from memo_core.model import build_network
 from memo_core.sampling import generate
-from memo_core.training.step import TrainingState
+from memo_core.training.steps.step import TrainingState
 from memo_core.training.trainer import Trainer
 
 _USUAL_RESOLUTION = 32

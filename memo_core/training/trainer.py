@@ -17,12 +17,12 @@ from memo_core.measure.fid import FrechetDistance
 from memo_core.memory import memory_errors
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.randomness import image_seeds, named_generator, named_seed
-from memo_core.training.distributed import Ranks, end_evaluation, help_to_generate
 from memo_core.training.divergence import DivergenceCheck
 from memo_core.training.learner import Learner, build_learner
-from memo_core.training.record import Row, Tally, TrainingRecord, check_same_training
-from memo_core.training.step import TrainedParameters, TrainingState
-from memo_core.training.stream import IndexStream
+from memo_core.training.saving.record import Row, Tally, TrainingRecord, check_same_training
+from memo_core.training.steps.distributed import Ranks, end_evaluation, help_to_generate
+from memo_core.training.steps.step import TrainedParameters, TrainingState
+from memo_core.training.steps.stream import IndexStream
 
 Progress = Callable[[int], None]
 

@@ -178,7 +178,7 @@ def test_processes_of_a_sweep_are_known_by_their_environment(tmp_path):
 
 def test_the_witness_writes_beside_the_run(tmp_path):
     place = Place(tmp_path)
-    code = "import memo_core.training.checkpoints as c, json; print(json.dumps(c.Checkpoints.save.__name__))"
+    code = "import memo_core.training.saving.checkpoints as c, json; print(json.dumps(c.Checkpoints.save.__name__))"
     driver = Driver(place, ["-c", code], 1)
     assert driver.wait(120) == 0
     assert json.loads(driver.text()) == "watched_save"

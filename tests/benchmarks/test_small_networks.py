@@ -4,7 +4,7 @@ from benchmarks import small_networks
 from benchmarks.speed.loops import Batch, build
 from benchmarks.speed.machine import Machine, Size
 from memo_core.experiment import ModelConfig
-from memo_core.training.step import denoising_loss, to_float
+from memo_core.training.steps.step import denoising_loss, to_float
 
 SIZE = Size(ModelConfig(width=8, depth=1, channel_multipliers=(1, 1), dropout=0.0), 8, 1, 4)
 

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(REASON is not None, reason=RE
 CODE = """
 import sys
 import torch
-from memo_core.training.distributed import joined
+from memo_core.training.steps.distributed import joined
 
 address, rank, host = sys.argv[1:]
 with joined(address, int(rank), 2, host) as ranks:

@@ -9,7 +9,7 @@ from analysis.results.samples import best_samples
 from memo_core.commands import main
 from memo_core.experiment import Experiment
 from memo_core.results import RESULT_FILE, experiment_id, result_lines
-from memo_core.training.checkpoint import read_checkpoint
+from memo_core.training.saving.checkpoint import read_checkpoint
 
 
 def options(settings):

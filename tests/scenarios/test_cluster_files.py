@@ -14,7 +14,7 @@ import yaml
 from botocore.validate import ParamValidator
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from sweeps.engine.cluster.capacity import capacity_of_config
+from sweeps.engine.cluster.machines.capacity import capacity_of_config
 from sweeps.engine.command import _check_options, _parser
 from sweeps.weight_decay import FACTOR
 from tests.conftest import REPOSITORY

@@ -63,8 +63,8 @@ def _watch_results(module: Any) -> None:
 
 
 _WATCHED = {
-    "memo_core.training.checkpoints": _watch_training,
-    "sweeps.engine.tune.trial_folder": _watch_results,
+    "memo_core.training.saving.checkpoints": _watch_training,
+    "sweeps.engine.tune.trial.trial_folder": _watch_results,
 }
 
 

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import psutil
 
 from memo_core.errors import MemosweepError, first_line, quoted
-from sweeps.engine.cluster.folders import MARKER
 from sweeps.engine.cluster.limited import limited
-from sweeps.engine.cluster.temporary import temporary_folder
+from sweeps.engine.cluster.own_ray.folders import MARKER
+from sweeps.engine.cluster.own_ray.temporary import temporary_folder
 
 _CONNECT_SECONDS = 4.0
 _JOIN_SECONDS = 22.0

@@ -17,13 +17,13 @@ from typing import Literal
 
 from memo_core.errors import MemosweepError, first_line
 from memo_core.files import DATA_ROOT_VARIABLE
-from sweeps.engine.cluster import folders, watch
 from sweeps.engine.cluster.address import Target, check_address, target
-from sweeps.engine.cluster.capacity import Capacity, Nodes, growth, present
-from sweeps.engine.cluster.gpus import count_gpus
-from sweeps.engine.cluster.granted import granted_cpus
 from sweeps.engine.cluster.limited import limited
-from sweeps.engine.cluster.temporary import check_temporary_folder, temporary_folder
+from sweeps.engine.cluster.machines.capacity import Capacity, Nodes, growth, present
+from sweeps.engine.cluster.machines.gpus import count_gpus
+from sweeps.engine.cluster.machines.granted import granted_cpus
+from sweeps.engine.cluster.own_ray import folders, watch
+from sweeps.engine.cluster.own_ray.temporary import check_temporary_folder, temporary_folder
 
 # ruff: noqa: PLC0415 - Ray takes seconds to import, which a dry run need not wait for
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from analysis.results.store import is_local, join_url, local_path, open_location
 from memo_core.errors import MemosweepError, StorageError, did_you_mean_path, first_line, quoted
 from memo_core.files import write_atomically
-from sweeps.engine.cluster.hardware import describe_hardware
+from sweeps.engine.cluster.machines.hardware import describe_hardware
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.plans.ranges import STRICT
 

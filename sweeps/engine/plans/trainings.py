@@ -5,7 +5,7 @@ from typing import Literal
 
 from memo_core.experiment import Experiment
 from memo_core.results import experiment_id, training_id
-from sweeps.engine.cluster.capacity import ranks_of
+from sweeps.engine.cluster.machines.capacity import ranks_of
 from sweeps.engine.plans.plan import Plan
 
 Trainings = Mapping[str, tuple[Experiment, ...]]

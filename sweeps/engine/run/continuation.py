@@ -9,7 +9,7 @@ from memo_core.results import experiment_id
 from sweeps.engine.plans.manifest import unreachable
 from sweeps.engine.plans.names import trial_title, without_budget
 from sweeps.engine.plans.plan import GridOptions, Plan
-from sweeps.engine.tune.trial_folder import CHECKPOINTS, TrialRecord
+from sweeps.engine.tune.trial.trial_folder import CHECKPOINTS, TrialRecord
 
 _NAMED = 3
 """Trials that a line names."""
@@ -82,7 +82,7 @@ def _start(record: TrialRecord, positions: Sequence[int], experiment: Experiment
 
     As `Trainer.load_state_dict` decides, by the reports instead of the checkpoints.
     """
-    from memo_core.training.record import NotContinuedError, Tally, TrainingRecord  # noqa: PLC0415 (loads torch)
+    from memo_core.training.saving.record import NotContinuedError, Tally, TrainingRecord  # noqa: PLC0415 (loads torch)
 
     reason = None
     for seen in positions:

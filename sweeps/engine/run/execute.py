@@ -11,7 +11,7 @@ from typing import Any
 from analysis.results.store import join_url
 from memo_core.errors import MemosweepError
 from sweeps.engine.cluster import session as ray_session
-from sweeps.engine.cluster.resources import Resources, trial_resources
+from sweeps.engine.cluster.machines.resources import Resources, trial_resources
 from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.factor import Factor, Preset, family_of
 from sweeps.engine.plans.manifest import Limits, Manifest
@@ -113,7 +113,7 @@ def why_preset(options: argparse.Namespace, preset: Preset, cluster: ray_session
 
 def _packed(plan: Plan, cpus_per_trial: float | None, cluster: ray_session.Cluster) -> Resources:
     """Return the resources of trials that share GPUs, by a measurement on one of the cluster's."""
-    from sweeps.engine.cluster.packing import find_sharing
+    from sweeps.engine.cluster.machines.packing import find_sharing
 
     whole = trial_resources(cluster, 1.0, None)
     print("measuring how many trials a GPU holds ...", flush=True)

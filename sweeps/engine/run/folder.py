@@ -17,7 +17,7 @@ from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import FILE as MANIFEST
 from sweeps.engine.plans.manifest import Manifest, name_of, unreachable
 from sweeps.engine.run import lease
-from sweeps.engine.tune.trial_folder import NOTES_FILE, TrialRecord
+from sweeps.engine.tune.trial.trial_folder import NOTES_FILE, TrialRecord
 
 LOCK = ".driver.lock"
 _MAX_NAME_BYTES = 200

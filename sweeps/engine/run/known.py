@@ -16,7 +16,7 @@ from sweeps.engine.plans.manifest import Manifest, name_of, unreachable
 from sweeps.engine.plans.names import folder_name, trial_directory
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.search.journal import Ended
-from sweeps.engine.tune.trial_folder import CHECKPOINTS, TrialRecord, parse_record, read_records
+from sweeps.engine.tune.trial.trial_folder import CHECKPOINTS, TrialRecord, parse_record, read_records
 
 
 class KnownTrials:
@@ -119,7 +119,7 @@ class _Source:
 
     def has_images(self, pixels_sha256: str) -> bool:
         """Return whether the trial was trained on these images, as its checkpoint says."""
-        from memo_core.training.checkpoint import CHECKPOINT_FILE, read_checkpoint  # noqa: PLC0415 (loads torch)
+        from memo_core.training.saving.checkpoint import CHECKPOINT_FILE, read_checkpoint  # noqa: PLC0415 (loads torch)
 
         filesystem, path = open_location(join_url(self.run_path, self.record.folder))
         with tempfile.TemporaryDirectory() as place:

@@ -21,11 +21,11 @@ from sweeps.engine.run.ending.going_on import GoingOn
 from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.search.build import searcher_of
 from sweeps.engine.search.journal import Journal, replay
-from sweeps.engine.tune.board import Board
+from sweeps.engine.tune.display.board import Board
+from sweeps.engine.tune.display.progress import LiveProgress
 from sweeps.engine.tune.display.trials import EarlierTrial
-from sweeps.engine.tune.interruption import Interrupted, Interruption
 from sweeps.engine.tune.loggers import check_loggers
-from sweeps.engine.tune.progress import LiveProgress
+from sweeps.engine.tune.scheduling.interruption import Interrupted, Interruption
 from sweeps.engine.tune.source import TrialSource
 from sweeps.engine.tune.tuner import Start, tuner_of
 

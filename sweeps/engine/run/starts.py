@@ -11,8 +11,8 @@ from memo_core.experiment import Experiment
 from memo_core.files import check_output_folder
 from memo_core.model.precision import emulation_note
 from sweeps.engine.cluster import session as ray_session
-from sweeps.engine.cluster.hardware import describe_nodes
-from sweeps.engine.cluster.resources import Resources, check_holds
+from sweeps.engine.cluster.machines.hardware import describe_nodes
+from sweeps.engine.cluster.machines.resources import Resources, check_holds
 from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.data_checks import check_data
 from sweeps.engine.plans.factor import Factor
@@ -24,7 +24,7 @@ from sweeps.engine.run import folder
 from sweeps.engine.run.continuation import continued, trained_again
 from sweeps.engine.run.ending.going_on import GoingOn
 from sweeps.engine.run.runner import go_on
-from sweeps.engine.tune.trial_folder import continue_folder, read_records
+from sweeps.engine.tune.trial.trial_folder import continue_folder, read_records
 
 
 def start_sweep(

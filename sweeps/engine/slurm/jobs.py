@@ -17,8 +17,8 @@ from analysis.results.store import is_local, join_url
 from memo_core.errors import MemosweepError, first_line, quoted
 from memo_core.files import check_output_folder, write_atomically
 from sweeps.engine.cluster import session as ray_session
-from sweeps.engine.cluster.capacity import Capacity, Nodes
-from sweeps.engine.cluster.resources import trial_resources
+from sweeps.engine.cluster.machines.capacity import Capacity, Nodes
+from sweeps.engine.cluster.machines.resources import trial_resources
 from sweeps.engine.cluster.session import Cluster
 from sweeps.engine.plans.checks import check_networks
 from sweeps.engine.plans.factor import Factor, Preset

@@ -11,25 +11,25 @@ from ray.tune.schedulers import TrialScheduler
 from analysis.emm.stopping.rules import StoppingRules
 from memo_core.experiment import FlatExperiment
 from sweeps.engine.cluster import session as ray_session
-from sweeps.engine.cluster.capacity import ranks_of, share_of_rank
 from sweeps.engine.cluster.data_sets import data_sets_of
+from sweeps.engine.cluster.machines.capacity import ranks_of, share_of_rank
 from sweeps.engine.plans.manifest import Limits, Manifest
 from sweeps.engine.plans.names import METRIC, trial_title
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.plans.trainings import shared_trainings
 from sweeps.engine.search.journal import Journal
 from sweeps.engine.search.optuna import OptunaExperimentSearch
-from sweeps.engine.tune.asha import Reports
-from sweeps.engine.tune.board import Board
-from sweeps.engine.tune.failures import Failures
+from sweeps.engine.tune.display.board import Board
+from sweeps.engine.tune.display.progress import LiveProgress
 from sweeps.engine.tune.heartbeat import Heartbeat
-from sweeps.engine.tune.interruption import Interruption
 from sweeps.engine.tune.loggers import logger_callbacks
-from sweeps.engine.tune.memory import ASHAInTurn, InTurn
-from sweeps.engine.tune.progress import LiveProgress
+from sweeps.engine.tune.scheduling.asha import Reports
+from sweeps.engine.tune.scheduling.failures import Failures
+from sweeps.engine.tune.scheduling.interruption import Interruption
+from sweeps.engine.tune.scheduling.memory import ASHAInTurn, InTurn
 from sweeps.engine.tune.source import TrialSource
 from sweeps.engine.tune.study import StudyView
-from sweeps.engine.tune.trainable import TrialOptions, train_trial
+from sweeps.engine.tune.trial.trainable import TrialOptions, train_trial
 
 
 @dataclass(frozen=True)

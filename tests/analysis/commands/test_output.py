@@ -96,7 +96,7 @@ SWEEP_DISPLAY = """
 import sys
 from pathlib import Path
 from memo_core.command_line import run
-from sweeps.engine.tune.progress import LiveProgress
+from sweeps.engine.tune.display.progress import LiveProgress
 
 def sweep():
     display = LiveProgress("run", ["model.width"], 2, run_path="run", folder=str, identity=str)

@@ -18,7 +18,7 @@ from benchmarks.speed.loops import (
 )
 from benchmarks.speed.machine import Size
 from memo_core.experiment import ModelConfig
-from memo_core.training.step import TrainingState, training_step
+from memo_core.training.steps.step import TrainingState, training_step
 
 SIZE = Size(ModelConfig(width=8, depth=1, dropout=0.0, preconditioning="edm"), 8, 1, 4)
 needs_diffusers = pytest.mark.skipif(not has_diffusers(), reason="diffusers is not installed")

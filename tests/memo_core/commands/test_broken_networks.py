@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from memo_core.commands import main
-from memo_core.training.checkpoint import read_checkpoint
+from memo_core.training.saving.checkpoint import read_checkpoint
 
 SETTINGS = [
     part

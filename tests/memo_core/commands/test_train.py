@@ -10,7 +10,7 @@ from memo_core.commands import main
 from memo_core.commands.interruption import Interruption
 from memo_core.errors import MemosweepError
 from memo_core.results import TIMES
-from memo_core.training.checkpoint import read_checkpoint
+from memo_core.training.saving.checkpoint import read_checkpoint
 
 SETTINGS = [
     part

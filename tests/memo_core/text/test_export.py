@@ -10,8 +10,8 @@ from memo_core.commands import main
 from memo_core.experiment import Experiment
 from memo_core.text.drawing import draw_images
 from memo_core.training import Trainer
-from memo_core.training.checkpoint import save_checkpoint
 from memo_core.training.learner import Learner
+from memo_core.training.saving.checkpoint import save_checkpoint
 
 SEEDS = range(4)
 

@@ -12,7 +12,7 @@ from memo_core.errors import MemosweepError, OtherTrainingError
 from memo_core.experiment import Experiment
 from memo_core.text.learner import PipelineLearner
 from memo_core.training import Trainer
-from memo_core.training.checkpoint import load_checkpoint, save_checkpoint
+from memo_core.training.saving.checkpoint import load_checkpoint, save_checkpoint
 
 
 def comparable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ import torch
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.training import Trainer
-from memo_core.training.checkpoints import Checkpoints, images_seen_of
 from memo_core.training.companion import Companion, load_with_companions
+from memo_core.training.saving.checkpoints import Checkpoints, images_seen_of
 from tests.conftest import TINY
 
 SETTINGS = {**TINY, "data.size": 4, "training.images": 96, "evaluation.count": 3, "evaluation.num_samples": 4}

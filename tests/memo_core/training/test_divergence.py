@@ -6,8 +6,8 @@ import torch
 from memo_core.errors import DivergedError
 from memo_core.experiment import Experiment
 from memo_core.training import Trainer
-from memo_core.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from memo_core.training.divergence import DivergenceCheck, check_finite
+from memo_core.training.saving.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 
 NAN, INF = float("nan"), float("inf")
 

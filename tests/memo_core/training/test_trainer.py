@@ -9,7 +9,7 @@ from memo_core.errors import DivergedError, MemoryExhaustedError, MemosweepError
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment
 from memo_core.training import Trainer
-from memo_core.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
+from memo_core.training.saving.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 
 
 def run_through(trainer):

@@ -14,7 +14,7 @@ from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.search.base import TrialSearcher
 from sweeps.engine.search.emm import EMMSearcher
 from sweeps.engine.search.journal import Event
-from sweeps.engine.tune.trial_folder import read_records
+from sweeps.engine.tune.trial.trial_folder import read_records
 
 
 def conclude(

@@ -8,7 +8,7 @@ from memo_core.results import experiment_id
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.run.known import is_over
 from sweeps.engine.search.journal import Ended, Event
-from sweeps.engine.tune.trial_folder import ERROR_FILE, TrialRecord
+from sweeps.engine.tune.trial.trial_folder import ERROR_FILE, TrialRecord
 
 _MAX_CAUSES = 5
 

@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial
 
 from memo_core.experiment import Experiment
 from sweeps.engine.plans.names import METRIC, short_name
-from sweeps.engine.tune.board import Position
+from sweeps.engine.tune.display.board import Position
 
 End = Literal["done", "failed", "diverged"]
 State = Literal["pending", "running", "restarting", End]

@@ -12,7 +12,7 @@ import pytest
 from memo_core.errors import MemosweepError
 from sweeps.engine.cluster import address as address_module
 from sweeps.engine.cluster.address import Target, check_address, running_ray, target
-from sweeps.engine.cluster.folders import MARKER
+from sweeps.engine.cluster.own_ray.folders import MARKER
 
 
 def message(address):

@@ -15,14 +15,14 @@ import ray
 
 from memo_core.errors import MemosweepError
 from sweeps.engine.cluster import session
-from sweeps.engine.cluster.capacity import Capacity, Nodes
-from sweeps.engine.cluster.folders import MARKER, processes_in
+from sweeps.engine.cluster.machines.capacity import Capacity, Nodes
+from sweeps.engine.cluster.own_ray.folders import MARKER, processes_in
 from tests.sweeps.conftest import REPOSITORY, wait_for
 
 DRIVER = """
 import os, signal, sys, time
 from sweeps.engine.cluster import session
-from sweeps.engine.cluster.capacity import Capacity, Nodes
+from sweeps.engine.cluster.machines.capacity import Capacity, Nodes
 import ray
 
 def ended(*_):

@@ -2,13 +2,13 @@
 
 import pytest
 
-from memo_core.training.checkpoints import Checkpoints
+from memo_core.training.saving.checkpoints import Checkpoints
 from memo_core.training.trainer import Trainer
 from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.names import trial_directory
 from sweeps.engine.plans.plan import grid_plan
 from sweeps.engine.run.continuation import trained_again
-from sweeps.engine.tune.trial_folder import TrialFolder, read_records
+from sweeps.engine.tune.trial.trial_folder import TrialFolder, read_records
 from sweeps.width import FACTOR as WIDTH
 from tests.conftest import TINY
 

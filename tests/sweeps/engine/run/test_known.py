@@ -10,7 +10,7 @@ from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP, with_settings
 from memo_core.results import experiment_id
-from memo_core.training.checkpoints import Checkpoints
+from memo_core.training.saving.checkpoints import Checkpoints
 from memo_core.training.trainer import Trainer
 from sweeps.engine.plans.bisect import bisect_plan
 from sweeps.engine.plans.factor import Selection
@@ -20,7 +20,7 @@ from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, grid_plan
 from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.search.journal import Ended
-from sweeps.engine.tune.trial_folder import TrialFolder
+from sweeps.engine.tune.trial.trial_folder import TrialFolder
 from sweeps.width import FACTOR as WIDTH
 
 PLAN = grid_plan(WIDTH, Selection("laptop", values=[8, 16], sizes=[10]))

@@ -13,7 +13,7 @@ from sweeps.engine.plans.ranges import Range
 from sweeps.engine.run import starts
 from sweeps.engine.run.folder import read_run
 from sweeps.engine.run.starts import check_images
-from sweeps.engine.tune.trial_folder import TrialFolder, read_records
+from sweeps.engine.tune.trial.trial_folder import TrialFolder, read_records
 from sweeps.width import FACTOR as WIDTH
 
 PLAN = grid_plan(WIDTH, Selection("laptop", values=[8, 16], sizes=[10]))

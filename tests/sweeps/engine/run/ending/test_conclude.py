@@ -16,7 +16,7 @@ from sweeps.engine.run.ending.going_on import GoingOn
 from sweeps.engine.run.known import KnownTrials
 from sweeps.engine.search.build import searcher_of
 from sweeps.engine.search.journal import Begun, Journal, ended
-from sweeps.engine.tune.trial_folder import TrialFolder
+from sweeps.engine.tune.trial.trial_folder import TrialFolder
 from sweeps.width import FACTOR as WIDTH
 
 STARTED = GoingOn()

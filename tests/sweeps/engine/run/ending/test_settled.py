@@ -12,7 +12,7 @@ from sweeps.engine.plans.factor import Selection
 from sweeps.engine.plans.manifest import Limits, Manifest, describe_run
 from sweeps.engine.plans.names import trial_directory
 from sweeps.engine.plans.plan import grid_plan
-from sweeps.engine.tune.trial_folder import TrialFolder
+from sweeps.engine.tune.trial.trial_folder import TrialFolder
 from sweeps.weight_decay import FACTOR
 from tests.fakes import evaluations
 from tests.sweeps.conftest import REPOSITORY

@@ -6,7 +6,7 @@ from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import OptunaOptions, grid_plan
 from sweeps.engine.run.ending.tally import Failure, Tally, tally
 from sweeps.engine.search.journal import Begun, Ended
-from sweeps.engine.tune.trial_folder import TrialRecord
+from sweeps.engine.tune.trial.trial_folder import TrialRecord
 from sweeps.width import FACTOR as WIDTH
 
 PLAN = grid_plan(WIDTH, Selection("laptop"))

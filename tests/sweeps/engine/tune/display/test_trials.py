@@ -5,7 +5,7 @@ from ray.tune.experiment import Trial
 
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP
-from sweeps.engine.tune.board import Position
+from sweeps.engine.tune.display.board import Position
 from sweeps.engine.tune.display.time_left import images_planned
 from sweeps.engine.tune.display.trials import EarlierTrial, SweepTrials
 

@@ -1,0 +1,1 @@
+"""What machines have, what a cluster can become, and what a trial gets of it."""

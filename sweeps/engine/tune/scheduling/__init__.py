@@ -1,0 +1,1 @@
+"""When trials run, fail, are tried again and are stopped."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,16 +206,19 @@ def load_pipeline(name: str, revision: str | None = None) -> Pipeline:
 
 def stable_diffusion(parts: Pipeline) -> Any:
     """Return diffusers' own pipeline of these parts, without a safety checker and without a progress bar."""
-    pipeline: Any = StableDiffusionPipeline(
-        vae=parts.vae,
-        text_encoder=parts.text_encoder,
-        tokenizer=parts.tokenizer,
-        unet=parts.unet,
-        scheduler=parts.sampler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    with warnings.catch_warnings():
+        # Over folders of old versions, whose settings it then replaces.
+        warnings.simplefilter("ignore", FutureWarning)
+        pipeline: Any = StableDiffusionPipeline(
+            vae=parts.vae,
+            text_encoder=parts.text_encoder,
+            tokenizer=parts.tokenizer,
+            unet=parts.unet,
+            scheduler=parts.sampler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

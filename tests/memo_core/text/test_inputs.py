@@ -99,6 +99,14 @@ def test_a_missing_extra_is_one_line_with_the_command(monkeypatch: pytest.Monkey
             "text.lora_rank = 0: input should be greater than or equal",
         ),
         ({"text.prompt": "captions"}, "text.prompt = captions: needs text.captions"),
+        (
+            {"text.captions": "captions.csv"},
+            "text.captions = captions.csv: text.prompt = plain does not read it, set text.prompt = captions",
+        ),
+        (
+            {"training.micro_batch_size": 4},
+            "training.micro_batch_size = 4: pipelines have text.accumulation_steps, times training.batch_size images",
+        ),
         ({"data.labels": "true"}, "data.labels = true: a pipeline is conditioned by text.prompt, set it to none"),
         ({"model.width": 64}, "model.width = 64: a pipeline brings its own network"),
         ({"training.warmup_epochs": 3}, "training.warmup_epochs = 3.0: pipelines have text.warmup_steps"),

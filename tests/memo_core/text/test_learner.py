@@ -85,3 +85,16 @@ def test_samples_are_of_the_average_and_leave_the_training_as_it_is(
     assert torch.equal(values, kept)
     learner.state.ema_parameters.values.data.add_(0.1)
     assert not torch.equal(draw(range(2)), first)
+
+
+def test_memory_that_does_not_suffice_is_answered_by_settings_that_pipelines_have(
+    settings: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(Experiment.from_flat(settings), "cpu")
+
+    def exhausted(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(trainer._learner, "step", exhausted)
+    with pytest.raises(MemosweepError, match=r"2.00 GiB more needed\): lower training.batch_size and raise text.acc"):
+        next(trainer.evaluations())

@@ -1,5 +1,6 @@
 """Images of any Stable Diffusion, with or without a LoRA, for a list of prompts: to audit what others trained."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from memo_core.errors import MemosweepError
 from memo_core.text.lora import add_lora
 from memo_core.text.pipeline import check_resolution, find_pipeline, load_pipeline
 from memo_core.text.sampler import PipelineSampler, prompt_index
+
+_log = logging.getLogger(__name__)
 
 
 def read_prompts(path: Path) -> tuple[str, ...]:
@@ -63,6 +66,8 @@ def draw_images(
     Raises:
         MemosweepError: the pipeline or the LoRA cannot be read, or do not fit each other or the resolution.
     """
+    if len(prompts) > len(set(seeds)):
+        _log.info("%d seeds for %d prompts: some have no image", len(set(seeds)), len(prompts))
     folder = find_pipeline(pipeline)
     if resolution is not None:
         check_resolution(folder, pipeline, resolution)

@@ -52,7 +52,8 @@ def prompts_of(experiment: Experiment, data: TrainingSet) -> Prompts:
         texts: Sequence[str] = [PLAIN] * len(data)
     elif text.prompt == "captions":
         assert text.captions is not None
-        texts = captions_of(data.names, read_captions(text.captions), text.captions)
+        datasets = [dataset for dataset in (config.dataset, config.blend_dataset) if dataset is not None]
+        texts = captions_of(data.names, read_captions(text.captions), text.captions, datasets)
     else:
         if config.blend_ratio > 0:
             raise MemosweepError("text.prompt = class: the classes of two blended sources are not comparable")

@@ -182,6 +182,10 @@ def test_full_fine_tuning_has_no_rank() -> None:
         ("plain.csv", 'a.png,"a cat, asleep"\nb.png,a dog\nc.png,a hill\n'),
         ("headed.csv", 'file_name,text\na.png,"a cat, asleep"\nb.png,a dog\ntrip/c.png,a hill\n'),
         (
+            "wide.csv",
+            'width,Caption,license,file_name\n64,"a cat, asleep",cc0,a.png\n64,a dog,,b.png\n9,a hill,,trip/c.png\n',
+        ),
+        (
             "lines.jsonl",
             '{"file_name": "a.png", "text": "a cat, asleep"}\n\n{"file": "b.png", "caption": "a dog"}\n'
             '{"file_name": "trip/c.png", "text": "a hill"}\n',
@@ -198,6 +202,7 @@ def test_captions_are_found_by_file_name(tmp_path: Path, name: str, content: str
     [
         ("a.txt", "a.png,a cat\n", "expected a file ending in .csv or .jsonl"),
         ("a.csv", "a.png,a cat,asleep\n", "line 1: 3 columns, expected a file name and a caption"),
+        ("a.csv", "file_name,size,text\na.png,a cat\n", "line 2: 2 columns, expected 3 as in the header"),
         ("a.csv", "a.png,a cat\na.png,a dog\n", "line 2: 'a.png' has two captions"),
         ("a.csv", "a.png, \n", "line 1: the caption of 'a.png' is empty"),
         ("a.csv", "", "holds no captions"),
@@ -209,6 +214,21 @@ def test_captions_of_another_form_are_refused(tmp_path: Path, name: str, content
     with pytest.raises(MemosweepError) as error:
         read_captions(file(tmp_path, name, content))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\x85", "\f"])
+def test_a_line_ends_at_a_line_feed_alone(separator: str, tmp_path: Path) -> None:
+    path = file(tmp_path, "a.jsonl", json.dumps({"file_name": "a.png", "text": f"a{separator}b"}, ensure_ascii=False))
+    assert read_captions(path) == {"a.png": f"a{separator}b"}
+
+
+def test_file_names_and_folders_may_hold_colons() -> None:
+    names = ("/my: photos: a: cat.png", "/my: photos: cat.png")
+    captions = {"a: cat.png": "a cat", "cat.png": "another"}
+    assert captions_of(names, captions, "captions.csv", ["/my: photos"]) == ("a cat", "another")
+    assert captions_of(("/photos: a: cat.png",), captions, "captions.csv") == ("a cat",)
+    with pytest.raises(MemosweepError, match=r"has no caption for 'a: cat.png' of 1 images"):
+        captions_of(names[:1], {"cat.png": "another"}, "captions.csv", ["/my: photos"])
 
 
 def test_images_without_captions_are_named() -> None:

@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,10 +68,21 @@ def _rows_by_prompt(runs: Runs, overview: Overview) -> list[Row]:
         setting = setting_text(run, overview.varied, overview.base)
         memorized, index = samples["memorized"].astype(bool), samples["prompt_index"]
         replicas = np.bincount(index[memorized], minlength=len(samples["prompts"]))
-        return [
+        # Pictures are kept of the first samples alone, which need not have all prompts.
+        pictured = np.unique(index[: len(samples["generated"])])
+        shown = pictured[np.argsort(-replicas[pictured], kind="stable")[:ROWS]]
+        rows = [
             _row(f"{setting}, {str(samples['prompts'][prompt])!r}", _of_prompt(samples, prompt), int(run["data.size"]))
-            for prompt in np.argsort(-replicas, kind="stable")[:ROWS]
+            for prompt in shown
         ]
+        others = int((np.delete(replicas, pictured) > replicas[shown].min()).sum())
+        if others:
+            left_out = (
+                f"; {plural(others, 'prompt')} with more replicas than some of these left no pictures, which are kept "
+                f"of the first {plural(len(samples['generated']), 'sample')}"
+            )
+            rows[0] = replace(rows[0], note=rows[0].note + left_out)
+        return rows
     return []
 
 

@@ -53,6 +53,11 @@ class TextConfig(Section):
             raise ValueError("text.lora_rank = none: text.method = lora needs a rank, such as 16")
         if self.prompt == "captions" and self.captions is None:
             raise ValueError("text.prompt = captions: needs text.captions, a CSV or JSONL file of names and captions")
+        if self.prompt != "captions" and self.captions is not None:
+            raise ValueError(
+                f"text.captions = {self.captions}: text.prompt = {self.prompt} does not read it, set text.prompt = "
+                "captions"
+            )
         return self
 
 
@@ -80,7 +85,13 @@ def check_pipeline_settings(experiment: "Experiment") -> None:
         ("data.labels", experiment.data.labels, ("none",), "a pipeline is conditioned by text.prompt"),
         ("training.warmup_epochs", experiment.training.warmup_epochs, (0,), "pipelines have text.warmup_steps"),
         ("training.compile", experiment.training.compile, ("auto", "none"), "pipelines are not compiled"),
+        (
+            "training.micro_batch_size",
+            experiment.training.micro_batch_size,
+            (None,),
+            "pipelines have text.accumulation_steps, times training.batch_size images a step",
+        ),
         ("evaluation.sampler", experiment.evaluation.sampler, ("ode",), "pipelines are sampled by DDIM"),
     ):
         if value not in allowed:
-            raise ValueError(f"{key} = {value}: {reason}, set it to {allowed[0]}")
+            raise ValueError(f"{key} = {value}: {reason}, set it to {'none' if allowed[0] is None else allowed[0]}")

@@ -14,7 +14,7 @@ _SHOWN = 3
 
 
 def read_captions(path: str) -> dict[str, str]:
-    """Read a CSV file (file name, caption; a header is allowed) or a JSONL file (`file_name` and `text` or `caption`).
+    """Read a CSV file (file name, caption; or more columns under a header) or a JSONL file (`file_name` and `caption`).
 
     Returns:
         Captions by file name, as written.
@@ -45,22 +45,40 @@ def read_captions(path: str) -> dict[str, str]:
 
 
 def _csv_rows(content: str, path: str) -> Iterator[tuple[int, str, str]]:
+    name_column, caption_column, columns = 0, 1, 2
     try:
         for number, row in enumerate(csv.reader(io.StringIO(content), strict=True), 1):
-            if not row or (number == 1 and row[0].strip().lower() in _NAMES):
+            if not row:
                 continue
-            if len(row) != 2:
+            header = _columns_of_header(row) if number == 1 else None
+            if header is not None:
+                (name_column, caption_column), columns = header, len(row)
+                continue
+            if len(row) != columns:
+                expected = (
+                    f"expected {columns} as in the header" if columns > 2 else "expected a file name and a caption"
+                )
                 raise MemosweepError(
-                    f"text.captions = {path}, line {number}: {len(row)} columns, expected a file name and a caption "
+                    f"text.captions = {path}, line {number}: {len(row)} columns, {expected} "
                     "(captions with commas in double quotes)"
                 )
-            yield number, row[0].strip(), row[1].strip()
+            yield number, row[name_column].strip(), row[caption_column].strip()
     except csv.Error as error:
         raise MemosweepError(f"text.captions = {path}: not CSV ({error})") from None
 
 
+def _columns_of_header(row: Sequence[str]) -> tuple[int, int] | None:
+    """Return the columns of file name and caption where a first row names them; None where it holds a caption."""
+    titles = [title.strip().lower() for title in row]
+    name = next((titles.index(title) for title in _NAMES if title in titles), None)
+    caption = next((titles.index(title) for title in _CAPTIONS if title in titles), None)
+    if name is not None and caption is not None:
+        return name, caption
+    return (0, 1) if name == 0 and len(row) == 2 else None
+
+
 def _jsonl_rows(content: str, path: str) -> Iterator[tuple[int, str, str]]:
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -76,13 +94,16 @@ def _jsonl_rows(content: str, path: str) -> Iterator[tuple[int, str, str]]:
         yield number, name.strip(), caption.strip()
 
 
-def captions_of(names: Sequence[str], captions: dict[str, str], path: str) -> tuple[str, ...]:
+def captions_of(
+    names: Sequence[str], captions: dict[str, str], path: str, datasets: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Return the caption of each image.
 
     Args:
         names: of the images, as `TrainingSet.names`: the set, a colon, and the file within it.
         captions: by file name, with or without its folders; where only the last part is given, it must be unique.
         path: of the captions, for messages.
+        datasets: that the images are of; their paths may hold colons.
 
     Raises:
         MemosweepError: images without a caption, or a name that is that of several images.
@@ -90,14 +111,15 @@ def captions_of(names: Sequence[str], captions: dict[str, str], path: str) -> tu
     found: list[str] = []
     missing: list[str] = []
     owners: dict[str, str] = {}
+    beginnings = tuple(f"{Path(dataset).expanduser()}: " for dataset in datasets)
     for name in names:
-        inner = name.rpartition(": ")[2]
+        inner = _within(name, beginnings)
         key = next((key for key in (name, inner, inner.rpartition("/")[2]) if key in captions), None)
         if key is None:
             missing.append(inner)
             continue
         if owners.setdefault(key, name) != name:
-            other = owners[key].rpartition(": ")[2]
+            other = _within(owners[key], beginnings)
             raise MemosweepError(
                 f"text.captions = {path}: {quoted(key)} is {other} as well as {inner}; name them with their folders"
             )
@@ -109,3 +131,9 @@ def captions_of(names: Sequence[str], captions: dict[str, str], path: str) -> tu
             f"{len(names):,} images"
         )
     return tuple(found)
+
+
+def _within(name: str, beginnings: Sequence[str]) -> str:
+    """Return the file's name within its set; it may hold a colon itself."""
+    known = next((beginning for beginning in beginnings if name.startswith(beginning)), None)
+    return name.removeprefix(known) if known is not None else name.partition(": ")[2] or name

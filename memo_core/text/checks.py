@@ -35,7 +35,17 @@ def check_fine_tuning(experiment: Experiment, data: TrainingSet) -> None:
     except Exception as error:
         raise MemosweepError(f"pipeline {text.pipeline}: no readable tokenizer ({first_line(error)})") from None
     log_cuts(prompts.distinct, tokenizer)
+    _log_prompts_without_samples(len(prompts.distinct), experiment.evaluation.num_samples)
     _log_duplicates(data, prompts, text.prompt)
+
+
+def _log_prompts_without_samples(prompts: int, samples: int) -> None:
+    if prompts > samples:
+        _log.info(
+            "%s prompts and %s an evaluation: as many prompts, drawn at random, have one each; "
+            "evaluation.num_samples = %d samples all",
+            f"{prompts:,}", plural(samples, "sample"), prompts,
+        )  # fmt: skip
 
 
 def _log_duplicates(data: TrainingSet, prompts: Prompts, kind: str) -> None:

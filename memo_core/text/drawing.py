@@ -1,5 +1,6 @@
 """Images of any Stable Diffusion, with or without a LoRA, for a list of prompts: to audit what others trained."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -7,9 +8,12 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from memo_core.errors import MemosweepError, first_line
-from memo_core.text.pipeline import Pipeline, check_resolution, find_pipeline, load_pipeline, stable_diffusion
+from memo_core.errors import MemosweepError
+from memo_core.text.lora import add_lora
+from memo_core.text.pipeline import check_resolution, find_pipeline, load_pipeline
 from memo_core.text.sampler import PipelineSampler, prompt_index
+
+_log = logging.getLogger(__name__)
 
 
 def read_prompts(path: Path) -> tuple[str, ...]:
@@ -19,7 +23,7 @@ def read_prompts(path: Path) -> tuple[str, ...]:
         MemosweepError: no such file, or no prompt in it.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise MemosweepError(f"--prompts {path}: cannot be read ({error.strerror or error})") from None
     except ValueError:
@@ -62,24 +66,17 @@ def draw_images(
     Raises:
         MemosweepError: the pipeline or the LoRA cannot be read, or do not fit each other or the resolution.
     """
+    if len(prompts) > len(set(seeds)):
+        _log.info("%d seeds for %d prompts: some have no image", len(set(seeds)), len(prompts))
     folder = find_pipeline(pipeline)
     if resolution is not None:
         check_resolution(folder, pipeline, resolution)
     parts = load_pipeline(pipeline)
-    if lora is not None:
-        _add_lora(parts, lora)
-    parts.to(device)
+    # Before diffusers' pipeline is made: for folders of its versions before 0.9 that sets another `sample_size`.
     side = resolution or int(parts.unet.config.sample_size) * parts.latent_scale
+    if lora is not None:
+        add_lora(parts, lora)
+    parts.to(device)
     sampler = PipelineSampler(parts, prompts, side, 3, steps, guidance_scale, batch_size)
     images = sampler(seeds, on_batch)
     return images, torch.tensor([prompt_index(seed, len(prompts)) for seed in seeds])
-
-
-def _add_lora(parts: Pipeline, lora: Path) -> None:
-    if lora.suffix != ".safetensors" or not lora.is_file():
-        raise MemosweepError(f"--lora {lora}: expected a file ending in .safetensors")
-    try:
-        stable_diffusion(parts).load_lora_weights(str(lora.resolve().parent), weight_name=lora.name)
-    # Adapters of other networks, and damaged files: the libraries have many errors for them.
-    except Exception as error:
-        raise MemosweepError(f"--lora {lora}: does not fit {parts.name} ({first_line(error)})") from None

@@ -49,6 +49,10 @@ class PipelineLearner:
 
     values_per_image = 1
     """The loss is a mean over all values of the latents."""
+    memory_advice = (
+        "lower training.batch_size and raise text.accumulation_steps by as much, set text.gradient_checkpointing = "
+        "true or training.precision = bfloat16, or take a device with more memory"
+    )
 
     def __init__(
         self, experiment: Experiment, data: TrainingSet, device: torch.device, pipeline: Pipeline | None = None

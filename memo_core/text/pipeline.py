@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,14 @@ INDEX = "model_index.json"
 _MODELS = {"unet": "U-Net", "vae": "VAE", "text_encoder": "text encoder"}
 PARTS = {**_MODELS, "tokenizer": "tokenizer", "scheduler": "noise schedule"}
 _CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
-_WEIGHTS = ("diffusion_pytorch_model", "model")
+_WEIGHTS = {
+    "unet": "diffusion_pytorch_model.safetensors",
+    "vae": "diffusion_pytorch_model.safetensors",
+    "text_encoder": "model.safetensors",
+}
+"""What the libraries read, or beside it an index of its shards."""
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+_HOW_TO_SAVE = "save it with save_pretrained(..., safe_serialization=True)"
 _PIXELS_UNIT = 8
 """Of the sides of images, as `StableDiffusionPipeline` requires."""
 _PREDICTIONS = ("epsilon", "v_prediction")
@@ -146,15 +154,7 @@ def check_folder(folder: Path, name: str) -> None:
                 f"pipeline {name}: its {title} is a {quoted(index[part][-1])}, only {_CLASSES[part]} is "
                 "fine-tuned (Stable Diffusion 1 and 2)"
             )
-        files = sorted(file.name for file in (folder / part).iterdir())
-        if any(file.endswith(".safetensors") for file in files):
-            continue
-        if any(file.startswith(_WEIGHTS) and file.endswith((".bin", ".pt", ".ckpt")) for file in files):
-            raise MemosweepError(
-                f"pipeline {name}: the weights of its {title} are pickled, which can run code and is not read; "
-                "save it with save_pretrained(..., safe_serialization=True)"
-            )
-        raise MemosweepError(f"pipeline {name}: its {title} has no weights (folder {part})")
+        _check_weights(folder / part, part, name)
     if "text_encoder_2" in index:
         raise MemosweepError(f"pipeline {name}: has two text encoders, only Stable Diffusion 1 and 2 are fine-tuned")
     prediction = _json(folder / "scheduler" / "scheduler_config.json", name).get("prediction_type", "epsilon")
@@ -162,6 +162,67 @@ def check_folder(folder: Path, name: str) -> None:
         raise MemosweepError(
             f"pipeline {name}: prediction_type = {quoted(prediction)}, expected {' or '.join(_PREDICTIONS)}"
         )
+    _check_sizes(folder, name)
+
+
+def _check_weights(folder: Path, part: str, name: str) -> None:
+    title, expected = _MODELS[part], _WEIGHTS[part]
+    files = sorted(file.name for file in folder.iterdir())
+    if expected in files:
+        return
+    index = f"{expected}.index.json"
+    if index in files:
+        shards = _json(folder / index, name).get("weight_map")
+        missing = sorted(set(shards.values()) - set(files)) if isinstance(shards, dict) else [index]
+        if missing:
+            raise MemosweepError(f"pipeline {name}: the weights of its {title} lack {missing[0]} (folder {part})")
+        return
+    variant = next((file for file in files if file.endswith(".safetensors")), None)
+    if variant is not None:
+        raise MemosweepError(
+            f"pipeline {name}: the weights of its {title} are in {variant}, not in {expected}; load it with the "
+            f"variant of that name, such as fp16, and {_HOW_TO_SAVE}"
+        )
+    if any(file.endswith(_PICKLED) for file in files):
+        raise MemosweepError(
+            f"pipeline {name}: the weights of its {title} are pickled, which can run code and is not read; "
+            f"{_HOW_TO_SAVE}"
+        )
+    # Pickled ones, and variants, are not downloaded from the hub.
+    raise MemosweepError(
+        f"pipeline {name}: its {title} has no {expected} (folder {part}); pickled weights are not read: {_HOW_TO_SAVE}"
+    )
+
+
+def _check_sizes(folder: Path, name: str) -> None:
+    """Refuse networks that do not fit each other, or that take more than noisy latents, a step and a prompt."""
+    unet, vae, text = (_json(folder / part / "config.json", name) for part in _MODELS)
+    inputs, latents = unet.get("in_channels", 4), vae.get("latent_channels", 4)
+    if inputs != latents:
+        raise MemosweepError(
+            f"pipeline {name}: its U-Net has in_channels = {quoted(inputs)}, where the VAE has {quoted(latents)}: it "
+            "takes a picture besides (inpainting, editing or enlarging), only text-to-image pipelines are fine-tuned"
+        )
+    for key in ("class_embed_type", "num_class_embeds", "addition_embed_type"):
+        if unet.get(key) is not None:
+            raise MemosweepError(
+                f"pipeline {name}: its U-Net has {key} = {quoted(unet[key])}, it takes more than a prompt; only "
+                "Stable Diffusion 1 and 2 are fine-tuned"
+            )
+    if "sample_size" not in unet or type(unet["sample_size"]) is not int or unet["sample_size"] < 1:
+        raise MemosweepError(
+            f"pipeline {name}: unet/config.json has sample_size = {quoted(unet.get('sample_size'))}, expected the "
+            "latents a side of its images, such as 64"
+        )
+    width, context = text.get("hidden_size"), unet.get("cross_attention_dim")
+    if type(width) is int and type(context) is int and width != context:
+        raise MemosweepError(
+            f"pipeline {name}: its text encoder has hidden_size = {width}, its U-Net cross_attention_dim = {context}: "
+            "they are of different pipelines"
+        )
+    for part, config in (("unet", unet), ("vae", vae)):
+        if not isinstance(config.get("block_out_channels"), list):
+            raise MemosweepError(f"pipeline {name}: {part}/config.json has no list block_out_channels")
 
 
 def _json(file: Path, name: str) -> dict[str, Any]:
@@ -205,16 +266,19 @@ def load_pipeline(name: str, revision: str | None = None) -> Pipeline:
 
 def stable_diffusion(parts: Pipeline) -> Any:
     """Return diffusers' own pipeline of these parts, without a safety checker and without a progress bar."""
-    pipeline: Any = StableDiffusionPipeline(
-        vae=parts.vae,
-        text_encoder=parts.text_encoder,
-        tokenizer=parts.tokenizer,
-        unet=parts.unet,
-        scheduler=parts.sampler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    with warnings.catch_warnings():
+        # Over folders of old versions, whose settings it then replaces.
+        warnings.simplefilter("ignore", FutureWarning)
+        pipeline: Any = StableDiffusionPipeline(
+            vae=parts.vae,
+            text_encoder=parts.text_encoder,
+            tokenizer=parts.tokenizer,
+            unet=parts.unet,
+            scheduler=parts.sampler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from memo_core.data.training_set import TrainingSet
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
+from memo_core.randomness import named_generator
 from memo_core.text.captions import captions_of, read_captions
 from memo_core.text.class_names import class_names
 
@@ -40,6 +41,9 @@ class Prompts:
 def prompts_of(experiment: Experiment, data: TrainingSet) -> Prompts:
     """Return the prompts of a training set; those of samples are the distinct ones in turns.
 
+    Where an evaluation has fewer samples than there are prompts, they are in random order, that of the seed: the first
+    ones of the alphabet, such as those of one photographer, would stand for all.
+
     Raises:
         MemosweepError: classes without names, or captions that do not fit the images.
     """
@@ -48,7 +52,8 @@ def prompts_of(experiment: Experiment, data: TrainingSet) -> Prompts:
         texts: Sequence[str] = [PLAIN] * len(data)
     elif text.prompt == "captions":
         assert text.captions is not None
-        texts = captions_of(data.names, read_captions(text.captions), text.captions)
+        datasets = [dataset for dataset in (config.dataset, config.blend_dataset) if dataset is not None]
+        texts = captions_of(data.names, read_captions(text.captions), text.captions, datasets)
     else:
         if config.blend_ratio > 0:
             raise MemosweepError("text.prompt = class: the classes of two blended sources are not comparable")
@@ -58,6 +63,9 @@ def prompts_of(experiment: Experiment, data: TrainingSet) -> Prompts:
         texts = [f"{PLAIN} of {names[label]}" for label in data.classes if label is not None]
     # Sorted: the same for nested sets, whatever the order of their images.
     distinct = tuple(sorted(set(texts)))
+    if len(distinct) > experiment.evaluation.num_samples:
+        order = torch.randperm(len(distinct), generator=named_generator(experiment.seed, "prompts"))
+        distinct = tuple(distinct[index] for index in order.tolist())
     position = {prompt: index for index, prompt in enumerate(distinct)}
     return Prompts(distinct, tuple(position[prompt] for prompt in texts))
 

@@ -35,6 +35,11 @@ class Learner(Protocol):
         """What a loss is divided by to be reported per value."""
         ...
 
+    @property
+    def memory_advice(self) -> str:
+        """What would be right where the memory of the device does not suffice for a step."""
+        ...
+
     def step(self, indices: Int64[Tensor, " n"], images_seen: int, noise: torch.Generator) -> tuple[Tensor, float]:
         """Take one step of the optimizer.
 
@@ -77,6 +82,10 @@ class DenoiserLearner:
     Raises:
         MemosweepError: the network cannot be built.
     """
+
+    memory_advice = (
+        "set training.micro_batch_size below the batch, lower model.width, or take a device with more memory"
+    )
 
     def __init__(
         self, experiment: Experiment, data: TrainingSet, device: torch.device, ranks: Ranks | None = None

@@ -167,11 +167,10 @@ class Trainer:
         """Train to the first batch border at or after `point` images, or until a save is due; returns whether it is."""
         start, is_due = time.perf_counter(), False
         self._begin_steps()
-        advice = "set training.micro_batch_size below the batch, lower model.width, or take a device with more memory"
         with (
             self._own_dropout_stream(),
             gpu_arithmetic(self.experiment.training.precision, self.device),
-            memory_errors("in training", advice),
+            memory_errors("in training", self._learner.memory_advice),
         ):
             while self.images_seen < point and not is_due:
                 self._step()

@@ -203,7 +203,11 @@ def trials_of(factor: Factor, selection: Selection) -> tuple[Experiment, ...]:
 
 def _trials_of_study(factor: Factor, study: Study, selection: Selection) -> Iterable[Experiment]:
     settings = with_settings(with_settings(study.preset, study.settings), selection.settings)
-    for point in _points(factor, study, selection):
+    points = list(_points(factor, study, selection))
+    if any(point.get("text.prompt") == "captions" for point in points):
+        # The file is for those points alone. Where none has it, its trials refuse it.
+        points = [point if point["text.prompt"] == "captions" else {**point, "text.captions": None} for point in points]
+    for point in points:
         experiment = Experiment.from_flat(with_settings(settings, point))
         # Behind it: what follows from a wrong value would be refused instead of it.
         if factor.dependent is not None:

@@ -112,6 +112,17 @@ def test_replicas_are_counted_by_prompt_with_the_images_that_they_show(tmp_path:
         "1 replica among 2 samples",
     ]
     assert [len(row.pairs) for row in rows] == [4, 2, 2]
+    # The first two samples left pictures, a third prompt has the replicas.
+    few = {**arrays, "generated": np.zeros((2, 3, 8, 8), np.uint8), "nearest": np.zeros((2, 3, 8, 8), np.uint8)}
+    few["memorized"] = np.array([False, True, True, True])
+    third = {"prompts": np.array(["church", "tench", "truck"]), "prompt_index": np.array([0, 1, 2, 2], np.int32)}
+    np.savez(trial / "checkpoint_000000400000/best.npz", **few, **{**prompts, **third})
+    rows = gallery(Runs.read(tmp_path / "run"), describe(Runs.read(tmp_path / "run")))
+    assert [(row.title.rpartition(", ")[2], len(row.pairs)) for row in rows[1:]] == [("'tench'", 1), ("'church'", 1)]
+    assert rows[1].note.endswith(
+        "; 1 prompt with more replicas than some of these left no pictures, which are kept of the first 2 samples"
+    )
+    assert "left no pictures" not in rows[2].note
     # Names that do not fit the samples are as good as none.
     np.savez(trial / "checkpoint_000000400000/best.npz", **arrays, **{**prompts, "prompt_index": np.array([0, 1])})
     with pytest.raises(MemosweepError, match="no trial left samples with prompts"):

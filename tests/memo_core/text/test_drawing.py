@@ -1,17 +1,19 @@
 """Images of pipelines, against diffusers' own."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline
+import safetensors.torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
 from memo_core.commands import main
 from memo_core.sampling import ImageStreams
-from memo_core.text.drawing import draw_images
+from memo_core.text.drawing import draw_images, read_prompts
 
 PROMPTS = ("a picture of one", "a picture of two", "a picture")
 
@@ -53,24 +55,28 @@ def test_samples_of_the_command_line_are_an_image_set_with_prompts(
     assert "\n  a picture of two " in text
 
 
-def test_a_lora_changes_the_images_and_one_that_does_not_fit_is_refused(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
-    torch.manual_seed(0)
-    pipeline.unet.add_adapter(LoraConfig(r=2, init_lora_weights=False, target_modules=["to_q", "to_v"]))
-    StableDiffusionPipeline.save_lora_weights(
-        tmp_path, get_peft_model_state_dict(pipeline.unet), weight_name="a.safetensors"
-    )
-    plain, adapted = (
-        draw_images(str(folder), PROMPTS, [0], lora, steps=2)[0] for lora in (None, tmp_path / "a.safetensors")
-    )
-    assert not torch.equal(plain, adapted)
+def test_a_file_that_is_no_lora_is_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "b.safetensors").write_bytes(b"no weights")
     (tmp_path / "prompts.txt").write_text("a picture\n")
     options = ["sample", "--pipeline", str(folder), "--prompts", str(tmp_path / "prompts.txt"), "--out", "x.npz"]
     assert main([*options, "--lora", str(tmp_path / "b.safetensors")]) == 2
     assert "b.safetensors: does not fit" in capsys.readouterr().err
+
+
+def test_images_are_of_the_size_of_a_pipeline_of_an_old_version_too(folder: Path, tmp_path: Path) -> None:
+    unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
+    unet.add_adapter(LoraConfig(r=2, target_modules=["to_q"]))
+    weights = {f"unet.{name}": value.detach().clone() for name, value in get_peft_model_state_dict(unet).items()}
+    safetensors.torch.save_file(weights, tmp_path / "lora.safetensors")
+    config = Path(shutil.copytree(folder, tmp_path / "old")) / "unet/config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "_diffusers_version": "0.8.0"}))
+    images, _ = draw_images(str(tmp_path / "old"), PROMPTS, [0], tmp_path / "lora.safetensors", steps=2)
+    assert images.shape == (1, 3, 8, 8)
+
+
+def test_prompts_end_at_the_end_of_a_line_alone(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_bytes("a cat\u2028asleep\r\n\r\na dog".encode())
+    assert read_prompts(tmp_path / "prompts.txt") == ("a cat\u2028asleep", "a dog")
 
 
 @pytest.mark.parametrize(

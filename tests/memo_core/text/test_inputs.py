@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 import memo_core.text
@@ -21,7 +22,7 @@ from memo_core.experiment.presets import experiment_from
 from memo_core.text.captions import captions_of, read_captions
 from memo_core.text.checks import check_fine_tuning
 from memo_core.text.class_names import class_names
-from memo_core.text.pipeline import check_folder, find_pipeline
+from memo_core.text.pipeline import check_folder, find_pipeline, load_pipeline
 
 NAMES = tuple(f"/photos: {name}" for name in ("a.png", "b.png", "trip/c.png"))
 
@@ -53,12 +54,55 @@ def test_a_folder_without_an_index_or_a_part_is_refused(copy: Path) -> None:
     assert "not the folder of a diffusers pipeline (model_index.json: No such file" in refused(copy)
 
 
-def test_pickled_weights_are_not_read(copy: Path) -> None:
-    weights = copy / "unet/diffusion_pytorch_model.safetensors"
-    weights.rename(weights.with_suffix(".bin"))
-    assert "the weights of its U-Net are pickled" in refused(copy)
-    weights.with_suffix(".bin").unlink()
-    assert refused(copy) == "pipeline mine: its U-Net has no weights (folder unet)"
+@pytest.mark.parametrize(
+    ("part", "weights", "pickled", "title"),
+    [
+        ("unet", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin", "U-Net"),
+        ("text_encoder", "model.safetensors", "pytorch_model.bin", "text encoder"),
+    ],
+)
+def test_weights_that_would_not_be_read_are_refused(
+    part: str, weights: str, pickled: str, title: str, copy: Path
+) -> None:
+    stem = weights.removesuffix(".safetensors")
+    variant = (copy / part / weights).rename(copy / part / f"{stem}.fp16.safetensors")
+    assert f"its {title} are in {stem}.fp16.safetensors, not in {weights}; load it with the variant" in refused(copy)
+    (copy / part / pickled).write_bytes(variant.read_bytes())
+    variant.unlink()
+    assert f"the weights of its {title} are pickled, which can run code" in refused(copy)
+    # As from the hub, where they are not downloaded.
+    (copy / part / pickled).unlink()
+    assert f"its {title} has no {weights} (folder {part}); pickled weights are not read: save it with" in refused(copy)
+
+
+def test_shards_are_read_and_missing_ones_named(copy: Path) -> None:
+    StableDiffusionPipeline.from_pretrained(copy).unet.save_pretrained(copy / "sharded", max_shard_size="1MB")
+    shutil.rmtree(copy / "unet")
+    (copy / "sharded").rename(copy / "unet")
+    assert not (copy / "unet/diffusion_pytorch_model.safetensors").exists()
+    check_folder(copy, "mine")
+    assert load_pipeline(str(copy)).unet.config.sample_size == 4
+    shard = sorted((copy / "unet").glob("*.safetensors"))[1]
+    shard.unlink()
+    assert refused(copy) == f"pipeline mine: the weights of its U-Net lack {shard.name} (folder unet)"
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("unet", {"in_channels": 9}, "its U-Net has in_channels = 9, where the VAE has 4: it takes a picture besides"),
+        ("unet", {"sample_size": None}, "unet/config.json has sample_size = None, expected the latents a side"),
+        ("unet", {"class_embed_type": "projection"}, "its U-Net has class_embed_type = 'projection', it takes more"),
+        ("unet", {"block_out_channels": None}, "unet/config.json has no list block_out_channels"),
+        ("text_encoder", {"hidden_size": 64}, "has hidden_size = 64, its U-Net cross_attention_dim = 32"),
+    ],
+)
+def test_networks_that_do_not_fit_each_other_are_refused(
+    part: str, change: dict[str, Any], message: str, copy: Path
+) -> None:
+    config = copy / part / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    assert message in refused(copy)
 
 
 def test_pipelines_of_other_kinds_are_refused(copy: Path) -> None:
@@ -99,6 +143,14 @@ def test_a_missing_extra_is_one_line_with_the_command(monkeypatch: pytest.Monkey
             "text.lora_rank = 0: input should be greater than or equal",
         ),
         ({"text.prompt": "captions"}, "text.prompt = captions: needs text.captions"),
+        (
+            {"text.captions": "captions.csv"},
+            "text.captions = captions.csv: text.prompt = plain does not read it, set text.prompt = captions",
+        ),
+        (
+            {"training.micro_batch_size": 4},
+            "training.micro_batch_size = 4: pipelines have text.accumulation_steps, times training.batch_size images",
+        ),
         ({"data.labels": "true"}, "data.labels = true: a pipeline is conditioned by text.prompt, set it to none"),
         ({"model.width": 64}, "model.width = 64: a pipeline brings its own network"),
         ({"training.warmup_epochs": 3}, "training.warmup_epochs = 3.0: pipelines have text.warmup_steps"),
@@ -130,6 +182,10 @@ def test_full_fine_tuning_has_no_rank() -> None:
         ("plain.csv", 'a.png,"a cat, asleep"\nb.png,a dog\nc.png,a hill\n'),
         ("headed.csv", 'file_name,text\na.png,"a cat, asleep"\nb.png,a dog\ntrip/c.png,a hill\n'),
         (
+            "wide.csv",
+            'width,Caption,license,file_name\n64,"a cat, asleep",cc0,a.png\n64,a dog,,b.png\n9,a hill,,trip/c.png\n',
+        ),
+        (
             "lines.jsonl",
             '{"file_name": "a.png", "text": "a cat, asleep"}\n\n{"file": "b.png", "caption": "a dog"}\n'
             '{"file_name": "trip/c.png", "text": "a hill"}\n',
@@ -146,6 +202,7 @@ def test_captions_are_found_by_file_name(tmp_path: Path, name: str, content: str
     [
         ("a.txt", "a.png,a cat\n", "expected a file ending in .csv or .jsonl"),
         ("a.csv", "a.png,a cat,asleep\n", "line 1: 3 columns, expected a file name and a caption"),
+        ("a.csv", "file_name,size,text\na.png,a cat\n", "line 2: 2 columns, expected 3 as in the header"),
         ("a.csv", "a.png,a cat\na.png,a dog\n", "line 2: 'a.png' has two captions"),
         ("a.csv", "a.png, \n", "line 1: the caption of 'a.png' is empty"),
         ("a.csv", "", "holds no captions"),
@@ -157,6 +214,21 @@ def test_captions_of_another_form_are_refused(tmp_path: Path, name: str, content
     with pytest.raises(MemosweepError) as error:
         read_captions(file(tmp_path, name, content))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\x85", "\f"])
+def test_a_line_ends_at_a_line_feed_alone(separator: str, tmp_path: Path) -> None:
+    path = file(tmp_path, "a.jsonl", json.dumps({"file_name": "a.png", "text": f"a{separator}b"}, ensure_ascii=False))
+    assert read_captions(path) == {"a.png": f"a{separator}b"}
+
+
+def test_file_names_and_folders_may_hold_colons() -> None:
+    names = ("/my: photos: a: cat.png", "/my: photos: cat.png")
+    captions = {"a: cat.png": "a cat", "cat.png": "another"}
+    assert captions_of(names, captions, "captions.csv", ["/my: photos"]) == ("a cat", "another")
+    assert captions_of(("/photos: a: cat.png",), captions, "captions.csv") == ("a cat",)
+    with pytest.raises(MemosweepError, match=r"has no caption for 'a: cat.png' of 1 images"):
+        captions_of(names[:1], {"cat.png": "another"}, "captions.csv", ["/my: photos"])
 
 
 def test_images_without_captions_are_named() -> None:

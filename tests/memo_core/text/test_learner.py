@@ -11,6 +11,7 @@ from memo_core.data import TrainingSet
 from memo_core.errors import MemosweepError, OtherTrainingError
 from memo_core.experiment import Experiment
 from memo_core.text.learner import PipelineLearner
+from memo_core.text.prompts import embed
 from memo_core.training import Trainer
 from memo_core.training.saving.checkpoint import load_checkpoint, save_checkpoint
 
@@ -85,3 +86,35 @@ def test_samples_are_of_the_average_and_leave_the_training_as_it_is(
     assert torch.equal(values, kept)
     learner.state.ema_parameters.values.data.add_(0.1)
     assert not torch.equal(draw(range(2)), first)
+
+
+def test_captions_are_what_images_are_trained_and_samples_are_drawn_with(
+    settings: Mapping[str, Any], digits: TrainingSet, tmp_path: Path
+) -> None:
+    captions = [f"a picture of {word}" for word in ("two", "one", "one", "six", "two", "two", "one", "six")]
+    rows = zip(digits.names, captions, strict=True)
+    (tmp_path / "captions.csv").write_text("".join(f'"{name}",{caption}\n' for name, caption in rows))
+    changes = {"text.prompt": "captions", "text.captions": str(tmp_path / "captions.csv")}
+    trainer = Trainer(Experiment.from_flat({**settings, **changes}), "cpu")
+    learner = trainer._learner
+    assert isinstance(learner, PipelineLearner)
+    parts = learner._parts
+    (first, second) = learner.draw_batches(torch.arange(6), torch.Generator().manual_seed(1))
+    expected = embed(captions[:6], parts.tokenizer, parts.text_encoder)
+    torch.testing.assert_close(torch.cat([first.context, second.context]), expected)
+    *_, last = trainer.evaluations()
+    assert last.conditions["prompts"].tolist() == ["a picture of one", "a picture of six", "a picture of two"]
+    assert last.conditions["prompt_index"].tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_memory_that_does_not_suffice_is_answered_by_settings_that_pipelines_have(
+    settings: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(Experiment.from_flat(settings), "cpu")
+
+    def exhausted(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(trainer._learner, "step", exhausted)
+    with pytest.raises(MemosweepError, match=r"2.00 GiB more needed\): lower training.batch_size and raise text.acc"):
+        next(trainer.evaluations())

@@ -1,6 +1,10 @@
 """A step against a loop that is written from the parts of diffusers and peft alone, as in their published scripts."""
 
+import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -75,8 +79,13 @@ class PublishedLoop:
             latents = (posterior.mean + posterior.std * draws[0][part]) * self.vae.config.scaling_factor
             noise, steps = draws[1][part], timesteps[part]
             noisy = self.schedule.add_noise(latents, noise, steps)
-            predicted = self.unet(noisy, steps, context, return_dict=False)[0]
-            loss = F.mse_loss(predicted.float(), noise.float(), reduction="mean")
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+                predicted = self.unet(noisy, steps, context, return_dict=False)[0]
+            if self.schedule.config.prediction_type == "v_prediction":
+                target = self.schedule.get_velocity(latents, noise, steps)
+            else:
+                target = noise
+            loss = F.mse_loss(predicted.float(), target.float(), reduction="mean")
             (loss / self.text.accumulation_steps).backward()
             losses.append(float(loss.detach()))
         torch.nn.utils.clip_grad_norm_(self.parameters, self.text.max_gradient_norm)
@@ -118,6 +127,50 @@ def test_steps_equal_those_of_the_published_loop(experiment: Experiment, folder:
     assert (learner.state.ema_parameters.values - average).norm() < 1e-5 * average.norm()
     assert (learner.state.parameters.values - after).norm() < 1e-3 * moved
     assert (average - after).norm() > 1e-2 * moved
+
+
+def first_step(experiment: Experiment, data: TrainingSet) -> tuple[float, torch.Tensor, PipelineLearner]:
+    """Return loss and gradient of the first step."""
+    learner = PipelineLearner(experiment, data, torch.device("cpu"))
+    loss, _ = learner.step(torch.tensor(INDICES[0]), 0, torch.Generator().manual_seed(5))
+    gradients = learner.state.parameters.gradients
+    assert gradients is not None
+    return float(loss), gradients.clone(), learner
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_velocity_and_bfloat16_are_those_of_the_published_loop(
+    precision: str, settings: Mapping[str, Any], folder: Path, digits: TrainingSet, tmp_path: Path
+) -> None:
+    velocity = Path(shutil.copytree(folder, tmp_path / "velocity"))
+    config = velocity / "scheduler/scheduler_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "prediction_type": "v_prediction"}))
+    changes = {"text.pipeline": str(velocity), "training.precision": precision}
+    experiment = Experiment.from_flat({**settings, **changes})
+    loss, gradients, learner = first_step(experiment, digits)
+    published = PublishedLoop(experiment, velocity)
+    expected = published.step(digits, INDICES[0], torch.Generator().manual_seed(5))
+    tolerance = 1e-5 if precision == "float32" else 2e-2
+    assert loss == pytest.approx(expected, rel=tolerance)
+    other = flat(published.gradients)
+    assert (gradients - other).norm() < tolerance * other.norm()
+    # What it learns is neither the noise nor, in bfloat16, what float32 gives.
+    noise, _, _ = first_step(Experiment.from_flat({**settings, "training.precision": precision}), digits)
+    assert abs(noise - loss) > 1e-3 * loss
+    if precision == "bfloat16":
+        full, _, _ = first_step(Experiment.from_flat({**settings, "text.pipeline": str(velocity)}), digits)
+        assert 1e-7 * full < abs(loss - full) < 2e-2 * full
+    # Weights, optimizer and average stay float32.
+    assert {value.dtype for value in learner.state.weights().values()} == {torch.float32}
+
+
+def test_gradient_checkpointing_computes_the_same_gradients(experiment: Experiment, digits: TrainingSet) -> None:
+    loss, gradients, _ = first_step(experiment, digits)
+    checkpointed = Experiment.from_flat({**experiment.to_flat(), "text.gradient_checkpointing": True})
+    again, others, learner = first_step(checkpointed, digits)
+    assert learner._parts.unet.is_gradient_checkpointing
+    assert again == pytest.approx(loss, rel=1e-6)
+    assert (gradients - others).norm() <= 1e-5 * gradients.norm()
 
 
 @pytest.mark.parametrize(("warmup", "total"), [(0, 7), (3, 10), (500, 6250)])

@@ -6,9 +6,9 @@ import os
 import pytest
 
 from memo_core.errors import MemosweepError
-from memo_core.experiment.presets import LAPTOP_LONG, PAPER_EDM
+from memo_core.experiment.presets import LAPTOP_LONG, LAPTOP_TEXT, PAPER_EDM
 from sweeps.engine.cluster.session import fix_data_root
-from sweeps.engine.plans.factor import Selection, absolute_paths, absolute_value
+from sweeps.engine.plans.factor import Factor, Selection, Study, absolute_paths, absolute_value, trials_of
 from sweeps.engine.plans.optuna import optuna_plan
 from sweeps.engine.plans.plan import OptunaOptions
 from sweeps.engine.plans.ranges import split_ranges
@@ -71,3 +71,16 @@ def test_a_preset_of_another_kind_of_model_is_refused():
         WEIGHT_DECAY.studies("laptop-text")
     with pytest.raises(MemosweepError, match="text_conditioning fine-tunes pipelines, give paper"):
         TEXT.studies("paper-edm")
+
+
+def test_captions_are_for_the_trials_that_read_them():
+    study = Study("own", LAPTOP_TEXT, values=("plain", "captions"), sizes=(4,))
+    factor = Factor("prompts", "text.prompt", paper=(study,), laptop=(study,))
+    selection = Selection("laptop", settings={"text.captions": "captions.csv"})
+    trials = trials_of(factor, selection)
+    assert [(trial.text.prompt, trial.text.captions) for trial in trials] == [
+        ("plain", None),
+        ("captions", "captions.csv"),
+    ]
+    with pytest.raises(MemosweepError, match=r"text.captions = captions.csv: text.prompt = plain does not read it"):
+        trials_of(TEXT, selection)

@@ -107,7 +107,7 @@ def preset_of(options: argparse.Namespace, cluster: ray_session.Cluster) -> Pres
 def why_preset(options: argparse.Namespace, preset: Preset, cluster: ray_session.Cluster) -> str:
     """Return in one line which preset is taken, and why."""
     other = "laptop is the small study" if family_of(preset) == "paper" else "paper is the published study"
-    reason = "as asked" if options.preset == preset else f"since {cluster.description}; --preset {other}"
+    reason = "as requested" if options.preset == preset else f"since {cluster.description}; --preset {other}"
     return f"preset {preset}, {reason}"
 
 

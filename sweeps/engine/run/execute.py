@@ -34,7 +34,7 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     reuse = runs_of(options.reuse)
     going_on = GoingOn.of(options)
     if (options.resume or options.extend is not None) and not options.dry_run:
-        status = _settled(factor, options, going_on)
+        status = _settled(factor, options, going_on, reuse)
         if status is not None:
             return status
     ray_session.choose(options.address, options.max_gpus)
@@ -65,7 +65,7 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     if about is not None:
         print(about, flush=True)
     if options.auto_resume and is_begun(factor, plan, options):
-        status = _settled(factor, options, going_on)
+        status = _settled(factor, options, going_on, reuse)
         if status is not None:
             return status
         from sweeps.engine.run.starts import resume_sweep
@@ -177,7 +177,7 @@ def _check_place(options: argparse.Namespace, cluster: ray_session.Cluster) -> N
     check_storage(storage, cluster, options.shared_storage)
 
 
-def _settled(factor: Factor, options: argparse.Namespace, going_on: GoingOn) -> int | None:
+def _settled(factor: Factor, options: argparse.Namespace, going_on: GoingOn, reuse: Sequence[str]) -> int | None:
     """End at once, without Ray, where a run to resume or extend has nothing left to train; None where it has."""
     from sweeps.engine.run import folder
     from sweeps.engine.run.ending.settled import conclude_settled
@@ -190,7 +190,7 @@ def _settled(factor: Factor, options: argparse.Namespace, going_on: GoingOn) -> 
     plan = manifest.plan
     if options.extend is not None:
         plan = extended_plan(factor, options, plan).with_absolute_paths()
-    return conclude_settled(factor, manifest, plan, run_path, going_on)
+    return conclude_settled(factor, manifest, plan, run_path, going_on, reuse)
 
 
 def _extend(

@@ -10,6 +10,7 @@ import torch
 from memo_core.data.training_set import load_training_set
 from memo_core.errors import DivergedError
 from memo_core.experiment import Experiment
+from memo_core.training.step import TrainingState
 from memo_core.training.trainer import Trainer
 
 PASSED = 0.9
@@ -33,14 +34,16 @@ class Growth:
 
     Attributes:
         learning_rate: of the training.
-        points: its evaluations, in order.
+        points: its evaluations, in order; none where the time was up before the first one.
         seconds: that it took, samples and search included.
+        images_seen: in training, also after the last evaluation.
         diverged: it went on to numbers that are not finite.
     """
 
     learning_rate: float
     points: tuple[Point, ...]
     seconds: float
+    images_seen: int
     diverged: bool = False
 
     @property
@@ -53,6 +56,10 @@ class Growth:
         """Sorts trainings: who memorized after fewer images first, else who has the higher ratio, else the nearer."""
         last = self.points[-1] if self.points else Point(0, 0.0, float("inf"))
         return (self.enough or float("inf"), -last.memorization_ratio, last.knn_distance)
+
+
+class _TimeUpError(Exception):
+    """Ends a training within a step or an evaluation."""
 
 
 @contextlib.contextmanager
@@ -72,6 +79,7 @@ def calibrate(
     seconds: float,
     on_point: Callable[[float, Point], object] = lambda rate, point: None,
     clock: Callable[[], float] = time.monotonic,
+    device: torch.device | str = "cpu",
 ) -> list[Growth]:
     """Train an experiment at several learning rates until each has memorized its set, or its time is up.
 
@@ -80,9 +88,10 @@ def calibrate(
     Args:
         experiment: with as many images to see as a training may need at most, and evaluations in small steps.
         learning_rates: at least one.
-        seconds: for all rates together; an evaluation that has begun is finished.
+        seconds: for all rates together. Time that is up ends a training or an evaluation after the batch at hand.
         on_point: called after each evaluation with the learning rate.
         clock: seconds.
+        device: where.
 
     Returns:
         A growth for each rate, best first.
@@ -100,17 +109,28 @@ def calibrate(
         training = experiment.training.model_copy(update={"learning_rate": rate})
         points: list[Point] = []
         diverged = False
+
+        def stop_in_time(*_: object, end: float = end) -> None:
+            if clock() >= end:
+                raise _TimeUpError
+
+        trainer = Trainer(experiment.model_copy(update={"training": training}), device, data)
+        assert isinstance(trainer.state, TrainingState)
+        # Samples of many pixels take as long as the steps between two evaluations.
+        trainer.state.ema.register_forward_pre_hook(stop_in_time)
         try:
-            for evaluation in Trainer(experiment.model_copy(update={"training": training}), None, data).evaluations():
+            for evaluation in trainer.evaluations(stop_in_time):
                 numbers = evaluation.metrics
                 point = Point(
                     int(numbers["images_seen"]), float(numbers["memorization_ratio"]), float(numbers["knn_distance"])
                 )
                 points.append(point)
                 on_point(rate, point)
-                if point.memorization_ratio >= PASSED or point.images_seen >= most or clock() >= end:
+                if point.memorization_ratio >= PASSED or point.images_seen >= most:
                     break
+        except _TimeUpError:
+            pass
         except DivergedError:
             diverged = True
-        grown.append(Growth(rate, tuple(points), clock() - started, diverged))
+        grown.append(Growth(rate, tuple(points), clock() - started, trainer.images_seen, diverged))
     return sorted(grown, key=lambda growth: (growth.diverged, growth.rank))

@@ -27,8 +27,10 @@ from memo_core.errors import MemosweepError
 
 _MAX_GROUPS = 4
 """So many groups of one kind are drawn; a pooled table can have hundreds."""
-_LEAST_SIZES, _LEAST_EVALUATIONS = 3, 4
+_MIN_SIZES, _MIN_EVALUATIONS = 3, 4
 """Below which times over |D| are too few or too coarse for a slope."""
+_MIN_CURVE_EVALUATIONS = 3
+"""Below which a curve over epochs is a straight line."""
 _INTERVALS = "Bars are 95% intervals: of the samples for a single trial, of samples and training seeds for several."
 _OVER_SEEDS = "Bars are 95% intervals over training seeds (Student); a single seed has none."
 _OTHER_METRICS = {"fid": (12, 13, 14, 15), "knn_distance": (17, 18, 19, 20)}
@@ -147,8 +149,8 @@ def _heading(*parts: str) -> str:
 
 def _over_epochs(runs: Runs, keys: list[str], metric: str) -> Iterator[Drawn | Missing]:
     counts = runs.evaluations.groupby(["experiment", "trial_id"]).size()
-    if counts.max() < 2:
-        yield Missing("over epochs", "every trial was evaluated once")
+    if counts.max() < _MIN_CURVE_EVALUATIONS:
+        yield Missing("over epochs", f"it needs {_MIN_CURVE_EVALUATIONS} evaluations a trial at least")
         return
     for key in ("data.size", *keys):
         found = runs.groups(key, within=())
@@ -244,16 +246,16 @@ def _zetas(runs: Runs, keys: list[str]) -> Iterator[Drawn | Missing]:
 def _memorization_time(runs: Runs) -> Iterator[Drawn | Missing]:
     title = "Memorization time"
     evaluations = runs.evaluations.groupby(["experiment", "trial_id"]).size()
-    if evaluations.max() < _LEAST_EVALUATIONS:
-        yield Missing(title, f"it needs {_LEAST_EVALUATIONS} evaluations a trial at least")
+    if evaluations.max() < _MIN_EVALUATIONS:
+        yield Missing(title, f"it needs {_MIN_EVALUATIONS} evaluations a trial at least")
         return
     usable = scaling_groups(runs)
     parts = {
         name: memorization_time_data(group.runs, clock="images_seen") for _, group, name in _titled(usable, DISTINCT)
     }
-    parts = {name: part for name, part in parts.items() if part.sizes_passed >= _LEAST_SIZES}
+    parts = {name: part for name, part in parts.items() if part.sizes_passed >= _MIN_SIZES}
     if not parts:
-        yield Missing(title, f"no setting passes 50% between two evaluations at {_LEAST_SIZES} sizes")
+        yield Missing(title, f"no setting passes 50% between two evaluations at {_MIN_SIZES} sizes")
         return
     data = pd.concat([part.times.assign(setting=name) for name, part in parts.items()], ignore_index=True)
     bars = "Bars span the evaluations before and after the passage; open marks are bounds; the lines are fitted."

@@ -210,17 +210,19 @@ def _matches(
     first, second = a.loc[common], b.loc[common]
     difference = second["logit"].to_numpy() - first["logit"].to_numpy()
     variance = second["variance"].to_numpy() + first["variance"].to_numpy()
-    silent = is_saturated(first["ratio"].to_numpy(dtype=float), second["ratio"].to_numpy(dtype=float))
-    p_values = [two_sided_p(d / math.sqrt(v)) for d, v in zip(np.where(silent, 0.0, difference), variance, strict=True)]
+    saturated = is_saturated(first["ratio"].to_numpy(dtype=float), second["ratio"].to_numpy(dtype=float))
+    p_values = [
+        two_sided_p(d / math.sqrt(v)) for d, v in zip(np.where(saturated, 0.0, difference), variance, strict=True)
+    ]
     # A saturated setting is not a test that Holm's correction has to allow for.
     adjusted = np.ones(len(p_values))
-    adjusted[~silent] = holm([p for p, out in zip(p_values, silent, strict=True) if not out])
+    adjusted[~saturated] = holm([p for p, out in zip(p_values, saturated, strict=True) if not out])
     points = 100 * (second["ratio"].to_numpy() - first["ratio"].to_numpy())
     point_variances = cell_ratio_variances(first) + cell_ratio_variances(second)
     reach = normal_quantile() * np.sqrt(variance)
     odds: list[tuple[float | None, float | None, float | None]] = [
         (None, None, None) if out else (math.exp(d), math.exp(d - r), math.exp(d + r))
-        for d, r, out in zip(difference, reach, silent, strict=True)
+        for d, r, out in zip(difference, reach, saturated, strict=True)
     ]
     sides = [side.to_dict("records") for side in (first, second)]
     matches = tuple(
@@ -230,12 +232,12 @@ def _matches(
             float(points[i]),
             *odds[i],
             *(p_values[i], float(adjusted[i])),
-            *(bool(one["bound"]), bool(other["bound"]), bool(silent[i])),
+            *(bool(one["bound"]), bool(other["bound"]), bool(saturated[i])),
             may_repeat and one["trainings"] == other["trainings"],
         )
         for i, (index, one, other) in enumerate(zip(common, sides[0], sides[1], strict=True))
     )
-    final = ~(first["bound"] | second["bound"]).to_numpy(dtype=bool) & ~silent
+    final = ~(first["bound"] | second["bound"]).to_numpy(dtype=bool) & ~saturated
     effect = None
     if final.any():
         runs = int((first["runs"] + second["runs"])[final].sum())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.runs.labels import tied_keys
+from analysis.runs.labels import covarying_keys
 from analysis.runs.runs import Runs
 from analysis.runs.settings import REPEATS, for_fits, setting_keys, varies
 from memo_core.errors import MemosweepError
@@ -125,7 +125,7 @@ def _axes(runs: pd.DataFrame) -> list[_Axis]:
     keys = [key for key in [*setting_keys(runs), *REPEATS] if key in runs and varies(runs[key])]
     # The learning rate that depends on the batch size is not a factor of its own.
     filled = for_fits(runs)
-    return [_axis(" + ".join(names), filled[names[0]]) for names in tied_keys(runs[keys])]
+    return [_axis(" + ".join(names), filled[names[0]]) for names in covarying_keys(runs[keys])]
 
 
 def _axis(name: str, column: pd.Series) -> _Axis:

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.results.schema import CONDITIONAL, DEFAULTS
 from analysis.runs.effects import Cells, Effect, Saturated, contrast
 from analysis.runs.factors import DEPENDENT, title_of, value_text
-from analysis.runs.labels import tied_keys
+from analysis.runs.labels import covarying_keys
 from analysis.stats.significance import CONFIDENCE, holm, normal_quantile, two_sided_p
 
 MAX_VALUES = 40
@@ -44,7 +44,7 @@ def contrasts(cells: Cells) -> tuple[list[Change], list[str]]:
     """
     found: list[Change] = []
     saturated: list[str] = []
-    for keys in tied_keys(cells.frame[list(cells.keys)]):
+    for keys in covarying_keys(cells.frame[list(cells.keys)]):
         column = cells.frame[keys[0]]
         if keys[0] in CONDITIONAL:
             column = column.dropna()

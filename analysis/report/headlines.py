@@ -191,16 +191,16 @@ def _findings(verdicts: Sequence[Verdict]) -> str:
     supported, contradicted = (
         [verdict.id for verdict in verdicts if verdict.outcome == outcome] for outcome in ("supported", "contradicted")
     )
-    asked = len([verdict for verdict in verdicts if verdict.effect is not None])
-    if not asked:
+    testable = len([verdict for verdict in verdicts if verdict.effect is not None])
+    if not testable:
         return f"These runs can test none of the paper's {len(verdicts)} findings."
-    undecided = asked - len(supported) - len(contradicted)
+    undecided = testable - len(supported) - len(contradicted)
     parts = [
         *([f"{len(supported)} supported"] if supported else []),
         *([f"{len(contradicted)} contradicted ({', '.join(contradicted)})"] if contradicted else []),
         *([f"{undecided} undecided, as the data are too few"] if undecided else []),
     ]
-    return f"These runs can test {asked} of the paper's {len(verdicts)} findings: {', '.join(parts)}."
+    return f"These runs can test {testable} of the paper's {len(verdicts)} findings: {', '.join(parts)}."
 
 
 def _compact(value: float) -> str:

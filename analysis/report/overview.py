@@ -17,6 +17,8 @@ MAX_NAMED = 3
 """Varied settings beyond which a trial is named by those that are unusual."""
 _STATUS = {"error": "failed", "diverged": "diverged", "running": "still running",
            "interrupted": "interrupted before the end"}  # fmt: skip
+_EVALUATION_SCHEDULE = ("evaluation.every_epochs", "evaluation.every_images", "evaluation.count")
+"""When a training is evaluated; `memo_core.results` has the same."""
 _FACTS = {
     "factor": "Studied factor", "preset": "Preset", "search": "Search", "command": "Command", "started": "Started",
     "hardware": "Started on", "workers": "Workers", "resources": "Resources of a trial", "versions": "Versions",
@@ -55,7 +57,7 @@ class Overview:
     base: Mapping[str, Any]
     """The most frequent value of each varied setting."""
     images: int
-    """Training images seen by all trials."""
+    """Training images seen; of trials of a grid that come out of one training, those of the longest."""
     hours: Mapping[str, float]
     """By unit: `GPU-hours`, `CPU-hours` or, where the resources are unknown, `trial-hours`; they do not add up."""
     skipped: tuple[str, ...]
@@ -78,22 +80,40 @@ def describe(runs: Runs) -> Overview:
     finished = runs.is_finished
     sweeps: list[Sweep] = []
     hours: dict[str, float] = {}
+    images = 0
     for name, rows in last.groupby("experiment", sort=True):
         manifest = runs.sweeps.get(str(name), {})
         sweeps.append(_sweep(str(name), rows, int(finished[rows.index].sum()), manifest))
         spent, unit = _hours(rows, manifest.get("resources", {}))
         hours[unit] = hours.get(unit, 0.0) + spent
+        images += _images_seen(rows, is_grid=manifest.get("search") in (None, "grid"))
     constant = {key: short(last[key].iloc[0]) for key in experiment_keys(last) if key not in runs.varied}
     return Overview(
         tuple(sweeps),
         {key: value for key, value in constant.items() if value != "none"},
         {key: _values(key, last[key]) for key in runs.varied},
         {key: last[key].value_counts(dropna=False).index[0] for key in runs.varied},
-        int(pd.to_numeric(last["images_seen"]).fillna(0).sum()),
+        images,
         hours,
         # Trials without an evaluation are among each sweep's problems already.
         tuple(line for line in runs.skipped if "no evaluation" not in line or not _is_planned(sweeps, line)),
     )
+
+
+def _images_seen(rows: pd.DataFrame, is_grid: bool) -> int:
+    """Return the training images that the trials of one sweep have seen.
+
+    In a grid, trials that differ in what acts after a step alone come out of one training. Searches train each trial by
+    itself, as do pipelines.
+    """
+    seen = pd.to_numeric(rows["images_seen"]).fillna(0)
+    if not is_grid:
+        return int(seen.sum())
+    keys = [key for key in experiment_keys(rows) if key in _EVALUATION_SCHEDULE or not key.startswith("evaluation.")]
+    if "model.architecture" in rows:
+        keys += ["trial_id"] if (rows["model.architecture"] == "pipeline").any() else []
+    training = rows.groupby([key for key in keys if key != "training.ema_decay"], dropna=False, sort=False).ngroup()
+    return int(seen.groupby(training).max().sum())
 
 
 def _is_planned(sweeps: list[Sweep], line: str) -> bool:

@@ -74,7 +74,7 @@ def build(
     slope = size_slope(cells) if cells is not None else None
     estimates, emm_notes = emm_frame(ended.networks)
     answers = sorted(verdicts(runs), key=_rank)
-    asked = [answer for answer in answers if answer.effect is not None]
+    testable = [answer for answer in answers if answer.effect is not None]
     tables = [effects_table(found, saturated)]
     if draw:
         say("importances")
@@ -108,10 +108,10 @@ def build(
                 nothing_learned(runs.networks.counted.evaluations),
                 len(networks) - len(evidence),
             ),
-            verdicts=asked,
-            silent=[answer for answer in answers if answer not in asked],
+            verdicts=testable,
+            untestable=[answer for answer in answers if answer not in testable],
             answers=ANSWERS,
-            counts={outcome: sum(answer.outcome == outcome for answer in asked) for outcome in ORDER},
+            counts={outcome: sum(answer.outcome == outcome for answer in testable) for outcome in ORDER},
             figures=drawn,
             missing_figures=missing,
             tables=[table for table in tables if table.rows or (table is tables[0] and saturated)],

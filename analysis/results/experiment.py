@@ -162,11 +162,11 @@ def _problems(store: Store, parsed: Parsed) -> list[str]:
     skipped = []
     counts = np.bincount(parsed.evaluations["trial"].to_numpy(dtype=int), minlength=len(parsed.trials))
     reported = {trial.trial_id for trial, count in zip(parsed.trials, counts, strict=True) if count or trial.problems}
-    silent = {*(trial.trial_id for trial in parsed.trials), *parsed.states} - reported
-    if silent:
-        failed = sum(name in parsed.states and parsed.states[name].status == "error" for name in silent)
+    unreported = {*(trial.trial_id for trial in parsed.trials), *parsed.states} - reported
+    if unreported:
+        failed = sum(name in parsed.states and parsed.states[name].status == "error" for name in unreported)
         skipped.append(
-            f"{store.name}: {len(silent)} trial{'s have' if len(silent) > 1 else ' has'} no evaluation yet"
+            f"{store.name}: {len(unreported)} trial{'s have' if len(unreported) > 1 else ' has'} no evaluation yet"
             + (f", {failed} of them failed" if failed else "")
         )
     by_problem: dict[str, list[str]] = {}

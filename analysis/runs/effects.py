@@ -98,21 +98,21 @@ class Cells:
         except KeyError:
             return Cells(self.frame.iloc[:0], self.keys, self.spread)
 
-    def codes(self, moved: Collection[str]) -> IntArray:
-        """The stratum of each cell: cells of one stratum are equal in all settings but the `moved` ones.
+    def codes(self, varied: Collection[str]) -> IntArray:
+        """The stratum of each cell: cells of one stratum are equal in all settings but the `varied` ones.
 
         Where a value leaves another setting without meaning (`data.num_labels` without labels), or brings it along
-        (the learning rate of a batch size), the callers name both as moved.
+        (the learning rate of a batch size), the callers name both as varied.
         """
-        others = [key for key in self.keys if key not in moved and varies(self.frame[key])]
+        others = [key for key in self.keys if key not in varied and varies(self.frame[key])]
         if not others:
             return np.zeros(len(self.frame), dtype=np.intp)
         groups = self.frame.groupby(others, dropna=False, sort=True).ngroup()
         return np.asarray(groups, dtype=np.intp)
 
-    def strata(self, moved: Collection[str]) -> Iterator[pd.DataFrame]:
+    def strata(self, varied: Collection[str]) -> Iterator[pd.DataFrame]:
         """The strata one by one; see `codes`."""
-        codes = self.codes(moved)
+        codes = self.codes(varied)
         for code in np.unique(codes):
             yield self.frame[codes == code]
 
@@ -139,22 +139,22 @@ def make_cells(runs: pd.DataFrame, spread: SeedSpread | None = None) -> Cells:
 
 def contrast(
     cells: Cells,
-    moved: Collection[str],
+    varied: Collection[str],
     before: Callable[[pd.DataFrame], Any],
     after: Callable[[pd.DataFrame], Any],
     name: str,
 ) -> Effect | Saturated | None:
-    """The change from the runs `before` to those `after`, within strata that differ in `moved` settings only.
+    """The change from the runs `before` to those `after`, within strata that differ in `varied` settings only.
 
-    Where a moved setting brings another moved one along (the time embedding of an architecture) and a value was run
+    Where a varied setting brings another varied one along (the time embedding of an architecture) and a value was run
     with several of them, only its own counts (`analysis.runs.groups.has_own_dependent`).
 
     Returns:
         None where no stratum has both; strata at 0% or 100% on both sides are left out and counted.
     """
     for key, dependent in DEPENDENT.items():
-        if key in moved:
-            own = has_own_dependent(cells.frame, key, [name for name in dependent if name in moved])
+        if key in varied:
+            own = has_own_dependent(cells.frame, key, [name for name in dependent if name in varied])
             cells = Cells(cells.frame[own], cells.keys, cells.spread)
     try:
         masks = [np.asarray(keep(cells.frame), dtype=bool) for keep in (before, after)]
@@ -162,21 +162,21 @@ def contrast(
         return None
     if not (masks[0].any() and masks[1].any()):
         return None
-    codes = cells.codes(moved)
+    codes = cells.codes(varied)
     first, second = (_means(cells.frame[mask], codes[mask]) for mask in masks)
     both = first.index.intersection(second.index)
     first, second = first.loc[both], second.loc[both]
     if first.empty:
         return None
-    silent = is_saturated(first["ratio"].to_numpy(), second["ratio"].to_numpy())
-    if silent.all():
-        return Saturated(name, len(silent))
-    first, second = first[~silent], second[~silent]
+    saturated = is_saturated(first["ratio"].to_numpy(), second["ratio"].to_numpy())
+    if saturated.all():
+        return Saturated(name, len(saturated))
+    first, second = first[~saturated], second[~saturated]
     change, total = second - first, second + first
     effect = pooled_effect(
         name, change["logit"], total["variance"], change["ratio"], total["ratio_variance"], int(total["runs"].sum())
     )
-    return replace(effect, saturated=int(silent.sum()))
+    return replace(effect, saturated=int(saturated.sum()))
 
 
 def _means(frame: pd.DataFrame, codes: IntArray) -> pd.DataFrame:
@@ -189,7 +189,7 @@ def _means(frame: pd.DataFrame, codes: IntArray) -> pd.DataFrame:
 
 
 def trend(
-    cells: Cells, key: str, x: Callable[[pd.Series], Any], name: str, also_moved: Collection[str] = ()
+    cells: Cells, key: str, x: Callable[[pd.Series], Any], name: str, also_varied: Collection[str] = ()
 ) -> Effect | Saturated | None:
     """The change over the range of a numeric setting: a weighted straight line of the logit over x(setting).
 
@@ -202,7 +202,7 @@ def trend(
     """
     if key not in cells.frame:
         return None
-    codes = cells.codes({key, *also_moved})
+    codes = cells.codes({key, *also_varied})
     position = np.asarray(x(cells.frame[key]), dtype=float)
     frame = cells.frame.assign(x=position, stratum=codes)[np.isfinite(position)]
     strata = frame.groupby("stratum")
@@ -211,17 +211,17 @@ def trend(
     if frame.empty:
         return None
     ratios = frame.groupby("stratum")["ratio"].agg(["min", "max"])
-    silent = is_saturated(ratios["min"].to_numpy(), ratios["max"].to_numpy())
-    if silent.all():
-        return Saturated(name, len(silent))
-    frame = frame[frame["stratum"].isin(ratios.index[~silent])]
+    saturated = is_saturated(ratios["min"].to_numpy(), ratios["max"].to_numpy())
+    if saturated.all():
+        return Saturated(name, len(saturated))
+    frame = frame[frame["stratum"].isin(ratios.index[~saturated])]
     weights = 1 / frame["variance"]
     weighted = frame[["x", "logit"]].mul(weights, axis=0).groupby(frame["stratum"]).transform("sum")
     centered = frame[["x", "logit"]] - weighted.div(weights.groupby(frame["stratum"]).transform("sum"), axis=0)
     line = weighted_least_squares(
         centered[["x"]].to_numpy(), centered["logit"].to_numpy(), frame["variance"].to_numpy(dtype=float)
     )
-    degrees = line.freedom - int((~silent).sum())
+    degrees = line.freedom - int((~saturated).sum())
     birge = math.sqrt(max(1.0, line.chi_square / degrees)) if degrees > 0 else 1.0
     length = float(frame.groupby("stratum")["x"].agg(np.ptp).mean())
     first, last = (
@@ -230,7 +230,7 @@ def trend(
     error = birge * length * math.sqrt(line.covariance[0, 0])
     points, variances = last["ratio"] - first["ratio"], last["ratio_variance"] + first["ratio_variance"]
     effect = _effect(name, float(line.coefficients[0]) * length, error, points, variances, int(frame["runs"].sum()))
-    return replace(effect, saturated=int(silent.sum()))
+    return replace(effect, saturated=int(saturated.sum()))
 
 
 def ln(column: pd.Series) -> Any:

@@ -78,8 +78,10 @@ def _split(
         if part[key].nunique(dropna=False) >= least
     ]
     names = [*split, *dependent]
-    telling = [name for name in names if len({str(fixed[name]) if name in fixed else "" for fixed, _ in wide}) > 1]
-    found = [({name: fixed[name] for name in telling if name in fixed}, part) for fixed, part in wide]
+    distinguishing = [
+        name for name in names if len({str(fixed[name]) if name in fixed else "" for fixed, _ in wide}) > 1
+    ]
+    found = [({name: fixed[name] for name in distinguishing if name in fixed}, part) for fixed, part in wide]
     cells = [key, *(name for name in within if name in frame.columns)]
     return sorted(found, key=lambda group: -len(group[1][cells].drop_duplicates()))
 
@@ -140,8 +142,7 @@ def _codes(frame: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
 def group_titles(found: Sequence[Group]) -> list[str]:
     """A title for each group that no other one has: the short one, or where several share it, all that is fixed.
 
-    Two groups may still be told apart by nothing but their place in `found`, as titles round numbers: these are
-    numbered.
+    Titles round numbers: groups that have the same title even so are numbered by their place in `found`.
     """
     short = [group.title for group in found]
     if len(found) < 2:
@@ -177,7 +178,7 @@ def summary(runs: "Runs", keys: Sequence[str], metric: str = "memorization_ratio
 
     Args:
         runs: usually those of a group.
-        keys: what tells experiments apart.
+        keys: what distinguishes experiments.
         metric: see `analysis.best`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Which settings tell experiments apart, and names made of them."""
+"""Which settings distinguish experiments, and names made of them."""
 
 from collections.abc import Sequence
 
@@ -18,8 +18,8 @@ _FOLLOWERS = {
 """What a setting brings along, so that a label need not say it."""
 
 
-def tied_keys(settings: pd.DataFrame) -> list[list[str]]:
-    """The settings that move; those that always move together, such as batch size and learning rate, in one group.
+def covarying_keys(settings: pd.DataFrame) -> list[list[str]]:
+    """The settings that vary; those that always vary together, such as batch size and learning rate, in one group.
 
     Args:
         settings: a row per experiment, a column per key.
@@ -33,13 +33,13 @@ def tied_keys(settings: pd.DataFrame) -> list[list[str]]:
 
 
 def independent_keys(settings: pd.DataFrame) -> list[str]:
-    """The settings that move, without those that follow from an earlier one, such as a data set's resolution.
+    """The settings that vary, without those that follow from an earlier one, such as a data set's resolution.
 
     A setting with a value for nearly every row, as a random search has, determines all others by chance and counts
     for none.
     """
     kept: list[str] = []
-    for keys in tied_keys(settings):
+    for keys in covarying_keys(settings):
         key = next((key for key in keys if key in FACTORS), keys[0])
         if not any(
             other != "data.size"  # a size of one study alone says nothing of what it is
@@ -65,9 +65,12 @@ def distinguishing_keys(settings: pd.DataFrame, among: pd.DataFrame | None = Non
     """
     whole = settings if among is None else among
     varied = [str(key) for key in settings.columns if key not in MEASURING and varies(settings[key])]
-    groups = [[key for key in keys if key in varied] for keys in tied_keys(whole[varied])]
+    groups = [[key for key in keys if key in varied] for keys in covarying_keys(whole[varied])]
     followers = {
-        tied for key in varied for tied in _FOLLOWERS.get(key, ()) if tied in varied and follows(whole, tied, key)
+        follower
+        for key in varied
+        for follower in _FOLLOWERS.get(key, ())
+        if follower in varied and follows(whole, follower, key)
     }
     candidates = [
         key for keys in groups for key in [key for key in keys if key in FACTORS] or keys[:1] if key not in followers
@@ -105,14 +108,14 @@ def names(settings: pd.DataFrame, among: pd.DataFrame | None = None) -> list[str
 
 def _name(row: pd.Series, chosen: Sequence[str], most: int) -> str:
     shown = [str(key) for key in row.index if key in chosen[:most]]
-    parts = [value_label(key, row[key]) for key in shown if not pd.isna(row[key]) or _lack_tells(key)]
+    parts = [value_label(key, row[key]) for key in shown if not pd.isna(row[key]) or _lack_means_something(key)]
     return ", ".join([*parts, *(["..."] if len(chosen) > most else [])])
 
 
-def follows(settings: pd.DataFrame, tied: str, key: str) -> bool:
-    """Whether each value of `key` has one value of `tied`."""
-    return bool(settings.groupby(key, dropna=False)[tied].nunique(dropna=False).max() == 1)
+def follows(settings: pd.DataFrame, follower: str, key: str) -> bool:
+    """Return whether each value of `key` has one value of `follower`."""
+    return bool(settings.groupby(key, dropna=False)[follower].nunique(dropna=False).max() == 1)
 
 
-def _lack_tells(key: str) -> bool:
+def _lack_means_something(key: str) -> bool:
     return key in FACTORS and key not in CONDITIONAL and FACTORS[key].missing != "none"

@@ -62,8 +62,8 @@ def seed_spread(runs: pd.DataFrame) -> SeedSpread:
     if not keys or informative.empty:
         return SeedSpread(ASSUMED_SPREAD, 0)
     # Grouping by what is equal in all runs only costs time.
-    moved = [key for key in keys if varies(informative[key])]
-    setting = informative.groupby(moved, dropna=False).ngroup() if moved else pd.Series(0, index=informative.index)
+    varied = [key for key in keys if varies(informative[key])]
+    setting = informative.groupby(varied, dropna=False).ngroup() if varied else pd.Series(0, index=informative.index)
     seeds = [key for key in REPEATS if key in informative]
     repeated = informative[seeds].assign(setting=setting).duplicated() & bool(seeds)
     rows = informative[~repeated]

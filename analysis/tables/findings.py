@@ -21,7 +21,7 @@ def findings_table(verdicts: Sequence[Verdict], whole: bool = False) -> Table:
         whole: whether to list findings that no run can test, too; as in the report, they are counted in a note.
     """
     shown = [verdict for verdict in verdicts if whole or verdict.effect is not None]
-    silent = len(verdicts) - len(shown)
+    untestable = len(verdicts) - len(shown)
     rows = [
         [
             verdict.id,
@@ -34,8 +34,8 @@ def findings_table(verdicts: Sequence[Verdict], whole: bool = False) -> Table:
         for verdict in shown
         for question in verdict.questions
     ]
-    left_out = f"{plural(silent, 'further finding')} that these runs cannot test: --all lists what it would take"
-    notes = [*([NOTE] if shown else []), *([left_out] if silent else [])]
+    left_out = f"{plural(untestable, 'further finding')} that these runs cannot test: --all lists what it would take"
+    notes = [*([NOTE] if shown else []), *([left_out] if untestable else [])]
     kinds = Column.texts("Finding", "Where", "Verdict", "Question", "Answer", "Effect")
     return Table("findings", "The paper's findings", kinds, rows, notes)
 

@@ -1,4 +1,4 @@
-"""One run: a file is damaged, a command reads it, and what happened is told in a word."""
+"""One run: a file is damaged, a command reads it, and what happened is recorded as one of `OUTCOMES`."""
 
 import contextlib
 import io

@@ -1,5 +1,6 @@
 import itertools
 
+import pytest
 import torch
 
 from memo_core.calibration import Growth, Point, calibrate, one_thread
@@ -13,7 +14,7 @@ TINY = {
 
 def growth(rate: float, *ratios: float, diverged: bool = False) -> Growth:
     points = tuple(Point(1000 * count, ratio, 10.0) for count, ratio in enumerate(ratios, 1))
-    return Growth(rate, points, 1.0, diverged)
+    return Growth(rate, points, 1.0, 1000 * len(points), diverged)
 
 
 def test_enough_is_the_first_evaluation_that_passed() -> None:
@@ -35,10 +36,30 @@ def test_each_rate_trains_the_same_set_and_the_best_comes_first() -> None:
     assert grown == sorted(grown, key=lambda one: one.rank)
 
 
-def test_time_that_is_up_ends_a_training_after_its_evaluation() -> None:
-    clock = itertools.count(0.0, 10.0)
-    grown = calibrate(experiment_from("laptop", TINY), [5e-3, 1e-2], 20.0, clock=lambda: next(clock))
-    assert all(len(one.points) == 1 for one in grown)
+class Clock:
+    """Is late from a given call on."""
+
+    def __init__(self, late_from: int) -> None:
+        self.calls, self.late_from = 0, late_from
+
+    def __call__(self) -> float:
+        self.calls += 1
+        return 1e3 if self.calls >= self.late_from else 0.0
+
+
+@pytest.mark.parametrize(
+    ("late_from", "seen", "evaluations"),
+    # Two calls before the first of ten steps; an evaluation of four noise levels has seven calls of the network.
+    [(5, 48, 0), (12, 160, 0), (15, 160, 0), (22, 208, 1)],
+)
+def test_time_that_is_up_ends_a_training_amid_its_steps_or_an_evaluation(late_from, seen, evaluations) -> None:
+    (grown,) = calibrate(experiment_from("laptop", TINY), [5e-3], 20.0, clock=Clock(late_from))
+    assert (grown.images_seen, len(grown.points)) == (seen, evaluations)
+
+
+def test_each_rate_has_its_part_of_the_time() -> None:
+    first, second = calibrate(experiment_from("laptop", TINY), [5e-3, 1e-2], 20.0, clock=itertools.count().__next__)
+    assert {first.images_seen, second.images_seen} <= {16 * steps for steps in range(5, 10)}
 
 
 def test_a_rate_that_diverges_comes_last() -> None:

@@ -68,10 +68,10 @@ def _growth(evaluations: pd.DataFrame) -> Effect | Saturated | None:
     if first.empty:
         return None
     ends = [rows["memorization_ratio"].to_numpy(dtype=float) for rows in (first, last)]
-    silent = is_saturated(*ends)
-    if silent.all():
+    saturated = is_saturated(*ends)
+    if saturated.all():
         return Saturated("over training", len(first))
-    first, last = first[~silent], last[~silent]
+    first, last = first[~saturated], last[~saturated]
     y0, v0 = empirical_logit(first["memorization_ratio"], first["num_samples"])
     y1, v1 = empirical_logit(last["memorization_ratio"], last["num_samples"])
     value, error = mean_effect(y1 - y0, v0 + v1)
@@ -81,7 +81,7 @@ def _growth(evaluations: pd.DataFrame) -> Effect | Saturated | None:
     points = (middle, middle - width, middle + width)
     runs = len(first)
     return Effect(
-        "over training", value, value - reach, value + reach, LOGIT, runs, runs, points, saturated=int(silent.sum())
+        "over training", value, value - reach, value + reach, LOGIT, runs, runs, points, saturated=int(saturated.sum())
     )
 
 

@@ -13,7 +13,7 @@ Measured = Effect | Saturated | None
 """An effect, or why there is none: all that was compared is saturated, or nothing was run."""
 Outcome = Literal["supported", "contradicted", "undecided"]
 
-ANSWERS: Mapping[Answer, str] = {"yes": "yes", "no": "no", "open": "not decided", "not applicable": "not asked"}
+ANSWERS: Mapping[Answer, str] = {"yes": "yes", "no": "no", "open": "not decided", "not applicable": "not applicable"}
 """In words."""
 
 WEAK = math.log(2)

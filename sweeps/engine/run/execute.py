@@ -6,10 +6,13 @@ import math
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from analysis.results.store import join_url
+from analysis.results.store import is_local, join_url
 from memo_core.errors import MemosweepError
+from memo_core.experiment import FlatExperiment
+from memo_core.files import check_output_folder
 from sweeps.engine.cluster import session as ray_session
 from sweeps.engine.cluster.machines.resources import Resources, trial_resources
 from sweeps.engine.plans.checks import check_networks
@@ -31,7 +34,7 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     reuse = runs_of(options.reuse)
     going_on = GoingOn.of(options)
     if (options.resume or options.extend is not None) and not options.dry_run:
-        status = _settled(factor, options, going_on)
+        status = _settled(factor, options, going_on, reuse)
         if status is not None:
             return status
     ray_session.choose(options.address, options.max_gpus)
@@ -50,19 +53,19 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
         return resume_sweep(factor, options.storage_path, options.name, changed, reuse, going_on)
     if options.extend is not None:
         return _extend(factor, options, changed, reuse, going_on)
-    preset = preset_of(options, cluster)
-    options.set += _settings_of_images(factor, options, preset)
-    plan = plan_of(factor, options, preset)
-    check_networks([*plan.trials, *plan.probes])
+    preset, packed = preset_of(options, cluster), options.gpus_per_trial == AUTO
     if options.dry_run:
-        return _print_trials(factor, plan, options, cluster)
-    about, packed = described(factor, plan), options.gpus_per_trial == AUTO
+        options.set += _settings_of_images(factor, options, preset)
+        return _print_trials(factor, _checked_plan(factor, options, preset), options, cluster)
     resources = trial_resources(cluster, None if packed else options.gpus_per_trial, options.cpus_per_trial)
+    options.set += _settings_of_images(factor, options, preset)
+    plan = _checked_plan(factor, options, preset)
+    about = described(factor, plan)
     print(why_preset(options, preset, cluster), flush=True)
     if about is not None:
         print(about, flush=True)
     if options.auto_resume and is_begun(factor, plan, options):
-        status = _settled(factor, options, going_on)
+        status = _settled(factor, options, going_on, reuse)
         if status is not None:
             return status
         from sweeps.engine.run.starts import resume_sweep
@@ -76,6 +79,12 @@ def execute(factor: Factor, options: argparse.Namespace) -> int:
     share = partial(_packed, plan, options.cpus_per_trial) if packed and resources["gpu"] else None
     limits = Limits(**changed)
     return start_sweep(factor, plan, resources, options.storage_path, options.name, limits, reuse, share, going_on)
+
+
+def _checked_plan(factor: Factor, options: argparse.Namespace, preset: Preset) -> Plan:
+    plan = plan_of(factor, options, preset)
+    check_networks([*plan.trials, *plan.probes])
+    return plan
 
 
 def _print_trials(factor: Factor, plan: Plan, options: argparse.Namespace, cluster: ray_session.Cluster) -> int:
@@ -107,7 +116,7 @@ def preset_of(options: argparse.Namespace, cluster: ray_session.Cluster) -> Pres
 def why_preset(options: argparse.Namespace, preset: Preset, cluster: ray_session.Cluster) -> str:
     """Return in one line which preset is taken, and why."""
     other = "laptop is the small study" if family_of(preset) == "paper" else "paper is the published study"
-    reason = "as asked" if options.preset == preset else f"since {cluster.description}; --preset {other}"
+    reason = "as requested" if options.preset == preset else f"since {cluster.description}; --preset {other}"
     return f"preset {preset}, {reason}"
 
 
@@ -131,15 +140,27 @@ def _settings_of_images(factor: Factor, options: argparse.Namespace, preset: Pre
     """Return what `--data`, or images that cannot be had, add to `--set`."""
     from sweeps.engine.run.planning.own_images import instead_of_cifar10, own_images_settings, settings_of
 
-    if options.data is None:
-        return [] if options.dry_run else instead_of_cifar10(factor, options, preset)
+    begun: Plan | None = None
     if options.auto_resume:
         from sweeps.engine.run import folder
 
         if folder.exists(_run_path(options)):
-            # What a calibration found may come out otherwise now.
-            return settings_of(folder.read_run(factor, _run_path(options)).plan)
-    return own_images_settings(factor, options, preset)
+            begun = folder.read_run(factor, _run_path(options)).plan
+    if options.data is None:
+        return [] if options.dry_run and begun is None else instead_of_cifar10(factor, options, preset, begun)
+    if begun is not None:
+        # What a calibration found may come out otherwise now.
+        return settings_of(begun)
+    return own_images_settings(factor, options, preset, partial(_check_start, factor, options, preset))
+
+
+def _check_start(factor: Factor, options: argparse.Namespace, preset: Preset, chosen: FlatExperiment) -> None:
+    """Refuse what could not start whatever a calibration finds; with the preset's own rate and budget meanwhile."""
+    from sweeps.engine.plans.data_checks import check_data
+
+    typed = [*options.set, *(f"{key}={value}" for key, value in chosen.items())]
+    plan = _checked_plan(factor, argparse.Namespace(**{**vars(options), "set": typed}), preset).with_absolute_paths()
+    check_data([*plan.trials, *plan.probes])
 
 
 def _check_place(options: argparse.Namespace, cluster: ray_session.Cluster) -> None:
@@ -147,12 +168,16 @@ def _check_place(options: argparse.Namespace, cluster: ray_session.Cluster) -> N
     from sweeps.engine.run.storage import check_storage
 
     storage = folder.absolute(options.storage_path)
+    if is_local(storage):
+        check_output_folder(Path(storage), "--storage-path")
     if options.name is not None:
         folder.check_name(storage, options.name)
+        if not (options.resume or options.auto_resume):
+            folder.refuse_existing(join_url(storage, options.name))
     check_storage(storage, cluster, options.shared_storage)
 
 
-def _settled(factor: Factor, options: argparse.Namespace, going_on: GoingOn) -> int | None:
+def _settled(factor: Factor, options: argparse.Namespace, going_on: GoingOn, reuse: Sequence[str]) -> int | None:
     """End at once, without Ray, where a run to resume or extend has nothing left to train; None where it has."""
     from sweeps.engine.run import folder
     from sweeps.engine.run.ending.settled import conclude_settled
@@ -165,7 +190,7 @@ def _settled(factor: Factor, options: argparse.Namespace, going_on: GoingOn) -> 
     plan = manifest.plan
     if options.extend is not None:
         plan = extended_plan(factor, options, plan).with_absolute_paths()
-    return conclude_settled(factor, manifest, plan, run_path, going_on)
+    return conclude_settled(factor, manifest, plan, run_path, going_on, reuse)
 
 
 def _extend(

@@ -27,13 +27,19 @@ class KnownTrials:
         manifest: of the run.
         ended: by identity, what the journal says of trials that ended.
         reuse: folders or URLs of runs whose trials are taken where their experiments and images are equal.
+        copies_later: trials of other runs are copied by `copy_reused`, not as soon as they are found.
 
     Raises:
         MemosweepError: a place cannot be read, or a run of `reuse` is none.
     """
 
     def __init__(
-        self, run_path: str, manifest: Manifest, ended: Mapping[str, Ended], reuse: Sequence[str] = ()
+        self,
+        run_path: str,
+        manifest: Manifest,
+        ended: Mapping[str, Ended],
+        reuse: Sequence[str] = (),
+        copies_later: bool = False,
     ) -> None:
         self._run_path, self._plan = run_path, manifest.plan
         self.records = read_records(run_path)
@@ -50,6 +56,8 @@ class KnownTrials:
         self.reused: dict[str, str] = {}
         """From identities to the run that the trial was taken from."""
         self._pixels: dict[DataConfig, str] = {}
+        self._copies_later = copies_later
+        self._to_copy: list[tuple[_Source, FlatExperiment]] = []
 
     def result(self, experiment: FlatExperiment) -> Mapping[str, Any] | None:
         """Return the last report of the trial of an experiment, where that is over; None where it must be trained."""
@@ -62,6 +70,8 @@ class KnownTrials:
                 self._results[trial_id] = own.result
             elif source.has_images(self._pixels_of(Experiment.from_flat(experiment).data)):
                 self._take(source, experiment)
+                if not self._copies_later:
+                    self.copy_reused()
         return self._results.get(trial_id)
 
     def _record_now(self, experiment: FlatExperiment) -> TrialRecord:
@@ -90,9 +100,20 @@ class KnownTrials:
             self._pixels[data] = load_training_set(data).pixels_sha256
         return self._pixels[data]
 
+    def copy_reused(self) -> None:
+        """Copy the trials of other runs that were found and not copied yet."""
+        while self._to_copy:
+            self._copy(*self._to_copy.pop(0))
+
     def _take(self, source: "_Source", experiment: FlatExperiment) -> None:
+        trial_id = source.record.trial_id
+        self.reused[trial_id] = name_of(source.run_path)
+        self._results[trial_id] = source.record.result
+        self._to_copy.append((source, experiment))
+
+    def _copy(self, source: "_Source", experiment: FlatExperiment) -> None:
         """Copy a trial of another run, whose name is added to each of its results."""
-        trial_id, run = source.record.trial_id, name_of(source.run_path)
+        run = name_of(source.run_path)
         name = folder_name(experiment, self._plan.varied, self.renamed)
         there, path = open_location(join_url(source.run_path, source.record.folder))
         here, target = open_location(join_url(self._run_path, name))
@@ -106,8 +127,6 @@ class KnownTrials:
             here.makedirs(target, exist_ok=True)
             # Behind the others: a trial whose copy is not whole is not done.
             here.pipe_file(f"{target}/{RESULT_FILE}", "".join(f"{json.dumps(row)}\n" for row in rows).encode())
-        self.reused[trial_id] = run
-        self._results[trial_id] = source.record.result
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from sweeps.engine.plans.plan import OptunaOptions, Plan
 from sweeps.engine.run import folder
 from sweeps.engine.run.continuation import continued, trained_again
 from sweeps.engine.run.ending.going_on import GoingOn
+from sweeps.engine.run.ending.settled import conclude_settled, is_covered
 from sweeps.engine.run.runner import go_on
 from sweeps.engine.tune.trial.trial_folder import continue_folder, read_records
 
@@ -65,12 +66,22 @@ def start_sweep(
         folder.refuse_existing(join_url(storage, name))
     plan = plan.with_absolute_paths()
     images = check_data([*plan.trials, *plan.probes])
+    wanted = name or f"{factor.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    manifest = describe_run(plan, resources, limits, images=images)
+    if is_covered(factor, manifest, join_url(storage, wanted), reuse):
+        run_path = join_url(storage, name or folder.claim_name(storage, wanted))
+        with folder.only_driver(run_path):
+            folder.refuse_existing(run_path)  # another start may have been faster
+            manifest.write(run_path)
+        status = conclude_settled(factor, manifest, plan, run_path, going_on, reuse)
+        assert status is not None
+        return status
     _say_what_is_slow([*plan.trials, *plan.probes], resources)
     # Before the folder is made: without Ray there is no run.
     cluster = _start_ray()
     if share is not None:
         resources = share(cluster)
-    name = name or folder.claim_name(storage, f"{factor.name}-{datetime.now():%Y%m%d-%H%M%S}")
+    name = name or folder.claim_name(storage, wanted)
     run_path = join_url(storage, name)
     manifest = describe_run(plan, resources, limits, describe_nodes(), images)
     with folder.only_driver(run_path) as still_held:

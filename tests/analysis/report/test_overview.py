@@ -36,6 +36,28 @@ def test_hours_of_processors_and_of_accelerators_are_two_numbers(tmp_path: Path)
     assert shown == [("4 h", "of GPU time"), ("16 h", "of CPU time")]
 
 
+@pytest.mark.parametrize(
+    ("search", "architecture", "trainings"),
+    [("grid", "ddpmpp", 2), ("optuna", "ddpmpp", 8), ("grid", "pipeline", 8)],
+)
+def test_a_training_that_several_trials_come_out_of_is_counted_once(
+    tmp_path: Path, search: str, architecture: str, trainings: int
+) -> None:
+    axes = {"training__ema_decay": (0.9, 0.99), "evaluation__steps": (9, 18), "model__width": (64, 128)}
+    folder = write_sweep(
+        tmp_path / "sweep", grid(**axes, data__size=(500,), model__architecture=(architecture,)), search=search
+    )
+    runs = Runs.read(folder, cache=False)
+    assert runs.num_trials == 8
+    assert describe(runs).images == trainings * runs.evaluations["images_seen"].max()
+
+
+def test_trainings_that_are_evaluated_at_other_times_are_several(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", grid(evaluation__count=(2, 4), data__size=(500,)))
+    runs = Runs.read(folder, cache=False)
+    assert describe(runs).images == 2 * runs.evaluations["images_seen"].max()
+
+
 def test_provenance_stands_in_the_page(tmp_path: Path) -> None:
     digest = "0123456789abcdef" * 4
     folder = write_sweep(

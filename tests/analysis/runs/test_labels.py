@@ -1,6 +1,6 @@
 import pandas as pd
 
-from analysis.runs.labels import distinguishing_keys, independent_keys, names, tied_keys
+from analysis.runs.labels import covarying_keys, distinguishing_keys, independent_keys, names
 
 
 def test_keys_that_move_together_are_one() -> None:
@@ -8,7 +8,7 @@ def test_keys_that_move_together_are_one() -> None:
         "training.batch_size": [64, 64, 128], "training.learning_rate": [1e-4, 1e-4, 2e-4], "seed": [0, 1, 0],
         "model.depth": [2, 2, 2],
     })  # fmt: skip
-    assert tied_keys(settings) == [["training.batch_size", "training.learning_rate"], ["seed"]]
+    assert covarying_keys(settings) == [["training.batch_size", "training.learning_rate"], ["seed"]]
 
 
 def test_a_setting_that_follows_from_another_is_not_independent() -> None:

@@ -1,10 +1,13 @@
-"""Runs in which nothing is left to train: found out from their folders, without Ray."""
+"""Runs in which nothing is left to train: found out from their folders and those to reuse, without Ray."""
+
+from collections.abc import Sequence
 
 from memo_core.results import experiment_id
 from sweeps.engine.plans.factor import Factor
 from sweeps.engine.plans.manifest import Manifest
 from sweeps.engine.plans.plan import Plan
 from sweeps.engine.run import folder
+from sweeps.engine.run.continuation import continued
 from sweeps.engine.run.ending.conclude import conclude
 from sweeps.engine.run.ending.going_on import GoingOn
 from sweeps.engine.run.known import KnownTrials
@@ -13,7 +16,28 @@ from sweeps.engine.search.build import searcher_of
 from sweeps.engine.search.journal import Begun, Event, Journal, Replayed, ended, replay
 
 
-def conclude_settled(factor: Factor, manifest: Manifest, plan: Plan, run_path: str, going_on: GoingOn) -> int | None:
+def is_covered(factor: Factor, manifest: Manifest, run_path: str, reuse: Sequence[str]) -> bool:
+    """Return whether all that a new run would train is found in the runs to reuse; copies nothing.
+
+    Args:
+        factor: of the run.
+        manifest: of the run.
+        run_path: where it would lie.
+        reuse: folders or URLs of runs.
+
+    Raises:
+        MemosweepError: a run to reuse cannot be read.
+    """
+    if not reuse:
+        return False
+    searcher = searcher_of(factor, manifest.plan)
+    known = KnownTrials(run_path, manifest, {}, reuse, copies_later=True)
+    return settled(searcher, replay(searcher, []), known) is not None
+
+
+def conclude_settled(
+    factor: Factor, manifest: Manifest, plan: Plan, run_path: str, going_on: GoingOn, reuse: Sequence[str] = ()
+) -> int | None:
     """End a start of a run at once where nothing is left to train: only its artifacts are written again.
 
     Args:
@@ -22,6 +46,7 @@ def conclude_settled(factor: Factor, manifest: Manifest, plan: Plan, run_path: s
         plan: the run's own, or an extended one.
         run_path: folder or URL of the run.
         going_on: how the user goes on.
+        reuse: folders or URLs of runs whose equal trials are taken.
 
     Returns:
         The exit code; None where trials are left, and nothing was done.
@@ -34,14 +59,17 @@ def conclude_settled(factor: Factor, manifest: Manifest, plan: Plan, run_path: s
     with folder.only_driver(run_path):
         journal, searcher = Journal.read(run_path), searcher_of(factor, extended.plan)
         replayed = replay(searcher, journal.events)
-        known = KnownTrials(run_path, extended, {name: event for name, (event, _) in replayed.ended.items()})
+        ended_before = {name: event for name, (event, _) in replayed.ended.items()}
+        # Where the rest is to be trained, nothing must be copied yet.
+        known = KnownTrials(run_path, extended, ended_before, reuse, copies_later=True)
         events = settled(searcher, replayed, known)
-        if events is None:
-            return None
+        if events is None or (is_extended and continued(known.records, plan)):
+            return None  # what goes on from a shorter budget does so in that trial's folder
         print(f"nothing is left to train in {run_path}", flush=True)
         if is_extended:
             extended = extended.started_again([])
             extended.write(run_path)
+        known.copy_reused()
         if events != journal.events:
             Journal(run_path, events).write()
         return conclude(extended, run_path, searcher, events, known, going_on)

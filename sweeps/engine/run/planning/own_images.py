@@ -43,6 +43,11 @@ _LOOKED_AT = 50
 """Images whose sizes are read."""
 
 
+Check = Callable[[FlatExperiment], object]
+"""Takes the settings that are chosen without a calibration, by dotted key; raises MemosweepError where a sweep with
+them could not start."""
+
+
 @dataclass(frozen=True)
 class Suggestion:
     """What to train the images with, and why."""
@@ -60,6 +65,8 @@ def suggest(
     paper: bool,
     seconds: float,
     say: Callable[[str], object],
+    check: Check = lambda settings: None,
+    device: str = "cpu",
 ) -> Suggestion:
     """Choose resolution, learning rate and budget for some images.
 
@@ -70,9 +77,11 @@ def suggest(
         paper: for the paper's studies: its learning rate and budget stay, since they need no calibration on a GPU.
         seconds: for the calibration; 0 leaves it out, and the preset's rate and budget stay.
         say: called with lines on what is done.
+        check: called before a calibration, see `Check`.
+        device: that measures speeds and calibrates.
 
     Raises:
-        MemosweepError: the images cannot be read, or are fewer than 2.
+        MemosweepError: the images cannot be read, or are fewer than 2; or what `check` raises.
     """
     dataset = str(absolute_value("data.dataset", dataset))
     from memo_core.data.sources import open_source  # noqa: PLC0415 (loads torch)
@@ -86,14 +95,18 @@ def suggest(
     free = [key for key in ("data.resolution", "training.learning_rate") if key not in given and key != factor_key]
     base = with_settings(PAPER if paper else LAPTOP, {**given, **chosen, "data.size": min(_SMALLEST, source.size)})
     if "data.resolution" in free:
-        resolution, reason = _paper_resolution(sides) if paper else _laptop_resolution(base, sides)
+        resolution, reason = _paper_resolution(sides) if paper else _laptop_resolution(base, sides, device)
         chosen["data.resolution"] = base["data.resolution"] = resolution
         reasons.append(reason)
     has_budget = "training.images" in given or "training.epochs" in given
     has_rate = "training.learning_rate" not in free
     if not (paper or seconds == 0 or (has_budget and has_rate)):
         rates = (float(base["training.learning_rate"]),) if has_rate else _RATES
-        best = _calibrated(base, rates, seconds, say)
+        check({**chosen})
+        best = _calibrated(base, rates, seconds, say, device)
+        if not best.points:
+            reasons.append(_unmeasured(best, seconds))
+            return Suggestion(chosen, tuple(reasons))
         budget, reason = _budget(best, base["data.size"], seconds)
         reasons.append(f"learning rate {best.learning_rate:g}: {reason}")
         if not has_rate:
@@ -104,11 +117,19 @@ def suggest(
     return Suggestion(chosen, tuple(reasons))
 
 
-def own_images_settings(factor: Factor, options: argparse.Namespace, preset: Preset) -> list[str]:
+def own_images_settings(
+    factor: Factor, options: argparse.Namespace, preset: Preset, check: Check = lambda settings: None
+) -> list[str]:
     """Return what `--data` adds to `--set`; prints what was chosen and why.
 
+    Args:
+        factor: that the sweep varies.
+        options: of the command line.
+        preset: whose studies are run.
+        check: called before a calibration, see `Check`.
+
     Raises:
-        MemosweepError: the images cannot be read, or do not serve.
+        MemosweepError: the images cannot be read, or do not serve; or what `check` raises.
     """
     if factor.fine_tunes:
         raise MemosweepError(
@@ -123,7 +144,9 @@ def own_images_settings(factor: Factor, options: argparse.Namespace, preset: Pre
         # Standard output of a dry run is for the trials alone.
         print(line, file=sys.stderr if options.dry_run else sys.stdout, flush=True)
 
-    found = suggest(options.data, given, factor.key, family_of(preset) == "paper", seconds, say)
+    found = suggest(
+        options.data, given, factor.key, family_of(preset) == "paper", seconds, say, check, _device(options)
+    )
     for line in found.reasons:
         say(line)
     settings = [f"{key}={value}" for key, value in found.settings.items()]
@@ -141,11 +164,26 @@ def settings_of(plan: Plan) -> list[str]:
     return [f"{key}={stored[key]}" for key in _CHOSEN if key in stored]
 
 
-def instead_of_cifar10(factor: Factor, options: argparse.Namespace, preset: Preset) -> list[str]:
-    """Return settings that let a laptop study of classes do without CIFAR-10, where that cannot be had."""
+def instead_of_cifar10(
+    factor: Factor, options: argparse.Namespace, preset: Preset, begun: Plan | None = None
+) -> list[str]:
+    """Return settings that let a laptop study of classes do without CIFAR-10, where that cannot be had.
+
+    Args:
+        factor: that the sweep varies.
+        options: of the command line.
+        preset: whose studies are run.
+        begun: of a run that goes on, which keeps its data set wherever CIFAR-10 can be had by now.
+    """
     given, _ = split_ranges(options.set)
     if factor.key not in _OF_CLASSES or family_of(preset) == "paper" or "data.dataset" in given:
         return []
+    blends = factor.key == "data.blend_ratio" and "data.blend_dataset" not in given
+    digits = dict.fromkeys(("data.dataset", *(["data.blend_dataset"] if blends else [])), "digits")
+    if begun is not None:
+        stored = {} if begun.selection is None else begun.selection.settings
+        digits = digits if digits.items() <= stored.items() else {}
+        return [f"{key}={value}" for key, value in digits.items()]
     from memo_core.data.sources import open_source  # noqa: PLC0415 (loads torch)
 
     try:
@@ -154,8 +192,7 @@ def instead_of_cifar10(factor: Factor, options: argparse.Namespace, preset: Pres
         print(f"note: {error}. The digits take its place; images of one digit are much alike, which hides effects")
     else:
         return []
-    blends = factor.key == "data.blend_ratio" and "data.blend_dataset" not in given
-    return ["data.dataset=digits", *(["data.blend_dataset=digits"] if blends else [])]
+    return [f"{key}={value}" for key, value in digits.items()]
 
 
 def _sides_of(source: "ImageSource") -> tuple[list[tuple[int, int]], int]:
@@ -190,7 +227,14 @@ def _paper_resolution(sides: list[tuple[int, int]]) -> tuple[int, str]:
     return resolution, f"resolution {resolution}: the largest up to {_PAPER_SIDES[0]} that all images have"
 
 
-def _laptop_resolution(base: FlatExperiment, sides: list[tuple[int, int]]) -> tuple[int, str]:
+def _device(options: argparse.Namespace) -> str:
+    """Return what trials will be trained on, as far as this machine has it."""
+    import torch  # noqa: PLC0415
+
+    return "cuda" if options.gpus_per_trial != 0 and torch.cuda.is_available() else "cpu"
+
+
+def _laptop_resolution(base: FlatExperiment, sides: list[tuple[int, int]], device: str) -> tuple[int, str]:
     """Choose the largest resolution at which trials take minutes."""
     from memo_core.calibration import one_thread  # noqa: PLC0415 (loads torch)
     from memo_core.training.speed import measure_speed  # noqa: PLC0415
@@ -201,7 +245,7 @@ def _laptop_resolution(base: FlatExperiment, sides: list[tuple[int, int]]) -> tu
         settings = {key: value for key, value in base.items() if key != "data.resolution"}
         experiment = Experiment.from_flat({**settings, "data.resolution": side})
         with one_thread():
-            speed = measure_speed(experiment, "cpu", _MEASURED_SECONDS)
+            speed = measure_speed(experiment, device, _MEASURED_SECONDS)
         times[side] = experiment.total_images / speed.images_per_second
         if times[side] <= _TRIAL_SECONDS:
             break
@@ -210,7 +254,7 @@ def _laptop_resolution(base: FlatExperiment, sides: list[tuple[int, int]]) -> tu
 
 
 def _calibrated(
-    base: FlatExperiment, rates: tuple[float, ...], seconds: float, say: Callable[[str], object]
+    base: FlatExperiment, rates: tuple[float, ...], seconds: float, say: Callable[[str], object], device: str
 ) -> "Growth":
     """Return how the training at the best learning rate grew.
 
@@ -233,8 +277,9 @@ def _calibrated(
         "evaluation.num_samples": _SAMPLES,
         "evaluation.fid": False,
     }
+    experiment = Experiment.from_flat(with_settings(base, changes))
     with one_thread():
-        best = calibrate(Experiment.from_flat(with_settings(base, changes)), rates, seconds, on_point)[0]
+        best = calibrate(experiment, rates, seconds, on_point, device=device)[0]
     if best.diverged:
         raise MemosweepError(
             f"--data: the calibration diverged at a learning rate of {best.learning_rate:g}; "
@@ -263,10 +308,24 @@ def _budget(growth: "Growth", size: int, seconds: float) -> tuple[int, str]:
     return _rounded_up(_MARGIN * last.images_seen), reason
 
 
+def _unmeasured(growth: "Growth", seconds: float) -> str:
+    """Return what is said where the time was up before the first evaluation."""
+    return (
+        f"the preset's learning rate and budget stay: the calibration was at {growth.images_seen:,} images when its "
+        f"{_duration(seconds)} were used up, and looks at the ratio after {_STEP:,}. --calibration "
+        f"{_longer_minutes(seconds)}min lets it go on longer; --set data.resolution takes fewer pixels"
+    )
+
+
 def _longer(seconds: float) -> str:
     """Return in words how to give a calibration more time that has used up its own."""
-    minutes = 10 if seconds < 300 else math.ceil(seconds / 30)
-    return f"its {_duration(seconds)} are used up, --calibration {minutes}min lets it go on longer; else "
+    return (
+        f"its {_duration(seconds)} are used up, --calibration {_longer_minutes(seconds)}min lets it go on longer; else "
+    )
+
+
+def _longer_minutes(seconds: float) -> int:
+    return 10 if seconds < 300 else math.ceil(seconds / 30)
 
 
 def _duration(seconds: float) -> str:

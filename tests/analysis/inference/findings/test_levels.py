@@ -39,7 +39,7 @@ def test_elsewhere_only_the_direction_is_supported(change: dict[str, Any]) -> No
     answer = verdict("ncsnpp_below_ddpmpp", frame(trials, ncsnpp(-0.55)))
     assert (answer.outcome, answer.headline) == ("supported", "supported (direction only)")
     level = answer.questions[1]
-    assert (ANSWERS[level.answer], level.missing) == ("not asked", "the paper's setting was not run")
+    assert (ANSWERS[level.answer], level.missing) == ("not applicable", "the paper's setting was not run")
 
 
 def test_a_growing_ratio_of_random_labels_must_reach_its_level() -> None:

@@ -72,9 +72,9 @@ def test_trainings_that_never_learned_support_nothing_and_are_named() -> None:
     assert [question.missing for question in verdict.questions] == [
         "left out: 2 matched settings at 0% or at 100% throughout"
     ] * 2
-    found, silent = contrasts(make_cells(Runs.of(data).finished.best))
+    found, saturated = contrasts(make_cells(Runs.of(data).finished.best))
     assert found == []
-    assert silent == ["|D| 1k to 2k", "Weight decay 0 to 0.0001", "Weight decay 0 to 0.1"]
+    assert saturated == ["|D| 1k to 2k", "Weight decay 0 to 0.0001", "Weight decay 0 to 0.1"]
 
 
 def test_comparisons_pool_what_says_something() -> None:

@@ -23,7 +23,7 @@ def test_a_sweep_leaves_everything_that_it_promises(cluster, script, tmp_path):
     code, output, errors = script("weight_decay", *TWO, *settings(), "--storage-path", str(tmp_path), "--name", "run")
     assert code == 0, errors
     folder = tmp_path / "run"
-    assert "preset laptop, as asked" in output
+    assert "preset laptop, as requested" in output
     assert output.splitlines()[-1].startswith(f"results in {folder}")
     table = pd.read_csv(folder / "table.csv")
     assert len(table) == 2 * 3

@@ -111,6 +111,59 @@ def test_a_trial_that_diverged_is_over(sweep, run):
     assert "1 of 2 trials diverged: the loss is nan" in said
 
 
+@pytest.fixture
+def same_images(monkeypatch):
+    """Trials of other runs were trained on the images that are there now."""
+    monkeypatch.setattr("sweeps.engine.run.known._Source.has_images", lambda *_: True)
+
+
+@pytest.mark.parametrize("name", [["--name", "new"], []])
+def test_a_new_run_whose_trials_other_runs_have_needs_no_ray(name, sweep, run, same_images):
+    code, said, errors = sweep(*name, *BEGUN, "--reuse", str(run))
+    assert (code, errors) == (0, "")
+    assert "2 trials were taken from another run: run" in said
+    assert "|D| = 10  memorization ratio by weight decay" in said
+    (new,) = {path.parent for path in run.parent.glob("*/sweep.json")} - {run}
+    assert {path.parent.name for path in new.glob("*/result.json")} == {
+        path.parent.name for path in run.glob("*/result.json")
+    }
+    assert all(
+        json.loads(path.read_text().splitlines()[0])["reused_from"] == "run" for path in new.glob("*/result.json")
+    )
+    code, said, _ = sweep("--resume", "--name", new.name)
+    assert (code, "nothing is left to train" in said) == (0, True)
+
+
+def test_a_run_that_others_finish_is_extended_without_ray(sweep, run, same_images):
+    other = run.parent / "other"
+    plan = grid_plan(FACTOR, Selection("laptop", values=[0.1], sizes=[10]))
+    describe_run(plan, {"cpu": 1.0}, Limits()).write(str(other))
+    write(other, plan, plan.trials[0])
+    code, said, errors = sweep("--extend", "run", "--values", "0.1", "--reuse", str(other))
+    assert (code, errors) == (0, "")
+    assert "1 trial was taken from another run: other" in said
+    assert len(Manifest.read(str(run)).plan.trials) == len(list(run.glob("*/result.json"))) == 3
+
+
+def test_trials_that_others_have_in_part_are_not_copied_before_ray_is_there(sweep, run, same_images):
+    code, _, errors = sweep("--name", "new", *BEGUN[:3], "0.1", *BEGUN[3:], "--reuse", str(run))
+    assert (code, errors.strip()) == (2, RAY_STARTS)
+    assert not (run.parent / "new").exists()
+
+
+def test_a_longer_budget_that_others_have_goes_on_in_the_folders_of_the_shorter_one(sweep, run, same_images):
+    longer = ["--set", "training.images=32000"]
+    other = run.parent / "other"
+    plan = grid_plan(FACTOR, Selection("laptop", values=[0, 0.01], sizes=[10], settings={"training.images": 32_000}))
+    describe_run(plan, {"cpu": 1.0}, Limits()).write(str(other))
+    for trial in plan.trials:
+        write(other, plan, trial)
+    before = sorted(path.name for path in run.iterdir())
+    code, _, errors = sweep("--extend", "run", *longer, "--reuse", str(other))
+    assert (code, errors.strip()) == (2, RAY_STARTS)
+    assert sorted(path.name for path in run.iterdir() if not path.name.startswith(".")) == before
+
+
 def test_other_options_are_named_with_both_values(sweep, run):
     code, _, errors = sweep("--auto-resume", "--name", "run", *BEGUN[:2], "0.2", *BEGUN[3:])
     assert code == 2

@@ -10,7 +10,7 @@ import torch
 from memo_core.data.training_set import load_training_set
 from memo_core.errors import DivergedError
 from memo_core.experiment import Experiment
-from memo_core.training.step import TrainingState
+from memo_core.training.steps.step import TrainingState
 from memo_core.training.trainer import Trainer
 
 PASSED = 0.9

@@ -17,7 +17,12 @@ from analysis.runs.final import is_lower_bound
 from analysis.runs.labels import names
 from analysis.runs.runs import Runs
 
-_CAPTION = "Above: generated samples, replicas first; below: the nearest training image of each; framed: replicas."
+_CAPTION = (
+    "Above: generated samples, the share of replicas as among all of them; below: the nearest training image of each; "
+    "framed: replicas."
+)
+COLUMNS = 16
+"""Pairs in a row."""
 Samples = Mapping[str, NDArray[np.generic]]
 _GAP = 0.08
 """White between images, as a share of a place."""
@@ -25,7 +30,7 @@ _GAP = 0.08
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """Samples of one trial's best evaluation, replicas first, and the nearest training images, (N, C, H, W) each."""
+    """Samples of one trial's best evaluation (`shown_samples`), and the nearest training images, (N, C, H, W) each."""
 
     title: str
     generated: NDArray[np.generic]
@@ -55,16 +60,29 @@ def gallery_rows(runs: Runs, varied: Sequence[str] | None = None, limit: int = 6
         name = _with_factors(short, run, [key for key in dict.fromkeys(["data.size", *factors]) if key])
         ratio = f"{ratio_text(100 * run['memorization_ratio'], is_lower_bound(run), 1)}% memorized"
         title = f"{name}: {ratio}" if name else ratio
-        order = replicas_first(samples)
+        order = shown_samples(samples)
         images, nearest, memorized = (samples[key][order] for key in ("generated", "nearest", "memorized"))
         rows.append(GalleryRow(title, images, nearest, memorized.astype(bool)))
     return rows
 
 
-def replicas_first(samples: Samples) -> NDArray[np.intp]:
-    """Return the places of the samples whose images were kept, replicas first and otherwise in their order."""
-    kept = samples["memorized"][: len(samples["generated"])]
-    return np.argsort(~kept.astype(bool), kind="stable")
+def shown_samples(samples: Samples, count: int = COLUMNS) -> NDArray[np.intp]:
+    """Return the places of samples to show: replicas first, in the share that they have among all samples.
+
+    Where there are both kinds, at least one of each is shown.
+
+    Args:
+        samples: of one evaluation; the images of the first ones were kept.
+        count: of the samples to show.
+    """
+    memorized = samples["memorized"].astype(bool)
+    kept = memorized[: len(samples["generated"])]
+    replicas, others = np.flatnonzero(kept), np.flatnonzero(~kept)
+    share = round(count * float(memorized.mean()))
+    share = min(len(replicas), max(share, min(1, len(replicas)), count - len(others)))
+    if len(others) and share == count:
+        share -= 1
+    return np.concatenate([replicas[:share], others[: count - share]])
 
 
 def shown_trials(runs: Runs, limit: int) -> list[tuple[pd.Series, Samples]]:
@@ -119,14 +137,14 @@ def _with_factors(name: str, run: pd.Series, keys: Sequence[str]) -> str:
     return ", ".join(filter(None, [*(text for text in added if text not in name.split(", ")), name]))
 
 
-def gallery_data(rows: Sequence[GalleryRow], columns: int = 16) -> pd.DataFrame:
+def gallery_data(rows: Sequence[GalleryRow], columns: int = COLUMNS) -> pd.DataFrame:
     """What `gallery` frames: `title`, `column` and `memorized` of each pair shown."""
     shown = [(row.title, column, bool(row.memorized[column]))
              for row in rows for column in range(min(columns, len(row.generated)))]  # fmt: skip
     return pd.DataFrame(shown, columns=["title", "column", "memorized"])
 
 
-def gallery(rows: Sequence[GalleryRow], columns: int = 16, title: str = "") -> Figure:
+def gallery(rows: Sequence[GalleryRow], columns: int = COLUMNS, title: str = "") -> Figure:
     """Draw pairs of rows: samples, and below each the nearest training image; replicas are framed."""
     color = sns.color_palette(PALETTE)[3]
     figure = Figure(figsize=(0.55 * columns, 1.45 * len(rows)), layout="constrained", facecolor="white")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.figures.gallery import replicas_first, shown_trials
+from analysis.figures.gallery import shown_samples, shown_trials
 from analysis.report.overview import Overview, setting_text
 from analysis.results.samples import IMAGES, PER_SAMPLE, best_samples, prompts_of
 from analysis.runs.factors import ratio_text
@@ -35,7 +35,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Row:
-    """Samples of one trial's best evaluation, replicas first."""
+    """Samples of one trial's best evaluation, replicas first in the share that they have among all."""
 
     title: str
     note: str
@@ -108,7 +108,7 @@ def _row(title: str, samples: Mapping[str, NDArray[np.generic]], size: int) -> R
             f"sample {index + 1}{', a replica' if memorized[index] else ''}"
             + (f", {prompts[index]!r}" if prompts else ""),
         )
-        for index in replicas_first(samples)[:COLUMNS]
+        for index in shown_samples(samples, COLUMNS)
     )
     return Row(title, _concentration(samples, memorized, size), _side(int(generated.shape[-1])), pairs)
 

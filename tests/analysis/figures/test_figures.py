@@ -4,6 +4,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
@@ -11,7 +13,7 @@ from analysis.emm.estimate import emm
 from analysis.figures.bootstrap import bootstrap_data, sample_size_bootstrap
 from analysis.figures.emm import emm_by_zeta
 from analysis.figures.factor import factor_data, metric_over_factor, metric_over_skips, skips_data, trials_over_factor
-from analysis.figures.gallery import GalleryRow, gallery, gallery_data, gallery_rows, shown_trials
+from analysis.figures.gallery import GalleryRow, gallery, gallery_data, gallery_rows, shown_samples, shown_trials
 from analysis.figures.memorization_time import memorization_time, memorization_time_data
 from analysis.figures.metric import epochs_data, metric_over_epochs, metric_over_size, size_data
 from analysis.inference.emm import group_crossings
@@ -262,3 +264,17 @@ def test_the_gallery_has_a_trial_of_each_value_where_they_differ_most(tmp_path: 
     folder = write_sweep(tmp_path / "width", trials, lambda settings: settings["model.width"] / 100)
     shown = shown_trials(Runs.read(folder, cache=False), limit=8)
     assert [(run["model.width"], run["data.size"]) for run, _ in shown] == [(256, 2000), (128, 2000), (64, 2000)]
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=80), st.integers(1, 20))
+def test_a_gallery_shows_replicas_in_their_share_and_some_of_each_kind(memorized, count):
+    kept = memorized[:64]
+    shown = shown_samples({"memorized": np.array(memorized), "generated": np.zeros((len(kept), 1, 2, 2))}, count)
+    assert len(shown) == len(set(shown)) == min(count, len(kept))
+    framed = [kept[index] for index in shown]
+    assert framed == sorted(framed, reverse=True)
+    if count > 1:
+        assert {*framed} == {*kept} or len(kept) < 2
+    expected = count * sum(memorized) / len(memorized)
+    if len(kept) == len(memorized) and count <= len(kept) and any(memorized) and not all(memorized):
+        assert abs(sum(framed) - expected) <= 1

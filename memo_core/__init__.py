@@ -57,12 +57,12 @@ _MODULES = {
     "TrainingSet": "data.training_set",
     "experiment_from": "experiment.presets",
     "generate": "sampling",
-    "load_checkpoint": "training.checkpoint",
+    "load_checkpoint": "training.saving.checkpoint",
     "load_snapshot": "interop.snapshot",
     "load_training_set": "data.training_set",
     "measure_memorization": "measure.memorization",
     "open_source": "data.sources",
-    "save_checkpoint": "training.checkpoint",
+    "save_checkpoint": "training.saving.checkpoint",
     "save_safetensors": "interop.snapshot",
 }
 

@@ -51,6 +51,8 @@ def sweep(script, tmp_path, monkeypatch):
         raise MemosweepError("Ray is started")
 
     monkeypatch.setattr("sweeps.engine.cluster.session.start", no_ray)
+    # Other tests of this process may have started one.
+    monkeypatch.setattr("sweeps.engine.cluster.session.is_joined", lambda: False)
     return lambda *arguments: script("weight_decay", *arguments)
 
 

@@ -12,7 +12,7 @@ demo: $(VENV)/.installed  ## the weight-decay study on the embedded digits, unde
 	@echo "Open report.html in a browser: xdg-open report.html (Linux), open report.html (macOS)"
 
 test: $(VENV)/.installed  ## the whole test suite, in two processes with a Ray cluster each
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.installed  ## the tests that do not start Ray
 	$(BIN)/python -m pytest -m "not ray"

@@ -25,15 +25,10 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start Ray, so that `-m "not ray"` leaves them out; their files come first.
-
-    They are the long ones, and processes that share the tests would otherwise end far apart.
-    """
+    """Mark the tests that start Ray, so that `-m "not ray"` leaves them out."""
     for item in items:
         if "cluster" in getattr(item, "fixturenames", ()):
             item.add_marker("ray")
-    first = {item.path for item in items if item.get_closest_marker("ray")}
-    items.sort(key=lambda item: item.path not in first)
 
 
 def shared_folder() -> Path:

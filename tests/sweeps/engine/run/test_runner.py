@@ -1,11 +1,11 @@
 """Real sweeps of two trials through Ray Tune."""
 
+import contextlib
 import json
 import signal
 
 import pandas as pd
 import psutil
-import pytest
 
 from sweeps.engine.plans.names import CHECKPOINTS_KEPT
 from tests.sweeps.conftest import evaluations, kill, settings, wait_for
@@ -67,6 +67,16 @@ def test_an_existing_run_is_refused_and_a_finished_one_can_be_resumed(cluster, s
 SLOW = settings(training__images=1920, evaluation__count=6)
 
 
+def kill_trial(processes):
+    """Kill the process of a trial; returns whether there was one."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if any("ray::" in part and "train" in part.lower() for part in process.cmdline()):
+                process.kill()
+                return True
+    return False
+
+
 def test_a_killed_driver_and_a_killed_trial_resume_to_the_same_numbers(cluster, script, start_script, tmp_path):
     common = ["--storage-path", str(tmp_path)]
     assert script("weight_decay", *TWO, *SLOW, *common, "--name", "whole")[0] == 0
@@ -76,12 +86,8 @@ def test_a_killed_driver_and_a_killed_trial_resume_to_the_same_numbers(cluster, 
     # A trial's process dies: Tune restarts it from its last checkpoint.
     process = start_script("weight_decay", *TWO, *SLOW, *common, "--name", "trial")
     wait_for(lambda: evaluations(tmp_path / "trial") >= 2)
-    for victim in psutil.Process().children(recursive=True):
-        if any("ray::" in part and "train" in part.lower() for part in victim.cmdline()):
-            victim.kill()
-            break
-    else:
-        pytest.fail("no trial process was found")
+    # Between two calls of its trainable a process has another name for a moment.
+    wait_for(lambda: kill_trial(psutil.Process().children(recursive=True)), seconds=30)
     assert process.wait(timeout=180) == 0
     pd.testing.assert_frame_equal(numbers(tmp_path / "trial"), expected)
 

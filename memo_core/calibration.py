@@ -1,8 +1,7 @@
 """How long a small set of given images takes to be memorized: found by training on it, at several learning rates."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,17 +59,6 @@ class Growth:
 
 class _TimeUpError(Exception):
     """Ends a training within a step or an evaluation."""
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one CPU thread, as a trial does that shares the machine with others."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def calibrate(

@@ -1,6 +1,5 @@
 """The embedded pipeline: a Stable Diffusion of a million parameters for digits, made and trained where it is needed."""
 
-import contextlib
 import logging
 import shutil
 import time
@@ -24,6 +23,7 @@ from memo_core.text.latents import as_rgb
 from memo_core.text.pipeline import quiet
 from memo_core.text.prompts import PLAIN, embed
 from memo_core.text.step import LatentBatch, cosine_learning_rate, noise_loss
+from memo_core.threads import one_thread
 from memo_core.training.steps.step import to_float
 
 VERSION = 1
@@ -72,19 +72,8 @@ def make_tiny_pipeline(folder: Path, vae_steps: int = VAE_STEPS, unet_steps: int
         unet_steps: of the U-Net's, likewise.
     """
     quiet()
-    with _one_thread():
+    with one_thread():
         _make(folder, vae_steps, unet_steps)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let PyTorch use one thread: the operations are small, and threads that wait for others take a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _make(folder: Path, vae_steps: int, unet_steps: int) -> None:

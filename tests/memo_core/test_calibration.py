@@ -3,8 +3,9 @@ import itertools
 import pytest
 import torch
 
-from memo_core.calibration import Growth, Point, calibrate, one_thread
+from memo_core.calibration import Growth, Point, calibrate
 from memo_core.experiment.presets import experiment_from
+from memo_core.threads import one_thread
 
 TINY = {
     "data.size": 4, "model.width": 8, "model.channel_multipliers": (1, 1), "training.images": 640,

@@ -78,12 +78,8 @@ class TrainingState(TrainedParameters):
     @classmethod
     def create(cls, denoiser: NetworkDenoiser, ema: NetworkDenoiser, weight_decay: float = 0.0) -> "TrainingState":
         """Start from a denoiser, and a network of its shape for the average, whose values are replaced."""
-        ema.load_state_dict(denoiser.state_dict())
-        ema.eval().requires_grad_(False)
-        parameters, ema_parameters = (
-            FlatParameters(denoiser.parameters()),
-            FlatParameters(ema.parameters(), with_gradients=False),
-        )
+        ema_parameters = _average_from(denoiser, ema)
+        parameters = FlatParameters(denoiser.parameters())
         optimizer = torch.optim.Adam(
             [parameters.values], lr=0.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True
         )
@@ -95,11 +91,15 @@ class TrainingState(TrainedParameters):
         Args:
             ema: a network of the denoiser's shape, whose values are replaced.
         """
-        ema.load_state_dict(self.denoiser.state_dict())
-        ema.eval().requires_grad_(False)
-        return TrainingState(
-            self.parameters, FlatParameters(ema.parameters(), False), self.optimizer, self.denoiser, ema
-        )
+        ema_parameters = _average_from(self.denoiser, ema)
+        return TrainingState(self.parameters, ema_parameters, self.optimizer, self.denoiser, ema)
+
+
+def _average_from(denoiser: NetworkDenoiser, ema: NetworkDenoiser) -> FlatParameters:
+    """Let an average start where its denoiser is; returns its parameters."""
+    ema.load_state_dict(denoiser.state_dict())
+    ema.eval().requires_grad_(False)
+    return FlatParameters(ema.parameters(), with_gradients=False)
 
 
 def differentiate(

@@ -16,7 +16,7 @@ from sweeps.engine.plans.manifest import Manifest, name_of, unreachable
 from sweeps.engine.plans.names import folder_name, trial_directory
 from sweeps.engine.plans.plan import EMMSearchOptions, OptunaOptions, Plan
 from sweeps.engine.search.journal import Ended
-from sweeps.engine.tune.trial.trial_folder import CHECKPOINTS, TrialRecord, parse_record, read_records
+from sweeps.engine.tune.trial.trial_folder import CHECKPOINTS, TrialRecord, read_record, read_records
 
 
 class KnownTrials:
@@ -64,7 +64,7 @@ class KnownTrials:
         trial_id = experiment_id(experiment)
         if trial_id not in self._results and trial_id in self._elsewhere:
             source = self._elsewhere.pop(trial_id)
-            own = self._record_now(experiment)
+            own = read_record(self._run_path, folder_name(experiment, self._plan.varied, self.renamed))
             if own.done and own.failure is None:
                 # Another trial's training was its training too.
                 self._results[trial_id] = own.result
@@ -73,15 +73,6 @@ class KnownTrials:
                 if not self._copies_later:
                     self.copy_reused()
         return self._results.get(trial_id)
-
-    def _record_now(self, experiment: FlatExperiment) -> TrialRecord:
-        name = folder_name(experiment, self._plan.varied, self.renamed)
-        filesystem, path = open_location(join_url(self._run_path, name))
-        try:
-            content = bytes(filesystem.cat_file(f"{path}/{RESULT_FILE}"))
-        except FileNotFoundError:
-            content = b""
-        return parse_record(name, content)
 
     def end(self, trial_id: str) -> Literal["done", "diverged"] | None:
         """Return how a trial ended, by its identity; None where it is not known, as of one that failed."""

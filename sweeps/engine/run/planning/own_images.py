@@ -236,7 +236,7 @@ def _device(options: argparse.Namespace) -> str:
 
 def _laptop_resolution(base: FlatExperiment, sides: list[tuple[int, int]], device: str) -> tuple[int, str]:
     """Choose the largest resolution at which trials take minutes."""
-    from memo_core.calibration import one_thread  # noqa: PLC0415 (loads torch)
+    from memo_core.threads import one_thread  # noqa: PLC0415 (loads torch)
     from memo_core.training.speed import measure_speed  # noqa: PLC0415
 
     fitting = _fitting(sides, _SIDES)
@@ -261,7 +261,8 @@ def _calibrated(
     Raises:
         MemosweepError: all of them diverged.
     """
-    from memo_core.calibration import calibrate, one_thread  # noqa: PLC0415 (loads torch)
+    from memo_core.calibration import calibrate  # noqa: PLC0415 (loads torch)
+    from memo_core.threads import one_thread  # noqa: PLC0415
 
     say(
         f"calibration: training |D| = {base['data.size']} at a learning rate of "

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +71,27 @@ def read_records(run_path: str) -> dict[str, TrialRecord]:
         filesystem, path = open_location(run_path)
         entries = filesystem.ls(path, detail=True) if filesystem.isdir(path) else []
         names = [last_part(entry["name"]) for entry in entries if entry["type"] == "directory"]
-
-        def read(name: str) -> TrialRecord:
-            try:
-                content = bytes(filesystem.cat_file(f"{path}/{name}/{RESULT_FILE}"))
-            except FileNotFoundError:
-                content = b""
-            return parse_record(name, content)
-
         with ThreadPoolExecutor(1 if is_local(run_path) else 16) as threads:
-            records = list(threads.map(read, [name for name in names if _is_trial(name)]))
+            records = list(threads.map(partial(_read, filesystem, path), [name for name in names if _is_trial(name)]))
     return {record.trial_id: record for record in records}
+
+
+def read_record(run_path: str, name: str) -> TrialRecord:
+    """Return what the folder of a name in a run says of its trial, where there is one.
+
+    Raises:
+        MemosweepError: the place cannot be read.
+    """
+    with unreachable(f"{run_path}: cannot be read"):
+        return _read(*open_location(run_path), name)
+
+
+def _read(filesystem: Any, path: str, name: str) -> TrialRecord:
+    try:
+        content = bytes(filesystem.cat_file(f"{path}/{name}/{RESULT_FILE}"))
+    except FileNotFoundError:
+        content = b""
+    return parse_record(name, content)
 
 
 def _is_trial(name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from memo_core import terminal
 from memo_core.errors import MemosweepError, quoted
 from memo_core.experiment import parse_value
-from memo_core.memory import memory_errors
+from memo_core.memory import keep_freed_memory, memory_errors
 
 if TYPE_CHECKING:
     import torch
@@ -110,7 +110,7 @@ def check_threads(threads: int | None) -> None:
 
 
 def set_threads(threads: int | None, parameters: int | None = None) -> None:
-    """Compute on so many CPU threads.
+    """Compute on so many CPU threads, and keep freed memory for what is computed next.
 
     Args:
         threads: of `--threads`; None takes 1 for a small network, else all.
@@ -122,6 +122,7 @@ def set_threads(threads: int | None, parameters: int | None = None) -> None:
     import torch  # noqa: PLC0415 - seconds that --help should not take
 
     check_threads(threads)
+    keep_freed_memory()
     if threads is None and parameters is not None and parameters < _SMALL_NETWORK:
         threads = 1
     if threads is not None:

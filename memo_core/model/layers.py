@@ -4,6 +4,7 @@ Parameter names and shapes are those of published EDM snapshots.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from memo_core.experiment.network_size import norm_groups
+from memo_core.model.cpu_kernels import convolve, group_norm
 from memo_core.randomness import named_generator
 
 RESIDUAL_SCALE = math.sqrt(0.5)
@@ -75,21 +77,26 @@ class Conv2d(nn.Module):
             row = torch.tensor(taps, dtype=torch.float32)
             self.register_buffer("resample_filter", (torch.outer(row, row) / row.sum().square())[None, None])
 
-    def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h2 w2"]:
-        """Resample by 2 where asked, and convolve; borders are padded with zeros."""
-        padding = self.kernel // 2
+    def forward(self, x: Float[Tensor, "n i h w"], with_bias: bool = True) -> Float[Tensor, "n o h2 w2"]:
+        """Resample by 2 where asked, and convolve; borders are padded with zeros.
+
+        Args:
+            x: feature maps.
+            with_bias: add the bias; without it, the caller does.
+        """
+        bias = self.bias if with_bias else None
         if self.convolve_first:
             # The bias comes last: added before the filter it would fade at the padded borders.
-            x = F.conv2d(x, self.weight, padding=padding + (len(self.taps) - 1) // 2)
+            x = F.conv2d(x, self.weight, padding=self.kernel // 2 + (len(self.taps) - 1) // 2)
             return self._filter(x, padding=0) + self.bias.to(x.dtype)[:, None, None]
         if self.resample == "up" and self.kernel == 1 and self.taps == (1, 1):
             # Repetition and a 1x1 kernel commute; this order does a quarter of the work.
-            return self._up(F.conv2d(x, self.weight, self.bias))
+            return self._up(convolve(x, self.weight, bias))
         if self.resample == "up":
             x = self._up(x)
         elif self.resample == "down":
             x = self._filter(x, padding=(len(self.taps) - 1) // 2)
-        return F.conv2d(x, self.weight, self.bias, padding=padding)
+        return convolve(x, self.weight, bias)
 
     def _filter(self, x: Tensor, padding: int) -> Tensor:
         if self.taps == (1, 1):
@@ -117,6 +124,10 @@ class GroupNorm(nn.GroupNorm):
 
     def __init__(self, channels: int) -> None:
         super().__init__(norm_groups(channels), channels, eps=NORM_EPS)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Normalize each group of channels of each map, then scale and shift each channel."""
+        return group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class UNetBlock(nn.Module):
@@ -148,10 +159,15 @@ class UNetBlock(nn.Module):
             self.proj = Conv2d(out_channels, out_channels, 1, gain=ZERO_GAIN)
         self.attention = attention
 
-    def forward(self, x: Float[Tensor, "n i h w"], embedding: Float[Tensor, "n e"]) -> Float[Tensor, "n o h2 w2"]:
-        """Transform feature maps under a noise embedding; the size changes where the block resamples."""
-        residual = self.conv0(F.silu(self.norm0(x)))
-        residual = residual + self.affine(embedding)[:, :, None, None]
+    def forward(self, x: Float[Tensor, "n i h w"], shift: Float[Tensor, "n o"]) -> Float[Tensor, "n o h2 w2"]:
+        """Transform feature maps under a noise embedding; the size changes where the block resamples.
+
+        Args:
+            x: feature maps.
+            shift: of each channel by the noise embedding and the bias of `conv0`, as `shifts` gives it.
+        """
+        residual = self.conv0(F.silu(self.norm0(x)), with_bias=False)
+        residual = residual + shift[:, :, None, None]
         residual = F.silu(self.norm1(residual))
         residual = self.conv1(F.dropout(residual, self.dropout, self.training))
         out: Tensor = ((x if self.skip is None else self.skip(x)) + residual) * RESIDUAL_SCALE
@@ -167,6 +183,16 @@ class UNetBlock(nn.Module):
         attended = F.scaled_dot_product_attention(query, key, value).squeeze(1)
         projected: Tensor = self.proj(attended.transpose(1, 2).reshape(n, c, h, w))
         return projected
+
+
+def shifts(blocks: Sequence[UNetBlock], embedding: Float[Tensor, "n e"]) -> list[Float[Tensor, "n o"]]:
+    """Return what a noise embedding adds to the channels of each block, with the bias of its first convolution.
+
+    One product for all blocks, instead of a small one in each.
+    """
+    weight = torch.cat([block.affine.weight for block in blocks])
+    bias = torch.cat([block.affine.bias for block in blocks]) + torch.cat([block.conv0.bias for block in blocks])
+    return list(torch.split(F.linear(embedding, weight, bias), [block.out_channels for block in blocks], dim=1))
 
 
 class PositionalEmbedding(nn.Module):

@@ -1,5 +1,6 @@
 """The U-Net of DDPM++ and NCSN++: Song et al. 2021b, in EDM's configuration (Karras et al. 2022, Table 1)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from memo_core.model.layers import (
     Linear,
     PositionalEmbedding,
     UNetBlock,
+    shifts,
 )
 
 
@@ -136,9 +138,11 @@ class UNet(nn.Module):
             condition: c_noise(sigma), (N,).
             labels: (N,) in 0..C-1; None for no condition.
         """
+        blocks = [block for block in (*self.enc.values(), *self.dec.values()) if isinstance(block, UNetBlock)]
         embedding = self._embed(condition, labels)
-        skips = self._encode(x, embedding)
-        return self._decode(skips, embedding)
+        by_block: dict[nn.Module, Tensor] = dict(zip(blocks, shifts(blocks, embedding), strict=True))
+        skips = self._encode(x, by_block)
+        return self._decode(skips, by_block)
 
     def _embed(self, condition: Tensor, labels: Tensor | None) -> Tensor:
         embedding: Tensor = self.map_noise(condition)
@@ -149,7 +153,7 @@ class UNet(nn.Module):
             embedding = embedding + self.map_label(labels)
         return F.silu(self.map_layer1(F.silu(self.map_layer0(embedding))))
 
-    def _encode(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
+    def _encode(self, x: Tensor, by_block: Mapping[nn.Module, Tensor]) -> list[Tensor]:
         skips: list[Tensor] = []
         auxiliary = x
         for name, block in self.enc.items():
@@ -158,11 +162,11 @@ class UNet(nn.Module):
                 x = auxiliary = (x + block(auxiliary)) * RESIDUAL_SCALE
                 skips[-1] = x
             else:
-                x = block(x, embedding) if isinstance(block, UNetBlock) else block(x)
+                x = block(x, by_block[block]) if isinstance(block, UNetBlock) else block(x)
                 skips.append(x)
         return skips
 
-    def _decode(self, skips: list[Tensor], embedding: Tensor) -> Tensor:
+    def _decode(self, skips: list[Tensor], by_block: Mapping[nn.Module, Tensor]) -> Tensor:
         x = skips[-1]
         mask = self.config.skip_connections
         for block in self.dec.values():
@@ -173,7 +177,7 @@ class UNet(nn.Module):
                 skip = skips.pop()
                 # A removed connection carries zeros, so that shapes and parameter counts stay.
                 x = torch.cat([x, skip if mask is None or mask[index] else torch.zeros_like(skip)], dim=1)
-            x = block(x, embedding)
+            x = block(x, by_block[block])
         *_, norm, conv = self.dec.values()
         output: Tensor = conv(F.silu(norm(x)))
         return output

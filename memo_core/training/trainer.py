@@ -14,7 +14,7 @@ from memo_core.evaluation import Evaluation, NextBatch, evaluate, nearest_images
 from memo_core.experiment import Experiment
 from memo_core.measure.faiss_search import neighbor_search
 from memo_core.measure.fid import FrechetDistance
-from memo_core.memory import memory_errors
+from memo_core.memory import keep_freed_memory, memory_errors, return_freed_memory
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.randomness import image_seeds, named_generator, named_seed
 from memo_core.training.divergence import DivergenceCheck
@@ -50,6 +50,8 @@ class Trainer:
     ) -> None:
         self.experiment, self._ranks = experiment, ranks
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if self.device.type == "cpu":
+            keep_freed_memory()
         # One tensor on the training device: images that fit need no loader processes.
         self.data = (training_set or load_training_set(experiment.data)).to(self.device)
         # Before anything is trained: a missing InceptionV3 or faiss shows at once, not at the first evaluation.
@@ -221,6 +223,9 @@ class Trainer:
             ) from None
         if self._ranks is not None:
             end_evaluation(self._ranks)
+        if self.device.type == "cpu":
+            # Samples are drawn in larger batches than steps are taken with.
+            return_freed_memory()
         record = self._record
         tally = Tally(self.images_seen, self._divergence.loss_sum, self._seconds)
         means = tally.since(record.last, self.experiment.images_per_step, self._learner.values_per_image)

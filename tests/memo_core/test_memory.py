@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -43,3 +46,39 @@ def test_other_errors_pass(error):
     with pytest.raises(type(error)) as caught, memory_errors("in a test", "ask for less"):
         raise error
     assert caught.value is error
+
+
+FAULTS_OF_STEPS = """
+import resource, sys
+import torch
+from memo_core.memory import keep_freed_memory, return_freed_memory
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def steps():
+    before = faults()
+    for _ in range(10):
+        torch.ones(64, 1 << 18)
+    return faults() - before
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1])
+
+assert keep_freed_memory()
+steps()
+kept = resident()
+print(steps(), kept)
+return_freed_memory()
+print(kept - resident())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' memory is left alone")
+def test_steps_find_the_memory_of_the_step_before_until_it_is_returned():
+    done = subprocess.run([sys.executable, "-c", FAULTS_OF_STEPS], capture_output=True, text=True, check=True)
+    faults, _, returned = map(int, done.stdout.split())
+    pages = 64 * (1 << 18) * 4 // 4096
+    assert faults < pages / 10
+    assert returned > 0.9 * pages

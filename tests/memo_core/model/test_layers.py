@@ -13,6 +13,7 @@ from memo_core.model.layers import (
     PositionalEmbedding,
     UNetBlock,
     repeat,
+    shifts,
 )
 
 TAPS = ((1, 1), (1, 3, 3, 1))
@@ -188,17 +189,30 @@ def test_a_block_is_what_its_equations_say(attention, resample, out_channels):
     for parameter in block.parameters():
         parameter.data.add_(0.2 * torch.randn_like(parameter))
     x, embedding = torch.randn(2, 8, 4, 4), torch.randn(2, 12)
-    torch.testing.assert_close(block(x, embedding), reference_block(block, x, embedding), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        block(x, shifts([block], embedding)[0]), reference_block(block, x, embedding), rtol=1e-4, atol=1e-5
+    )
     assert (block.skip is None) == (resample == "none" and out_channels == 8)
+
+
+def test_embeddings_shift_several_blocks_as_they_shift_each():
+    torch.manual_seed(0)
+    blocks = [UNetBlock(8, channels, 12, 0.0, (1, 1)) for channels in (8, 16, 4)]
+    for block in blocks:
+        torch.nn.init.normal_(block.conv0.bias)
+        torch.nn.init.normal_(block.affine.bias)
+    embedding = torch.randn(2, 12)
+    for block, shift in zip(blocks, shifts(blocks, embedding), strict=True):
+        torch.testing.assert_close(shift, block.affine(embedding) + block.conv0.bias)
 
 
 def test_dropout_acts_in_training_only():
     block = UNetBlock(8, 8, 12, 0.5, (1, 1))
     torch.nn.init.normal_(block.conv1.weight)
-    x, embedding = torch.randn(2, 8, 4, 4), torch.randn(2, 12)
-    assert not torch.equal(block(x, embedding), block(x, embedding))
+    x, shift = torch.randn(2, 8, 4, 4), torch.randn(2, 8)
+    assert not torch.equal(block(x, shift), block(x, shift))
     block.eval()
-    assert torch.equal(block(x, embedding), block(x, embedding))
+    assert torch.equal(block(x, shift), block(x, shift))
 
 
 def test_repetition_is_nearest_neighbor_interpolation_and_so_is_its_gradient():

@@ -103,6 +103,9 @@ def _run(options: argparse.Namespace, interruption: Interruption) -> None:
     for note in notes:
         complain(f"note: {note}")
     set_threads(options.threads, trainer.state.parameters.values.numel())
+    decided = trainer.decide_mode()
+    if decided is not None:
+        complain(f"note: {decided}")
     results = _Results(trainer, options.out)
     again = "the same command" if options.auto_resume else "the same command with --resume"
     try:

@@ -84,6 +84,12 @@ def check_pipeline_settings(experiment: "Experiment") -> None:
     for key, value, allowed, reason in (
         ("data.labels", experiment.data.labels, ("none",), "a pipeline is conditioned by text.prompt"),
         ("training.warmup_epochs", experiment.training.warmup_epochs, (0,), "pipelines have text.warmup_steps"),
+        (
+            "training.precision",
+            experiment.training.precision,
+            ("float32", "tf32", "bfloat16"),
+            "a pipeline is not measured before it is trained",
+        ),
         ("training.compile", experiment.training.compile, ("auto", "none"), "pipelines are not compiled"),
         (
             "training.micro_batch_size",

@@ -29,6 +29,7 @@ from memo_core.interop.weights import check_fit, check_weights
 from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.model.unet import count_parameters
 from memo_core.training.saving.checkpoint import read_checkpoint
+from memo_core.training.steps.mode import StepMode
 
 Format = Literal["checkpoint", "edm-pickle", "safetensors"]
 
@@ -274,7 +275,11 @@ def _from_checkpoint(path: Path, device: torch.device | str) -> Snapshot:
             content,
         )
     network = Network(experiment.model, *_sizes(content, path), state=content["ema"])
-    snapshot = _snapshot(network, "checkpoint", path, device, experiment.training.precision)
+    try:
+        mode = StepMode.from_checkpoint(content, device)
+    except MemosweepError as error:
+        raise MemosweepError(f"{path}: {error}") from None
+    snapshot = _snapshot(network, "checkpoint", path, device, mode.precision)
     return replace(snapshot, experiment=experiment.to_flat())
 
 

@@ -29,6 +29,7 @@ from memo_core.text.step import (
     fine_tuning_step,
 )
 from memo_core.training.saving.record import NotContinuedError
+from memo_core.training.steps.mode import StepMode
 
 ADAPTED = ("to_q", "to_k", "to_v", "to_out.0")
 """The layers of the U-Net's attention that have adapters."""
@@ -72,6 +73,11 @@ class PipelineLearner:
             parts.unet.enable_gradient_checkpointing()
         self.state = FineTuned(parts.unet.train(), experiment.training.weight_decay)
         self._sampler: PipelineSampler | None = None
+        self.mode: StepMode | None = StepMode(experiment.training.precision, "none")
+
+    def use(self, mode: StepMode) -> None:
+        """Refuse: a pipeline has one mode."""
+        raise RuntimeError("a pipeline computes as its experiment says")
 
     def draw_batches(self, indices: Int64[Tensor, " n"], generator: torch.Generator) -> list[LatentBatch]:
         """Return the batches of one step: latents, noise and timesteps are drawn, in this order.

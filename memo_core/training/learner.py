@@ -16,6 +16,7 @@ from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
 from memo_core.sampling import generate
 from memo_core.training.steps.captured import Step, choose_step
 from memo_core.training.steps.distributed import Ranks, shared_generate
+from memo_core.training.steps.mode import StepMode
 from memo_core.training.steps.schedules import ema_decay_at, learning_rate_at
 from memo_core.training.steps.split import Split
 from memo_core.training.steps.step import TrainedParameters, TrainingState, follow
@@ -28,6 +29,15 @@ class Learner(Protocol):
     @property
     def state(self) -> TrainedParameters:
         """The parameters, their average and the optimizer."""
+        ...
+
+    @property
+    def mode(self) -> StepMode | None:
+        """How its steps compute; None as long as `training.precision = auto` is undecided."""
+        ...
+
+    def use(self, mode: StepMode) -> None:
+        """Compute in a mode from now on; before the first step alone."""
         ...
 
     @property
@@ -94,26 +104,29 @@ class DenoiserLearner:
         denoiser, ema = self._network(), self._network()
         self.state = TrainingState.create(denoiser.train(), ema, experiment.training.weight_decay)
         self.values_per_image = math.prod(data.image_shape)
-        self._take_step = self._chosen_step()
+        self.mode: StepMode | None = None
+        precision = experiment.training.precision
+        if precision != "auto":
+            self.use(StepMode.of(precision, experiment, data, device))
 
-    def _chosen_step(self) -> Step:
-        settings, ranks = self._experiment.training, self._ranks
-        if ranks is None and settings.micro_batch_size is None:
-            return choose_step(settings.compile, self._device)
+    def use(self, mode: StepMode) -> None:
+        """Compute in a mode from now on; see `Learner.use`."""
+        self.mode = mode
+        self.state.denoiser.precision = self.state.ema.precision = mode.precision
+        self._take_step = self._chosen_step(mode)
+
+    def _chosen_step(self, mode: StepMode) -> Step:
+        micro_batch_size, ranks = self._experiment.training.micro_batch_size, self._ranks
         rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
-        split = Split(rank, size, settings.micro_batch_size)
-        return choose_step(settings.compile, self._device, split, None if ranks is None else ranks.add_up)
+        split = None if ranks is None and micro_batch_size is None else Split(rank, size, micro_batch_size)
+        add_up = None if ranks is None else ranks.add_up
+        may_fail = self._experiment.training.compile == "auto"
+        return choose_step(mode.compile, self._device, split, add_up, fall_back=may_fail)
 
     def _network(self) -> NetworkDenoiser:
         channels, resolution, _ = self._data.image_shape
         return build_denoiser(
-            self._experiment.model,
-            resolution,
-            channels,
-            self._data.num_labels,
-            self._experiment.seed,
-            self._device,
-            self._experiment.training.precision,
+            self._experiment.model, resolution, channels, self._data.num_labels, self._experiment.seed, self._device
         )
 
     def step(self, indices: Int64[Tensor, " n"], images_seen: int, noise: torch.Generator) -> tuple[Tensor, float]:
@@ -153,18 +166,20 @@ class DenoiserLearner:
             "resolution": resolution,
             "channels": channels,
             "num_labels": self._data.num_labels,
+            **({} if self.mode is None else {"step_mode": self.mode.to_dict()}),
             "model": self.state.denoiser.state_dict(),
             "ema": self.state.ema.state_dict(),
             "optimizer": self.state.optimizer.state_dict(),
         }
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
-        """Continue from there."""
+        """Continue from there, in the mode that its training began in."""
+        mode = StepMode.from_checkpoint(content, self._device)
         self.state.denoiser.load_state_dict(content["model"])
         self.state.ema.load_state_dict(content["ema"])
         self.state.optimizer.load_state_dict(content["optimizer"])
         # A captured step writes to the moments that were there when it was captured.
-        self._take_step = self._chosen_step()
+        self.use(mode)
 
 
 class AverageLearner(DenoiserLearner):
@@ -179,6 +194,14 @@ class AverageLearner(DenoiserLearner):
         self._experiment, self._data, self._device, self._ranks = experiment, trained._data, trained._device, None
         self.state = trained.state.with_average(self._network())
         self.values_per_image = trained.values_per_image
+        self.mode = None
+        if trained.mode is not None:
+            self.use(trained.mode)
+
+    def use(self, mode: StepMode) -> None:
+        """Sample in a mode from now on."""
+        self.mode = mode
+        self.state.ema.precision = mode.precision
 
     def step(self, indices: Int64[Tensor, " n"], images_seen: int, noise: torch.Generator) -> tuple[Tensor, float]:
         """Refuse to take a step of its own."""

@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from memo_core.data.training_set import TrainingSet
 from memo_core.errors import MemosweepError
 from memo_core.experiment import EMBEDDED_RESOLUTION, Experiment
 from memo_core.experiment.sections import EMBEDDED_CLASSES
-from memo_core.model import build_network
+from memo_core.model.flops import forward_flops as network_flops
 from memo_core.sampling import generate
+from memo_core.training.precision import mode_of
 from memo_core.training.steps.step import TrainingState
 from memo_core.training.trainer import Trainer
 
@@ -82,14 +82,7 @@ def forward_flops(experiment: Experiment) -> int:
     if experiment.model.architecture == "pipeline":
         raise MemosweepError("a pipeline is not measured on made-up images: give a number where auto was asked for")
     channels, resolution, _ = image_shape(experiment)
-    labels = num_labels(experiment)
-    with torch.device("meta"):
-        network = build_network(experiment.model, resolution, channels, labels)
-        images, noise = torch.empty(1, channels, resolution, resolution), torch.empty(1)
-        condition = torch.empty(1, dtype=torch.int64) if labels else None
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(images, noise, condition)
-    return int(counter.get_total_flops())
+    return network_flops(experiment.model, resolution, channels, num_labels(experiment))
 
 
 def measure_speed(
@@ -111,9 +104,14 @@ def measure_speed(
     if device.type == "cpu":
         affordable = max(1, int(seconds * _CPU_FLOPS / (3 * forward_flops(experiment))))
         batch_size = min(batch_size, affordable)
+    data = _made_up(experiment).to(device)
+    # By the budget of the experiment, which is replaced below.
+    mode = mode_of(experiment, data, device)
     flat = {
         **experiment.to_flat(),
         "training.batch_size": batch_size,
+        "training.precision": mode.precision,
+        "training.compile": mode.compile,
         "training.epochs": None,
         "training.images": 10**12,
         "evaluation.every_epochs": None,
@@ -121,7 +119,7 @@ def measure_speed(
         "evaluation.count": 1,
         "evaluation.fid": False,
     }
-    trainer = Trainer(Experiment.from_flat(flat), device, _made_up(experiment))
+    trainer = Trainer(Experiment.from_flat(flat), device, data)
     steps, seconds_taken = _time_steps(trainer, device, seconds, wait)
     samples_per_second = _time_samples(trainer, experiment, device, affordable)
     free, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)

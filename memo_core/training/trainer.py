@@ -154,9 +154,32 @@ class Trainer:
                 help_to_generate(self._ranks, self.state.ema)
             self._record.tallies.append(Tally(self.images_seen))
 
+    def decide_mode(self) -> str | None:
+        """Decide how steps compute where `training.precision = auto` leaves it open; `evaluations` does so by itself.
+
+        Returns:
+            A line for the user; None where nothing was open.
+
+        Raises:
+            MemoryExhaustedError: the device's memory does not suffice for a step.
+        """
+        if self._learner.mode is not None:
+            return None
+        from memo_core.training.precision import fastest_mode  # noqa: PLC0415 - it builds learners itself
+
+        with memory_errors("in training", self._learner.memory_advice):
+            mode, note = fastest_mode(
+                self.experiment, self.data, self.device, 1 if self._ranks is None else self._ranks.size
+            )
+        for trainer in (self, *self._companions):
+            trainer._learner.use(mode)
+        return note
+
     def share_state(self) -> None:
         """Give the state of rank 0, which may come from a checkpoint, to all ranks; each calls it once at the start."""
         assert self._ranks is not None
+        if self._ranks.rank == 0:
+            self.decide_mode()
         content = self._ranks.share(self.state_dict() if self._ranks.rank == 0 else None)
         if self._ranks.rank:
             self.load_state_dict(content)
@@ -167,11 +190,14 @@ class Trainer:
 
     def _take_steps(self, point: int, on_progress: Progress | None, save_due: Callable[[], bool] | None) -> bool:
         """Train to the first batch border at or after `point` images, or until a save is due; returns whether it is."""
+        self.decide_mode()
+        mode = self._learner.mode
+        assert mode is not None
         start, is_due = time.perf_counter(), False
         self._begin_steps()
         with (
             self._own_dropout_stream(),
-            gpu_arithmetic(self.experiment.training.precision, self.device),
+            gpu_arithmetic(mode.precision, self.device),
             memory_errors("in training", self._learner.memory_advice),
         ):
             while self.images_seen < point and not is_due:

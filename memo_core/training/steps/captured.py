@@ -27,7 +27,13 @@ _RECOMPILE_LIMIT = 256
 _log = logging.getLogger(__name__)
 
 
-def choose_step(mode: str, device: torch.device, split: Split | None = None, add_up: AddUp | None = None) -> Step:
+def choose_step(
+    mode: str,
+    device: torch.device,
+    split: Split | None = None,
+    add_up: AddUp | None = None,
+    fall_back: bool = False,
+) -> Step:
     """Return the training step for `training.compile`.
 
     Args:
@@ -36,14 +42,15 @@ def choose_step(mode: str, device: torch.device, split: Split | None = None, add
         device: of the network. On a CPU there are no graphs: `full` compiles alone, `graph` is `none`.
         split: the parts of each batch that this process takes; None takes it at once.
         add_up: sums gradients over the ranks; None where there is one.
+        fall_back: under `full` too, go on without the compiler where it fails, as `auto` does.
     """
     on_gpu = device.type == "cuda"
     compiled = mode == "full" or (mode == "auto" and on_gpu)
     if on_gpu and mode != "none":
         loss = compiled_loss(device) if compiled else denoising_loss
-        return CapturedStep(loss, fall_back=mode == "auto", split=split, add_up=add_up)
+        return CapturedStep(loss, fall_back=fall_back or mode == "auto", split=split, add_up=add_up)
     if compiled:
-        return compiled_step(compiled_loss(device), split, add_up)
+        return compiled_step(compiled_loss(device), split, add_up, fall_back)
     return training_step if split is None and add_up is None else plain_step(denoising_loss, split, add_up)
 
 
@@ -68,13 +75,33 @@ def compiled_loss(device: torch.device, backend: str = "inductor") -> Loss:
     return torch.compile(denoising_loss, fullgraph=True, dynamic=False, backend=backend, options=options or None)
 
 
-def compiled_step(loss: Loss, split: Split | None = None, add_up: AddUp | None = None) -> Step:
-    """Return `plain_step` with a compiled loss, without a graph."""
-    plain = plain_step(loss, split, add_up)
+def compiled_step(loss: Loss, split: Split | None = None, add_up: AddUp | None = None, fall_back: bool = False) -> Step:
+    """Return `plain_step` with a compiled loss, without a graph.
+
+    Args:
+        loss: what `compiled_loss` gives.
+        split: as `plain_step` takes it.
+        add_up: likewise.
+        fall_back: where the compiler fails at the first step, say so in the log and go on without it.
+    """
+    steps = [plain_step(loss, split, add_up)]
 
     def step(*arguments: Any) -> Tensor:
+        nonlocal fall_back
         with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT):
-            return plain(*arguments)
+            try:
+                found = steps[-1](*arguments)
+            # The compiler fails in many ways, first of all where no C++ compiler is installed.
+            except Exception as error:
+                if not fall_back or isinstance(error, MemoryError | torch.OutOfMemoryError):
+                    raise
+                _log.warning(
+                    "the training step is not compiled (%s); it runs operation by operation", first_line(error)
+                )
+                steps.append(plain_step(denoising_loss, split, add_up))
+                found = steps[-1](*arguments)
+        fall_back = False
+        return found
 
     return step
 

@@ -155,6 +155,7 @@ def test_a_missing_extra_is_one_line_with_the_command(monkeypatch: pytest.Monkey
         ({"model.width": 64}, "model.width = 64: a pipeline brings its own network"),
         ({"training.warmup_epochs": 3}, "training.warmup_epochs = 3.0: pipelines have text.warmup_steps"),
         ({"evaluation.sampler": "sde"}, "evaluation.sampler = sde: pipelines are sampled by DDIM"),
+        ({"training.precision": "auto"}, "training.precision = auto: a pipeline is not measured before it is trained"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changes: dict[str, Any], message: str) -> None:

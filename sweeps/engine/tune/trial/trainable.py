@@ -149,6 +149,9 @@ class _Attempt:
                 )
             for note in notes:
                 self._note(note)
+            decided = trainer.decide_mode()
+            if decided is not None:
+                self._note(decided)
             if ranks is not None:
                 trainer.share_state()
             self._train(trainer)

@@ -38,6 +38,22 @@ def test_on_a_gpu_steps_are_captured_unless_asked_otherwise():
     assert all(isinstance(choose_step(mode, gpu), CapturedStep) for mode in ("auto", "graph", "full"))
 
 
+def test_where_the_compiler_fails_the_step_runs_without_it(caplog):
+    def failing(*_):
+        raise RuntimeError("no C++ compiler\nis installed")
+
+    plain, fallen = small_state(dropout=0), small_state(dropout=0)
+    step = compiled_step(failing, fall_back=True)
+    for _ in range(2):
+        expected = training_step(plain, *batch(), 1e-3, 0.9)
+        assert torch.equal(step(fallen, *batch(), 1e-3, 0.9), expected)
+    assert torch.equal(fallen.parameters.values, plain.parameters.values)
+    (message,) = caplog.messages
+    assert "not compiled (no C++ compiler); it runs operation by operation" in message
+    with pytest.raises(RuntimeError, match="no C"):
+        compiled_step(failing)(fallen, *batch(), 1e-3, 0.9)
+
+
 def test_rates_as_tensors_move_as_numbers_do():
     numbers, tensors = small_state(dropout=0), small_state(dropout=0)
     for rate, decay in ((0.0, 0.0), (1e-3, 0.9), (2e-3, 0.99929)):

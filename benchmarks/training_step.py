@@ -13,25 +13,28 @@ over the network's own parameters, a clean-up of each gradient, an EMA update of
 
 import argparse
 import json
+from functools import partial
 
 import torch
 
 from benchmarks.speed.comparison import pair
-from benchmarks.speed.loops import Batch, build, published_loop
+from benchmarks.speed.loops import Batch, published_step
 from benchmarks.speed.machine import Machine, Run, Size
+from benchmarks.speed.own_process import OwnProcess
 from memo_core.command_line import parse_settings
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import PRESETS, with_settings
+from memo_core.memory import keep_freed_memory
 from memo_core.model import NetworkDenoiser, build_denoiser
 from memo_core.training.steps.step import TrainingState, training_step
 
 
-def _steps(experiment: Experiment, size: Size, num_labels: int) -> tuple[Run, Run]:
+def _steps(experiment: Experiment, size: Size, num_labels: int, machine: Machine) -> tuple[Run, Run]:
     """Ours, and the plain loop's; or ours without and with labels."""
     ours = _our_step(experiment, size, 0)
     if num_labels:
         return ours, _our_step(experiment, size, num_labels)
-    return ours, published_loop(build(size), Batch.draw(size))
+    return ours, OwnProcess(partial(published_step, size, torch.device("cpu")), machine)
 
 
 def _our_step(experiment: Experiment, size: Size, num_labels: int) -> Run:
@@ -64,8 +67,9 @@ def main() -> None:
     experiment = Experiment.from_flat(settings)
     resolution, channels = (8, 1) if experiment.data.dataset == "digits" else (experiment.data.resolution or 32, 3)
     size = Size(experiment.model, resolution, channels, experiment.training.batch_size)
-    ours, other = _steps(experiment, size, options.num_labels)
     machine = Machine(torch.device("cpu"), options.threads, options.rounds)
+    keep_freed_memory()
+    ours, other = _steps(experiment, size, options.num_labels, machine)
     result = pair(("ours", ours), ("other", other), machine, options.steps)
     print(json.dumps({"threads": options.threads, "batch_size": experiment.training.batch_size, **result}))
 

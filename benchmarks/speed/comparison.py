@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from benchmarks.speed.machine import Machine, Run
+from benchmarks.speed.own_process import OwnProcess
 from memo_core.errors import MemosweepError, first_line
 
 
@@ -131,6 +132,8 @@ def interleaved(runs: Mapping[str, Run], machine: Machine, calls_a_turn: int | N
 
 
 def _seconds(run: Run, calls: int, machine: Machine) -> float:
+    if isinstance(run, OwnProcess):
+        return run.seconds(calls)
     start = machine.clock()
     for _ in range(calls):
         run()

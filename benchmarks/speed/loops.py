@@ -6,14 +6,17 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed.machine import Run, Size
-from memo_core.model import NetworkDenoiser, build_denoiser
+from memo_core.memory import keep_freed_memory
+from memo_core.model import NetworkDenoiser, build_denoiser, layers
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.training.steps.captured import CapturedStep, choose_step, compiled_loss
 from memo_core.training.steps.step import TrainingState, denoising_loss, to_float
@@ -44,6 +47,17 @@ def build(size: Size, device: torch.device | str = "cpu", precision: str = "floa
     return build_denoiser(size.config, size.resolution, size.channels, 0, device=device, precision=precision)
 
 
+@contextlib.contextmanager
+def kernels_of_pytorch() -> Iterator[None]:
+    """Let our networks compute with PyTorch's convolution and group normalization everywhere, as others' do."""
+
+    def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
+
+    with mock.patch.multiple(layers, convolve=convolve, group_norm=F.group_norm):
+        yield
+
+
 def our_step(
     size: Size, device: torch.device, precision: str = "float32", mode: str | None = None, pool: Any = None
 ) -> Run:
@@ -56,6 +70,8 @@ def our_step(
         mode: as `training.compile`; None is `graph`, which a CPU runs operation by operation.
         pool: memory that steps captured on a GPU share, since they never run at the same time.
     """
+    if device.type == "cpu":
+        keep_freed_memory()
     batch = Batch.draw(size, device)
     state = TrainingState.create(build(size, device, precision).train(), build(size, device, precision))
     mode = mode or "graph"
@@ -72,8 +88,15 @@ def our_step(
     return run
 
 
+def published_step(size: Size, device: torch.device) -> Run:
+    """Return `published_loop` over our network."""
+    return published_loop(build(size, device), Batch.draw(size, device))
+
+
 def published_loop(network: NetworkDenoiser, batch: Batch, tf32: bool = False) -> Run:
     """Return the published kind of step: clean-up, Adam and average for each parameter, channels first, float32.
+
+    Its kernels are those of PyTorch. Within a few percent it takes as long as the original network and loop.
 
     Args:
         network: is trained.
@@ -86,7 +109,7 @@ def published_loop(network: NetworkDenoiser, batch: Batch, tf32: bool = False) -
     on_gpu = batch.images.device.type == "cuda"
 
     def run() -> None:
-        with kernels_by_trial(tf32) if on_gpu else contextlib.nullcontext():
+        with kernels_by_trial(tf32) if on_gpu else kernels_of_pytorch():
             optimizer.zero_grad(set_to_none=True)
             _channels_first_loss(network, to_float(batch.images), batch.sigma, batch.noise).backward()  # type: ignore[no-untyped-call]
             for parameter in network.parameters():
@@ -199,9 +222,12 @@ def diffusers_gflop(size: Size) -> float:
 
 
 def count_gflop(run: Run) -> float:
-    """Count the operations of matrix products and convolutions, and of their gradients, in 10^9."""
+    """Count the operations of matrix products and convolutions, and of their gradients, in 10^9.
+
+    Those of PyTorch's kernels, whatever ours compute instead.
+    """
     # Attention in one kernel is not counted on a CPU.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), kernels_of_pytorch():
         run()
     return float(counter.get_total_flops() / 1e9)
 

@@ -1,7 +1,7 @@
 """The parts that run a network: the training step, sampling, and how the cost grows with the network's size."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
 
 import torch
 from torch import nn
@@ -17,10 +17,11 @@ from benchmarks.speed.loops import (
     diffusers_network,
     has_diffusers,
     our_step,
-    published_loop,
+    published_step,
     training_gflop,
 )
 from benchmarks.speed.machine import Machine, Run, Size, Sizes
+from benchmarks.speed.own_process import OwnProcess
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.model.unet import count_parameters
 from memo_core.sampling import generate
@@ -49,7 +50,7 @@ def _steps(machine: Machine, size: Size) -> list[Row]:
 
     contenders = [
         ours("float32", "float32"),
-        Contender("published loop, float32", published_loop(build(size, device), Batch.draw(size, device)), gflop,
+        Contender("published loop, float32", _elsewhere(machine, partial(published_step, size, device)), gflop,
                   images=count, note="this network; Adam, clean-up and average for each parameter"),
     ]  # fmt: skip
     if machine.has_gpu:
@@ -68,7 +69,8 @@ def _steps(machine: Machine, size: Size) -> list[Row]:
         for bfloat16 in kinds:
             name = "bfloat16" if bfloat16 else "float32"
             contenders.append(
-                Contender(f"diffusers UNet2DModel, {name}", diffusers_loop(size, device, bfloat16), own * count, name,
+                Contender(f"diffusers UNet2DModel, {name}",
+                          _elsewhere(machine, partial(diffusers_loop, size, device, bfloat16)), own * count, name,
                           count, note)
             )  # fmt: skip
     return compare(str(size), contenders, "ours, float32", machine)
@@ -111,7 +113,7 @@ def _sampling(machine: Machine, size: Size) -> list[Row]:
     if has_diffusers():
         other = diffusers_network(size).eval().requires_grad_(False)
         own = EVALUATIONS * count * _diffusers_forward_gflop(other, size)
-        run = _diffusers_sampling(other.to(device), size, device)
+        run = _elsewhere(machine, partial(_diffusers_sampling, size, device))
         note = f"HeunDiscreteScheduler; {own / gflop:.2f} times our operations"
         contenders.append(Contender("diffusers UNet2DModel, float32", run, own, images=count, note=note))
     return compare(str(size), contenders, "ours, float32", machine)
@@ -130,9 +132,10 @@ def _diffusers_forward_gflop(network: nn.Module, size: Size) -> float:
         return count_gflop(lambda: network(batch.noise, torch.ones(1)))
 
 
-def _diffusers_sampling(network: Any, size: Size, device: torch.device) -> Run:
+def _diffusers_sampling(size: Size, device: torch.device) -> Run:
     from diffusers import HeunDiscreteScheduler  # noqa: PLC0415 - optional, and slow to import
 
+    network = diffusers_network(size).to(device).eval().requires_grad_(False)
     scheduler = HeunDiscreteScheduler()
     noise = Batch.draw(size, device).noise
 
@@ -146,6 +149,11 @@ def _diffusers_sampling(network: Any, size: Size, device: torch.device) -> Run:
                 images = scheduler.step(predicted, moment, images).prev_sample
 
     return run
+
+
+def _elsewhere(machine: Machine, make: Callable[[], Run]) -> Run:
+    """Return what other software computes: on a CPU in a process of its own, whose memory is not kept."""
+    return make() if machine.has_gpu else OwnProcess(make, machine)
 
 
 def _with_diffusers(group: str, measure: Callable[[], list[Row]]) -> list[Row]:

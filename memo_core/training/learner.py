@@ -12,9 +12,9 @@ from memo_core.data.training_set import TrainingSet
 from memo_core.errors import MemosweepError
 from memo_core.evaluation import Array, Sampler, sampler_of
 from memo_core.experiment import Experiment
-from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
-from memo_core.sampling import generate
-from memo_core.training.steps.captured import Step, choose_step
+from memo_core.model.denoiser import Denoiser, NetworkDenoiser, build_denoiser
+from memo_core.sampling import compiled_if_it_pays, generate
+from memo_core.training.steps.captured import Step, choose_step, is_full
 from memo_core.training.steps.distributed import Ranks, shared_generate
 from memo_core.training.steps.schedules import ema_decay_at, learning_rate_at
 from memo_core.training.steps.split import Split
@@ -83,6 +83,8 @@ class DenoiserLearner:
         MemosweepError: the network cannot be built.
     """
 
+    _sampled: Denoiser | None = None
+
     memory_advice = (
         "set training.micro_batch_size below the batch, lower model.width, or take a device with more memory"
     )
@@ -140,7 +142,18 @@ class DenoiserLearner:
     def sampler(self) -> Sampler:
         """Return what draws images of the averaged network."""
         draw = generate if self._ranks is None else shared_generate(self._ranks)
-        return sampler_of(self.state.ema, self._experiment.evaluation, draw)
+        return sampler_of(self.sampled(), self._experiment.evaluation, draw)
+
+    def sampled(self) -> Denoiser:
+        """Return the averaged network, compiled where the step is and where the evaluations are long enough."""
+        if self._sampled is None:
+            settings = self._experiment.evaluation
+            drawn = len(self._experiment.evaluation_points) * settings.num_samples
+            is_compiled = is_full(self._experiment.training.compile, self._device)
+            self._sampled = (
+                compiled_if_it_pays(self.state.ema, drawn * (2 * settings.steps - 1)) if is_compiled else self.state.ema
+            )
+        return self._sampled
 
     def conditions(self, seeds: Sequence[int]) -> dict[str, Array]:
         """Return nothing: labels have no names."""

@@ -22,8 +22,8 @@ _GPU_PROBES = 8, 16
 """Images of two passes; a GPU's libraries choose their workspaces by the batch."""
 _SHARE = {"cpu": 0.5, "cuda": 0.9}
 """Of the free memory. Other trials on the machine take their part of its memory; a GPU's trial has most to itself."""
-_SCRATCH = {"cpu": 1.5, "cuda": 1.0}
-"""What a pass takes relative to its tensors: a CPU's kernels have buffers of their own beside them."""
+_SCRATCH = {"cpu": 3.0, "cuda": 1.0}
+"""What a pass takes relative to its tensors: a CPU's kernels have buffers of their own, and its heap has holes."""
 _STATE_BYTES = 96
 """For each value of an image: a sampler's float64 state with its slopes and its noise, and the network's input."""
 

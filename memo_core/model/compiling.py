@@ -30,4 +30,5 @@ def compiled(function: _Function, device: torch.device, backend: str = "inductor
         if hasattr(config, "deterministic"):
             # Otherwise the order of a sum is what was fastest on a busy machine.
             options["deterministic"] = True
-    return torch.compile(function, fullgraph=True, dynamic=False, backend=backend, options=options or None)
+    whole: _Function = torch.compile(function, fullgraph=True, dynamic=False, backend=backend, options=options or None)  # type: ignore[assignment]
+    return whole

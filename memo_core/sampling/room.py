@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from memo_core.memory import is_memory_error
 from memo_core.model.denoiser import Denoiser, NetworkDenoiser
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.sampling.compiled import network_of
@@ -42,7 +43,13 @@ def fitting_batch_size(denoiser: Denoiser, most: int) -> int:
     network = network_of(denoiser)
     if network is None or most <= _FEW:
         return most
-    needed, free = bytes_per_image(network), free_bytes(network.device) * _SHARE[_kind(network.device)]
+    try:
+        needed = bytes_per_image(network)
+    except (MemoryError, RuntimeError) as error:
+        if not is_memory_error(error):
+            raise
+        return _FEW
+    free = free_bytes(network.device) * _SHARE[_kind(network.device)]
     count = most
     while count > 1 and count * needed > free:
         count = -(-count // 2)
@@ -68,7 +75,7 @@ def free_bytes(device: torch.device) -> int:
     # What a captured step holds looks free too, but belongs to its graph.
     cached = sum(
         segment["total_size"] - segment["allocated_size"]
-        for segment in torch.cuda.memory_snapshot()
+        for segment in torch.cuda.memory_snapshot()  # type: ignore[no-untyped-call]
         if segment["device"] == index and tuple(segment.get("segment_pool_id", (0, 0))) == (0, 0)
     )
     return int(free + cached)
@@ -91,13 +98,17 @@ def _live_bytes_per_image(network: NetworkDenoiser) -> int:
     What does not grow with the batch, such as weights in another format, drops out, also where it is the peak of small
     batches.
     """
-    live = []
+    live: list[list[int]] = []
     # The first pass makes what later ones find in caches.
     for count in (2, 2, 3):
         with _LiveBytes() as counted:
             _pass(network, count)
         live.append(counted.after)
-    return max(more - fewer for fewer, more in zip(live[1], live[2], strict=True))
+    of_two, of_three = live[1:]
+    if len(of_two) != len(of_three):
+        # Other operations were taken for more images: what is left is the growth of the peak.
+        return max(0, max(of_three) - max(of_two))
+    return max(more - fewer for fewer, more in zip(of_two, of_three, strict=True))
 
 
 def _allocated_bytes_per_image(network: NetworkDenoiser) -> int:

@@ -72,3 +72,11 @@ def test_free_memory_of_a_gpu_is_what_the_driver_and_the_allocator_have_left(mon
     monkeypatch.setattr("torch.cuda.memory_snapshot", lambda: segments)
     # Another GPU's, and what belongs to a captured graph, are not free.
     assert free_bytes(torch.device("cuda", 0)) == 7070
+
+
+def test_few_images_are_drawn_where_not_even_the_measurement_fits(monkeypatch):
+    def exhausted(_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.50 GiB")
+
+    monkeypatch.setattr("memo_core.sampling.room.bytes_per_image", exhausted)
+    assert fitting_batch_size(network(width=8), 500) == 4

@@ -13,6 +13,11 @@ _SIGNS = re.compile(r"(?i)out of memory|can't allocate memory|not enough memory|
 _REQUEST = re.compile(r"(?i)(?:tried to|unable to) allocate ([0-9.]+ ?[A-Za-z]+)")
 
 
+def is_memory_error(error: BaseException) -> bool:
+    """Return whether an error says that the memory of the device, or of the machine, does not suffice."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_SIGNS.search(str(error))))
+
+
 @contextlib.contextmanager
 def memory_errors(doing: str, advice: str) -> Iterator[None]:
     """Turn an error over memory that does not suffice into one line.
@@ -28,10 +33,9 @@ def memory_errors(doing: str, advice: str) -> Iterator[None]:
         yield
     # PyTorch raises RuntimeError on the CPU, and a class of its own, derived from it, on a GPU.
     except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        if not isinstance(error, MemoryError) and not _SIGNS.search(text):
+        if not is_memory_error(error):
             raise
-        request = _REQUEST.search(text)
+        request = _REQUEST.search(str(error))
         needed = "" if request is None else f" ({request[1]} more needed)"
         raise MemoryExhaustedError(f"out of memory {doing}{needed}: {advice}") from None
 

@@ -271,7 +271,7 @@ class EvaluationConfig(Section):
     """Deterministic (Karras et al. 2022, Algorithm 1, as the paper's numbers) or stochastic (Algorithm 2)."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
     batch_size: Annotated[int, Field(ge=1, le=_MAX_SAMPLES)] = 500
-    """Images drawn at once; bounds the memory of an evaluation."""
+    """The most images drawn at once; fewer where the free memory holds fewer."""
     neighbors: Literal["exact", "faiss"] = "exact"
     """How nearest training images are searched; `faiss` needs `memosweep[faiss-cpu]` or `[faiss-gpu]`. The numbers are
     the same."""

@@ -12,9 +12,9 @@ from memo_core.data.training_set import TrainingSet
 from memo_core.errors import MemosweepError
 from memo_core.evaluation import Array, Sampler, sampler_of
 from memo_core.experiment import Experiment
-from memo_core.model.denoiser import NetworkDenoiser, build_denoiser
-from memo_core.sampling import generate
-from memo_core.training.steps.captured import Step, choose_step
+from memo_core.model.denoiser import Denoiser, NetworkDenoiser, build_denoiser
+from memo_core.sampling import compiled_if_it_pays, generate
+from memo_core.training.steps.captured import Step, choose_step, is_full
 from memo_core.training.steps.distributed import Ranks, shared_generate
 from memo_core.training.steps.mode import StepMode
 from memo_core.training.steps.schedules import ema_decay_at, learning_rate_at
@@ -93,6 +93,8 @@ class DenoiserLearner:
         MemosweepError: the network cannot be built.
     """
 
+    _sampled: Denoiser | None = None
+
     memory_advice = (
         "set training.micro_batch_size below the batch, lower model.width, or take a device with more memory"
     )
@@ -113,6 +115,7 @@ class DenoiserLearner:
         """Compute in a mode from now on; see `Learner.use`."""
         self.mode = mode
         self.state.denoiser.precision = self.state.ema.precision = mode.precision
+        self._sampled = None
         self._take_step = self._chosen_step(mode)
 
     def _chosen_step(self, mode: StepMode) -> Step:
@@ -153,7 +156,16 @@ class DenoiserLearner:
     def sampler(self) -> Sampler:
         """Return what draws images of the averaged network."""
         draw = generate if self._ranks is None else shared_generate(self._ranks)
-        return sampler_of(self.state.ema, self._experiment.evaluation, draw)
+        return sampler_of(self.sampled(), self._experiment.evaluation, draw)
+
+    def sampled(self) -> Denoiser:
+        """Return the averaged network, compiled where the step is and where the evaluations are long enough."""
+        if self._sampled is None:
+            settings = self._experiment.evaluation
+            passes = len(self._experiment.evaluation_points) * settings.num_samples * (2 * settings.steps - 1)
+            is_compiled = self.mode is not None and is_full(self.mode.compile, self._device)
+            self._sampled = compiled_if_it_pays(self.state.ema, passes) if is_compiled else self.state.ema
+        return self._sampled
 
     def conditions(self, seeds: Sequence[int]) -> dict[str, Array]:
         """Return nothing: labels have no names."""
@@ -202,6 +214,7 @@ class AverageLearner(DenoiserLearner):
         """Sample in a mode from now on."""
         self.mode = mode
         self.state.ema.precision = mode.precision
+        self._sampled = None
 
     def step(self, indices: Int64[Tensor, " n"], images_seen: int, noise: torch.Generator) -> tuple[Tensor, float]:
         """Refuse to take a step of its own."""

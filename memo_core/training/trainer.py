@@ -18,10 +18,10 @@ from memo_core.memory import keep_freed_memory, memory_errors, return_freed_memo
 from memo_core.model.precision import gpu_arithmetic
 from memo_core.randomness import image_seeds, named_generator, named_seed
 from memo_core.training.divergence import DivergenceCheck
-from memo_core.training.learner import Learner, build_learner
+from memo_core.training.learner import DenoiserLearner, Learner, build_learner
 from memo_core.training.saving.record import Row, Tally, TrainingRecord, check_same_training
 from memo_core.training.steps.distributed import Ranks, end_evaluation, help_to_generate
-from memo_core.training.steps.step import TrainedParameters, TrainingState
+from memo_core.training.steps.step import TrainedParameters
 from memo_core.training.steps.stream import IndexStream
 
 Progress = Callable[[int], None]
@@ -144,14 +144,14 @@ class Trainer:
             MemoryExhaustedError: the device's memory does not suffice.
         """
         assert self._ranks is not None
-        assert isinstance(self.state, TrainingState)
+        assert isinstance(self._learner, DenoiserLearner)
         for point in self.experiment.evaluation_points:
             if self._is_past(point):
                 continue
             while self.images_seen < point:
                 self._take_steps(point, None, None)
             with memory_errors("in an evaluation", "lower evaluation.batch_size, or take a device with more memory"):
-                help_to_generate(self._ranks, self.state.ema)
+                help_to_generate(self._ranks, self._learner.sampled())
             self._record.tallies.append(Tally(self.images_seen))
 
     def decide_mode(self) -> str | None:

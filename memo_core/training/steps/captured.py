@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from memo_core.errors import first_line
+from memo_core.model.compiling import RECOMPILE_LIMIT, compiled
 from memo_core.training.steps.split import Split
 from memo_core.training.steps.step import Loss, TrainingState, denoising_loss, differentiate, move, training_step
 
@@ -21,8 +22,6 @@ AddUp = Callable[[Tensor], None]
 
 _WARM_UP_STEPS = 3
 """Before a capture: libraries choose kernels and allocate workspaces, which a graph cannot hold."""
-_RECOMPILE_LIMIT = 256
-"""Networks compiled by one process: trials of other shapes follow each other in it."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,35 +43,27 @@ def choose_step(
         add_up: sums gradients over the ranks; None where there is one.
         fall_back: under `full` too, go on without the compiler where it fails, as `auto` does.
     """
-    on_gpu = device.type == "cuda"
-    compiled = mode == "full" or (mode == "auto" and on_gpu)
-    if on_gpu and mode != "none":
-        loss = compiled_loss(device) if compiled else denoising_loss
+    if device.type == "cuda" and mode != "none":
+        loss = compiled_loss(device) if is_full(mode, device) else denoising_loss
         return CapturedStep(loss, fall_back=fall_back or mode == "auto", split=split, add_up=add_up)
-    if compiled:
+    if is_full(mode, device):
         return compiled_step(compiled_loss(device), split, add_up, fall_back)
     return training_step if split is None and add_up is None else plain_step(denoising_loss, split, add_up)
+
+
+def is_full(mode: str, device: torch.device) -> bool:
+    """Return whether `training.compile` compiles the network itself on a device."""
+    return mode == "full" or (mode == "auto" and device.type == "cuda")
 
 
 def compiled_loss(device: torch.device, backend: str = "inductor") -> Loss:
     """Return `denoising_loss` and its gradient, compiled at the first call for each shape.
 
-    The compiler keeps its kernels on disk, where every trial on the machine finds them.
-
     Args:
         device: of the network.
         backend: of torch.compile; `aot_eager` follows the whole way without generating code.
     """
-    options: dict[str, Any] = {}
-    if backend == "inductor" and device.type == "cuda":
-        # Group normalization is channels-first by itself, and convolutions would be handed the slow layout.
-        options["force_layout_optimization"] = True
-        from torch._inductor import config  # noqa: PLC0415
-
-        if hasattr(config, "deterministic"):
-            # Otherwise the order of a sum is what was fastest on a busy machine.
-            options["deterministic"] = True
-    return torch.compile(denoising_loss, fullgraph=True, dynamic=False, backend=backend, options=options or None)
+    return compiled(denoising_loss, device, backend)
 
 
 def compiled_step(loss: Loss, split: Split | None = None, add_up: AddUp | None = None, fall_back: bool = False) -> Step:
@@ -88,7 +79,7 @@ def compiled_step(loss: Loss, split: Split | None = None, add_up: AddUp | None =
 
     def step(*arguments: Any) -> Tensor:
         nonlocal fall_back
-        with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT):
+        with torch._dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT):
             try:
                 found = steps[-1](*arguments)
             # The compiler fails in many ways, first of all where no C++ compiler is installed.
@@ -225,7 +216,7 @@ class CapturedStep:
     def _warm_up(self, state: TrainingState, device: torch.device) -> None:
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(stream), torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT):
+        with torch.cuda.stream(stream), torch._dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT):
             for _ in range(_WARM_UP_STEPS):
                 self._run(state)
         torch.cuda.current_stream(device).wait_stream(stream)

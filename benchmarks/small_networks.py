@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from benchmarks.speed.comparison import Spread, interleaved
-from benchmarks.speed.loops import Batch, build, kernels_of_pytorch, our_step, published_step
+from benchmarks.speed.loops import Batch, build, our_step, published_step
 from benchmarks.speed.machine import CPU_SIZES, Machine, Run, Size
 from benchmarks.speed.own_process import OwnProcess
 from memo_core.model import NetworkDenoiser
@@ -67,8 +67,7 @@ def stacked_step(size: Size, count: int) -> Run:
     differentiate = vmap(grad_and_value(loss))
 
     def run() -> None:
-        with kernels_of_pytorch():
-            gradients, _ = differentiate(parameters, buffers, images, sigma, noise)
+        gradients, _ = differentiate(parameters, buffers, images, sigma, noise)
         flat.grad = torch.cat([values.reshape(-1) for values in gradients.values()])
         optimizer.step()
 

@@ -91,9 +91,6 @@ def _run(options: argparse.Namespace, interruption: Interruption) -> None:
     if options.resume and not checkpoints.paths:
         raise MemosweepError(f"{options.out} holds no checkpoint to resume")
     experiment, device = experiment_of(options), parse_device(options.device)
-    slow = emulation_note(experiment.training.precision, device)
-    if slow is not None:
-        complain(f"note: {slow}")
     data = load_training_set(experiment.data)
 
     def make_trainer() -> Trainer:
@@ -104,8 +101,9 @@ def _run(options: argparse.Namespace, interruption: Interruption) -> None:
         complain(f"note: {note}")
     set_threads(options.threads, trainer.state.parameters.values.numel())
     decided = trainer.decide_mode()
-    if decided is not None:
-        complain(f"note: {decided}")
+    assert trainer.mode is not None
+    for line in filter(None, (decided, emulation_note(trainer.mode.precision, device))):
+        complain(f"note: {line}")
     results = _Results(trainer, options.out)
     again = "the same command" if options.auto_resume else "the same command with --resume"
     try:

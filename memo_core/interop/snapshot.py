@@ -276,10 +276,11 @@ def _from_checkpoint(path: Path, device: torch.device | str) -> Snapshot:
         )
     network = Network(experiment.model, *_sizes(content, path), state=content["ema"])
     try:
-        mode = StepMode.from_checkpoint(content, device)
+        mode = StepMode.stored(content)
     except MemosweepError as error:
         raise MemosweepError(f"{path}: {error}") from None
-    snapshot = _snapshot(network, "checkpoint", path, device, mode.precision)
+    precision = experiment.training.precision if mode is None else mode.precision
+    snapshot = _snapshot(network, "checkpoint", path, device, precision)
     return replace(snapshot, experiment=experiment.to_flat())
 
 

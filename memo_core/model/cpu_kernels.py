@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 _AFFINE_PRODUCTS = 1 << 19
 """Of a map, up to which a 1x1 convolution is slower than an affine map."""
@@ -64,7 +65,9 @@ def group_norm(
 
 def _is_eager_on_cpu(x: Tensor) -> bool:
     is_plain = x.device.type == "cpu" and x.dtype == torch.float32
-    return is_plain and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+    # Transforms of torch.func need rules that only PyTorch's functions have.
+    is_transformed = torch._C._are_functorch_transforms_active()
+    return is_plain and not (is_transformed or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"))
 
 
 class _DenseConvolution(torch.autograd.Function):
@@ -72,28 +75,33 @@ class _DenseConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        n, _, h, w = x.shape
-        o, i = weight.shape[:2]
-        values = x.permute(0, 2, 3, 1).reshape(n, -1)
+        n, i, h, w = x.shape
+        o = len(weight)
+        values = x.permute(0, 2, 3, 1).reshape(n, h * w * i)
         with_zero = torch.cat([weight.reshape(-1), weight.new_zeros(1)])
         matrix = with_zero.index_select(0, _entries(h, w, o, i)).view(h * w * o, h * w * i)
         ctx.save_for_backward(values, matrix)
         return (values @ matrix.t()).view(n, h, w, o).permute(0, 3, 1, 2)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         values, matrix = ctx.saved_tensors
         n, o, h, w = gradient.shape
         pixels = h * w
-        of_output = gradient.permute(0, 2, 3, 1).reshape(n, -1)
-        of_x = (of_output @ matrix).view(n, h, w, -1).permute(0, 3, 1, 2)
-        of_matrix = (of_output.t() @ values).view(pixels, o, pixels, -1).transpose(1, 2).reshape(pixels * pixels, -1)
-        of_taps = of_matrix.new_zeros(10, of_matrix.shape[1]).index_add_(0, _taps(h, w), of_matrix)
-        return of_x, of_taps[:9].t().reshape(o, -1, 3, 3)
+        i = values.shape[1] // pixels
+        of_output = gradient.permute(0, 2, 3, 1).reshape(n, pixels * o)
+        of_x = (of_output @ matrix).view(n, h, w, i).permute(0, 3, 1, 2)
+        of_matrix = (of_output.t() @ values).view(pixels, o, pixels, i).transpose(1, 2).reshape(pixels**2, o * i)
+        of_taps = of_matrix.new_zeros(10, o * i).index_add_(0, _taps(h, w), of_matrix)
+        return of_x, of_taps[:9].t().reshape(o, i, 3, 3)
 
 
 class _GroupNorm(torch.autograd.Function):
-    """Sums over the pixels of each channel first, which follow the memory; then over the channels of each group."""
+    """Sums over the pixels of each channel first, which follow the memory; then over the channels of each group.
+
+    A map with an infinite value becomes NaN as a whole, not in the group of that value alone.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -108,6 +116,7 @@ class _GroupNorm(torch.autograd.Function):
         return normalized.view(n, h, w, c).permute(0, 3, 1, 2)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor, Tensor, None]:
         centered, scale, weight = ctx.saved_tensors
         n, c, h, w = gradient.shape
@@ -120,7 +129,7 @@ class _GroupNorm(torch.autograd.Function):
         return of_x.view(n, h, w, c).permute(0, 3, 1, 2), None, products.sum(0), sums.sum(0), None
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 @torch.inference_mode(mode=False)
 def _taps(height: int, width: int) -> Int[Tensor, " p"]:
     """Return which tap of nine leads from an input to an output pixel, for all pairs (output, input); 9 is none."""
@@ -130,7 +139,7 @@ def _taps(height: int, width: int) -> Int[Tensor, " p"]:
     return torch.where(is_inside, 3 * down + right, 9).flatten()
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 @torch.inference_mode(mode=False)
 def _entries(height: int, width: int, out_channels: int, in_channels: int) -> Int[Tensor, " e"]:
     """Return where each entry of the matrix of a 3x3 convolution lies in its flat weight; one past its end for a 0."""
@@ -140,7 +149,7 @@ def _entries(height: int, width: int, out_channels: int, in_channels: int) -> In
     return torch.where(taps < 9, (outputs * in_channels + inputs) * 9 + taps, out_channels * in_channels * 9).flatten()
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 @torch.inference_mode(mode=False)
 def _averages(channels: int, groups: int, pixels: int) -> Float[Tensor, "c c"]:
     """Return the matrix that turns sums over pixels into each channel's average over the values of its group."""

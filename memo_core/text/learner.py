@@ -73,7 +73,7 @@ class PipelineLearner:
             parts.unet.enable_gradient_checkpointing()
         self.state = FineTuned(parts.unet.train(), experiment.training.weight_decay)
         self._sampler: PipelineSampler | None = None
-        self.mode: StepMode | None = StepMode(experiment.training.precision, "none")
+        self.mode: StepMode | None = StepMode(experiment.training.precision, "none", device.type)
 
     def use(self, mode: StepMode) -> None:
         """Refuse: a pipeline has one mode."""

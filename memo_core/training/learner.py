@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -123,8 +124,13 @@ class DenoiserLearner:
         rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
         split = None if ranks is None and micro_batch_size is None else Split(rank, size, micro_batch_size)
         add_up = None if ranks is None else ranks.add_up
-        may_fail = self._experiment.training.compile == "auto"
-        return choose_step(mode.compile, self._device, split, add_up, fall_back=may_fail)
+        is_asked_for = self._experiment.training.compile != "auto"
+        return choose_step(mode.compile, self._device, split, add_up, None if is_asked_for else self._go_on_uncompiled)
+
+    def _go_on_uncompiled(self) -> None:
+        """Remember that the compiler failed, for evaluations and checkpoints."""
+        assert self.mode is not None
+        self.mode, self._sampled = replace(self.mode, compile="none"), None
 
     def _network(self) -> NetworkDenoiser:
         channels, resolution, _ = self._data.image_shape
@@ -186,7 +192,7 @@ class DenoiserLearner:
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
         """Continue from there, in the mode that its training began in."""
-        mode = StepMode.from_checkpoint(content, self._device)
+        mode = StepMode.continued(content, self._experiment, self._data, self._device)
         self.state.denoiser.load_state_dict(content["model"])
         self.state.ema.load_state_dict(content["ema"])
         self.state.optimizer.load_state_dict(content["optimizer"])

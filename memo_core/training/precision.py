@@ -10,7 +10,7 @@ from memo_core.model.flops import forward_flops
 from memo_core.model.precision import gpu_arithmetic, has_bfloat16
 from memo_core.randomness import named_generator
 from memo_core.training.learner import DenoiserLearner
-from memo_core.training.steps.mode import CPU_FLOPS_PER_SECOND, TRAINING_PASSES, StepMode
+from memo_core.training.steps.mode import CPU_FLOPS_PER_SECOND, TRAINING_PASSES, StepMode, saved_by_compiling
 
 _CLEARLY_FASTER = 1.1
 """Than float32, by which another precision must be."""
@@ -51,11 +51,25 @@ def fastest_mode(
             "training.precision = auto: float32, this processor has no instructions for bfloat16"
         )
     modes = {precision: StepMode.of(precision, experiment, data, device) for precision in candidates}
-    seconds = {precision: _seconds_a_step(experiment, data, device, mode, ranks) for precision, mode in modes.items()}
+    measured = {precision: _seconds_a_step(experiment, data, device, precision, ranks) for precision in candidates}
+    seconds = {precision: value * _left(modes[precision], experiment, data) for precision, value in measured.items()}
     fastest = min(candidates, key=seconds.__getitem__)
     chosen = fastest if seconds["float32"] >= _CLEARLY_FASTER * seconds[fastest] else "float32"
-    measured = ", ".join(f"{1e3 * value:.3g} ms in {precision}" for precision, value in seconds.items())
-    return modes[chosen], f"training.precision = auto: {chosen} (a step takes {measured})"
+    steps = ", ".join(f"{1e3 * value:.3g} ms in {precision}" for precision, value in measured.items())
+    compiled = ", before it is compiled" if modes[chosen].compile == "full" else ""
+    return modes[chosen], f"training.precision = auto: {chosen} (a step takes {steps}{compiled})"
+
+
+def _left(mode: StepMode, experiment: Experiment, data: TrainingSet) -> float:
+    """Return the share of a measured step's time that is left where a CPU compiles it."""
+    if mode.device != "cpu" or mode.compile != "full":
+        return 1.0
+    return 1 - saved_by_compiling(mode.precision, _flops(experiment, data))
+
+
+def _flops(experiment: Experiment, data: TrainingSet) -> int:
+    channels, resolution, _ = data.image_shape
+    return forward_flops(experiment.model, resolution, channels, data.num_labels)
 
 
 def _candidates(device: torch.device) -> tuple[str, ...]:
@@ -65,13 +79,14 @@ def _candidates(device: torch.device) -> tuple[str, ...]:
 
 
 def _seconds_a_step(
-    experiment: Experiment, data: TrainingSet, device: torch.device, mode: StepMode, ranks: int
+    experiment: Experiment, data: TrainingSet, device: torch.device, precision: str, ranks: int
 ) -> float:
     flat = experiment.to_flat()
-    flat["training.batch_size"] = _images(experiment, data, device, mode, ranks)
-    flat["training.precision"] = mode.precision
-    # Which precision is faster shows on a GPU without minutes of compiling.
-    flat["training.compile"] = "graph" if device.type == "cuda" and mode.compile == "auto" else mode.compile
+    # One batch for all candidates, which a CPU takes a second for.
+    flat["training.batch_size"] = _images(experiment, data, device, ranks)
+    flat["training.precision"] = precision
+    # Which precision is faster shows without minutes of compiling.
+    flat["training.compile"] = "graph" if device.type == "cuda" and experiment.training.compile != "none" else "none"
     learner = DenoiserLearner(Experiment.from_flat(flat), data, device)
     indices = torch.arange(flat["training.batch_size"], device=device) % len(data)
     noise = named_generator(experiment.seed, "measurement", device=device)
@@ -83,28 +98,25 @@ def _seconds_a_step(
         return (_clock(device) - start) / count
 
     # Dropout draws from the default generator.
-    with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        gpu_arithmetic(mode.precision, device),
-    ):
+    streams = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=streams), gpu_arithmetic(precision, device):
         steps(_WARM_UP_STEPS)
         count = max(1, int(_SECONDS / steps(1)))
         return min(steps(count) for _ in range(_MEASUREMENTS))
 
 
-def _images(experiment: Experiment, data: TrainingSet, device: torch.device, mode: StepMode, ranks: int) -> int:
-    """Return the batch to measure: the experiment's, or as many images as a step on a CPU takes a second for."""
+def _images(experiment: Experiment, data: TrainingSet, device: torch.device, ranks: int) -> int:
+    """Return the batch to measure: the experiment's share of a rank, or what a CPU takes about a second for."""
     count = max(1, experiment.training.batch_size // ranks)
-    if device.type == "cuda" or mode.compile == "full":
+    if device.type == "cuda":
         return count
-    channels, resolution, _ = data.image_shape
-    flops = TRAINING_PASSES * forward_flops(experiment.model, resolution, channels, data.num_labels)
-    return min(count, max(1, int(CPU_FLOPS_PER_SECOND / flops)))
+    return min(count, max(1, int(CPU_FLOPS_PER_SECOND / (TRAINING_PASSES * _flops(experiment, data)))))
 
 
 def _clock(device: torch.device) -> float:
-    """Return seconds that this process computed, or, where a GPU does, of the clock on the wall."""
+    """Return seconds of the clock on the wall; on one CPU thread those that it computed, whatever others do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-        return time.perf_counter()
-    return time.process_time()
+    elif torch.get_num_threads() == 1:
+        return time.process_time()
+    return time.perf_counter()

@@ -19,8 +19,9 @@ from memo_core.model.precision import gpu_arithmetic
 from memo_core.randomness import image_seeds, named_generator, named_seed
 from memo_core.training.divergence import DivergenceCheck
 from memo_core.training.learner import DenoiserLearner, Learner, build_learner
-from memo_core.training.saving.record import Row, Tally, TrainingRecord, check_same_training
+from memo_core.training.saving.record import NotContinuedError, Row, Tally, TrainingRecord, check_same_training
 from memo_core.training.steps.distributed import Ranks, end_evaluation, help_to_generate
+from memo_core.training.steps.mode import StepMode, compiles_otherwise
 from memo_core.training.steps.step import TrainedParameters
 from memo_core.training.steps.stream import IndexStream
 
@@ -78,6 +79,11 @@ class Trainer:
     def state(self) -> TrainedParameters:
         """What the optimizer changes; a `TrainingState` where a network is trained from noise."""
         return self._learner.state
+
+    @property
+    def mode(self) -> StepMode | None:
+        """How steps compute; None before `training.precision = auto` is decided."""
+        return self._learner.mode
 
     @property
     def rows(self) -> list[Row]:
@@ -342,6 +348,8 @@ class Trainer:
             NotContinuedError: the rows would be others; likewise.
         """
         check_same_training(self.experiment, self.data.pixels_sha256, content)
+        if as_at_once and compiles_otherwise(self.experiment, content, self.data):
+            raise NotContinuedError("its budget and the new one lie on two sides of where compiling its steps pays")
         record = TrainingRecord.from_state(content)
         if best_arrays is None:
             record.best_images_seen = 0

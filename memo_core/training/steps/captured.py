@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from memo_core.errors import first_line
+from memo_core.memory import is_memory_error
 from memo_core.model.compiling import RECOMPILE_LIMIT, compiled
 from memo_core.training.steps.split import Split
 from memo_core.training.steps.step import Loss, TrainingState, denoising_loss, differentiate, move, training_step
@@ -31,7 +32,7 @@ def choose_step(
     device: torch.device,
     split: Split | None = None,
     add_up: AddUp | None = None,
-    fall_back: bool = False,
+    on_failure: Callable[[], None] | None = None,
 ) -> Step:
     """Return the training step for `training.compile`.
 
@@ -41,13 +42,14 @@ def choose_step(
         device: of the network. On a CPU there are no graphs: `full` compiles alone, `graph` is `none`.
         split: the parts of each batch that this process takes; None takes it at once.
         add_up: sums gradients over the ranks; None where there is one.
-        fall_back: under `full` too, go on without the compiler where it fails, as `auto` does.
+        on_failure: called where the compiler of a CPU fails, and the step goes on without it; None lets it fail.
     """
     if device.type == "cuda" and mode != "none":
         loss = compiled_loss(device) if is_full(mode, device) else denoising_loss
-        return CapturedStep(loss, fall_back=fall_back or mode == "auto", split=split, add_up=add_up)
+        return CapturedStep(loss, fall_back=mode == "auto", split=split, add_up=add_up)
     if is_full(mode, device):
-        return compiled_step(compiled_loss(device), split, add_up, fall_back)
+        loss = compiled_loss(device)
+        return compiled_step(loss if on_failure is None else loss_or_plain(loss, on_failure), split, add_up)
     return training_step if split is None and add_up is None else plain_step(denoising_loss, split, add_up)
 
 
@@ -66,33 +68,37 @@ def compiled_loss(device: torch.device, backend: str = "inductor") -> Loss:
     return compiled(denoising_loss, device, backend)
 
 
-def compiled_step(loss: Loss, split: Split | None = None, add_up: AddUp | None = None, fall_back: bool = False) -> Step:
-    """Return `plain_step` with a compiled loss, without a graph.
+def loss_or_plain(loss: Loss, on_failure: Callable[[], None]) -> Loss:
+    """Return a compiled loss that goes on as `denoising_loss` where the compiler fails, and says so in the log once.
 
     Args:
         loss: what `compiled_loss` gives.
-        split: as `plain_step` takes it.
-        add_up: likewise.
-        fall_back: where the compiler fails at the first step, say so in the log and go on without it.
+        on_failure: called then.
     """
-    steps = [plain_step(loss, split, add_up)]
+    losses = [loss]
+
+    def safe(*arguments: Any) -> Tensor:
+        try:
+            return losses[-1](*arguments)
+        # The compiler fails in many ways, first of all where no C++ compiler is installed.
+        except Exception as error:
+            if losses[-1] is denoising_loss or is_memory_error(error):
+                raise
+            _log.warning("the training step is not compiled (%s); it runs operation by operation", first_line(error))
+        losses.append(denoising_loss)
+        on_failure()
+        return denoising_loss(*arguments)
+
+    return safe
+
+
+def compiled_step(loss: Loss, split: Split | None = None, add_up: AddUp | None = None) -> Step:
+    """Return `plain_step` with a compiled loss, without a graph."""
+    plain = plain_step(loss, split, add_up)
 
     def step(*arguments: Any) -> Tensor:
-        nonlocal fall_back
         with torch._dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT):
-            try:
-                found = steps[-1](*arguments)
-            # The compiler fails in many ways, first of all where no C++ compiler is installed.
-            except Exception as error:
-                if not fall_back or isinstance(error, MemoryError | torch.OutOfMemoryError):
-                    raise
-                _log.warning(
-                    "the training step is not compiled (%s); it runs operation by operation", first_line(error)
-                )
-                steps.append(plain_step(denoising_loss, split, add_up))
-                found = steps[-1](*arguments)
-        fall_back = False
-        return found
+            return plain(*arguments)
 
     return step
 

@@ -26,6 +26,7 @@ _SAVED = {"small": 0.1, "large": 0.03, "bfloat16": 0.3}
 networks, and in bfloat16, where it is the conversions."""
 
 _PRECISIONS, _COMPILE = ("float32", "tf32", "bfloat16"), ("auto", "none", "graph", "full")
+_DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,12 @@ class StepMode:
     Attributes:
         precision: `float32`, `tf32` or `bfloat16`.
         compile: as `choose_step` takes it; `auto` on a GPU alone.
+        device: kind that it was decided for, `cpu` or `cuda`.
     """
 
     precision: str
     compile: str
+    device: str
 
     @classmethod
     def of(cls, precision: str, experiment: Experiment, data: TrainingSet, device: torch.device) -> "StepMode":
@@ -50,45 +53,85 @@ class StepMode:
         mode = experiment.training.compile
         if mode == "auto" and device.type == "cpu":
             mode = "full" if _compiling_pays(precision, experiment, data) and _has_compiler() else "none"
-        return cls(precision, mode)
+        return cls(precision, mode, device.type)
+
+    @classmethod
+    def stored(cls, content: Mapping[str, Any]) -> "StepMode | None":
+        """Read the mode that a checkpoint's training began in; None in older ones.
+
+        Raises:
+            MemosweepError: it is damaged.
+        """
+        stored = content.get("step_mode")
+        if stored is None:
+            return None
+        admitted = {"precision": _PRECISIONS, "compile": _COMPILE, "device": _DEVICES}
+        if not isinstance(stored, dict) or stored.keys() != admitted.keys():
+            raise MemosweepError("a damaged checkpoint, 'step_mode' is not a precision, a way to compile and a device")
+        for name, values in admitted.items():
+            if stored[name] not in values:
+                raise MemosweepError(f"a damaged checkpoint, {name!r} of 'step_mode' is none of {', '.join(values)}")
+        return cls(**stored)
+
+    @classmethod
+    def continued(
+        cls, content: Mapping[str, Any], experiment: Experiment, data: TrainingSet, device: torch.device
+    ) -> "StepMode":
+        """Return how a training goes on: as it began; on another kind of device, compiled as `auto` means there.
+
+        Args:
+            content: of the checkpoint, with its `experiment`.
+            experiment: that goes on.
+            data: on the device.
+            device: where it goes on.
+
+        Raises:
+            MemosweepError: the checkpoint is damaged.
+        """
+        stored, asked = cls.stored(content), experiment.training.compile
+        if stored is None:
+            # Before modes were stored, `auto` was `none` on a CPU.
+            mode = "none" if asked == "auto" and device.type == "cpu" else asked
+            return cls(content["experiment"]["training.precision"], mode, device.type)
+        if stored.device != device.type and asked == "auto":
+            return cls.of(stored.precision, experiment, data, device)
+        return stored
 
     def to_dict(self) -> dict[str, str]:
         """Return what a checkpoint holds."""
         return asdict(self)
 
-    @classmethod
-    def from_checkpoint(cls, content: Mapping[str, Any], device: torch.device | str) -> "StepMode":
-        """Read the mode of a checkpoint's training; older ones do not hold it, and `auto` was `none` on a CPU.
 
-        Args:
-            content: of the checkpoint, with its `experiment`.
-            device: where the training goes on.
+def compiles_otherwise(experiment: Experiment, content: Mapping[str, Any], data: TrainingSet) -> bool:
+    """Return whether an experiment asked for at once would be compiled where its checkpoint's training was not.
 
-        Raises:
-            MemosweepError: it is damaged.
-        """
-        settings = content["experiment"]
-        stored = content.get("step_mode")
-        if stored is None:
-            mode = settings["training.compile"]
-            on_cpu = torch.device(device).type == "cpu"
-            stored = {
-                "precision": settings["training.precision"],
-                "compile": "none" if mode == "auto" and on_cpu else mode,
-            }
-        if not isinstance(stored, dict) or stored.keys() != {"precision", "compile"}:
-            raise MemosweepError("a damaged checkpoint, 'step_mode' is not a precision and a way to compile")
-        if stored["precision"] not in _PRECISIONS or stored["compile"] not in _COMPILE:
-            raise MemosweepError("a damaged checkpoint, 'step_mode' names no known precision, or no way to compile")
-        return cls(**stored)
+    Or the other way around: budgets may lie on two sides of where compiling pays.
+    """
+    stored = StepMode.stored(content)
+    if stored is None or stored.device != "cpu" or experiment.training.compile != "auto":
+        return False
+    theirs = Experiment.from_flat(dict(content["experiment"]))
+    if theirs.total_images == experiment.total_images:
+        return False
+    then, now = (_compiling_pays(stored.precision, budget, data) for budget in (theirs, experiment))
+    return then != now
 
 
 def _compiling_pays(precision: str, experiment: Experiment, data: TrainingSet) -> bool:
     channels, resolution, _ = data.image_shape
     flops = forward_flops(experiment.model, resolution, channels, data.num_labels)
     seconds = TRAINING_PASSES * flops * experiment.total_images / CPU_FLOPS_PER_SECOND
-    kind = precision if precision in _SAVED else "small" if flops <= _SMALL_FLOPS else "large"
-    return _SAVED[kind] * seconds > _COMPILATION_SECONDS
+    return saved_by_compiling(precision, flops) * seconds > _COMPILATION_SECONDS
+
+
+def saved_by_compiling(precision: str, flops: int) -> float:
+    """Return the share of a step's time on a CPU that compiling saves at least.
+
+    Args:
+        precision: of the step.
+        flops: of an image, forward.
+    """
+    return _SAVED[precision if precision in _SAVED else "small" if flops <= _SMALL_FLOPS else "large"]
 
 
 def _has_compiler() -> bool:

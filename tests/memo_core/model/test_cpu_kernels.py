@@ -102,3 +102,38 @@ def test_bfloat16_stays_with_the_kernels_of_pytorch():
         found, expected = convolve(x, weight, None), F.conv2d(x, weight, padding=1)
     assert found.dtype == torch.bfloat16
     assert torch.equal(found, expected)
+
+
+def own_kernels():
+    return (
+        (lambda x, w: convolve(x, w, None), maps(3, 8, 2, 2), drawn(12, 8, 3, 3)),
+        (lambda x, w: group_norm(x, 8, w, torch.zeros(32), 1e-6), maps(3, 32, 16, 16), drawn(32)),
+    )
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_second_derivatives_are_refused(index):
+    function, x, weight = own_kernels()[index]
+    (gradient,) = torch.autograd.grad(function(x, weight).square().sum(), weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_transforms_of_torch_func_are_served(index):
+    function, x, weight = own_kernels()[index]
+
+    def loss(weight, image):
+        return function(image[None], weight).square().sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(weight.detach(), x)
+    whole = torch.autograd.grad(function(x, weight).square().sum(), weight)[0]
+    torch.testing.assert_close(each.sum(0), whole, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_an_empty_batch_stays_empty(index):
+    function, x, weight = own_kernels()[index]
+    found = function(x[:0], weight)
+    assert found.shape == (0, *function(x, weight).shape[1:])
+    assert not torch.autograd.grad(found.sum(), weight)[0].any()

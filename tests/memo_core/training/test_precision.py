@@ -24,7 +24,7 @@ def measured(monkeypatch, seconds):
     """Let a processor with instructions for bfloat16 take so many seconds a step."""
     monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
     monkeypatch.setattr(
-        precision, "_seconds_a_step", lambda experiment, data, device, mode, ranks: seconds[mode.precision]
+        precision, "_seconds_a_step", lambda experiment, data, device, precision, ranks: seconds[precision]
     )
 
 
@@ -39,9 +39,25 @@ def measured(monkeypatch, seconds):
 def test_the_fastest_precision_is_taken_where_it_is_clearly_faster(data, monkeypatch, seconds, chosen):
     measured(monkeypatch, seconds)
     mode, note = fastest_mode(Experiment.from_flat(AUTO), data, CPU)
-    assert mode == StepMode(chosen, "none")
+    assert mode == StepMode(chosen, "none", "cpu")
     assert note.startswith(f"training.precision = auto: {chosen} (a step takes ")
     assert f"{1e3 * seconds['bfloat16']:.3g} ms in bfloat16" in note
+
+
+def test_what_compiling_will_save_counts(data, monkeypatch):
+    measured(monkeypatch, {"float32": 0.1, "bfloat16": 0.1})
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    long = Experiment.from_flat({**AUTO, "training.images": 10**9})
+    assert fastest_mode(long, data, CPU)[0] == StepMode("bfloat16", "full", "cpu")
+    assert fastest_mode(Experiment.from_flat(AUTO), data, CPU)[0].precision == "float32"
+
+
+def test_every_candidate_is_measured_on_one_batch_that_takes_about_a_second(data):
+    small = Experiment.from_flat({**AUTO, "training.batch_size": 8})
+    wide = Experiment.from_flat({**AUTO, "training.batch_size": 4096, "model.width": 128, "training.images": 10**9})
+    assert precision._images(small, data, CPU, ranks=1) == 8
+    assert precision._images(small, data, CPU, ranks=4) == 2
+    assert 1 <= precision._images(wide, data, CPU, ranks=1) < 100
 
 
 def test_a_processor_that_emulates_bfloat16_computes_in_float32(data, monkeypatch):

@@ -28,6 +28,7 @@ from memo_core.errors import (
 from memo_core.evaluation import evaluate_optimum
 from memo_core.experiment import Experiment, FlatExperiment
 from memo_core.memory import memory_errors
+from memo_core.model.precision import emulation_note
 from memo_core.results import ADDED, TIMES, Stopwatch, experiment_id, training_id
 from memo_core.training.saving.checkpoint import save_samples
 from memo_core.training.saving.checkpoints import Checkpoints, checkpoint_name
@@ -152,6 +153,11 @@ class _Attempt:
             decided = trainer.decide_mode()
             if decided is not None:
                 self._note(decided)
+            if experiment.training.precision == "auto" and trainer.mode is not None:
+                # One that was named is warned of before the sweep starts.
+                emulated = emulation_note(trainer.mode.precision, device)
+                if emulated is not None:
+                    self._note(emulated)
             if ranks is not None:
                 trainer.share_state()
             self._train(trainer)

@@ -5,7 +5,7 @@ from memo_core.experiment import Experiment, ModelConfig
 from memo_core.model import build_denoiser
 from memo_core.training import Trainer
 from memo_core.training.saving.checkpoint import load_checkpoint, save_checkpoint
-from memo_core.training.steps.captured import CapturedStep, choose_step, compiled_loss, compiled_step
+from memo_core.training.steps.captured import CapturedStep, choose_step, compiled_loss, compiled_step, loss_or_plain
 from memo_core.training.steps.step import TrainingState, training_step
 
 CPU = torch.device("cpu")
@@ -42,16 +42,32 @@ def test_where_the_compiler_fails_the_step_runs_without_it(caplog):
     def failing(*_):
         raise RuntimeError("no C++ compiler\nis installed")
 
-    plain, fallen = small_state(dropout=0), small_state(dropout=0)
-    step = compiled_step(failing, fall_back=True)
+    plain, fallen, told = small_state(dropout=0), small_state(dropout=0), []
+    step = compiled_step(loss_or_plain(failing, lambda: told.append(True)))
     for _ in range(2):
         expected = training_step(plain, *batch(), 1e-3, 0.9)
         assert torch.equal(step(fallen, *batch(), 1e-3, 0.9), expected)
     assert torch.equal(fallen.parameters.values, plain.parameters.values)
     (message,) = caplog.messages
     assert "not compiled (no C++ compiler); it runs operation by operation" in message
+    assert told == [True]
     with pytest.raises(RuntimeError, match="no C"):
         compiled_step(failing)(fallen, *batch(), 1e-3, 0.9)
+
+
+def test_a_failed_compiler_is_remembered_by_the_training(tiny, monkeypatch):
+    def failing(*_, **__):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr("memo_core.training.steps.mode._compiling_pays", lambda *_: True)
+    monkeypatch.setattr("memo_core.training.steps.mode._has_compiler", lambda: True)
+    monkeypatch.setattr("memo_core.training.steps.captured.compiled_loss", lambda device: failing)
+    trainer = Trainer(Experiment.from_flat(tiny), "cpu")
+    assert trainer.mode.compile == "full"
+    next(trainer.evaluations())
+    assert trainer.mode.compile == trainer.state_dict()["step_mode"]["compile"] == "none"
+    with pytest.raises(RuntimeError, match="no C"):
+        next(Trainer(Experiment.from_flat({**tiny, "training.compile": "full"}), "cpu").evaluations())
 
 
 def test_rates_as_tensors_move_as_numbers_do():

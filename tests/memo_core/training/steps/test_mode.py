@@ -7,7 +7,7 @@ from memo_core.data import load_training_set
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
 from memo_core.experiment.presets import LAPTOP
-from memo_core.training.steps.mode import StepMode
+from memo_core.training.steps.mode import StepMode, compiles_otherwise
 
 CPU = torch.device("cpu")
 
@@ -53,24 +53,57 @@ def test_what_is_asked_for_is_done_whatever_pays(data):
     assert mode_of(data, device=torch.device("cuda")) == "auto"
 
 
-def test_a_checkpoint_holds_the_mode():
-    experiment = Experiment.from_flat({**LAPTOP, "training.precision": "auto"}).to_flat()
-    mode = StepMode("bfloat16", "full")
-    assert StepMode.from_checkpoint({"experiment": experiment, "step_mode": mode.to_dict()}, CPU) == mode
+def stored(mode, **settings):
+    return {"experiment": Experiment.from_flat({**LAPTOP, **settings}).to_flat(), "step_mode": mode}
 
 
-def test_checkpoints_of_before_went_operation_by_operation_on_a_cpu():
-    content = {"experiment": Experiment.from_flat({**LAPTOP, "training.precision": "bfloat16"}).to_flat()}
-    assert StepMode.from_checkpoint(content, CPU) == StepMode("bfloat16", "none")
-    assert StepMode.from_checkpoint(content, "cuda") == StepMode("bfloat16", "auto")
+def continued(data, content, device=CPU, **settings):
+    return StepMode.continued(content, Experiment.from_flat({**LAPTOP, **settings}), data, device)
+
+
+def test_a_training_goes_on_as_it_began(data):
+    mode = StepMode("bfloat16", "full", "cpu")
+    assert continued(data, stored(mode.to_dict()), **{"training.precision": "auto"}) == mode
+    assert StepMode.stored(stored(mode.to_dict())) == mode
+
+
+def test_on_another_kind_of_device_it_is_compiled_as_there(data):
+    gpu = torch.device("cuda")
+    from_cpu, from_gpu = (
+        StepMode("bfloat16", mode, kind).to_dict() for mode, kind in (("none", "cpu"), ("auto", "cuda"))
+    )
+    assert continued(data, stored(from_cpu), gpu) == StepMode("bfloat16", "auto", "cuda")
+    assert continued(data, stored(from_gpu)) == StepMode("bfloat16", "none", "cpu")
+    named = {"training.compile": "full"}
+    assert continued(data, stored({**from_cpu, "compile": "full"}, **named), gpu, **named).compile == "full"
+
+
+def test_checkpoints_of_before_went_operation_by_operation_on_a_cpu(data):
+    named = {"training.precision": "bfloat16"}
+    content = stored(None, **named)
+    assert StepMode.stored(content) is None
+    assert continued(data, content, **named) == StepMode("bfloat16", "none", "cpu")
+    assert continued(data, content, torch.device("cuda"), **named) == StepMode("bfloat16", "auto", "cuda")
+
+
+@pytest.mark.usefixtures("with_compiler")
+def test_a_budget_beyond_which_compiling_pays_is_another_training(data):
+    content = stored(StepMode("float32", "none", "cpu").to_dict())
+
+    def differs(**settings):
+        return compiles_otherwise(Experiment.from_flat({**LAPTOP, **settings}), content, data)
+
+    assert not differs(**{"training.images": 32_000})
+    assert differs(**{"training.images": 10_000_000})
+    assert not differs(**{"training.images": 10_000_000, "training.compile": "none"})
 
 
 @pytest.mark.parametrize(
-    "stored",
-    ["bfloat16", {"precision": "bfloat16"}, {"precision": "float8", "compile": "none"},
-     {"precision": "tf32", "compile": "fast"}, {"precision": ["tf32"], "compile": "none"}],
+    "damaged",
+    ["bfloat16", {"precision": "bfloat16"}, {"precision": "float8", "compile": "none", "device": "cpu"},
+     {"precision": "tf32", "compile": "fast", "device": "cpu"},
+     {"precision": ["tf32"], "compile": "none", "device": "cpu"}],
 )  # fmt: skip
-def test_a_damaged_mode_is_refused(stored):
-    content = {"experiment": Experiment.from_flat(LAPTOP).to_flat(), "step_mode": stored}
-    with pytest.raises(MemosweepError, match="step_mode"):
-        StepMode.from_checkpoint(content, CPU)
+def test_a_damaged_mode_is_refused(damaged):
+    with pytest.raises(MemosweepError, match=r"a damaged checkpoint, .*step_mode"):
+        StepMode.stored(stored(damaged))

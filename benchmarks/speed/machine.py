@@ -53,6 +53,8 @@ class Sizes:
         growth: what width, depth and resolution change from.
         widths, depths, resolutions: that are compared.
         sharing: of the trials side by side.
+        sharing_counts: how many trials at once; the first is 1.
+        sharing_seconds: of one measurement of them.
         matrix: rows and columns of the matrix products of the peak.
         preset: of the trial and the sweep.
         trial: settings of the trial that replace the preset's.
@@ -73,6 +75,8 @@ class Sizes:
     trial: Mapping[str, Any] = field(default_factory=dict)
     sweep: Mapping[str, Any] = field(default_factory=dict)
     sweep_values: tuple[float, ...] = (0.0, 1e-3)
+    sharing_counts: tuple[int, ...] = (1, 2, 4)
+    sharing_seconds: float = 2.0
 
 
 def _network(width: int, depth: int, dropout: float = 0.0) -> ModelConfig:

@@ -13,26 +13,25 @@ from benchmarks.speed.comparison import Part, Row, Spread
 from benchmarks.speed.loops import our_step, training_gflop
 from benchmarks.speed.machine import Machine, Run, Sizes
 
-COUNTS = (1, 2, 4)
-_SECONDS = {"step": 2.0, "product": 0.5}
-"""Of one measurement."""
+_SHARES = {"step": 1.0, "product": 0.25}
+"""Of the seconds of one measurement."""
 
 
-def measure_sharing(machine: Machine, sizes: Sizes, seconds: float = _SECONDS["step"]) -> Part:
+def measure_sharing(machine: Machine, sizes: Sizes) -> Part:
     """Compare how many images a second k trials train together.
 
     Args:
         machine: to measure on.
         sizes: of it.
-        seconds: of one measurement.
     """
     size = sizes.sharing
     rates: dict[tuple[int, str], list[float]] = {}
-    with _workers(max(COUNTS), machine, sizes) as workers:
+    with _workers(max(sizes.sharing_counts), machine, sizes) as workers:
         for _ in range(machine.repeats):
-            for count in COUNTS:
-                for kind, share in (("step", 1.0), ("product", _SECONDS["product"] / _SECONDS["step"])):
-                    rates.setdefault((count, kind), []).append(_together(workers[:count], kind, seconds * share))
+            for count in sizes.sharing_counts:
+                for kind, share in _SHARES.items():
+                    seconds = share * sizes.sharing_seconds
+                    rates.setdefault((count, kind), []).append(_together(workers[:count], kind, seconds))
     gflop = training_gflop(size)
     _, product_gflop = machine.matrix_product("float32")
     return Part(

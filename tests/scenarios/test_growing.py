@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -88,28 +89,22 @@ class Growing:
         )
 
 
-@pytest.fixture
-def make_cluster():
-    started: list[Growing] = []
-
-    def make(**environment: str) -> Growing:
-        started.append(Growing(Path(tempfile.mkdtemp(dir="/tmp"))))
-        started[-1].environment |= environment
-        started[-1].start()
-        return started[-1]
-
-    yield make
-    for cluster in started:
-        left = cluster.processes()
-        for process in left:
-            process.kill()
-        psutil.wait_procs(left, timeout=10)
-        shutil.rmtree(cluster.folder, ignore_errors=True)
+@pytest.fixture(scope="module")
+def growing() -> Iterator[Growing]:
+    """A cluster that knows whoever has its token."""
+    cluster = Growing(Path(tempfile.mkdtemp(dir="/tmp")))
+    cluster.environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 32}
+    cluster.start()
+    yield cluster
+    left = cluster.processes()
+    for process in left:
+        process.kill()
+    psutil.wait_procs(left, timeout=10)
+    shutil.rmtree(cluster.folder, ignore_errors=True)
 
 
 @pytest.mark.ray
-def test_what_a_cluster_can_become_decides(make_cluster):
-    growing = make_cluster()
+def test_what_a_cluster_can_become_decides(growing):
     images, results = growing.folder / "images.npz", growing.folder / "results"
     write_npz(images, np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8), np.uint8), None)
     tiny = ["--preset", "laptop", "--sizes", "10", "--storage-path", str(results), *settings()]
@@ -143,10 +138,9 @@ def test_what_a_cluster_can_become_decides(make_cluster):
 
 
 @pytest.mark.ray
-def test_a_cluster_refuses_whom_it_does_not_know(make_cluster):
-    cluster = make_cluster(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="a" * 32)
-    cluster.environment["RAY_AUTH_TOKEN"] = "b" * 32
-    sweep = cluster.sweep("--preset", "laptop", "--storage-path", str(cluster.folder / "results"))
+def test_a_cluster_refuses_whom_it_does_not_know(growing, monkeypatch):
+    monkeypatch.setitem(growing.environment, "RAY_AUTH_TOKEN", "b" * 32)
+    sweep = growing.sweep("--preset", "laptop", "--storage-path", str(growing.folder / "results"))
     output, errors = sweep.communicate(timeout=120)
     assert (sweep.returncode, output, errors.count("\n")) == (2, "", 1)
     assert "error: the Ray that runs on this machine at" in errors

@@ -1,5 +1,7 @@
 """One Ray cluster for all sweep tests, and the scripts run as their users run them."""
 
+import contextlib
+import io
 import os
 import runpy
 import subprocess
@@ -56,18 +58,45 @@ def kill(process: subprocess.Popen[str]) -> None:
     time.sleep(1)
 
 
+TWO_TRIALS = ("--values", "0", "1e-2", "--sizes", "10", "--preset", "laptop")
+# Of a trial, so that the cluster of the tests holds two of them.
+TWO_AT_ONCE = ("--cpus-per-trial", "0.5")
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
-    """The address of a local cluster with two CPUs."""
+    """The address of a local cluster with one CPU.
+
+    The process of a trial takes seconds to start, and the trials of a sweep that has one CPU follow each other in one
+    process; tests of what happens to trials side by side say so (`TWO_AT_ONCE`).
+    """
     import ray
 
     from sweeps.engine.cluster import session as ray_session
 
-    context = ray.init(address="local", num_cpus=2, log_to_driver=False, logging_level=40, include_dashboard=False)
+    context = ray.init(address="local", num_cpus=1, log_to_driver=False, logging_level=40, include_dashboard=False)
     os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]
     ray_session.start()
     yield os.environ.pop("RAY_ADDRESS")
     ray.shutdown()
+
+
+def run_to_its_end(name: str, *arguments: str) -> str:
+    """Run a sweep script in this process, for a fixture that several tests read; returns its output."""
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output), pytest.raises(SystemExit) as stop:
+        patch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        runpy.run_path(str(REPOSITORY / f"sweeps/{name}.py"), run_name="__main__")
+    assert not stop.value.code, output.getvalue()
+    return output.getvalue()
+
+
+@pytest.fixture(scope="session")
+def finished_run(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Folder and output of a finished run of two trials, for tests that only read the folder or copy it."""
+    storage = tmp_path_factory.mktemp("finished")
+    place = ["--storage-path", str(storage), "--name", "run"]
+    return storage / "run", run_to_its_end("weight_decay", *TWO_TRIALS, *settings(), *place)
 
 
 @pytest.fixture

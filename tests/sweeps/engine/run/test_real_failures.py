@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from sweeps.engine.plans.factor import Selection
+from sweeps.engine.plans.manifest import Limits, describe_run
+from sweeps.engine.plans.optuna import optuna_plan
+from sweeps.engine.plans.plan import OptunaOptions
 from sweeps.engine.run import starts
+from sweeps.weight_decay import FACTOR as WEIGHT_DECAY
 from tests.sweeps.conftest import settings
 
 ONE = ["--preset", "laptop", "--sizes", "10"]
@@ -111,10 +116,10 @@ def test_a_search_over_paths_names_its_folders_safely(cluster, script, tmp_path)
     assert searched == {str(tmp_path / "a.b"), str(tmp_path / "c d")}
 
 
-def test_a_damaged_manifest_is_refused_in_one_line(cluster, script, tmp_path):
+def test_a_damaged_manifest_is_refused_in_one_line(script, tmp_path):
     run = ["--storage-path", str(tmp_path), "--name", "run"]
-    search = ["--search", "optuna", "--values", "0", "--trials", "1"]
-    assert script("weight_decay", *ONE, *search, *settings(evaluation__count=1), *run)[0] == 0
+    plan = optuna_plan(WEIGHT_DECAY, Selection("laptop", values=[0, 0.1], sizes=[10]), {}, OptunaOptions())
+    describe_run(plan, {"cpu": 1.0}, Limits()).write(str(tmp_path / "run"))
     file = tmp_path / "run/sweep.json"
     file.write_bytes(file.read_bytes().replace(b'"trials": [', b'"trials": [3,'))
     code, _, errors = script("weight_decay", "--resume", *run)

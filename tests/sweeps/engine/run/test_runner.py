@@ -2,15 +2,16 @@
 
 import contextlib
 import json
+import shutil
 import signal
 
 import pandas as pd
 import psutil
+import pytest
 
 from sweeps.engine.plans.names import CHECKPOINTS_KEPT
-from tests.sweeps.conftest import evaluations, kill, settings, wait_for
+from tests.sweeps.conftest import TWO_AT_ONCE, TWO_TRIALS, evaluations, kill, run_to_its_end, settings, wait_for
 
-TWO = ["--values", "0", "1e-2", "--sizes", "10", "--preset", "laptop"]
 NUMBERS = ["training.weight_decay", "images_seen", "loss", "memorization_ratio", "knn_distance"]
 
 
@@ -19,10 +20,8 @@ def numbers(folder):
     return table.sort_values(NUMBERS[:2], ignore_index=True)[NUMBERS]
 
 
-def test_a_sweep_leaves_everything_that_it_promises(cluster, script, tmp_path):
-    code, output, errors = script("weight_decay", *TWO, *settings(), "--storage-path", str(tmp_path), "--name", "run")
-    assert code == 0, errors
-    folder = tmp_path / "run"
+def test_a_sweep_leaves_everything_that_it_promises(finished_run):
+    folder, output = finished_run
     assert "preset laptop, as requested" in output
     assert output.splitlines()[-1].startswith(f"results in {folder}")
     table = pd.read_csv(folder / "table.csv")
@@ -44,9 +43,9 @@ def test_a_sweep_leaves_everything_that_it_promises(cluster, script, tmp_path):
     assert (plan["factor"]["name"], plan["varied"]) == ("weight_decay", ["training.weight_decay"])
 
 
-def test_an_existing_run_is_refused_and_a_finished_one_can_be_resumed(cluster, script, tmp_path):
-    arguments = [*TWO, *settings(), "--storage-path", str(tmp_path), "--name", "run"]
-    assert script("weight_decay", *arguments)[0] == 0
+def test_an_existing_run_is_refused_and_a_finished_one_can_be_resumed(finished_run, script, tmp_path):
+    arguments = [*TWO_TRIALS, *settings(), "--storage-path", str(tmp_path), "--name", "run"]
+    shutil.copytree(finished_run[0], tmp_path / "run")
     before = numbers(tmp_path / "run")
     code, _, errors = script("weight_decay", *arguments)
     assert code == 2
@@ -77,30 +76,29 @@ def kill_trial(processes):
     return False
 
 
-def test_a_killed_driver_and_a_killed_trial_resume_to_the_same_numbers(cluster, script, start_script, tmp_path):
-    common = ["--storage-path", str(tmp_path)]
-    assert script("weight_decay", *TWO, *SLOW, *common, "--name", "whole")[0] == 0
-    expected = numbers(tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(cluster, tmp_path_factory):
+    """The numbers of a run that nothing disturbs."""
+    storage = tmp_path_factory.mktemp("whole")
+    run_to_its_end("weight_decay", *TWO_TRIALS, *SLOW, "--storage-path", str(storage), "--name", "run")
+    expected = numbers(storage / "run")
     assert len(expected) == 2 * 6
+    return expected
 
-    # A trial's process dies: Tune restarts it from its last checkpoint.
-    process = start_script("weight_decay", *TWO, *SLOW, *common, "--name", "trial")
-    wait_for(lambda: evaluations(tmp_path / "trial") >= 2)
+
+def test_a_killed_trial_goes_on_to_the_same_numbers(start_script, whole, tmp_path):
+    # Tune starts it again from its last checkpoint.
+    place = ["--storage-path", str(tmp_path), "--name", "run"]
+    process = start_script("weight_decay", *TWO_TRIALS, *SLOW, *TWO_AT_ONCE, *place)
+    wait_for(lambda: evaluations(tmp_path / "run") >= 2)
     # Between two calls of its trainable a process has another name for a moment.
     wait_for(lambda: kill_trial(psutil.Process().children(recursive=True)), seconds=30)
     assert process.wait(timeout=180) == 0
-    pd.testing.assert_frame_equal(numbers(tmp_path / "trial"), expected)
-
-    # The driver dies: --resume finishes its trials.
-    process = start_script("weight_decay", *TWO, *SLOW, *common, "--name", "driver")
-    wait_for(lambda: evaluations(tmp_path / "driver") >= 3)
-    kill(process)
-    assert script("weight_decay", "--resume", *common, "--name", "driver")[0] == 0
-    pd.testing.assert_frame_equal(numbers(tmp_path / "driver"), expected)
+    pd.testing.assert_frame_equal(numbers(tmp_path / "run"), whole)
 
 
-def test_ctrl_c_says_how_to_go_on(cluster, script, start_script, tmp_path):
-    arguments = [*TWO, *SLOW, "--storage-path", str(tmp_path), "--name", "run"]
+def test_ctrl_c_says_how_to_go_on_to_the_same_numbers(script, start_script, whole, tmp_path):
+    arguments = [*TWO_TRIALS, *SLOW, "--storage-path", str(tmp_path), "--name", "run"]
     process = start_script("weight_decay", *arguments)
     wait_for(lambda: evaluations(tmp_path / "run") >= 1)
     code, _, errors = script("weight_decay", "--resume", "--storage-path", str(tmp_path))
@@ -111,7 +109,7 @@ def test_ctrl_c_says_how_to_go_on(cluster, script, start_script, tmp_path):
     assert f"--resume --name run --storage-path {tmp_path}" in output
     # Without a name it is the latest run of the factor, whatever it is called.
     assert script("weight_decay", "--resume", "--storage-path", str(tmp_path))[0] == 0
-    assert len(numbers(tmp_path / "run")) == 2 * 6
+    pd.testing.assert_frame_equal(numbers(tmp_path / "run"), whole)
     stored = json.loads((tmp_path / "run/sweep.json").read_text())
     assert [start["command"][2] for start in stored["later_starts"]] == ["--resume"]
     assert stored["later_starts"][0]["started"] >= stored["started"]

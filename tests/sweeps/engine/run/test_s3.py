@@ -93,8 +93,17 @@ def test_the_second_of_two_drivers_is_refused(cluster, results, script, monkeypa
         first.check()
 
 
+def refused_here(results, script):
+    """Run a sweep that must be refused in this process; returns its line."""
+    begin = time.monotonic()
+    code, output, errors = script("weight_decay", *options(results), "--values", "0")
+    assert (code, errors.count("\n"), "starting Ray" in output) == (2, 1, False)
+    assert time.monotonic() - begin < 60
+    return errors
+
+
 def refused(results, **environment):
-    """Run a sweep that must be refused within 30 seconds; returns its line."""
+    """Run a sweep that must be refused in a process of its own, as its environment differs; returns its line."""
     kept = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "AWS_ENDPOINT_URL")}
     begin = time.monotonic()
     done = subprocess.run(
@@ -117,14 +126,14 @@ def test_missing_credentials_are_one_line(results, tmp_path):
     assert "cannot be written (Unable to locate credentials: expected AWS_ACCESS_KEY_ID" in line
 
 
-def test_a_bucket_that_is_not_there_is_one_line(results):
-    line = refused(results.replace("//bucket", "//nobody"))
+def test_a_bucket_that_is_not_there_is_one_line(results, script):
+    line = refused_here(results.replace("//bucket", "//nobody"), script)
     assert "s3://nobody/results" in line
     assert "cannot be written (The specified bucket does not exist" in line
 
 
-def test_a_server_that_is_not_there_is_one_line(results):
-    line = refused("s3://bucket/results?endpoint_override=127.0.0.1:1&scheme=http&region=us-east-1")
+def test_a_server_that_is_not_there_is_one_line(script):
+    line = refused_here("s3://bucket/results?endpoint_override=127.0.0.1:1&scheme=http&region=us-east-1", script)
     assert "cannot be written (Could not connect to the endpoint URL" in line
 
 

@@ -20,8 +20,9 @@ _AFFINE_PRODUCTS = 1 << 19
 """Of a map, up to which a 1x1 convolution is slower than an affine map."""
 _DENSE_PIXELS, _DENSE_CHANNELS = 4, 1 << 13
 """Of a map, and the product of the channels of its input and output, up to which the matrix of all values pays."""
-_NORM_PIXELS, _NORM_CHANNELS = range(256, 1024), 32
-"""Of the maps that PyTorch normalizes slowly: from 1,024 pixels on it takes other kernels."""
+_NORM_PIXELS, _NORM_PIXELS_OF_SAMPLES, _NORM_CHANNELS = range(256, 1024), range(64, 1024), 32
+"""Of the maps that PyTorch normalizes slowly: from 1,024 pixels on it takes other kernels. Without a gradient there are
+fewer operations around the passes over a map, which pay sooner."""
 
 
 def convolve(
@@ -56,7 +57,8 @@ def group_norm(
         bias: is added to it.
         eps: added to the variance.
     """
-    is_slow = x.shape[2] * x.shape[3] in _NORM_PIXELS and x.shape[1] >= _NORM_CHANNELS
+    pixels = _NORM_PIXELS if torch.is_grad_enabled() else _NORM_PIXELS_OF_SAMPLES
+    is_slow = x.shape[2] * x.shape[3] in pixels and x.shape[1] >= _NORM_CHANNELS
     if is_slow and _is_eager_on_cpu(x) and x.is_contiguous(memory_format=torch.channels_last):
         normalized: Tensor = _GroupNorm.apply(x, groups, weight, bias, eps)
         return normalized

@@ -78,6 +78,14 @@ def test_own_kernels_are_what_the_tests_above_look_at(monkeypatch):
     assert taken == ["_DenseConvolution", "_GroupNorm"]
 
 
+@pytest.mark.parametrize("size", [8, 16, 24])
+def test_samples_are_normalized_as_in_training(size):
+    x, weight, bias = maps(3, 32, size, size), drawn(32), drawn(32)
+    expected = group_norm(x, 8, weight, bias, 1e-6)
+    with torch.inference_mode():
+        torch.testing.assert_close(group_norm(x, 8, weight, bias, 1e-6), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_what_sampling_prepared_serves_training():
     weight = drawn(12, 8, 3, 3)
     with torch.inference_mode():

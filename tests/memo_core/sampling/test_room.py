@@ -11,7 +11,7 @@ from memo_core.model import build_denoiser
 from memo_core.sampling.room import bytes_per_image, fitting_batch_size, free_bytes
 
 PEAK = """
-import json, resource
+import json, re
 import torch
 from memo_core.experiment import ModelConfig
 from memo_core.model import build_denoiser
@@ -19,7 +19,9 @@ from memo_core.sampling import generate
 from memo_core.sampling.room import bytes_per_image
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not resource's, which begins with the peak of the process that started this one.
+    with open("/proc/self/status") as file:
+        return int(re.search(r"VmHWM:\\s+(\\d+) kB", file.read())[1]) * 1024
 
 torch.set_num_threads(1)
 network = build_denoiser(ModelConfig(width=32, depth=1, channel_multipliers=(1, 1)), 32, 1, 0)

@@ -115,14 +115,16 @@ def test_chunks_do_not_change_the_answer():
 
 def test_memory_stays_bounded_beyond_the_two_sets():
     script = """
-import resource, torch
+import torch
 from memo_core.measure.nearest import nearest_neighbors
+from tests.peak_memory import peak_bytes
 torch.set_num_threads(1)
-training = torch.zeros(9_000, 3, 32, 32, dtype=torch.uint8)
-queries = torch.zeros(2_100, 3, 32, 32, dtype=torch.uint8)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+training = torch.zeros(18_000, 3, 32, 32, dtype=torch.uint8)
+queries = torch.zeros(4_200, 3, 32, 32, dtype=torch.uint8)
+before = peak_bytes()
 nearest_neighbors(queries, training)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
+print((peak_bytes() - before) / 2**30)
 """
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert float(output) < 0.6
+    # A quarter of the pairs takes as much.
+    assert float(output) < 0.85

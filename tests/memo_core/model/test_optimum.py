@@ -167,16 +167,17 @@ def test_is_the_best_denoiser_of_its_training_set():
 
 def test_memory_stays_bounded_over_a_large_training_set():
     program = """
-import resource, torch
+import torch
 from memo_core.model import optimum
 from memo_core.model.optimum import OptimalDenoiser
+from tests.peak_memory import peak_bytes
 optimum.CHUNK_BYTES = 2**23
 images = torch.full((8_000, 3, 32, 32), 7, dtype=torch.uint8)
 x = torch.zeros(256, 3, 32, 32)
 torch.mm(torch.ones(300, 300), torch.ones(300, 300))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_bytes()
 OptimalDenoiser(images)(x, torch.full((256,), 0.01))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((peak_bytes() - before) / 2**20)
 """
     result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     # 8,000 images in double precision alone would take 190 MiB.

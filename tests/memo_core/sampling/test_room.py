@@ -11,25 +11,21 @@ from memo_core.model import build_denoiser
 from memo_core.sampling.room import bytes_per_image, fitting_batch_size, free_bytes
 
 PEAK = """
-import json, re
+import json
 import torch
 from memo_core.experiment import ModelConfig
 from memo_core.model import build_denoiser
 from memo_core.sampling import generate
 from memo_core.sampling.room import bytes_per_image
-
-def peak():
-    # Not resource's, which begins with the peak of the process that started this one.
-    with open("/proc/self/status") as file:
-        return int(re.search(r"VmHWM:\\s+(\\d+) kB", file.read())[1]) * 1024
+from tests.peak_memory import peak_bytes
 
 torch.set_num_threads(1)
 network = build_denoiser(ModelConfig(width=32, depth=1, channel_multipliers=(1, 1)), 32, 1, 0)
 estimate = bytes_per_image(network)
 generate(network, range(4), 2)
-before = peak()
+before = peak_bytes()
 generate(network, range(128), 2, 128)
-print(json.dumps([estimate, (peak() - before) / 128]))
+print(json.dumps([estimate, (peak_bytes() - before) / 128]))
 """
 
 

@@ -102,6 +102,8 @@ def _run(options: argparse.Namespace, interruption: Interruption) -> None:
     set_threads(options.threads, trainer.state.parameters.values.numel())
     decided = trainer.decide_mode()
     assert trainer.mode is not None
+    if decided is None and experiment.training.precision == "auto":
+        decided = f"training.precision = auto: {trainer.mode.precision}, as this training began"
     for line in filter(None, (decided, emulation_note(trainer.mode.precision, device))):
         complain(f"note: {line}")
     results = _Results(trainer, options.out)

@@ -53,6 +53,18 @@ def test_what_is_not_a_duration_is_refused_with_examples(text):
         parse_duration(text, "--time-budget")
 
 
+def test_the_precision_that_was_measured_is_named_at_every_start(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("memo_core.training.precision.has_bfloat16", lambda: True)
+    monkeypatch.setattr(
+        "memo_core.training.precision._seconds_a_step", lambda *given: 1 if given[3] == "float32" else 2
+    )
+    auto = ("--set", "training.precision=auto")
+    assert train(tmp_path / "run", *auto) == 0
+    assert "note: training.precision = auto: float32 (a step takes 1e+03 ms in float32" in capsys.readouterr().err
+    assert train(tmp_path / "run", *auto, "--resume") == 0
+    assert "note: training.precision = auto: float32, as this training began" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("native", [False, True])
 def test_a_precision_that_the_processor_emulates_is_warned_of_at_the_start(native, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("memo_core.model.precision.has_bfloat16", lambda: native)

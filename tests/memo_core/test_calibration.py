@@ -50,8 +50,9 @@ class Clock:
 
 @pytest.mark.parametrize(
     ("late_from", "seen", "evaluations"),
-    # Two calls before the first of ten steps; an evaluation of four noise levels has seven calls of the network.
-    [(5, 48, 0), (12, 160, 0), (15, 160, 0), (22, 208, 1)],
+    # Two calls before the first of ten steps; an evaluation of four noise levels has seven calls of the network, after
+    # three that measure its memory.
+    [(5, 48, 0), (12, 160, 0), (15, 160, 0), (25, 208, 1)],
 )
 def test_time_that_is_up_ends_a_training_amid_its_steps_or_an_evaluation(late_from, seen, evaluations) -> None:
     (grown,) = calibrate(experiment_from("laptop", TINY), [5e-3], 20.0, clock=Clock(late_from))

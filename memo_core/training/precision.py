@@ -48,7 +48,7 @@ def fastest_mode(
     candidates = _candidates(device)
     if len(candidates) == 1:
         return StepMode.of("float32", experiment, data, device), (
-            "training.precision = auto: float32, this processor has no instructions for bfloat16"
+            "training.precision = auto: float32, this device has no instructions for bfloat16 that are known"
         )
     modes = {precision: StepMode.of(precision, experiment, data, device) for precision in candidates}
     measured = {precision: _seconds_a_step(experiment, data, device, precision, ranks) for precision in candidates}
@@ -75,7 +75,7 @@ def _flops(experiment: Experiment, data: TrainingSet) -> int:
 def _candidates(device: torch.device) -> tuple[str, ...]:
     if device.type == "cuda":
         return "float32", "tf32", "bfloat16"
-    return ("float32", "bfloat16") if has_bfloat16() else ("float32",)
+    return ("float32", "bfloat16") if device.type == "cpu" and has_bfloat16() else ("float32",)
 
 
 def _seconds_a_step(

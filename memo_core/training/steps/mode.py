@@ -26,7 +26,6 @@ _SAVED = {"small": 0.1, "large": 0.03, "bfloat16": 0.3}
 networks, and in bfloat16, where it is the conversions."""
 
 _PRECISIONS, _COMPILE = ("float32", "tf32", "bfloat16"), ("auto", "none", "graph", "full")
-_DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class StepMode:
     Attributes:
         precision: `float32`, `tf32` or `bfloat16`.
         compile: as `choose_step` takes it; `auto` on a GPU alone.
-        device: kind that it was decided for, `cpu` or `cuda`.
+        device: kind that it was decided for, such as `cpu` or `cuda`.
     """
 
     precision: str
@@ -65,10 +64,9 @@ class StepMode:
         stored = content.get("step_mode")
         if stored is None:
             return None
-        admitted = {"precision": _PRECISIONS, "compile": _COMPILE, "device": _DEVICES}
-        if not isinstance(stored, dict) or stored.keys() != admitted.keys():
+        if not isinstance(stored, dict) or stored.keys() != {"precision", "compile", "device"}:
             raise MemosweepError("a damaged checkpoint, 'step_mode' is not a precision, a way to compile and a device")
-        for name, values in admitted.items():
+        for name, values in (("precision", _PRECISIONS), ("compile", _COMPILE)):
             if stored[name] not in values:
                 raise MemosweepError(f"a damaged checkpoint, {name!r} of 'step_mode' is none of {', '.join(values)}")
         return cls(**stored)

@@ -65,6 +65,8 @@ def test_a_processor_that_emulates_bfloat16_computes_in_float32(data, monkeypatc
     mode, note = fastest_mode(Experiment.from_flat(AUTO), data, CPU)
     assert mode.precision == "float32"
     assert "no instructions for bfloat16" in note
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
+    assert precision._candidates(torch.device("mps")) == ("float32",)
 
 
 def test_a_measurement_leaves_no_trace(data, monkeypatch):

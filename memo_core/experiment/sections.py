@@ -216,6 +216,10 @@ class ModelConfig(Section):
         return levels[1] if len(levels) > 1 else 0
 
 
+Precision = Literal["float32", "tf32", "bfloat16"]
+Compile = Literal["auto", "none", "graph", "full"]
+
+
 class TrainingConfig(Section):
     """The training procedure: paper section 5 and Appendix B."""
 
@@ -233,10 +237,10 @@ class TrainingConfig(Section):
     ema_decay: Annotated[float, Field(ge=0, le=1)] = 0.99929
     warmup_epochs: Rate = 200.0
     """Epochs over which the learning rate and the EMA rate rise."""
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "float32"
+    precision: Literal["auto", Precision] = "float32"
     """`tf32` rounds the factors of a GPU's float32 products to 10 bits; `bfloat16` is autocast: weights, loss,
     optimizer and average stay float32. `auto` measures at the start of a training what is fastest on its device."""
-    compile: Literal["auto", "none", "graph", "full"] = "auto"
+    compile: Compile = "auto"
     """How a step runs: operation by operation (`none`), captured as one CUDA graph (`graph`), or compiled too (`full`);
     `auto` is `full` on a GPU, and on a CPU where it saves more time than it takes, else `none`. The numbers differ by
     rounding, dropout's draws under `full` too."""

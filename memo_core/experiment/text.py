@@ -1,10 +1,10 @@
 """The section of fine-tuned text-to-image pipelines: paper section 6 (Table 3) and Appendix G."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from memo_core.experiment.sections import MAX_IMAGES, ModelConfig, Positive, Section
+from memo_core.experiment.sections import MAX_IMAGES, ModelConfig, Positive, Precision, Section
 
 if TYPE_CHECKING:
     from memo_core.experiment.experiment import Experiment
@@ -87,7 +87,7 @@ def check_pipeline_settings(experiment: "Experiment") -> None:
         (
             "training.precision",
             experiment.training.precision,
-            ("float32", "tf32", "bfloat16"),
+            get_args(Precision),
             "a pipeline is not measured before it is trained",
         ),
         ("training.compile", experiment.training.compile, ("auto", "none"), "pipelines are not compiled"),

@@ -1,5 +1,7 @@
 """The arithmetic of a network, counted without computing anything."""
 
+from functools import lru_cache
+
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -7,8 +9,11 @@ from memo_core.experiment import ModelConfig
 from memo_core.model.denoiser import build_network
 
 
+@lru_cache(maxsize=64)
 def forward_flops(config: ModelConfig, resolution: int, channels: int, num_labels: int) -> int:
     """Return the floating-point operations of a network's matrix products and convolutions for one image, forward.
+
+    Counted once for a network in a process: the start of a training asks several times.
 
     Raises:
         MemosweepError: the network cannot be built.

@@ -20,6 +20,7 @@ from memo_core.experiment.sections import EMBEDDED_CLASSES
 from memo_core.model.flops import forward_flops as network_flops
 from memo_core.sampling import generate
 from memo_core.training.precision import mode_of
+from memo_core.training.steps.mode import TRAINING_PASSES
 from memo_core.training.steps.step import TrainingState
 from memo_core.training.trainer import Trainer
 
@@ -102,7 +103,7 @@ def measure_speed(
     device = torch.device(device)
     batch_size, affordable = experiment.training.batch_size, None
     if device.type == "cpu":
-        affordable = max(1, int(seconds * _CPU_FLOPS / (3 * forward_flops(experiment))))
+        affordable = max(1, int(seconds * _CPU_FLOPS / (TRAINING_PASSES * forward_flops(experiment))))
         batch_size = min(batch_size, affordable)
     data = _made_up(experiment).to(device)
     # By the budget of the experiment, which is replaced below.

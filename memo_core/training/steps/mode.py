@@ -4,13 +4,14 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from memo_core.data.training_set import TrainingSet
 from memo_core.errors import MemosweepError
 from memo_core.experiment import Experiment
+from memo_core.experiment.sections import Compile, Precision
 from memo_core.model.flops import forward_flops
 
 TRAINING_PASSES = 3
@@ -24,8 +25,6 @@ _SMALL_FLOPS = 1e8
 _SAVED = {"small": 0.1, "large": 0.03, "bfloat16": 0.3}
 """What compiling saves of a step on a CPU, at least as measured (docs/performance.md): of float32 in small and in large
 networks, and in bfloat16, where it is the conversions."""
-
-_PRECISIONS, _COMPILE = ("float32", "tf32", "bfloat16"), ("auto", "none", "graph", "full")
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class StepMode:
             return None
         if not isinstance(stored, dict) or stored.keys() != {"precision", "compile", "device"}:
             raise MemosweepError("a damaged checkpoint, 'step_mode' is not a precision, a way to compile and a device")
-        for name, values in (("precision", _PRECISIONS), ("compile", _COMPILE)):
+        for name, values in (("precision", get_args(Precision)), ("compile", get_args(Compile))):
             if stored[name] not in values:
                 raise MemosweepError(f"a damaged checkpoint, {name!r} of 'step_mode' is none of {', '.join(values)}")
         return cls(**stored)

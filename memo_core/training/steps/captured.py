@@ -75,19 +75,19 @@ def loss_or_plain(loss: Loss, on_failure: Callable[[], None]) -> Loss:
         loss: what `compiled_loss` gives.
         on_failure: called then.
     """
-    losses = [loss]
 
     def safe(*arguments: Any) -> Tensor:
+        nonlocal loss
         try:
-            return losses[-1](*arguments)
+            return loss(*arguments)
         # The compiler fails in many ways, first of all where no C++ compiler is installed.
         except Exception as error:
-            if losses[-1] is denoising_loss or is_memory_error(error):
+            if loss is denoising_loss or is_memory_error(error):
                 raise
             _log.warning("the training step is not compiled (%s); it runs operation by operation", first_line(error))
-        losses.append(denoising_loss)
+        loss = denoising_loss
         on_failure()
-        return denoising_loss(*arguments)
+        return loss(*arguments)
 
     return safe
 
